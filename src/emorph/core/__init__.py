@@ -1,0 +1,1 @@
+"""What every layer shares: types, errors, pixels, configuration, records and files."""

@@ -1,0 +1,81 @@
+"""The frozen dataclasses that cross layers. Arrays are documented with order (x, y against h, w) and range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8 = NDArray[np.uint8]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photograph.
+
+    pixels: uint8 (H, W, 3) RGB, upright (EXIF orientation already applied).
+    path: where it came from, None when it was handed over in memory.
+    """
+
+    pixels: UInt8
+    path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call this photo."""
+        return self.path.name if self.path is not None else "the photo"
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """The 68 points of one face (iBUG/dlib order).
+
+    points: float32 (68, 2), (x, y) in photo pixels, pixel centres at whole numbers; may lie outside the photo.
+    box: (left, top, right, bottom) of the detector, photo pixels.
+    score: detector confidence, larger is surer; dlib's HOG detector gives about 0 to 4.
+    """
+
+    points: Float32
+    box: tuple[int, int, int, int]
+    score: float
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """A square crop of one face and the way back.
+
+    pixels: uint8 (S, S, 3) RGB.
+    crop_to_photo: float64 (3, 3), maps (x, y, 1) of crop pixel centres to photo pixel centres.
+    landmarks: of the face in photo pixels.
+    """
+
+    pixels: UInt8
+    crop_to_photo: Float64
+    landmarks: Landmarks
+
+    @property
+    def side_px(self) -> int:
+        """Side of the crop in crop pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def photo_px_per_crop_px(self) -> float:
+        """How many photo pixels one crop pixel spans; under 1 the face was enlarged."""
+        return float(np.sqrt(abs(np.linalg.det(self.crop_to_photo[:2, :2]))))
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """The crop that a model was trained on, relative to the FFHQ square.
+
+    zoom: side of the FFHQ square over the side of the crop; 1 is FFHQ's own crop, above 1 is tighter.
+    shift: (x, y) of the crop's centre from the FFHQ square's centre, in sides of the FFHQ square,
+        along the square's own axes (x to the image right, y down for an upright face).
+    """
+
+    zoom: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)

@@ -1,0 +1,67 @@
+"""The forward process and the training losses (Ho et al. 2020; Salimans & Ho 2022 for v; Choi et al. 2022 for P2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Prediction = Literal["eps", "v", "x0"]
+LossWeight = Literal["plain", "p2", "min_snr"]
+
+
+def at(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """Values of a (T,) table at time steps t (B,), shaped to multiply ``like`` (B, ...)."""
+    return table[t].to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def q_sample(x0: Tensor, t: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
+    """x_t = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) noise. x0, noise: (B, ...); t: (B,) int64."""
+    alpha_bar = at(alphas_cumprod, t, x0)
+    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
+
+
+def training_target(x0: Tensor, t: Tensor, noise: Tensor, alphas_cumprod: Tensor, prediction: Prediction) -> Tensor:
+    """What the network's raw output should be: the noise, v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0, or x0."""
+    if prediction == "eps":
+        return noise
+    if prediction == "x0":
+        return x0
+    alpha_bar = at(alphas_cumprod, t, x0)
+    return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0
+
+
+def eps_from(raw: Tensor, x_t: Tensor, t: Tensor, alphas_cumprod: Tensor, prediction: Prediction) -> Tensor:
+    """The noise that a network's raw output means, for each way of predicting."""
+    if prediction == "eps":
+        return raw
+    alpha_bar = at(alphas_cumprod, t, x_t)
+    if prediction == "v":
+        return alpha_bar.sqrt() * raw + (1 - alpha_bar).sqrt() * x_t
+    return (x_t - alpha_bar.sqrt() * raw) / (1 - alpha_bar).sqrt()
+
+
+def loss_weight(
+    t: Tensor,
+    alphas_cumprod: Tensor,
+    prediction: Prediction,
+    kind: LossWeight = "plain",
+    *,
+    p2_gamma: float = 1.0,
+    p2_k: float = 1.0,
+    snr_cap: float = 5.0,
+) -> Tensor:
+    """Weight (B,) of each sample's mean squared error in the space of ``prediction``.
+
+    plain: 1. p2: 1 / (k + snr)^gamma on the noise's error (Choi et al. 2022, Eq. 8).
+    min_snr: min(snr, cap) on the error of x0 (Hang et al. 2023, Eq. 8).
+    """
+    alpha_bar = alphas_cumprod[t].double()
+    snr = alpha_bar / (1 - alpha_bar)
+    if kind == "plain":
+        return torch.ones_like(snr, dtype=torch.float32)
+    # one squared error, seen from each prediction: |d eps|² = snr |d x0|², |d v|² = (snr + 1) |d x0|²
+    x0_error_per_unit = {"eps": 1 / snr, "v": 1 / (snr + 1), "x0": torch.ones_like(snr)}[prediction]
+    on_x0 = snr / (p2_k + snr) ** p2_gamma if kind == "p2" else snr.clamp(max=snr_cap)
+    return (on_x0 * x0_error_per_unit).float()

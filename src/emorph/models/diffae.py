@@ -1,0 +1,158 @@
+"""The diffusion autoencoder: a face to z_sem and x_T and back (Preechakul et al., CVPR 2022)."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from emorph.core.config import Config
+from emorph.core.errors import ShapeError, UnknownNameError
+from emorph.diffusion.process import Prediction, eps_from
+from emorph.diffusion.samplers import Denoise
+from emorph.diffusion.schedule import Schedule
+from emorph.models.latent import LatentNet, LatentNetConfig
+from emorph.models.semantic import SemanticEncoder
+from emorph.models.unet import UNet
+
+ScheduleName = Literal["linear", "cosine"]
+
+
+class DiffAEConfig(Config):
+    """Sizes of a diffusion autoencoder.
+
+    image_size, image_channels: of the pictures it takes. patch_size p folds p x p pixels into channels before the
+    networks and back after them; ``attention_resolutions`` are sides of the feature maps after folding.
+    prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
+    """
+
+    image_size: int = Field(gt=0)
+    model_channels: int = Field(gt=0)
+    channel_mult: tuple[int, ...]
+    encoder_channel_mult: tuple[int, ...]
+    num_res_blocks: int = Field(2, gt=0)
+    attention_resolutions: tuple[int, ...] = (16,)
+    num_heads: int = Field(1, gt=0)
+    z_dim: int = Field(512, gt=0)
+    embed_dim: int = Field(512, gt=0)
+    image_channels: int = Field(3, gt=0)
+    patch_size: int = Field(1, gt=0)
+    prediction: Prediction = "eps"
+    schedule: ScheduleName = "linear"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    latent: LatentNetConfig | None = None
+
+    @model_validator(mode="after")
+    def _sides_divide(self) -> Self:
+        for key, mult in (("channel_mult", self.channel_mult), ("encoder_channel_mult", self.encoder_channel_mult)):
+            divisor = self.patch_size * 2 ** (len(mult) - 1)
+            if self.image_size % divisor:
+                raise ValueError(f"image_size {self.image_size} is not divisible by {divisor}, which {key} asks for")
+        return self
+
+    @classmethod
+    def preset(cls, name: str) -> DiffAEConfig:
+        """The official models: "ffhq128" (130 M samples, 128.5 M parameters) or "ffhq256" (168.5 M parameters)."""
+        if name not in _PRESETS:
+            raise UnknownNameError("preset", name, _PRESETS)
+        size, mult = _PRESETS[name]
+        return cls(
+            image_size=size,
+            model_channels=128,
+            channel_mult=mult,
+            encoder_channel_mult=(*mult, 4),
+            dropout=0.1,
+        )
+
+
+_PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
+    "ffhq128": (128, (1, 1, 2, 3, 4)),
+    "ffhq256": (256, (1, 1, 2, 2, 4, 4)),
+}
+
+
+class DiffAE(UNet):
+    """Semantic encoder and conditional DDIM; state-dict keys equal the official model's without its prefix."""
+
+    def __init__(self, config: DiffAEConfig) -> None:
+        folded = config.image_channels * config.patch_size**2
+        side = config.image_size // config.patch_size
+        super().__init__(
+            in_channels=folded,
+            out_channels=folded,
+            side=side,
+            model_channels=config.model_channels,
+            channel_mult=config.channel_mult,
+            num_res_blocks=config.num_res_blocks,
+            attention_resolutions=config.attention_resolutions,
+            num_heads=config.num_heads,
+            embed_dim=config.embed_dim,
+            z_dim=config.z_dim,
+            dropout=config.dropout,
+        )
+        self.config = config
+        self.encoder = SemanticEncoder(
+            in_channels=folded,
+            side=side,
+            model_channels=config.model_channels,
+            channel_mult=config.encoder_channel_mult,
+            num_res_blocks=config.num_res_blocks,
+            attention_resolutions=config.attention_resolutions,
+            num_heads=config.num_heads,
+            z_dim=config.z_dim,
+        )
+        self.latent_net = LatentNet(config.latent) if config.latent else None
+        self.diffusion = Schedule.linear() if config.schedule == "linear" else Schedule.cosine()
+        alphas_cumprod = torch.tensor(self.diffusion.alphas_cumprod, dtype=torch.float64)
+        self.register_buffer("alphas_cumprod", alphas_cumprod, persistent=False)
+        self.alphas_cumprod: Tensor
+
+    def encode(self, x: Tensor) -> Tensor:
+        """z_sem (B, z_dim) of pictures x, float (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""
+        self._check(x)
+        z: Tensor = self.encoder(self._fold(x))
+        return z
+
+    def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """The noise eps in x_t.
+
+        x_t: float (B, image_channels, S, S); t: int64 (B,) in [0, 1000); z: (B, z_dim). Raises ShapeError.
+        """
+        return eps_from(self.predict(x_t, t, z), x_t, t, self.alphas_cumprod, self.config.prediction)
+
+    def predict(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """The U-Net's raw output, in the space that ``config.prediction`` names; for training."""
+        self._check(x_t)
+        return self._unfold(super().forward(self._fold(x_t), t, z))
+
+    def denoiser(self, z: Tensor) -> Denoise:
+        """``forward`` with z fixed, for a sampler: all rows share t, and z's part is computed once."""
+        gains = self.z_gains(z)
+
+        def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+            self._check(x_t)
+            raw = self._unfold(self.modulated(self._fold(x_t), t[:1], gains))
+            return eps_from(raw, x_t, t, self.alphas_cumprod, self.config.prediction)
+
+        return denoise
+
+    def _check(self, x: Tensor) -> None:
+        c, s = self.config.image_channels, self.config.image_size
+        if x.ndim != 4 or x.shape[1:] != (c, s, s) or not x.is_floating_point():
+            raise ShapeError(
+                f"this model takes float pictures (B, {c}, {s}, {s}) in [-1, 1]; found {x.dtype} {tuple(x.shape)}."
+            )
+
+    def _fold(self, x: Tensor) -> Tensor:
+        return F.pixel_unshuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
+
+    def _unfold(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of weights of a module."""
+    return sum(p.numel() for p in module.parameters())

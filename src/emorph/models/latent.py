@@ -1,0 +1,68 @@
+"""The latent net: a small diffusion model of z_sem itself, for faces from nothing (Preechakul et al. 2022, App. A)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from emorph.core.config import Config
+from emorph.models.blocks import timestep_embedding
+
+
+class LatentNetConfig(Config):
+    """Sizes of the latent net; the defaults are the official FFHQ-256 one's."""
+
+    z_dim: int = Field(512, gt=0)
+    hidden: int = Field(2048, gt=0)
+    num_layers: int = Field(10, gt=1)
+    embed_dim: int = Field(512, gt=0)
+    time_channels: int = Field(64, gt=0)
+
+
+class LatentNet(nn.Module):
+    """An MLP whose every layer but the first sees the input again, modulated by time."""
+
+    def __init__(self, config: LatentNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.time_embed = nn.Sequential(
+            nn.Linear(config.time_channels, config.embed_dim), nn.SiLU(), nn.Linear(config.embed_dim, config.embed_dim)
+        )
+        widths = [config.z_dim] + [config.hidden + config.z_dim] * (config.num_layers - 1)
+        layers: list[nn.Module] = [_ModulatedLinear(w, config.hidden, config.embed_dim) for w in widths[:-1]]
+        layers.append(_LastLinear(widths[-1], config.z_dim))
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, z_t: Tensor, t: Tensor) -> Tensor:
+        """The noise in z_t. z_t: (B, z_dim), normalised by the latent statistics; t: int64 (B,)."""
+        time = self.time_embed(timestep_embedding(t, self.config.time_channels))
+        h = z_t
+        for i, layer in enumerate(self.layers):
+            h = layer(h if i == 0 else torch.cat([h, z_t], dim=1), time)
+        return h
+
+
+class _ModulatedLinear(nn.Module):
+    """Linear, × (1 + scale of time), LayerNorm, SiLU. The scale's linear is listed under two official names."""
+
+    def __init__(self, n_in: int, n_out: int, embed_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out)
+        self.linear_emb = nn.Linear(embed_dim, n_out)
+        self.cond_layers = nn.Sequential(nn.SiLU(), self.linear_emb)
+        self.norm = nn.LayerNorm(n_out)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        return F.silu(self.norm(self.linear(x) * (1 + self.cond_layers(time))))
+
+
+class _LastLinear(nn.Module):
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        y: Tensor = self.linear(x)
+        return y
