@@ -39,14 +39,16 @@ class Config(BaseModel):
 
     def to_toml(self) -> str:
         """The configuration as TOML; ``from_toml`` of it gives the same configuration."""
-        plain: list[str] = []
-        tables: list[str] = []
-        for key, value in self.model_dump(mode="json", exclude_none=True).items():
-            if isinstance(value, dict):
-                tables += ["", f"[{key}]", *(f"{k} = {_toml(v)}" for k, v in value.items() if v is not None)]
-            else:
-                plain.append(f"{key} = {_toml(value)}")
-        return "\n".join(plain + tables).lstrip() + "\n"
+        return "\n".join(_table("", self.model_dump(mode="json", exclude_none=True))).lstrip() + "\n"
+
+
+def _table(name: str, values: dict[str, Any]) -> list[str]:
+    lines = ["", f"[{name}]"] if name else []
+    lines += [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += _table(f"{name}.{key}" if name else key, value)
+    return lines
 
 
 def _toml(value: object) -> str:

@@ -26,7 +26,7 @@ class Emotion(IntEnum):
         return self.name.lower()
 
     @property
-    def title(self) -> str:  # type: ignore[override]  # the int has no title of its own
+    def title(self) -> str:
         """The label as people read it: "Happy"."""
         return self.name.capitalize()
 
@@ -77,7 +77,5 @@ _FACTS: dict[Emotion, _Facts] = {
 }
 
 _BY_WORD: dict[str, Emotion] = {
-    word: emotion
-    for emotion, facts in _FACTS.items()
-    for word in (emotion.word, *facts.aliases, facts.japanese)
+    word: emotion for emotion, facts in _FACTS.items() for word in (emotion.word, *facts.aliases, facts.japanese)
 }

@@ -9,6 +9,6 @@ from torch import Tensor
 
 
 def seeded_noise(seeds: Sequence[int], shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
-    """Standard normal noise (len(seeds), *shape); row i depends on seeds[i] alone, drawn on the CPU for every device."""
+    """Standard normal noise (len(seeds), *shape): row i depends on seeds[i] alone, on every device."""
     rows = [torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.stack(rows).to(device)

@@ -28,6 +28,14 @@ def timestep_embedding(t: Tensor, width: int, max_period: float = 10_000.0) -> T
     return F.pad(embedding, (0, width % 2))
 
 
+def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with weights of 0."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 class Attention(nn.Module):
     """Self-attention over the pixels of a feature map, with the "legacy" layout: heads first, then q, k, v."""
 
@@ -48,7 +56,8 @@ class Attention(nn.Module):
         q, k, v = qkv.transpose(-1, -2).unbind(2)
         attended = F.scaled_dot_product_attention(q, k, v)
         attended = attended.transpose(-1, -2).reshape(b, c, h * w)
-        return x + self.proj_out(attended).reshape(b, c, h, w)
+        projected: Tensor = self.proj_out(attended)
+        return x + projected.reshape(b, c, h, w)
 
 
 class Resample(nn.Module):
@@ -81,8 +90,8 @@ class PlainResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, in_channels, H, W)."""
         h = F.silu(self.in_layers[0](x), inplace=not torch.is_grad_enabled())
-        h = self.in_layers[2](self.resample(h))
-        return self.skip_connection(self.resample(x)) + h
+        y: Tensor = self.skip_connection(self.resample(x)) + self.in_layers[2](self.resample(h))
+        return y
 
 
 class ModulatedResBlock(nn.Module):
@@ -113,10 +122,8 @@ class ModulatedResBlock(nn.Module):
             group_norm(out_channels),
             nn.SiLU(),
             nn.Dropout(dropout),
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),  # the block starts as its skip connection
         )
-        nn.init.zeros_(self.out_layers[3].weight)  # the block starts as its skip connection
-        nn.init.zeros_(self.out_layers[3].bias)
         self.resample = Resample(resample) if resample else nn.Identity()
         self.skip_connection: nn.Module = (
             nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
@@ -140,4 +147,5 @@ class ModulatedResBlock(nn.Module):
         scale, shift = modulation
         h = torch.addcmul(shift, self.out_layers[0](h), scale)
         h = self.out_layers[3](self.out_layers[2](F.silu(h, inplace=inplace)))
-        return self.skip_connection(self.resample(x)) + h
+        y: Tensor = self.skip_connection(self.resample(x)) + h
+        return y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 import torch
@@ -10,7 +11,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from emorph.core.config import Config
-from emorph.core.errors import ShapeError, UnknownNameError
+from emorph.core.errors import CheckpointError, ShapeError, UnknownNameError
+from emorph.core.pretrained import atomic_folder, locate, read_config, read_weights, write_model
+from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from
 from emorph.diffusion.samplers import Denoise
 from emorph.diffusion.schedule import Schedule
@@ -18,6 +21,7 @@ from emorph.models.latent import LatentNet, LatentNetConfig
 from emorph.models.semantic import SemanticEncoder
 from emorph.models.unet import UNet
 
+KIND = "diffae"
 ScheduleName = Literal["linear", "cosine"]
 
 
@@ -27,6 +31,7 @@ class DiffAEConfig(Config):
     image_size, image_channels: of the pictures it takes. patch_size p folds p x p pixels into channels before the
     networks and back after them; ``attention_resolutions`` are sides of the feature maps after folding.
     prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
+    crop: the part of a face that the training pictures show.
     """
 
     image_size: int = Field(gt=0)
@@ -44,10 +49,14 @@ class DiffAEConfig(Config):
     schedule: ScheduleName = "linear"
     dropout: float = Field(0.0, ge=0, lt=1)
     latent: LatentNetConfig | None = None
+    crop: CropSpec = CropSpec()
 
     @model_validator(mode="after")
     def _sides_divide(self) -> Self:
-        for key, mult in (("channel_mult", self.channel_mult), ("encoder_channel_mult", self.encoder_channel_mult)):
+        for key, mult in (
+            ("channel_mult", self.channel_mult),
+            ("encoder_channel_mult", self.encoder_channel_mult),
+        ):
             divisor = self.patch_size * 2 ** (len(mult) - 1)
             if self.image_size % divisor:
                 raise ValueError(f"image_size {self.image_size} is not divisible by {divisor}, which {key} asks for")
@@ -139,6 +148,24 @@ class DiffAE(UNet):
 
         return denoise
 
+    def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
+        """Write config.json and model.safetensors; the folder appears complete or not at all."""
+        with atomic_folder(Path(folder)) as temporary:
+            tensors = {key: value.to(dtype) for key, value in self.state_dict().items()}
+            write_model(temporary, KIND, self.config.model_dump(mode="json"), tensors)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> DiffAE:
+        """Load a folder of ``save_pretrained``, a bundled model, or a hub id, in float32 and evaluation mode.
+
+        Official checkpoints load with ``emorph.models.load``. Raises CheckpointError or UnknownNameError.
+        """
+        folder = locate(name)
+        config = DiffAEConfig.parse(read_config(folder, KIND), str(folder))
+        model = cls(config)
+        load_strictly(model, read_weights(folder), str(folder))
+        return model.eval()
+
     def _check(self, x: Tensor) -> None:
         c, s = self.config.image_channels, self.config.image_size
         if x.ndim != 4 or x.shape[1:] != (c, s, s) or not x.is_floating_point():
@@ -151,6 +178,22 @@ class DiffAE(UNet):
 
     def _unfold(self, x: Tensor) -> Tensor:
         return F.pixel_shuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
+
+
+def load_strictly(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """``load_state_dict`` whose error names the first difference. Raises CheckpointError."""
+    expected = module.state_dict()
+    for key, value in expected.items():
+        if key not in tensors:
+            raise CheckpointError(f"{source} does not fit: {key} is missing (expected shape {tuple(value.shape)}).")
+        if tensors[key].shape != value.shape:
+            raise CheckpointError(
+                f"{source} does not fit: {key} has shape {tuple(tensors[key].shape)}, expected {tuple(value.shape)}."
+            )
+    for key in tensors:
+        if key not in expected:
+            raise CheckpointError(f"{source} does not fit: it holds {key}, which this model does not have.")
+    module.load_state_dict(tensors)
 
 
 def count_parameters(module: nn.Module) -> int:

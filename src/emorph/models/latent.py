@@ -28,7 +28,9 @@ class LatentNet(nn.Module):
         super().__init__()
         self.config = config
         self.time_embed = nn.Sequential(
-            nn.Linear(config.time_channels, config.embed_dim), nn.SiLU(), nn.Linear(config.embed_dim, config.embed_dim)
+            nn.Linear(config.time_channels, config.embed_dim),
+            nn.SiLU(),
+            nn.Linear(config.embed_dim, config.embed_dim),
         )
         widths = [config.z_dim] + [config.hidden + config.z_dim] * (config.num_layers - 1)
         layers: list[nn.Module] = [_ModulatedLinear(w, config.hidden, config.embed_dim) for w in widths[:-1]]

@@ -39,10 +39,16 @@ class SemanticEncoder(nn.Module):
                 side //= 2
         self.input_blocks = nn.ModuleList(blocks)
         self.middle_block = nn.Sequential(
-            PlainResBlock(channels, channels), Attention(channels, num_heads), PlainResBlock(channels, channels)
+            PlainResBlock(channels, channels),
+            Attention(channels, num_heads),
+            PlainResBlock(channels, channels),
         )
         self.out = nn.Sequential(
-            group_norm(channels), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, z_dim, 1), nn.Flatten()
+            group_norm(channels),
+            nn.SiLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, z_dim, 1),
+            nn.Flatten(),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from emorph.models.blocks import Attention, ModulatedResBlock, group_norm, timestep_embedding
+from emorph.models.blocks import Attention, ModulatedResBlock, group_norm, timestep_embedding, zeroed
+
 
 class TimeEmbedding(nn.Module):
     """Time step to a vector: sinusoids, linear, SiLU, linear."""
@@ -22,7 +23,8 @@ class TimeEmbedding(nn.Module):
     def forward(self, t: Tensor) -> Tensor:
         """t: (B,); returns (B, embed_dim)."""
         sinusoids = timestep_embedding(t, self.model_channels)
-        embedding: Tensor = self.time_embed(sinusoids.to(self.time_embed[0].weight.dtype))
+        dtype = next(self.time_embed.parameters()).dtype
+        embedding: Tensor = self.time_embed(sinusoids.to(dtype))
         return embedding
 
 
@@ -84,9 +86,8 @@ class UNet(nn.Module):
                     side *= 2
                 outputs.append(nn.ModuleList(layers))
         self.output_blocks = nn.ModuleList(outputs)
-        self.out = nn.Sequential(group_norm(channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1))
-        nn.init.zeros_(self.out[2].weight)
-        nn.init.zeros_(self.out[2].bias)
+        last = zeroed(nn.Conv2d(channels, out_channels, 3, padding=1))
+        self.out = nn.Sequential(group_norm(channels), nn.SiLU(), last)
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """x: (B, in_channels, H, W); t: (B,) or (1,); z: (B, z_dim). Returns (B, out_channels, H, W)."""
@@ -123,7 +124,7 @@ class UNet(nn.Module):
             yield from (layer for layer in layers if isinstance(layer, ModulatedResBlock))
 
 
-def _through(layers: nn.ModuleList, x: Tensor, modulations: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
-    for layer in layers:
+def _through(layers: nn.Module, x: Tensor, modulations: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+    for layer in layers.children():
         x = layer(x, next(modulations)) if isinstance(layer, ModulatedResBlock) else layer(x)
     return x

@@ -1,0 +1,122 @@
+"""Model folders: config.json beside model.safetensors, from a local folder, the package, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emorph.core.errors import CheckpointError, UnknownNameError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BUNDLED = Path(__file__).parent.parent / "assets"
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(p.parent.name for p in BUNDLED.glob(f"*/{CONFIG_FILE}"))
+
+
+def locate(name: str | Path) -> Path:
+    """The file or folder that ``name`` means: a path, a bundled model, or a hub id "owner/model".
+
+    A path or a bundled name never touches the network; a hub id is downloaded once into the Hugging Face cache.
+    Raises UnknownNameError, or CheckpointError if the hub cannot give it.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    if (BUNDLED / str(name) / CONFIG_FILE).exists():
+        return BUNDLED / str(name)
+    text = str(name)
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not path.suffix:
+        return _download(text)
+    if "/" in text or path.suffix:
+        raise CheckpointError(
+            f"{text}: there is no such file or folder. Check the path; it is taken from {Path.cwd()}."
+        )
+    raise UnknownNameError("model", text, bundled_models())
+
+
+def _download(hub_id: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors", "*.md"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{hub_id}: there is no such folder here, and the Hugging Face hub did not give it ({reason}). "
+            "Check the name and the network, or download it elsewhere and pass its folder."
+        ) from None
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into that takes its final name only when everything in it is complete."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if folder.exists():
+            old = temporary.with_name(temporary.name + ".old")
+            folder.replace(old)
+            temporary.replace(folder)
+            shutil.rmtree(old)
+        else:
+            temporary.replace(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_model(folder: Path, kind: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write config.json and model.safetensors into an existing folder."""
+    from safetensors.torch import save_file
+
+    contiguous = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
+    save_file(contiguous, folder / WEIGHTS_FILE, metadata={"kind": kind})
+    meta = {"format": "emorph", "version": 1, "kind": kind, "config": dict(config)}
+    (folder / CONFIG_FILE).write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_config(folder: Path, kind: str) -> dict[str, Any]:
+    """The configuration in a model folder. Raises CheckpointError if it is not one, or of another kind."""
+    path = folder / CONFIG_FILE
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is not a model folder: it has no {CONFIG_FILE}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from None
+    if not isinstance(meta, dict) or meta.get("format") != "emorph" or not isinstance(meta.get("config"), dict):
+        raise CheckpointError(f"{path} was not written by emorph: it has no format, kind and config.")
+    if meta.get("kind") != kind:
+        raise CheckpointError(f"{folder} holds a {meta.get('kind')!r}, but a {kind!r} is needed here.")
+    config: dict[str, Any] = meta["config"]
+    return config
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a model folder. Raises CheckpointError if the file is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS_FILE
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} has no {WEIGHTS_FILE}; copy the whole folder again.") from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or not a safetensors file ({error}); copy it again.") from None

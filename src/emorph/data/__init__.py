@@ -1,0 +1,1 @@
+"""Faces on disk and the order in which they are read."""

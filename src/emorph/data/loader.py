@@ -1,0 +1,70 @@
+"""The order in which a run sees its samples: a function of the seed alone, so that a resumed run needs no state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+
+class EndlessOrder(Sampler[int]):
+    """Indices of an endless run over n samples, one epoch's permutation after another.
+
+    The i-th sample of the run depends on (n, seed, i) alone. ``start`` skips what was seen before; of every
+    ``n_ranks`` samples, rank r takes the r-th, so that the ranks' batches together are one process's batch.
+    ``weights`` (n,) repeats a sample ``weights[i]`` times an epoch, the fraction drawn anew in each.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        *,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        n_ranks: int = 1,
+        weights: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.n, self.seed, self.start, self.rank, self.n_ranks = n, seed, start, rank, n_ranks
+        self.weights = weights
+
+    def __iter__(self) -> Iterator[int]:
+        position = 0
+        epoch = 0
+        while True:
+            order = self.epoch(epoch)
+            first = max(0, self.start - position)
+            for i in range(first, len(order)):
+                if (position + i) % self.n_ranks == self.rank:
+                    yield int(order[i])
+            position += len(order)
+            epoch += 1
+
+    def epoch(self, epoch: int) -> NDArray[np.int64]:
+        """The order of one epoch, int64, of length n without weights."""
+        rng = np.random.default_rng([self.seed, epoch])
+        if self.weights is None:
+            return rng.permutation(self.n)
+        repeats = np.floor(self.weights + rng.random(self.n)).astype(np.int64)
+        return rng.permutation(np.repeat(np.arange(self.n), repeats))
+
+
+def class_weights(labels: Sequence[int] | NDArray[np.int64], power: float) -> NDArray[np.float64]:
+    """Repeats per sample that lift rare classes: (largest class / own class) ** power; 1 makes all classes equal."""
+    labels = np.asarray(labels)
+    counts = np.bincount(labels)
+    weights: NDArray[np.float64] = (counts.max() / counts[labels]) ** power
+    return weights
+
+
+def endless_batches(
+    faces: Dataset[Any], order: EndlessOrder, batch_size: int, *, workers: int = 0, pin: bool = False
+) -> Iterator[Any]:
+    """Batches of ``batch_size`` in the order given, decoded by ``workers`` processes (0: in this one)."""
+    loader: DataLoader[Any] = DataLoader(
+        faces, batch_size=batch_size, sampler=order, num_workers=workers, pin_memory=pin, drop_last=True
+    )
+    return iter(loader)

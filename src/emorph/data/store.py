@@ -1,0 +1,141 @@
+"""A prepared set of face crops on disk, memory-mapped, as a map-style data set of tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from emorph.core.errors import DataError, MissingAssetError
+from emorph.core.expressions import Emotion
+from emorph.core.types import UInt8
+
+Sample = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class CropWindow:
+    """The square of a stored picture that is used: left, top, side, in its pixels."""
+
+    left: int
+    top: int
+    side: int
+
+
+class FaceStore(Dataset[Sample]):
+    """Face crops with emotion labels: a Parquet file, or a folder of Arrow files (``datasets.save_to_disk``).
+
+    Needs the columns ``image`` (encoded bytes) and ``label`` (a word); uses ``split`` and ``identity`` if present.
+    Items: image uint8 (C, S, S), label int64 (AffectNet's code), index int64.
+    Raises DataError naming what is missing.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        side_px: int,
+        channels: int = 3,
+        split: str | None = None,
+        window: CropWindow | None = None,
+    ) -> None:
+        table = _open(Path(path))
+        missing = {"image", "label"} - set(table.column_names)
+        if missing:
+            raise DataError(f"{path} has no column {sorted(missing)[0]!r}; found {', '.join(table.column_names)}.")
+        if split is not None:
+            if "split" not in table.column_names:
+                raise DataError(f"{path} has no column 'split', but split {split!r} is asked for.")
+            splits = np.array(table["split"])
+            if not (splits == split).any():
+                raise DataError(f"{path} has no rows of split {split!r}; found {', '.join(sorted(set(splits)))}.")
+            table = table.select(np.flatnonzero(splits == split))
+        self._table = table
+        self.path = Path(path)
+        self.side_px = side_px
+        self.channels = channels
+        self.window = window
+        self.labels = np.array([Emotion.parse(word).value for word in table["label"]], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Sample:
+        pixels = self._decode(self._table[int(index)]["image"], int(index))
+        if self.window:
+            w = self.window
+            if w.left + w.side > pixels.shape[1] or w.top + w.side > pixels.shape[0]:
+                raise DataError(f"{self.path}, row {index}: a {pixels.shape[1]}x{pixels.shape[0]} picture has no {w}.")
+            pixels = pixels[w.top : w.top + w.side, w.left : w.left + w.side]
+        if pixels.shape[0] != self.side_px:
+            shrink = pixels.shape[0] > self.side_px
+            size = (self.side_px, self.side_px)
+            pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
+        image = torch.from_numpy(np.ascontiguousarray(pixels.reshape(self.side_px, self.side_px, -1)))
+        return {
+            "image": image.permute(2, 0, 1).contiguous(),
+            "label": torch.tensor(self.labels[index]),
+            "index": torch.tensor(int(index)),
+        }
+
+    def column(self, name: str) -> list[Any]:
+        """One column of the (split's) table, as a list."""
+        if name not in self._table.column_names:
+            raise DataError(f"{self.path} has no column {name!r}; found {', '.join(self._table.column_names)}.")
+        values: list[Any] = list(self._table[name])
+        return values
+
+    def _decode(self, encoded: bytes, index: int) -> UInt8:
+        flag = cv2.IMREAD_GRAYSCALE if self.channels == 1 else cv2.IMREAD_COLOR_RGB
+        pixels: UInt8 | None = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag)
+        if pixels is None:
+            raise DataError(f"{self.path}, row {index}: the picture cannot be decoded.")
+        return pixels
+
+
+class TensorFaces(Dataset[Sample]):
+    """Face crops that are already in memory: images uint8 (N, C, S, S), labels int64 (N,)."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images = images
+        self.labels = labels.numpy()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Sample:
+        return {
+            "image": self.images[index],
+            "label": torch.tensor(self.labels[index]),
+            "index": torch.tensor(int(index)),
+        }
+
+
+def in_memory(faces: Dataset[Sample], n: int) -> TensorFaces:
+    """Decode all n faces once."""
+    rows = [faces[i] for i in range(n)]
+    return TensorFaces(torch.stack([r["image"] for r in rows]), torch.stack([r["label"] for r in rows]))
+
+
+def _open(path: Path) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise MissingAssetError(
+            "reading training data needs the extra packages: pip install 'emorph[train]'."
+        ) from None
+    if not path.exists():
+        raise DataError(f"{path}: there is no such data set. Check [data] path; it is taken from {Path.cwd()}.")
+    datasets.disable_progress_bars()
+    try:
+        if path.is_dir():
+            return datasets.load_from_disk(str(path))
+        return datasets.Dataset.from_parquet(str(path))
+    except Exception as error:  # datasets and pyarrow raise many kinds; all mean the same to a user
+        raise DataError(f"{path} is neither a Parquet file nor a saved Arrow data set ({error}).") from None

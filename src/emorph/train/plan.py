@@ -1,0 +1,123 @@
+"""What a run is told: its configuration, and the budget that ends it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from emorph.core.config import Config
+from emorph.core.errors import ConfigError
+from emorph.diffusion.process import LossWeight
+from emorph.models.diffae import DiffAEConfig
+
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+class DataConfig(Config):
+    """Where the faces are, and how they are read.
+
+    path: a Parquet file or an Arrow folder; relative paths start at the configuration file's folder.
+    window: left, top, side of the square used of each stored picture, in its pixels; all of it if left out.
+    class_power: lifts rare classes, see ``emorph.data.loader.class_weights``.
+    """
+
+    path: str
+    split: str | None = None
+    window: tuple[int, int, int] | None = None
+    mirror: bool = True
+    class_power: float = Field(0.0, ge=0, le=1)
+    workers: int = Field(0, ge=0)
+
+
+class OptimConfig(Config):
+    """AdamW with a linear warm-up, then a constant rate, then a linear fall over the last ``decay_share`` of the run.
+
+    micro_batch: samples a device takes at a time; a batch of several is accumulated.
+    """
+
+    batch_size: int = Field(32, gt=0)
+    micro_batch: int | None = Field(None, gt=0)
+    lr: float = Field(1e-4, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    decay_share: float = Field(0.0, ge=0, le=1)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    grad_clip: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.9999, ge=0, lt=1)
+    precision: Precision = "32-true"
+    loss_weight: LossWeight = "plain"
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise ValueError(f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}")
+        return self
+
+
+class BudgetConfig(Config):
+    """How long a run is: exactly one of samples, steps or epochs; max_minutes may stop it earlier, to be resumed."""
+
+    samples: int | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    epochs: float | None = Field(None, gt=0)
+    max_minutes: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        stated = [name for name in ("samples", "steps", "epochs") if getattr(self, name) is not None]
+        if len(stated) != 1:
+            found = " and ".join(stated) if stated else "none of them"
+            raise ValueError(f"state exactly one of samples, steps and epochs; found {found}")
+        return self
+
+    def n_steps(self, n_samples: int, batch_size: int) -> int:
+        """The budget in optimiser steps, for a data set of ``n_samples``."""
+        if self.steps is not None:
+            return self.steps
+        samples = self.samples if self.samples is not None else (self.epochs or 0) * n_samples
+        return max(1, math.ceil(samples / batch_size))
+
+
+class CheckpointConfig(Config):
+    """How often a run is saved, how many saves are kept, and how many faces its sample sheet shows."""
+
+    every_minutes: float = Field(10.0, gt=0)
+    keep: int = Field(2, gt=0)
+    sheet_faces: int = Field(8, ge=0)
+
+
+class RunConfig(Config):
+    """A training run of the diffusion autoencoder, as a TOML file states it."""
+
+    task: Literal["autoencoder"] = "autoencoder"
+    out: str
+    seed: int = 0
+    data: DataConfig
+    model: DiffAEConfig
+    optim: OptimConfig = OptimConfig()
+    budget: BudgetConfig
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @classmethod
+    def read(cls, path: Path | str) -> RunConfig:
+        """Read a TOML file and make its paths absolute. Raises ConfigError."""
+        path = Path(path)
+        config = cls.from_toml(path)
+        base = path.resolve().parent
+        data = config.data.model_copy(update={"path": str(base / config.data.path)})
+        return config.model_copy(update={"out": str(base / config.out), "data": data})
+
+
+def describe(config: RunConfig, n_samples: int, n_params: int) -> str:
+    """One line that says what a run will do, before it starts."""
+    steps = config.budget.n_steps(n_samples, config.optim.batch_size)
+    samples = steps * config.optim.batch_size
+    if samples < 1:
+        raise ConfigError("the budget is less than one sample.")
+    return (
+        f"{steps:,} steps x batch {config.optim.batch_size} = {samples:,} samples "
+        f"= {samples / n_samples:.2f} epochs of {n_samples:,} faces; {n_params / 1e6:.1f} M parameters"
+    )

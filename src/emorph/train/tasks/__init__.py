@@ -1,0 +1,1 @@
+"""What there is to train: one file a task."""
