@@ -28,18 +28,22 @@ class Config(BaseModel):
     @classmethod
     def from_toml(cls, path: Path | str) -> Self:
         """Read a TOML file. Raises ConfigError if it is missing, is not TOML, or does not fit."""
-        path = Path(path)
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigError(f"{path}: there is no such configuration file.") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path} is not TOML: {error}.") from None
+        values = read_toml(Path(path))
         return cls.parse(values, str(path))
 
     def to_toml(self) -> str:
         """The configuration as TOML; ``from_toml`` of it gives the same configuration."""
         return "\n".join(_table("", self.model_dump(mode="json", exclude_none=True))).lstrip() + "\n"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file. Raises ConfigError if it is missing or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"{path}: there is no such configuration file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}.") from None
 
 
 def _table(name: str, values: dict[str, Any]) -> list[str]:

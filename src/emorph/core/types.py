@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from emorph.core.expressions import Emotion
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
@@ -79,3 +85,24 @@ class CropSpec:
 
     zoom: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class FaceCode:
+    """What a diffusion autoencoder knows of B faces.
+
+    z_sem: float (B, z_dim). x_T: float (B, C, S, S), the noise that holds the rest; None where it was not inverted.
+    model_id: of the model that made it; another model cannot read it.
+    """
+
+    z_sem: Tensor
+    x_T: Tensor | None
+    model_id: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a face shall show. strength: 0 is unchanged, 1 the emotion as its class shows it on average."""
+
+    emotion: Emotion
+    strength: float = 1.0

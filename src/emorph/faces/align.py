@@ -1,0 +1,176 @@
+"""The square face crop of FFHQ (Karras et al. 2018, App. C) and the exact way back to the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from emorph.core.errors import NoFaceError, ShapeError
+from emorph.core.types import AlignedFace, CropSpec, Float32, Float64, Landmarks, Photo, UInt8
+
+EYE_SPAN = 2.0  # half the square's side is this many eye distances,
+MOUTH_SPAN = 1.8  # or this many eye-to-mouth distances, whichever is longer
+CENTRE_DROP = 0.1  # the square's centre lies this share of the way from eyes to mouth
+BORDER_SHARE = 0.1  # of the square's side, kept around the quad when cutting
+PAD_SHARE = 0.3  # of the square's side, the least width of made-up surroundings
+BLUR_SHARE = 0.02  # of the square's side, Gaussian sigma of the surroundings
+SUPERSAMPLING = 4  # the quad is resampled at this multiple of the side, then reduced
+
+
+def align(photo: Photo, landmarks: Landmarks, side_px: int, crop: CropSpec | None = None) -> AlignedFace:
+    """Cut one face out of its photo, upright and at a known size.
+
+    side_px: side of the crop. crop: zoom and shift relative to the published square, by default itself.
+    Where the square leaves the photo it is filled with mirrored, blurred surroundings.
+    Returns the crop and ``crop_to_photo``, which includes the rounding of the published shrinking step.
+    Raises NoFaceError if the square lies outside the photo, ShapeError for points that span no square.
+    """
+    if side_px < 1:
+        raise ShapeError(f"expected a crop side of at least 1 px, found {side_px}.")
+    quad = _crop_quad(landmarks, crop or CropSpec())
+    shrunk = _shrink_steps(photo.pixels, quad, side_px)
+    window = _cut(photo, shrunk)
+    canvas, canvas_quad = _pad(window, shrunk.quad - np.array(shrunk.corner), shrunk.quad_side)
+    pixels = _resample(canvas, canvas_quad, side_px)
+    return AlignedFace(pixels, _crop_to_photo(shrunk, side_px), landmarks)
+
+
+@dataclass(frozen=True)
+class _Shrunk:
+    """Where the quad lies once the photo is scaled down by the published whole factor.
+
+    quad: (4, 2) in scaled pixels; quad_side its side. size: (width, height) of the scaled photo.
+    photo_per_px: (x, y) photo pixels per scaled pixel, from the rounded sizes.
+    corner, far_corner: the window of scaled pixels that is needed, far corner exclusive.
+    """
+
+    quad: Float64
+    quad_side: float
+    size: tuple[int, int]
+    photo_per_px: Float64
+    corner: tuple[int, int]
+    far_corner: tuple[int, int]
+
+
+def _crop_quad(landmarks: Landmarks, crop: CropSpec) -> Float64:
+    """Corners top left, bottom left, bottom right, top right in photo pixels, (4, 2)."""
+    points = np.asarray(landmarks.points, dtype=np.float64)
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise ShapeError(f"expected 68 finite points (68, 2), found {points.shape}; detect the face again.")
+    if not crop.zoom > 0:
+        raise ShapeError(f"expected a crop zoom above 0, found {crop.zoom}.")
+    eye_left, eye_right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    eye_mid = (eye_left + eye_right) / 2
+    eye_to_eye = eye_right - eye_left
+    eye_to_mouth = (points[48] + points[54]) / 2 - eye_mid
+    across = eye_to_eye - _turned(eye_to_mouth)
+    half_side = max(np.linalg.norm(eye_to_eye) * EYE_SPAN, np.linalg.norm(eye_to_mouth) * MOUTH_SPAN)
+    length = np.linalg.norm(across)
+    if length < 1e-6 or half_side < 1e-6:
+        raise ShapeError("the points of the eyes and the mouth span no square; detect the face again.")
+    x = across / length * half_side
+    y = _turned(x)
+    centre = eye_mid + CENTRE_DROP * eye_to_mouth + 2 * (crop.shift[0] * x + crop.shift[1] * y)
+    x, y = x / crop.zoom, y / crop.zoom
+    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+def _turned(vector: Float64) -> Float64:
+    """Turned by 90 degrees, from image right to image down."""
+    return np.array([-vector[1], vector[0]])
+
+
+def _border(quad_side: float) -> int:
+    return max(round(quad_side * BORDER_SHARE), 3)
+
+
+def _shrink_steps(pixels: UInt8, quad: Float64, side_px: int) -> _Shrunk:
+    height, width = pixels.shape[:2]
+    quad_side = float(np.linalg.norm(quad[3] - quad[0]))
+    factor = max(1, int(np.floor(quad_side / side_px * 0.5)))
+    size = (max(1, round(width / factor)), max(1, round(height / factor)))
+    quad, quad_side = quad / factor, quad_side / factor
+    border = _border(quad_side)
+    left, top = (max(int(v) - border, 0) for v in np.floor(quad.min(axis=0)))
+    right, bottom = (min(int(v) + border, n) for v, n in zip(np.ceil(quad.max(axis=0)), size, strict=True))
+    return _Shrunk(quad, quad_side, size, np.array([width, height]) / size, (left, top), (right, bottom))
+
+
+def _cut(photo: Photo, shrunk: _Shrunk) -> UInt8:
+    """The window of the scaled photo, as if the whole photo were scaled with Lanczos and then cut."""
+    (left, top), (right, bottom) = shrunk.corner, shrunk.far_corner
+    if left >= right or top >= bottom:
+        height, width = photo.pixels.shape[:2]
+        raise NoFaceError(f"the face lies outside {photo.name} ({width}x{height} px); detect the face again.")
+    if shrunk.size == (photo.pixels.shape[1], photo.pixels.shape[0]):
+        return photo.pixels[top:bottom, left:right]
+    box = np.array([left, top, right, bottom]) * np.tile(shrunk.photo_per_px, 2)
+    reach = 3 * shrunk.photo_per_px + 1  # Lanczos looks three scaled pixels far
+    first = np.maximum(np.floor(box[:2] - reach), 0).astype(int)
+    last = np.ceil(box[2:] + reach).astype(int)
+    part = Image.fromarray(np.ascontiguousarray(photo.pixels[first[1] : last[1], first[0] : last[0]]))
+    x0, y0, x1, y1 = box - np.tile(first, 2)
+    x1, y1 = min(x1, part.width), min(y1, part.height)
+    scaled = part.resize((right - left, bottom - top), Image.Resampling.LANCZOS, box=(x0, y0, x1, y1))
+    return np.asarray(scaled)
+
+
+def _pad(window: UInt8, quad: Float64, quad_side: float) -> tuple[UInt8, Float64]:
+    """Surround the window where the quad leaves the photo: mirrored, then blurred, then the median colour.
+
+    quad: (4, 2) in window pixels. Returns the canvas and the quad in canvas pixels.
+    """
+    height, width = window.shape[:2]
+    border = _border(quad_side)
+    before = np.maximum(border - np.floor(quad.min(axis=0)).astype(int), 0)
+    after = np.maximum(np.ceil(quad.max(axis=0)).astype(int) - [width, height] + border, 0)
+    if max(before.max(), after.max()) <= border - 4:
+        return window, quad
+    least = round(quad_side * PAD_SHARE)
+    (left, top), (right, bottom) = np.maximum(before, least), np.maximum(after, least)
+    canvas = np.pad(window, ((top, bottom), (left, right), (0, 0)), mode="reflect").astype(np.float32)
+    depth = np.maximum(_depth(canvas.shape[0], top, bottom)[:, None], _depth(canvas.shape[1], left, right))
+    return _fade(canvas, depth[..., None], quad_side * BLUR_SHARE), quad + np.array([left, top])
+
+
+def _depth(length: int, before: int, after: int) -> Float32:
+    """1 at the canvas's edge, 0 where the photo begins, negative inside; (length,)."""
+    index = np.arange(length, dtype=np.float32)
+    depth: Float32 = 1 - np.minimum(index / np.float32(before), index[::-1] / np.float32(after))
+    return depth
+
+
+def _fade(canvas: Float32, depth: Float32, sigma: float) -> UInt8:
+    reach = int(4 * sigma + 0.5)  # the published filter ends at four sigma
+    size = (2 * reach + 1, 2 * reach + 1)
+    blurred = cv2.GaussianBlur(canvas, size, sigma, borderType=cv2.BORDER_REFLECT)
+    canvas += (blurred - canvas) * np.clip(depth * 3 + 1, 0, 1)
+    median = np.median(canvas.reshape(-1, canvas.shape[2]), axis=0).astype(np.float32)
+    canvas += (median - canvas) * np.clip(depth, 0, 1)
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+
+
+def _resample(canvas: UInt8, quad: Float64, side_px: int) -> UInt8:
+    # PIL's QUAD counts from pixel corners, our points from centres: hence +0.5
+    fine = (side_px * SUPERSAMPLING, side_px * SUPERSAMPLING)
+    corners = tuple(float(v) for v in (quad + 0.5).flatten())
+    picture = Image.fromarray(np.ascontiguousarray(canvas))
+    picture = picture.transform(fine, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
+    return np.array(picture.resize((side_px, side_px), Image.Resampling.LANCZOS))
+
+
+def _crop_to_photo(shrunk: _Shrunk, side_px: int) -> Float64:
+    """(3, 3) from crop pixel centres to photo pixel centres.
+
+    The published method adds its half pixel after scaling: the quad's corner is quad + 0.5 in SCALED pixels.
+    """
+    top_left, bottom_left, _, top_right = shrunk.quad
+    to_photo = np.eye(3)
+    to_photo[:2, 0] = (top_right - top_left) / side_px * shrunk.photo_per_px
+    to_photo[:2, 1] = (bottom_left - top_left) / side_px * shrunk.photo_per_px
+    corner = (top_left + 0.5) * shrunk.photo_per_px - 0.5
+    to_photo[:2, 2] = corner + 0.5 * (to_photo[:2, 0] + to_photo[:2, 1])
+    return to_photo

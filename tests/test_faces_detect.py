@@ -1,0 +1,148 @@
+"""Each photo gives its own number of faces, and users get the face they ask for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from emorph.core.errors import NoFaceError, ShapeError, UnknownNameError
+from emorph.core.images import read_photo
+from emorph.core.types import Landmarks, Photo
+from emorph.faces import detect, find_faces, select_faces
+
+N_FACES = {"no_face": 0, "two_faces": 2}  # all others have one
+
+
+def _face(left: int, top: int, side: int) -> Landmarks:
+    return Landmarks(np.zeros((68, 2), np.float32), (left, top, left + side, top + side), 1.0)
+
+
+def _scaled(photo: Photo, factor: float) -> Photo:
+    flag = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return Photo(cv2.resize(photo.pixels, None, fx=factor, fy=factor, interpolation=flag))
+
+
+def _eye_distance(points: np.ndarray) -> float:
+    return float(np.linalg.norm(points[42:48].mean(axis=0) - points[36:42].mean(axis=0)))
+
+
+def test_example_has_one_face_with_its_parts_in_place(example_photo: Path) -> None:
+    (face,) = find_faces(read_photo(example_photo))
+    left_eye, right_eye = face.points[36:42].mean(axis=0), face.points[42:48].mean(axis=0)
+    np.testing.assert_allclose(left_eye, [203.5, 102], atol=2)
+    np.testing.assert_allclose(right_eye, [246.5, 104], atol=2)
+    assert face.points.dtype == np.float32
+    assert face.points[8, 1] > face.points[57, 1] > face.points[33, 1] > left_eye[1]  # chin, lip, nose, eye
+    assert face.score > 1
+
+
+def test_every_photo_gives_its_number_of_faces(photos_dir: Path) -> None:
+    for path in sorted(photos_dir.glob("*.jpg")):
+        faces = find_faces(read_photo(path))
+        assert len(faces) == N_FACES.get(path.stem, 1), path.name
+
+
+def test_two_faces_largest_first_and_by_place(photos_dir: Path) -> None:
+    photo = read_photo(photos_dir / "two_faces.jpg")
+    faces = find_faces(photo)
+    assert [face.box[0] < 320 for face in faces] == [True, False]
+    assert select_faces(faces, "largest", photo) == [faces[0]]
+    assert select_faces(faces, "2", photo) == [faces[1]]
+    mirrored = Photo(np.ascontiguousarray(photo.pixels[:, ::-1]))
+    assert [face.box[0] < 320 for face in find_faces(mirrored)] == [False, True]
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, 7.0])
+def test_points_scale_with_the_photo(example_photo: Path, factor: float) -> None:
+    photo = read_photo(example_photo)
+    (face,), (scaled,) = find_faces(photo), find_faces(_scaled(photo, factor))
+    back = (scaled.points + 0.5) / factor - 0.5
+    assert np.abs(back - face.points).mean() < 0.06 * _eye_distance(face.points)
+
+
+@pytest.mark.parametrize("factor", [2, 7])
+def test_resizing_before_the_prediction_shifts_no_point(example_photo: Path, factor: int) -> None:
+    photo = read_photo(example_photo)
+    large = cv2.resize(photo.pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    box = np.array([179.0, 83.0, 267.0, 171.0])
+    plain = detect._landmarks(photo.pixels, box, 1.0).points
+    back = (detect._landmarks(large, box * factor, 1.0).points + 0.5) / factor - 0.5
+    assert np.abs((back - plain).mean(axis=0)).max() < 0.1
+
+
+def test_averaged_boxes_steady_the_points(example_photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = read_photo(example_photo)
+    (face,) = find_faces(photo)
+
+    def tremble() -> float:
+        found = []
+        for step in range(8):
+            offset = np.random.default_rng(step).uniform(-3, 3, 4)
+            box = np.array(face.box) + offset
+            found.append(detect._landmarks(photo.pixels, box, 1.0).points)
+        return float(np.std(found, axis=0).mean())
+
+    averaged = tremble()
+    monkeypatch.setattr(detect, "BOX_SCALES", (1.0,))
+    assert averaged < 0.9 * tremble()
+    assert averaged < 0.02 * _eye_distance(face.points)
+
+
+def test_small_faces_are_found_by_enlarging_unless_too_small(example_photo: Path) -> None:
+    photo = _scaled(read_photo(example_photo), 0.6)  # face of 53 px
+    (face,) = find_faces(photo, min_face_px=40)
+    assert 40 <= face.box[2] - face.box[0] <= 65
+    assert find_faces(photo, min_face_px=90) == []
+
+
+def test_a_face_cut_tightly_is_found_with_a_border(example_photo: Path) -> None:
+    tight = Photo(read_photo(example_photo).pixels[90:180, 178:268])
+    (face,) = find_faces(tight)
+    assert np.abs(face.points[36:42].mean(axis=0) - [203.5 - 178, 102 - 90]).max() < 3
+    assert face.score > 1  # enlarging without a border gives 0.4
+
+
+def test_flat_and_tiny_pictures_have_no_face() -> None:
+    for shape in ((300, 400, 3), (1, 1, 3), (2, 500, 3)):
+        assert find_faces(Photo(np.full(shape, 90, np.uint8))) == []
+    with pytest.raises(ShapeError):
+        find_faces(Photo(np.zeros((50, 50), np.uint8)))
+
+
+def test_selection() -> None:
+    photo = Photo(np.zeros((100, 200, 3), np.uint8), Path("group.jpg"))
+    middle, right, left = _face(60, 0, 50), _face(150, 0, 30), _face(5, 40, 40)
+    faces = [middle, left, right]
+    assert select_faces(faces, "largest", photo) == [middle]
+    assert select_faces(faces[::-1], "largest", photo) == [middle]
+    assert select_faces(faces, " Left ", photo) == [left]
+    assert select_faces(faces, "all", photo) == [left, middle, right]
+    assert [select_faces(faces, str(n), photo) for n in (1, 2, 3)] == [[left], [middle], [right]]
+
+
+def test_selection_errors() -> None:
+    photo = Photo(np.zeros((3024, 4032, 3), np.uint8), Path("party.jpg"))
+    with pytest.raises(NoFaceError, match=r"no face found in party\.jpg \(4032x3024 px\).*--min-face"):
+        select_faces([], "largest", photo)
+    two = [_face(0, 0, 50), _face(100, 0, 50)]
+    for number in ("3", "0", "-1"):
+        with pytest.raises(NoFaceError, match=rf"party\.jpg has 2 faces, there is no --face {number}"):
+            select_faces(two, number, photo)
+    with pytest.raises(UnknownNameError, match="did you mean 'largest'"):
+        select_faces(two, "larges", photo)
+    for word in ("²", "", "1.5"):
+        with pytest.raises(UnknownNameError):
+            select_faces(two, word, photo)
+
+
+def test_import_loads_no_model() -> None:
+    code = (
+        "import sys, emorph.faces.detect as d; "
+        "sys.exit('dlib' in sys.modules or 'torch' in sys.modules or d._predictor.cache_info().currsize)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
