@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_cases import Case, case
 from torch import Tensor
 
 from emorph.diffusion import Schedule, ddim_invert, ddim_sample, q_sample
@@ -14,6 +13,7 @@ from emorph.diffusion.process import training_target
 from emorph.models import DiffAE, DiffAEConfig
 from emorph.models.directions import LatentStats, move
 from emorph.models.latent import LatentNet, LatentNetConfig
+from golden_cases import Case, case
 
 TINY = DiffAEConfig(
     image_size=32,
@@ -141,7 +141,11 @@ def test_latent_net() -> None:
     process = Schedule.constant(0.008)
     steps: list[Tensor] = []
     final = ddim_sample(
-        net, golden.input("noise"), process.respaced(10), clamp=False, on_step=lambda i, z, z0: steps.append(z)
+        net,
+        golden.input("noise"),
+        process.respaced(10),
+        clamp=False,
+        on_step=lambda i, z, z0: steps.append(z),
     )
     golden.check("sample_after_first_step", steps[0])
     golden.check("sample_after_second_step", steps[1])

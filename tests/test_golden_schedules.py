@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from golden_cases import case
 
 from emorph.core.errors import ConfigError
 from emorph.diffusion import Schedule
+from golden_cases import case
 
 GOLDEN = case("schedules").arrays
 
@@ -40,7 +40,9 @@ def test_other_lengths_and_sections() -> None:
     assert sections.timesteps.tolist() == GOLDEN["out_timesteps_T300_10,15,20"].tolist()
 
 
-@pytest.mark.parametrize(("n_steps", "possible"), [(1, False), (30, True), (60, False), (150, False), (300, False), (999, False)])
+@pytest.mark.parametrize(
+    ("n_steps", "possible"), [(1, False), (30, True), (60, False), (150, False), (300, False), (999, False)]
+)
 def test_ddim_needs_an_integer_stride(n_steps: int, possible: bool) -> None:
     schedule = Schedule.linear()
     if possible:

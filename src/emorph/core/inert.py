@@ -212,7 +212,7 @@ _OVERRIDDEN: dict[bytes, Any] = {
     pickle.NEWOBJ: InertUnpickler.load_newobj,
     pickle.NEWOBJ_EX: InertUnpickler.load_newobj_ex,
     pickle.INST: InertUnpickler.load_inst,
-
+    pickle.OBJ: InertUnpickler.load_obj,
     pickle.BUILD: InertUnpickler.load_build,
     pickle.APPEND: InertUnpickler.load_append,
     pickle.APPENDS: InertUnpickler.load_appends,

@@ -32,7 +32,8 @@ class FaceStore(Dataset[Sample]):
     """Face crops with emotion labels: a Parquet file, or a folder of Arrow files (``datasets.save_to_disk``).
 
     Needs the columns ``image`` (encoded bytes) and ``label`` (a word); uses ``split`` and ``identity`` if present.
-    Items: image uint8 (C, S, S), label int64 (AffectNet's code), index int64.
+    Items: image uint8 (C, S, S); label int64 (AffectNet's code); index int64; and, with a column ``landmarks68``
+    (float16 x, y in pixels of the stored picture), landmarks float32 (68, 2) in [-1, 1] over the picture's sides.
     Raises DataError naming what is missing.
     """
 
@@ -67,9 +68,10 @@ class FaceStore(Dataset[Sample]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Sample:
-        pixels = self._decode(self._table[int(index)]["image"], int(index))
+        row = self._table[int(index)]
+        pixels = self._decode(row["image"], int(index))
+        w = self.window or CropWindow(0, 0, pixels.shape[0])
         if self.window:
-            w = self.window
             if w.left + w.side > pixels.shape[1] or w.top + w.side > pixels.shape[0]:
                 raise DataError(f"{self.path}, row {index}: a {pixels.shape[1]}x{pixels.shape[0]} picture has no {w}.")
             pixels = pixels[w.top : w.top + w.side, w.left : w.left + w.side]
@@ -78,11 +80,16 @@ class FaceStore(Dataset[Sample]):
             size = (self.side_px, self.side_px)
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
         image = torch.from_numpy(np.ascontiguousarray(pixels.reshape(self.side_px, self.side_px, -1)))
-        return {
+        sample = {
             "image": image.permute(2, 0, 1).contiguous(),
             "label": torch.tensor(self.labels[index]),
             "index": torch.tensor(int(index)),
         }
+        if "landmarks68" in row:
+            points = np.frombuffer(row["landmarks68"], "<f2").reshape(68, 2).astype(np.float32)
+            # pixel centres are whole numbers, so the square begins half a pixel before its first centre
+            sample["landmarks"] = torch.from_numpy((points - [w.left - 0.5, w.top - 0.5]) * (2 / w.side) - 1).float()
+        return sample
 
     def column(self, name: str) -> list[Any]:
         """One column of the (split's) table, as a list."""
@@ -100,27 +107,32 @@ class FaceStore(Dataset[Sample]):
 
 
 class TensorFaces(Dataset[Sample]):
-    """Face crops that are already in memory: images uint8 (N, C, S, S), labels int64 (N,)."""
+    """Face crops in memory: images uint8 (N, C, S, S), labels int64 (N,), landmarks float32 (N, 68, 2) or None."""
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, landmarks: Tensor | None = None) -> None:
         self.images = images
         self.labels = labels.numpy()
+        self.landmarks = landmarks
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Sample:
-        return {
+        sample = {
             "image": self.images[index],
             "label": torch.tensor(self.labels[index]),
             "index": torch.tensor(int(index)),
         }
+        if self.landmarks is not None:
+            sample["landmarks"] = self.landmarks[index]
+        return sample
 
 
 def in_memory(faces: Dataset[Sample], n: int) -> TensorFaces:
     """Decode all n faces once."""
     rows = [faces[i] for i in range(n)]
-    return TensorFaces(torch.stack([r["image"] for r in rows]), torch.stack([r["label"] for r in rows]))
+    landmarks = torch.stack([r["landmarks"] for r in rows]) if "landmarks" in rows[0] else None
+    return TensorFaces(torch.stack([r["image"] for r in rows]), torch.stack([r["label"] for r in rows]), landmarks)
 
 
 def _open(path: Path) -> Any:

@@ -6,15 +6,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emorph.diffusion.schedule import Schedule
+from emorph.core.errors import UnknownNameError
+from emorph.diffusion.schedule import Schedule, Spacing
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 OnStep = Callable[[int, Tensor, Tensor], None]
+
+
+class Sampler(Protocol):
+    """What every sampler and inversion here looks like."""
+
+    def __call__(
+        self, denoise: Denoise, start: Tensor, schedule: Schedule, /, *, clamp: bool = ..., on_step: OnStep | None = ...
+    ) -> Tensor: ...
 
 
 def ddim_sample(
@@ -63,3 +75,73 @@ def _ddim(
 
 def _time(schedule: Schedule, i: int, like: Tensor) -> Tensor:
     return torch.full((len(like),), int(schedule.timesteps[i]), dtype=torch.int64, device=like.device)
+
+
+def dpm_sample(
+    denoise: Denoise, x_T: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnStep | None = None
+) -> Tensor:
+    """DPM-Solver++(2M) from noise to data (Lu et al. 2022b, Alg. 2): second order, one evaluation a step.
+
+    The schedule's n time steps are the nodes: n - 1 steps, n - 1 evaluations. x_T: (B, ...). Returns x at the
+    first node, which stands for x0 as in ``ddim_invert``, so that ``dpm_invert`` retraces the same path.
+    """
+    return _dpm_2m(denoise, x_T, schedule, range(len(schedule))[::-1], clamp, on_step)
+
+
+def dpm_invert(
+    denoise: Denoise, x0: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnStep | None = None
+) -> Tensor:
+    """``dpm_sample``'s path walked from data to noise. x0: (B, ...). Returns x at the last node, (B, ...)."""
+    return _dpm_2m(denoise, x0, schedule, range(len(schedule)), clamp, on_step)
+
+
+def _dpm_2m(
+    denoise: Denoise, x: Tensor, schedule: Schedule, order: range, clamp: bool, on_step: OnStep | None
+) -> Tensor:
+    alpha = np.sqrt(schedule.alphas_cumprod)
+    sigma = np.sqrt(1 - schedule.alphas_cumprod)
+    log_snr_half = np.log(alpha / sigma)
+    previous: Tensor | None = None
+    h_previous = 0.0
+    for done, (i, j) in enumerate(pairwise(order)):
+        eps = denoise(x, _time(schedule, i, x))
+        x0 = (x - float(sigma[i]) * eps) / float(alpha[i])
+        if clamp:
+            x0 = x0.clamp(-1, 1)
+        h = float(log_snr_half[j] - log_snr_half[i])
+        slope = x0 if previous is None else x0 + (h / (2 * h_previous)) * (x0 - previous)
+        x = float(sigma[j] / sigma[i]) * x - float(alpha[j]) * float(np.expm1(-h)) * slope
+        previous, h_previous = x0, h
+        if on_step:
+            on_step(done, x, x0)
+    return x
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A sampler with its inversion, and the time steps on which the two agree best.
+
+    extra_nodes: how many more time steps than evaluations it needs.
+    """
+
+    sample: Sampler
+    invert: Sampler
+    spacing: Spacing | None
+    extra_nodes: int
+
+    def schedule(self, process: Schedule, n_evaluations: int) -> Schedule:
+        """The time steps for a number of network evaluations in one direction."""
+        return process.respaced(n_evaluations + self.extra_nodes, spacing=self.spacing)
+
+
+SOLVERS: dict[str, Solver] = {
+    "ddim": Solver(ddim_sample, ddim_invert, spacing=None, extra_nodes=0),
+    "dpm": Solver(dpm_sample, dpm_invert, spacing="logsnr", extra_nodes=1),
+}
+
+
+def solver(name: str) -> Solver:
+    """The solver called ``name``. Raises UnknownNameError."""
+    if name not in SOLVERS:
+        raise UnknownNameError("solver", name, SOLVERS)
+    return SOLVERS[name]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emorph.core.errors import ConfigError
 
-Spacing = Literal["ddim", "even"]
+Spacing = Literal["ddim", "even", "logsnr"]
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,18 @@ class Schedule:
 
         n_steps: how many; a sequence splits the process into equal sections, each with its own number (even spacing).
         spacing: "ddim" is the integer stride of the DDIM paper, which leaves out the last step; "even" includes the
-            first and the last. By default "ddim" where an integer stride gives exactly ``n_steps``, else "even".
+            first and the last; "logsnr" spreads them evenly over the logarithm of the signal-to-noise ratio, first
+            and last included, which is what a higher-order solver wants (Lu et al. 2022a, Sec. 4.1).
+            By default "ddim" where an integer stride gives exactly ``n_steps``, else "even".
         Raises ConfigError for a number that the spacing cannot give.
         """
         if isinstance(n_steps, int):
             if spacing is None:
                 spacing = "ddim" if _ddim_stride(len(self), n_steps) else "even"
-            chosen = _ddim_steps(len(self), n_steps) if spacing == "ddim" else _even_steps(len(self), [n_steps])
+            if spacing == "logsnr":
+                chosen = _logsnr_steps(self.snr, n_steps)
+            else:
+                chosen = _ddim_steps(len(self), n_steps) if spacing == "ddim" else _even_steps(len(self), [n_steps])
         else:
             chosen = _even_steps(len(self), n_steps)
         alpha_bars = self.alphas_cumprod[chosen]
@@ -111,3 +116,18 @@ def _even_steps(total: int, counts: Sequence[int]) -> list[int]:
             position += stride
         start += size
     return steps
+
+
+def _logsnr_steps(snr: NDArray[np.float64], n_steps: int) -> list[int]:
+    if not 2 <= n_steps <= len(snr):
+        raise ConfigError(f"cannot spread {n_steps} of {len(snr)} time steps over the log-SNR; use 2 to {len(snr)}.")
+    log_snr = np.log(snr)
+    wanted = np.linspace(log_snr[0], log_snr[-1], n_steps)
+    steps = np.abs(log_snr[:, None] - wanted).argmin(axis=0)
+    # the first steps of a process lie far apart in log-SNR: where two wishes meet in one step, the later moves on
+    for i in range(1, n_steps):
+        steps[i] = max(steps[i], steps[i - 1] + 1)
+    steps[-1] = len(snr) - 1
+    for i in range(n_steps - 2, -1, -1):
+        steps[i] = min(steps[i], steps[i + 1] - 1)
+    return [int(step) for step in steps]

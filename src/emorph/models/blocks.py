@@ -12,7 +12,14 @@ from emorph.core.errors import ConfigError
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm with 32 groups, fewer where there are fewer channels; eps 1e-5 (the checkpoints need it exactly)."""
+    """GroupNorm with 32 groups, fewer where there are fewer channels; eps 1e-5 (the checkpoints need it exactly).
+
+    Raises ConfigError for more than 32 channels that are no multiple of 32.
+    """
+    if channels > 32 and channels % 32:
+        raise ConfigError(
+            f"a layer of {channels} channels has no 32 equal groups; use a multiple of 32 as model_channels."
+        )
     return nn.GroupNorm(min(32, channels), channels)
 
 

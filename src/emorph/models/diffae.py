@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,6 +18,7 @@ from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from
 from emorph.diffusion.samplers import Denoise
 from emorph.diffusion.schedule import Schedule
+from emorph.models.directions import LatentStats
 from emorph.models.latent import LatentNet, LatentNetConfig
 from emorph.models.semantic import SemanticEncoder
 from emorph.models.unet import UNet
@@ -115,9 +117,26 @@ class DiffAE(UNet):
         )
         self.latent_net = LatentNet(config.latent) if config.latent else None
         self.diffusion = Schedule.linear() if config.schedule == "linear" else Schedule.cosine()
-        alphas_cumprod = torch.tensor(self.diffusion.alphas_cumprod, dtype=torch.float64)
+        # on the CPU also inside torch.device("meta"), where models are built to be filled from a file
+        alphas_cumprod = torch.tensor(self.diffusion.alphas_cumprod, dtype=torch.float64, device="cpu")
         self.register_buffer("alphas_cumprod", alphas_cumprod, persistent=False)
         self.alphas_cumprod: Tensor
+        self.register_buffer("conds_mean", None, persistent=False)
+        self.register_buffer("conds_std", None, persistent=False)
+        self.conds_mean: Tensor | None
+        self.conds_std: Tensor | None
+
+    @property
+    def latent_stats(self) -> LatentStats | None:
+        """Statistics of z_sem that the latent net works in, saved beside the weights but not in ``state_dict()``."""
+        if self.conds_mean is None or self.conds_std is None:
+            return None
+        return LatentStats(self.conds_mean, self.conds_std)
+
+    @latent_stats.setter
+    def latent_stats(self, stats: LatentStats | None) -> None:
+        self.conds_mean = stats.mean if stats else None
+        self.conds_std = stats.std if stats else None
 
     def encode(self, x: Tensor) -> Tensor:
         """z_sem (B, z_dim) of pictures x, float (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""
@@ -152,6 +171,8 @@ class DiffAE(UNet):
         """Write config.json and model.safetensors; the folder appears complete or not at all."""
         with atomic_folder(Path(folder)) as temporary:
             tensors = {key: value.to(dtype) for key, value in self.state_dict().items()}
+            if stats := self.latent_stats:
+                tensors |= {"conds_mean": stats.mean.float(), "conds_std": stats.std.float()}
             write_model(temporary, KIND, self.config.model_dump(mode="json"), tensors)
 
     @classmethod
@@ -162,8 +183,25 @@ class DiffAE(UNet):
         """
         folder = locate(name)
         config = DiffAEConfig.parse(read_config(folder, KIND), str(folder))
-        model = cls(config)
-        load_strictly(model, read_weights(folder), str(folder))
+        return cls.from_tensors(config, read_weights(folder), str(folder))
+
+    @classmethod
+    def from_tensors(cls, config: DiffAEConfig, tensors: Mapping[str, Tensor], source: str) -> DiffAE:
+        """A model of copies of these weights, in float32 and evaluation mode; nothing is drawn at random first.
+
+        tensors: keys as in ``state_dict()``, and conds_mean and conds_std, (z_dim,) or (1, z_dim), if there are any.
+        Raises CheckpointError, naming the first key that does not fit ``source``, before memory is taken.
+        """
+        own = dict(tensors)
+        stats: dict[str, Tensor] = {key: own.pop(key) for key in ("conds_mean", "conds_std") if key in own}
+        try:
+            with torch.device("meta"):
+                model = cls(config)
+        except ValueError as error:  # channels that no GroupNorm can split
+            raise CheckpointError(f"{source} does not fit: {error}.") from None
+        load_strictly(model, own, source)
+        if stats:
+            model.latent_stats = latent_stats_from(stats, config.z_dim, source)
         return model.eval()
 
     def _check(self, x: Tensor) -> None:
@@ -180,8 +218,11 @@ class DiffAE(UNet):
         return F.pixel_shuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
 
 
-def load_strictly(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """``load_state_dict`` whose error names the first difference. Raises CheckpointError."""
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """``load_state_dict`` whose error names the first difference; fills a module on "meta" with copies, too.
+
+    Raises CheckpointError.
+    """
     expected = module.state_dict()
     for key, value in expected.items():
         if key not in tensors:
@@ -193,7 +234,23 @@ def load_strictly(module: nn.Module, tensors: dict[str, Tensor], source: str) ->
     for key in tensors:
         if key not in expected:
             raise CheckpointError(f"{source} does not fit: it holds {key}, which this model does not have.")
-    module.load_state_dict(tensors)
+    on_meta = any(value.is_meta for value in expected.values())
+    fitting = {key: tensors[key].to(value.dtype, copy=on_meta) for key, value in expected.items()}
+    module.load_state_dict(fitting, assign=on_meta)
+
+
+def latent_stats_from(tensors: Mapping[str, Tensor], z_dim: int, source: str) -> LatentStats:
+    """Statistics from conds_mean and conds_std, (z_dim,) or (1, z_dim). Raises CheckpointError."""
+    found = []
+    for key in ("conds_mean", "conds_std"):
+        if key not in tensors:
+            raise CheckpointError(f"{source} does not fit: {key} is missing.")
+        if tuple(tensors[key].shape) not in ((z_dim,), (1, z_dim)):
+            raise CheckpointError(
+                f"{source} does not fit: {key} has shape {tuple(tensors[key].shape)}, expected ({z_dim},)."
+            )
+        found.append(tensors[key].to(torch.float32, copy=True).reshape(z_dim))
+    return LatentStats(*found)
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -8,7 +8,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from emorph.core.config import Config
+from emorph.diffusion.samplers import ddim_sample
+from emorph.diffusion.schedule import Schedule
 from emorph.models.blocks import timestep_embedding
+from emorph.models.directions import LatentStats
 
 
 class LatentNetConfig(Config):
@@ -68,3 +71,12 @@ class _LastLinear(nn.Module):
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         y: Tensor = self.linear(x)
         return y
+
+
+def sample_latents(net: LatentNet, stats: LatentStats, noise: Tensor, n_steps: int) -> Tensor:
+    """z_sem (B, z_dim) of faces that never were, by DDIM from noise (B, z_dim).
+
+    The latent process has a constant beta of 0.008 and x0 is not clamped (Preechakul et al. 2022, App. A).
+    """
+    process = Schedule.constant(0.008).respaced(n_steps)
+    return stats.denormalise(ddim_sample(net, noise, process, clamp=False))

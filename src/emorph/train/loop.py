@@ -7,24 +7,28 @@ Everything random in step n is drawn from (seed, n, rank), and the samples of st
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from emorph.core.errors import ConfigError, MissingAssetError
+from emorph.core.errors import ConfigError, DataError, MissingAssetError
+from emorph.core.expressions import Emotion
+from emorph.core.images import unit_range
 from emorph.data.loader import EndlessOrder, class_weights, endless_batches
 from emorph.models.diffae import DiffAE, load_strictly
 from emorph.train import checkpoint
 from emorph.train.ema import EMA
 from emorph.train.interrupt import StopRequest
 from emorph.train.logbook import Logbook
-from emorph.train.plan import OptimConfig, RunConfig
-from emorph.train.tasks.autoencoder import AutoencoderLoss, draw, hash_seed
+from emorph.train.plan import AuxConfig, OptimConfig, RunConfig
+from emorph.train.tasks.autoencoder import AutoencoderLoss, Batch, LabelStats, draw, hash_seed, mirrored_landmarks
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -115,14 +119,19 @@ class _Trainer:
         self.elapsed_s = 0.0
 
         torch.manual_seed(hash_seed(config.seed, -1))
-        loss = AutoencoderLoss(config.model, optim.loss_weight)
+        loss = AutoencoderLoss(
+            config.model, optim.loss_weight, config.aux, label_stats(faces, self.n_faces, config.aux)
+        )
         self.model = loss.model
+        if config.init:
+            load_strictly(self.model, DiffAE.from_pretrained(config.init).state_dict(), config.init)
         average = DiffAE(config.model)
         average.load_state_dict(self.model.state_dict())
         self.ema = EMA(average.to(fabric.device), optim.ema_decay)
         optimizer = torch.optim.AdamW(
             loss.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
         )
+        self.heads = loss.heads
         self.loss, self.optimizer = fabric.setup(loss, optimizer)
 
     def restore(self, folder: Path) -> None:
@@ -130,6 +139,7 @@ class _Trainer:
         load_strictly(self.model, DiffAE.from_pretrained(folder / "model").state_dict(), str(folder))
         load_strictly(self.ema.average, DiffAE.from_pretrained(folder / "ema").state_dict(), str(folder))
         state = checkpoint.load_state(folder)
+        self.heads.load_state_dict(state["heads"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
         self.ema.n_updates = state["ema_updates"]
@@ -140,6 +150,7 @@ class _Trainer:
         if self.fabric.is_global_zero:
             state = {
                 "optimizer": self.optimizer.state_dict(),
+                "heads": self.heads.state_dict(),
                 "step": self.step,
                 "samples": self.samples,
                 "elapsed_s": self.elapsed_s,
@@ -207,29 +218,27 @@ class _Trainer:
 
     def _one_step(self, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
         wait_s = 0.0
-        losses = []
+        losses: dict[str, float] = defaultdict(float)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.optim, self.step, self.total_steps)
         for i in range(self.rounds):
             before = time.monotonic()
-            batch = next(batches)
+            items = next(batches)
             wait_s += time.monotonic() - before
-            x0 = to_tensor_chw(batch["image"]).to(self.fabric.device, non_blocking=True)
             place = self.fabric.global_rank * self.rounds + i
             seed = self.config.seed
-            x0, t, noise = draw(
-                x0,
-                seed,
-                self.step,
+            batch, t, noise = draw(
+                self._to_device(items),
+                hash_seed(seed, self.step, place),
                 self.model.diffusion.n_train_steps,
                 mirror=self.config.data.mirror,
-                rank=place,
             )
             torch.manual_seed(hash_seed(seed, self.step, place, 1))  # dropout
             with self.fabric.no_backward_sync(self.loss, enabled=i + 1 < self.rounds):
-                loss = self.loss(x0, t, noise).mean()
-                self.fabric.backward(loss / self.rounds)
-            losses.append(loss.detach())
+                parts = self.loss(batch.x0, batch.label, batch.landmarks, t, noise)
+                self.fabric.backward(parts["loss"] / self.rounds)
+            for name, value in parts.items():
+                losses[name] += float(value.detach()) / self.rounds
         encoder_norm = _grad_norm(self.model.encoder)
         norm = self.fabric.clip_gradients(self.loss, self.optimizer, max_norm=self.config.optim.grad_clip)
         self.optimizer.step()
@@ -237,11 +246,33 @@ class _Trainer:
         self.ema.update(self.model)
         self.step += 1
         return {
-            "loss": float(torch.stack(losses).mean()),
+            **losses,
             "grad_norm": float(norm) if norm is not None else float("nan"),
             "encoder_grad_norm": float(encoder_norm),
             "wait_s": wait_s,
         }
+
+    def _to_device(self, items: dict[str, Tensor]) -> Batch:
+        device = self.fabric.device
+        landmarks = items["landmarks"].to(device, non_blocking=True) if "landmarks" in items else None
+        x0 = unit_range(items["image"].to(device, non_blocking=True))
+        return Batch(x0, items["label"].to(device, non_blocking=True), landmarks)
+
+
+def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig) -> LabelStats:
+    """Class weights and landmark statistics of a data set. Raises DataError if the landmarks asked for are missing."""
+    n_classes = len(Emotion)
+    counts = np.bincount(faces.labels, minlength=n_classes) if aux.labels else np.ones(n_classes)  # type: ignore[attr-defined]
+    weight = torch.tensor(counts.sum() / (n_classes * np.maximum(counts, 1)), dtype=torch.float32)
+    if not aux.landmarks:
+        return LabelStats(weight, None, None)
+    rows = np.random.default_rng(0).permutation(n_faces)[:2000]  # enough for a mean to 2 % of a standard deviation
+    samples = [faces[int(i)] for i in rows]
+    if "landmarks" not in samples[0]:
+        raise DataError("[aux] landmarks is set, but the data set has no column 'landmarks68'.")
+    points = torch.stack([sample["landmarks"] for sample in samples])
+    points = torch.cat([points, mirrored_landmarks(points)])
+    return LabelStats(weight, points.mean(dim=0), points.std(dim=0))
 
 
 def learning_rate(optim: OptimConfig, step: int, total_steps: int) -> float:
@@ -250,11 +281,6 @@ def learning_rate(optim: OptimConfig, step: int, total_steps: int) -> float:
     decay_steps = optim.decay_share * total_steps
     fall = min(1.0, (total_steps - step) / decay_steps) if decay_steps else 1.0
     return optim.lr * warm * fall
-
-
-def to_tensor_chw(images: Tensor) -> Tensor:
-    """uint8 (B, C, H, W) to float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1
 
 
 def _grad_norm(module: torch.nn.Module) -> Tensor:

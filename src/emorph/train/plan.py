@@ -57,6 +57,17 @@ class OptimConfig(Config):
         return self
 
 
+class AuxConfig(Config):
+    """Weights of what z_sem must also tell through one linear layer each, so that it learns expressions early.
+
+    landmarks: mean squared error of the 51 inner landmarks, each coordinate standardised over the data set.
+    labels: cross-entropy of the emotion, with classes weighted to count the same. The layers are thrown away after.
+    """
+
+    landmarks: float = Field(0.0, ge=0)
+    labels: float = Field(0.0, ge=0)
+
+
 class BudgetConfig(Config):
     """How long a run is: exactly one of samples, steps or epochs; max_minutes may stop it earlier, to be resumed."""
 
@@ -90,14 +101,19 @@ class CheckpointConfig(Config):
 
 
 class RunConfig(Config):
-    """A training run of the diffusion autoencoder, as a TOML file states it."""
+    """A training run of the diffusion autoencoder, as a TOML file states it.
+
+    init: a model folder whose weights it starts from; its own random ones if left out.
+    """
 
     task: Literal["autoencoder"] = "autoencoder"
     out: str
     seed: int = 0
+    init: str | None = None
     data: DataConfig
     model: DiffAEConfig
     optim: OptimConfig = OptimConfig()
+    aux: AuxConfig = AuxConfig()
     budget: BudgetConfig
     checkpoint: CheckpointConfig = CheckpointConfig()
 
@@ -108,7 +124,8 @@ class RunConfig(Config):
         config = cls.from_toml(path)
         base = path.resolve().parent
         data = config.data.model_copy(update={"path": str(base / config.data.path)})
-        return config.model_copy(update={"out": str(base / config.out), "data": data})
+        init = str(base / config.init) if config.init and (base / config.init).exists() else config.init
+        return config.model_copy(update={"out": str(base / config.out), "data": data, "init": init})
 
 
 def describe(config: RunConfig, n_samples: int, n_params: int) -> str:

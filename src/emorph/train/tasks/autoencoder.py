@@ -1,42 +1,123 @@
-"""The diffusion autoencoder's training loss (Preechakul et al. 2022, Eq. 9): the noise, given z_sem of the face."""
+"""The diffusion autoencoder's training loss (Preechakul et al. 2022, Eq. 9): the noise, given z_sem of the face.
+
+Optionally z_sem must also tell landmarks and emotion through linear layers. On thousands of faces instead of
+millions, the plain loss spends its time on light and pose before it comes to mouths.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from emorph.core.expressions import Emotion
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
 from emorph.models.diffae import DiffAE, DiffAEConfig
+from emorph.train.plan import AuxConfig
+
+# Where each of the 68 landmarks lies in a mirrored face (iBUG/dlib order)
+MIRRORED_68 = (
+    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1),
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+)  # fmt: skip
+INNER = slice(17, 68)  # brows, nose, eyes, mouth; the jaw line tells pose and is often outside the crop
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's faces: x0 (B, C, S, S) in [-1, 1], label int64 (B,), landmarks (B, 68, 2) in [-1, 1] or None."""
+
+    x0: Tensor
+    label: Tensor
+    landmarks: Tensor | None
+
+
+@dataclass(frozen=True)
+class LabelStats:
+    """What the auxiliary losses need to know of a data set.
+
+    class_weight: (8,), mean 1 over the samples. landmark_mean, landmark_std: (68, 2), or None without landmarks.
+    """
+
+    class_weight: Tensor
+    landmark_mean: Tensor | None
+    landmark_std: Tensor | None
 
 
 class AutoencoderLoss(nn.Module):
     """The model and its loss in one module, so that every wrapper (DDP, compile, autocast) sees one forward."""
 
-    def __init__(self, config: DiffAEConfig, weight: LossWeight) -> None:
+    def __init__(self, config: DiffAEConfig, weight: LossWeight, aux: AuxConfig, stats: LabelStats) -> None:
         super().__init__()
         self.model = DiffAE(config)
         self.weight = weight
+        self.aux = aux
+        self.heads = nn.ModuleDict()
+        if aux.landmarks:
+            self.heads["landmarks"] = nn.Linear(config.z_dim, 2 * (INNER.stop - INNER.start))
+        if aux.labels:
+            self.heads["labels"] = nn.Linear(config.z_dim, len(Emotion))
+        self.stats = stats
 
-    def forward(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Loss of each face (B,). x0, noise: (B, C, S, S), x0 in [-1, 1]; t: int64 (B,)."""
+    def forward(
+        self, x0: Tensor, label: Tensor, landmarks: Tensor | None, t: Tensor, noise: Tensor
+    ) -> dict[str, Tensor]:
+        """Scalar losses: "loss" is the weighted sum, the rest its parts.
+
+        x0, label, landmarks: as in Batch (Fabric takes no frozen dataclass); t: int64 (B,); noise: like x0.
+        """
         config, table = self.model.config, self.model.alphas_cumprod
         x_t = q_sample(x0, t, noise, table)
-        raw = self.model.predict(x_t, t, self.model.encode(x0))
+        z = self.model.encode(x0)
+        raw = self.model.predict(x_t, t, z)
         target = training_target(x0, t, noise, table, config.prediction)
         errors = (raw.float() - target).square().mean(dim=(1, 2, 3))
-        return errors * loss_weight(t, table, config.prediction, self.weight)
+        parts = {"diffusion": (errors * loss_weight(t, table, config.prediction, self.weight)).mean()}
+        total = parts["diffusion"]
+        if self.aux.landmarks and landmarks is not None:
+            parts["landmarks"] = self._landmark_error(z, landmarks)
+            total = total + self.aux.landmarks * parts["landmarks"]
+        if self.aux.labels:
+            logits = self.heads["labels"](z).float()
+            weight = self.stats.class_weight.to(logits.device)
+            parts["labels"] = F.cross_entropy(logits, label, weight, label_smoothing=0.1)
+            total = total + self.aux.labels * parts["labels"]
+        return {"loss": total, **parts}
+
+    def _landmark_error(self, z: Tensor, landmarks: Tensor) -> Tensor:
+        mean, std = self.stats.landmark_mean, self.stats.landmark_std
+        if mean is None or std is None:
+            return z.new_zeros(())
+        standard = (landmarks - mean.to(z.device)) / std.to(z.device)
+        found = self.heads["landmarks"](z).float()
+        return F.mse_loss(found, standard[:, INNER].flatten(1))
 
 
-def draw(
-    x0: Tensor, seed: int, step: int, n_train_steps: int, *, mirror: bool, rank: int = 0
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mirrored faces, time steps and noise of one step, a function of (seed, step, rank) alone."""
-    generator = torch.Generator().manual_seed(hash_seed(seed, step, rank))
-    t = torch.randint(0, n_train_steps, (len(x0),), generator=generator)
-    flip = torch.rand(len(x0), generator=generator) < (0.5 if mirror else 0.0)
-    noise = torch.randn(x0.shape, generator=generator)
-    flipped = torch.where(flip.to(x0.device)[:, None, None, None], x0.flip(-1), x0)
-    return flipped, t.to(x0.device), noise.to(x0.device)
+def mirrored(batch: Batch, flip: Tensor) -> Batch:
+    """The batch with the faces of ``flip`` (B,) bool mirrored, landmarks and all."""
+    x0 = torch.where(flip[:, None, None, None], batch.x0.flip(-1), batch.x0)
+    landmarks = batch.landmarks
+    if landmarks is not None:
+        landmarks = torch.where(flip[:, None, None], mirrored_landmarks(landmarks), landmarks)
+    return Batch(x0, batch.label, landmarks)
+
+
+def mirrored_landmarks(landmarks: Tensor) -> Tensor:
+    """Landmarks (B, 68, 2), in [-1, 1] across the picture, of the mirrored picture."""
+    return landmarks[:, list(MIRRORED_68)] * torch.tensor([-1.0, 1.0], device=landmarks.device)
+
+
+def draw(batch: Batch, seed: int, n_train_steps: int, *, mirror: bool) -> tuple[Batch, Tensor, Tensor]:
+    """Mirrored faces, time steps and noise of one step, a function of the seed alone."""
+    generator = torch.Generator().manual_seed(seed)
+    n, device = len(batch.x0), batch.x0.device
+    t = torch.randint(0, n_train_steps, (n,), generator=generator)
+    flip = torch.rand(n, generator=generator) < (0.5 if mirror else 0.0)
+    noise = torch.randn(batch.x0.shape, generator=generator)
+    return mirrored(batch, flip.to(device)), t.to(device), noise.to(device)
 
 
 def hash_seed(*parts: int) -> int:

@@ -1,0 +1,57 @@
+# make demo | test | lint | bench | clean. Another Python: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INPUTS := pyproject.toml constraints.txt
+# -qq hides pip's progress and warnings, not its errors
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo    install the editor, draw a sheet of examples/astronaut.png into demo/"
+	@echo "make test    install everything, run the tests"
+	@echo "make lint    check style, format and types"
+	@echo "make bench   run the measurements in bench/"
+	@echo "make clean   remove what these made"
+
+demo: $(VENV)/.core
+	@$(BIN)/emorph sheet examples/astronaut.png -o demo
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	@set -e; for script in bench/*.py; do \
+	  test -f "$$script" || { echo "there is no measurement in bench/ yet" >&2; exit 1; }; \
+	  echo "== $$script"; $(BIN)/python "$$script"; done
+
+clean:
+	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache
+	find . -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps say what is installed; they are renewed when a dependency or a pin changes.
+$(VENV)/.core: $(VENV)/pyvenv.cfg $(INPUTS)
+	@echo "installing emorph into $(VENV) (once; the largest part is torch)"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/pyvenv.cfg $(INPUTS)
+	@echo "installing emorph with what training, bench and tests need into $(VENV) (once)"
+	@$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/.core $@
+
+$(VENV)/pyvenv.cfg:
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "$(PYTHON) not found; emorph needs Python 3.11 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "emorph needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "no virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }

@@ -1,0 +1,76 @@
+"""How commands talk: results on stdout, progress and troubles on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from emorph.core.errors import EmorphError
+
+
+def say(message: str) -> None:
+    """A line for people, on stderr."""
+    typer.echo(message, err=True)
+
+
+def print_json(value: Any) -> None:
+    """A result for machines, on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class Items:
+    """Progress over several items of ``steps`` each, and the list of those that failed."""
+
+    def __init__(self, progress: Progress, n_items: int) -> None:
+        self._progress = progress
+        self._n_items = n_items
+        self._done = 0
+        self._bar = progress.add_task("", total=float(n_items))
+        self.failures: list[tuple[str, EmorphError]] = []
+
+    @contextmanager
+    def item(self, name: str) -> Iterator[None]:
+        """Work on one item; an EmorphError inside is noted as its failure, and the work goes on."""
+        self._progress.update(self._bar, description=name)
+        try:
+            yield
+        except EmorphError as error:
+            self.failures.append((name, error))
+            self._progress.console.print(f"{name}: {error}", highlight=False, markup=False, soft_wrap=True)
+        self._done += 1
+        self._progress.update(self._bar, completed=self._done)
+
+    def step(self, done: int, total: int) -> None:
+        """Part of the present item is done."""
+        self._progress.update(self._bar, completed=self._done + done / total)
+
+    def finish(self) -> None:
+        """List what failed and end with exit status 1, if anything did."""
+        if not self.failures:
+            return
+        if self._n_items > 1:
+            say(f"{len(self.failures)} of {self._n_items} failed:")
+            for name, error in self.failures:
+                say(f"  {name}: {error}")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def items(n_items: int) -> Iterator[Items]:
+    """A progress bar with an ETA on stderr, silent where stderr is not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        yield Items(progress, n_items)

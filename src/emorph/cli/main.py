@@ -1,0 +1,57 @@
+"""The ``emorph`` command: its verbs, and how errors reach the user."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from emorph import __version__
+from emorph.cli import doctor, edit, models, sheet, train
+from emorph.cli.console import say
+from emorph.core.errors import EmorphError
+
+app = typer.Typer(
+    name="emorph",
+    help="Edit the expression of a face in a photograph, and keep the person the same.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("edit")(edit.edit)
+app.command("sheet")(sheet.sheet)
+app.add_typer(models.app, name="models")
+app.add_typer(train.app, name="train")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"emorph {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the verb."""
+
+
+def main() -> None:
+    """Run a command. Exit status: 0 done, 1 some items failed, 2 it could not be started, 130 stopped with Ctrl-C."""
+    try:
+        app()
+    except EmorphError as error:
+        say(f"{type(error).__name__}: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        say("Stopped. What was finished is kept.")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,85 @@
+"""The options that several verbs share, and what their texts mean."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emorph.core.errors import ConfigError
+from emorph.core.images import WRITABLE_SUFFIXES, list_photos
+
+if TYPE_CHECKING:
+    from emorph.edit.pipeline import Editor
+
+Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.")]
+Model = Annotated[str, typer.Option(help="A bundled model, a folder, a hub id, or an official checkpoint.")]
+DirectionsOption = Annotated[
+    Path | None, typer.Option(help="A directions folder or classifier checkpoint, if the model's folder has none.")
+]
+Face = Annotated[str, typer.Option(help="Which face: largest, left, all, or a number from left to right, from 1.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
+Steps = Annotated[int | None, typer.Option(min=2, max=999, help="Network evaluations in each direction.")]
+Solver = Annotated[str, typer.Option(help="dpm (second order, few steps) or ddim (as the official models sample).")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+
+
+def load_editor(model: str, directions: Path | None, device: str, steps: int | None, solver: str) -> Editor:
+    """The editor that the options ask for."""
+    from emorph.edit.pipeline import DEFAULT_STEPS, Editor
+
+    return Editor.from_pretrained(
+        model, directions=directions, device=device, steps=steps or DEFAULT_STEPS, solver_name=solver
+    )
+
+
+def gather(photos: list[Path]) -> list[Path]:
+    """The photos, and those in the folders, without repeats, in order. Raises ImageError for an empty folder."""
+    found = [path for photo in photos for path in (list_photos(photo) if photo.is_dir() else [photo])]
+    return list(dict.fromkeys(found))
+
+
+def parse_strengths(text: str) -> list[float]:
+    """ "0.8" is one strength; "0:1.5:0.25" is first:last:step, both ends included. Raises ConfigError."""
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if len(parts) == 1 and -3 <= parts[0] <= 3:
+        return parts
+    if len(parts) == 3 and parts[2] > 0 and -3 <= parts[0] < parts[1] <= 3:
+        n_steps = round((parts[1] - parts[0]) / parts[2])
+        if 1 <= n_steps <= 40 and abs(parts[0] + n_steps * parts[2] - parts[1]) < 1e-6:
+            return [round(parts[0] + i * parts[2], 6) for i in range(n_steps + 1)]
+    raise ConfigError(
+        f"--strength {text!r} is neither a number from -3 to 3 nor FIRST:LAST:STEP in whole steps, as in 0:1.5:0.25."
+    )
+
+
+def is_file_name(out: Path) -> bool:
+    """Whether ``out`` names a picture rather than a folder."""
+    return out.suffix.lower() in WRITABLE_SUFFIXES and not out.is_dir()
+
+
+def check_writable(out: Path) -> None:
+    """Make the folder and try it, before any work is done. Raises ConfigError."""
+    folder = out.parent if is_file_name(out) else out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error.strerror}); choose another -o.") from None
+
+
+def output_names(photos: list[Path]) -> list[str]:
+    """A name for each photo's result; photos of one name in several folders are numbered."""
+    seen: dict[str, int] = {}
+    names = []
+    for photo in photos:
+        seen[photo.stem] = seen.get(photo.stem, 0) + 1
+        number = f"-{seen[photo.stem]}" if seen[photo.stem] > 1 else ""
+        names.append(f"{photo.stem}{number}")
+    return names

@@ -1,0 +1,65 @@
+"""``emorph sheet``: original and all eight emotions, a row for each photo."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emorph.cli.console import items, print_json
+from emorph.cli.options import (
+    Device,
+    DirectionsOption,
+    Face,
+    Json,
+    Model,
+    Photos,
+    Solver,
+    Steps,
+    check_writable,
+    gather,
+    is_file_name,
+    load_editor,
+)
+
+
+def sheet(
+    photos: Photos,
+    strength: Annotated[float, typer.Option(min=-3, max=3, help="0 is unchanged, 1 the usual dose.")] = 1.0,
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or the sheet's file name.")] = Path("sheets"),
+    face: Face = "largest",
+    model: Model = "emorph-base",
+    directions: DirectionsOption = None,
+    steps: Steps = None,
+    solver: Solver = "dpm",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Make one sheet of photos: Original, Neutral, Happy, Sad, Surprise, Fear, Disgust, Anger, Contempt."""
+    from emorph.edit.files import write_sheet
+
+    started = time.perf_counter()
+    sources = gather(photos)
+    check_writable(out)
+    editor = load_editor(model, directions, device, steps, solver)
+    targets = editor.sheet_targets(strength)
+    rows = []
+    with items(len(sources)) as work:
+        for source in sources:
+            with work.item(source.name):
+                rows.append(editor.edit_many(source, targets, face=face, on_step=work.step))
+    if rows:
+        name = (
+            f"{rows[0][0].source.path.stem}_sheet.png" if len(sources) == 1 and rows[0][0].source.path else "sheet.png"
+        )
+        path = out if is_file_name(out) else out / name
+        write_sheet(path, rows, editor)
+        seconds = time.perf_counter() - started
+        if as_json:
+            edits = [{"source": str(row[0].source.path), "seconds": round(row[0].seconds, 3)} for row in rows]
+            print_json({"sheet": str(path), "seconds": round(seconds, 3), "photos": edits})
+        else:
+            typer.echo(f"{path}  ({len(rows)} of {len(sources)} photos, {seconds:.1f} s with loading)")
+    work.finish()

@@ -1,0 +1,120 @@
+"""``emorph train``: run a configuration, resume a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emorph.cli.console import items, say
+from emorph.core.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from emorph.data.store import FaceStore
+    from emorph.train.plan import DataConfig, RunConfig
+
+app = typer.Typer(help="Training: run a configuration, resume a run.", no_args_is_help=True)
+
+TASKS = ("autoencoder", "classifier")
+Devices = Annotated[str, typer.Option(help="How many devices, or auto.")]
+Nodes = Annotated[int, typer.Option(min=1, help="How many machines.")]
+MaxMinutes = Annotated[float | None, typer.Option(min=0.01, help="Stop and save after so many minutes in all.")]
+
+
+@app.command("run")
+def run(
+    config: Annotated[Path, typer.Argument(help="A TOML file, such as examples/autoencoder.toml.")],
+    max_minutes: MaxMinutes = None,
+    devices: Devices = "auto",
+    nodes: Nodes = 1,
+) -> None:
+    """Train what a configuration states; Ctrl-C saves, and `emorph train resume` goes on."""
+    task = _task(config)
+    if task == "classifier":
+        _run_classifier(config)
+        return
+    from emorph.train.plan import RunConfig
+
+    _run_autoencoder(_limited(RunConfig.read(config), max_minutes), False, devices, nodes)
+
+
+@app.command("resume")
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of an autoencoder run.")],
+    max_minutes: MaxMinutes = None,
+    devices: Devices = "auto",
+    nodes: Nodes = 1,
+) -> None:
+    """Go on with a run from its last checkpoint, exactly as if it had not stopped."""
+    from emorph.train.loop import CONFIG_FILE
+    from emorph.train.plan import RunConfig
+
+    config = RunConfig.read(run / CONFIG_FILE)
+    _run_autoencoder(_limited(config.model_copy(update={"out": str(run.resolve())}), max_minutes), True, devices, nodes)
+
+
+def _task(path: Path) -> str:
+    from emorph.core.config import read_toml
+
+    task = str(read_toml(path).get("task", "autoencoder"))
+    if task not in TASKS:
+        raise UnknownNameError("task", task, TASKS)
+    return task
+
+
+def _limited(config: RunConfig, max_minutes: float | None) -> RunConfig:
+    if max_minutes is None:
+        return config
+    return config.model_copy(update={"budget": config.budget.model_copy(update={"max_minutes": max_minutes})})
+
+
+def _run_autoencoder(config: RunConfig, resuming: bool, devices: str, nodes: int) -> None:
+    from emorph.models.diffae import DiffAE, count_parameters
+    from emorph.train.loop import train
+    from emorph.train.plan import describe
+
+    faces = open_faces(config.data, config.model.image_size, config.model.image_channels)
+    say(describe(config, len(faces), count_parameters(DiffAE(config.model))))
+    outcome = train(config, faces, resume=resuming, devices=devices, nodes=nodes)
+    reasons = {
+        "budget": "the budget is spent",
+        "max_minutes": "max_minutes is reached",
+        "interrupted": "it was stopped",
+    }
+    say(f"{outcome.step:,} steps, {outcome.samples:,} samples: {reasons[outcome.ended_by]}.")
+    if outcome.ended_by != "budget":
+        say(f"Go on with: emorph train resume {config.out}")
+    typer.echo(str(outcome.folder / "ema"))
+
+
+def _run_classifier(path: Path) -> None:
+    from emorph.models.port import load
+    from emorph.train.tasks.classifier import ClassifierConfig, encode_all, train_classifier
+
+    config = ClassifierConfig.read(path)
+    model = load(config.model)
+    size = (model.config.image_size, model.config.image_channels)
+    cache = Path(config.out).parent / "z_sem"
+    training = open_faces(config.data, *size)
+    held_out = open_faces(config.data.model_copy(update={"split": "val"}), *size)
+    with items(2) as work:
+        with work.item("encoding"):
+            codes = encode_all(model, training, cache, mirror=config.data.mirror, on_step=work.step)
+        with work.item("encoding held-out faces"):
+            held = encode_all(model, held_out, cache, mirror=False, on_step=work.step)
+    work.finish()
+    result = train_classifier(config.head, config.seed, codes, held)
+    result.directions.save_pretrained(config.out)
+    for word, (recall, n) in result.recall.items():
+        say(f"{word:<10} recall {recall:6.1%}  (n = {n})")
+    say(f"{'all':<10} accuracy {result.accuracy:.1%}  (n = {len(held.labels)})")
+    typer.echo(config.out)
+
+
+def open_faces(data: DataConfig, side_px: int, channels: int) -> FaceStore:
+    """The faces that a configuration's [data] names."""
+    from emorph.data.store import CropWindow, FaceStore
+
+    window = CropWindow(*data.window) if data.window else None
+    return FaceStore(data.path, side_px=side_px, channels=channels, split=data.split, window=window)

@@ -1,0 +1,1 @@
+"""Editing photographs: read pipeline.py first."""

@@ -1,0 +1,99 @@
+"""Writing edited photos: every file says in its metadata that it was edited, how, and by what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import emorph
+from emorph.core.errors import ImageError
+from emorph.core.images import write_image
+from emorph.core.records import EditRecord
+from emorph.core.types import UInt8
+from emorph.edit.pipeline import Edit, Editor
+from emorph.edit.sheet import compose
+
+
+@dataclass(frozen=True)
+class Written:
+    """What ``write_edits`` wrote: a record for each photo, and the file to look at first."""
+
+    records: list[EditRecord]
+    shown: Path
+
+
+def write_edits(
+    edits: Sequence[Edit], editor: Editor, stem: Path, suffix: str, *, never: Sequence[Path] = ()
+) -> Written:
+    """Write the edits of one photo for one emotion.
+
+    One edit becomes ``stem``.suffix. Several strengths become ``stem``_0.25.suffix and so on, and a strip of all of
+    them ``stem``_strip.suffix. Raises ImageError where a file would take the place of one of ``never``.
+    """
+    one = len(edits) == 1
+    paths = [_with_ending(stem, "" if one else f"_{edit.target.strength:g}", suffix) for edit in edits]
+    strip = _with_ending(stem, "_strip", suffix)
+    _refuse_overwriting([*paths, strip], never)
+    records = []
+    for edit, path in zip(edits, paths, strict=True):
+        write_image(path, edit.photo.pixels, metadata=metadata(editor, [edit]))
+        records.append(_record(edit, editor, path))
+    if one:
+        return Written(records, paths[0])
+    write_sheet(strip, [edits], editor)
+    return Written(records, strip)
+
+
+def write_sheet(path: Path, rows: Sequence[Sequence[Edit]], editor: Editor) -> None:
+    """Write a sheet of several photos' edits, a row each. Raises ImageError."""
+    sheet: UInt8 = np.asarray(compose(*rows))
+    write_image(path, sheet, metadata=metadata(editor, rows[0]))
+
+
+def metadata(editor: Editor, edits: Sequence[Edit]) -> dict[str, str]:
+    """What an edited file says of itself."""
+    targets = [{"emotion": edit.target.emotion.word, "strength": edit.target.strength} for edit in edits]
+    made = {
+        "edited": True,
+        "tool": f"emorph {emorph.__version__}",
+        "model": editor.model_id,
+        "targets": targets,
+        "solver": editor.solver_name,
+        "steps": editor.steps,
+    }
+    return {
+        "Software": f"emorph {emorph.__version__}",
+        "Description": "The facial expression in this picture was edited by a machine.",
+        "emorph": json.dumps(made),
+    }
+
+
+def _record(edit: Edit, editor: Editor, path: Path) -> EditRecord:
+    source = str(edit.source.path or "")
+    return EditRecord(
+        id=path.name,
+        source=source,
+        edited=str(path),
+        target=edit.target.emotion.word,
+        strength=edit.target.strength,
+        editor=f"emorph {emorph.__version__}",
+        model_id=editor.model_id,
+        solver=editor.solver_name,
+        steps=editor.steps,
+        seconds=round(edit.seconds, 3),
+    )
+
+
+def _with_ending(stem: Path, ending: str, suffix: str) -> Path:
+    return stem.with_name(f"{stem.name}{ending}{suffix}")
+
+
+def _refuse_overwriting(paths: Sequence[Path], never: Sequence[Path]) -> None:
+    for path in paths:
+        for photo in never:
+            if path.exists() and photo.exists() and path.samefile(photo):
+                raise ImageError(f"{path} is a source photo itself; choose another output name.")

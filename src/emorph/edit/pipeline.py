@@ -1,0 +1,275 @@
+"""From a photo to an edited photo: align, encode, edit, decode, paste back. Read top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.expressions import Emotion
+from emorph.core.images import luminance, read_photo, to_levels, to_tensor
+from emorph.core.types import AlignedFace, FaceCode, Float32, Photo, Target
+from emorph.diffusion.noise import seeded_noise
+from emorph.diffusion.samplers import solver
+from emorph.edit import latent
+from emorph.faces.align import align
+from emorph.faces.detect import find_faces, select_faces
+from emorph.faces.paste import paste_change
+from emorph.models.diffae import DiffAE
+from emorph.models.directions import Directions
+from emorph.models.latent import sample_latents
+from emorph.models.port import load, read_directions
+
+DEFAULT_MODEL = "emorph-base"
+DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
+DIRECTIONS_FOLDER = "directions"
+
+PhotoSource = str | Path | Image.Image | NDArray[Any] | Photo
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One edited photo.
+
+    photo: the result, at the source photo's own size. source: the photo it was made from.
+    before, after: the model's crops, float32 (S, S, C) in 0..255: its reconstruction and its edit.
+    seconds: time taken, shared with the edits made in the same call.
+    """
+
+    photo: Photo
+    source: Photo
+    face: AlignedFace
+    target: Target
+    before: Float32
+    after: Float32
+    seconds: float
+
+    @property
+    def image(self) -> Image.Image:
+        """The result as a PIL image."""
+        return Image.fromarray(self.photo.pixels)
+
+
+class Editor:
+    """Edits the expression of faces in photos with a diffusion autoencoder and directions in its z_sem.
+
+    Encoding (an inversion) is the expensive half and is done once a face; all targets then decode as one batch.
+    """
+
+    def __init__(
+        self,
+        model: DiffAE,
+        directions: Directions | None = None,
+        *,
+        model_id: str = "unnamed",
+        device: str | torch.device = "auto",
+        steps: int = DEFAULT_STEPS,
+        solver_name: str = "dpm",
+    ) -> None:
+        self.device = choose_device(device)
+        self.model = model.to(self.device).eval().requires_grad_(False)
+        self.directions = directions.to(self.device) if directions else None
+        self.model_id = model_id
+        self.steps = steps
+        self.solver_name = solver_name
+        self._solver = solver(solver_name)
+        self._schedule = self._solver.schedule(self.model.diffusion, steps)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path = DEFAULT_MODEL,
+        *,
+        directions: str | Path | None = None,
+        device: str | torch.device = "auto",
+        steps: int = DEFAULT_STEPS,
+        solver_name: str = "dpm",
+    ) -> Editor:
+        """Load a bundled model, a folder, a hub id, or an official checkpoint file.
+
+        directions: a folder or classifier checkpoint; by default the ones inside the model's folder, if any.
+        Raises UnknownNameError, CheckpointError.
+        """
+        model = load(name)
+        found = read_directions(directions) if directions else _own_directions(name)
+        if found and found.weight.shape[1] != model.config.z_dim:
+            raise CheckpointError(
+                f"{directions or name}: the directions are for z_sem of {found.weight.shape[1]} numbers, "
+                f"but the model's has {model.config.z_dim}."
+            )
+        return cls(model, found, model_id=str(name), device=device, steps=steps, solver_name=solver_name)
+
+    # -- photo -> aligned faces ----------------------------------------------------------------------------------
+
+    def faces(self, photo: PhotoSource, which: str = "largest", *, min_face_px: int = 40) -> list[AlignedFace]:
+        """The chosen faces of a photo, cropped as the model wants them.
+
+        which: "largest", "left", "all", or a number from left to right, from 1. Raises ImageError, NoFaceError.
+        """
+        photo = read_photo(photo)
+        chosen = select_faces(find_faces(photo, min_face_px=min_face_px), which, photo)
+        config = self.model.config
+        return [align(photo, landmarks, config.image_size, config.crop) for landmarks in chosen]
+
+    # -- aligned faces -> code -----------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def encode(self, faces: Sequence[AlignedFace], *, on_step: OnStep | None = None) -> FaceCode:
+        """z_sem and x_T of faces; a face's code does not depend on the others."""
+        x = self._pictures(faces)
+        z = self.model.encode(x)
+        x_T = self._solver.invert(self.model.denoiser(z), x, self._schedule, on_step=self._steps(on_step))
+        return FaceCode(z, x_T, self.model_id)
+
+    # -- code -> edited code -> pictures -------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def decode(self, x_T: Tensor, z: Tensor, *, on_step: OnStep | None = None) -> Tensor:
+        """Pictures (B, C, S, S), clamped to [-1, 1], from x_T of the same shape and z (B, z_dim)."""
+        x0 = self._solver.sample(self.model.denoiser(z), x_T, self._schedule, on_step=self._steps(on_step))
+        return x0.clamp(-1, 1)
+
+    @torch.inference_mode()
+    def decode_targets(self, code: FaceCode, targets: Sequence[Target], *, on_step: OnStep | None = None) -> Tensor:
+        """Reconstruction and edits of B faces as one batch: (B, 1 + n_targets, C, S, S) in [-1, 1].
+
+        A target of strength 0 is the reconstruction itself. Raises MissingAssetError without directions.
+        """
+        if code.x_T is None or code.model_id != self.model_id:
+            raise CheckpointError(f"this code was made by {code.model_id!r} and cannot be read by {self.model_id!r}.")
+        active = [i for i, target in enumerate(targets) if target.strength]
+        rows = code.z_sem[:, None]
+        if active:
+            moved = latent.edited_codes(code.z_sem, self._need_directions(), [targets[i] for i in active])
+            rows = torch.cat([rows, moved], dim=1)
+        n_faces, n_rows = rows.shape[:2]
+        x_T = code.x_T[:, None].expand(-1, n_rows, -1, -1, -1)
+        flat = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step)
+        pictures = flat.reshape(n_faces, n_rows, *flat.shape[1:])
+        row_of = {i: 1 + k for k, i in enumerate(active)}
+        return pictures[:, [0, *(row_of.get(i, 0) for i in range(len(targets)))]]
+
+    # -- all of it ------------------------------------------------------------------------------------------------
+
+    def edit(
+        self,
+        photo: PhotoSource,
+        to: str | Emotion,
+        strength: float = 1.0,
+        *,
+        face: str = "largest",
+        on_step: OnStep | None = None,
+    ) -> Edit:
+        """One photo, one emotion. strength 0 returns the photo bit for bit; 1 is the usual dose.
+
+        With face="all", every face is edited; ``.face`` is then the left-most. Raises UnknownNameError, ImageError,
+        NoFaceError, MissingAssetError.
+        """
+        return self.edit_many(photo, [Target(Emotion.parse(to), strength)], face=face, on_step=on_step)[0]
+
+    def edit_many(
+        self,
+        photo: PhotoSource,
+        targets: Sequence[Target],
+        *,
+        face: str = "largest",
+        on_step: OnStep | None = None,
+    ) -> list[Edit]:
+        """One photo, several targets: encoded once, decoded as one batch. on_step(done, total) reports progress."""
+        started = time.perf_counter()
+        self._check_targets(targets)
+        photo = read_photo(photo)
+        faces = self.faces(photo, face)
+        total = 2 * self.steps
+        code = self.encode(faces, on_step=on_step and (lambda done, _: on_step(done, total)))
+        decoded = self.decode_targets(
+            code, targets, on_step=on_step and (lambda done, _: on_step(self.steps + done, total))
+        )
+        levels = np.stack([to_levels(rows) for rows in decoded])
+        results = []
+        for i in range(len(targets)):
+            result = photo
+            for aligned, rows in zip(faces, levels, strict=True):
+                result = paste_change(result, aligned, rows[0], rows[1 + i])
+            results.append(result)
+        seconds = time.perf_counter() - started
+        return [
+            Edit(result, photo, faces[0], target, levels[0, 0], levels[0, 1 + i], seconds)
+            for i, (result, target) in enumerate(zip(results, targets, strict=True))
+        ]
+
+    def sheet(self, photo: PhotoSource, strength: float = 1.0, *, face: str = "largest") -> Image.Image:
+        """Original and the eight emotions side by side, cropped around the face, as one picture."""
+        from emorph.edit.sheet import compose
+
+        return compose(self.edit_many(photo, self.sheet_targets(strength), face=face))
+
+    def sheet_targets(self, strength: float = 1.0) -> list[Target]:
+        """Every emotion that the directions know, in AffectNet's order. Raises MissingAssetError without directions."""
+        return [Target(emotion, strength) for emotion in latent.editable(self._need_directions())]
+
+    @torch.inference_mode()
+    def sample(self, seeds: Sequence[int], *, steps: int = 50) -> Tensor:
+        """Faces from nothing, (len(seeds), C, S, S) in [-1, 1], one seed each; needs a model with a latent net."""
+        net, stats = self.model.latent_net, self.model.latent_stats
+        if net is None or stats is None:
+            raise MissingAssetError(
+                f"{self.model_id} has no latent net, so it cannot draw faces from nothing; "
+                "load an autoencoder's latent checkpoint (ffhq256_autoenc_latent)."
+            )
+        shape = (self.model.config.image_channels, *[self.model.config.image_size] * 2)
+        x_T = seeded_noise(seeds, shape, self.device)
+        z = sample_latents(
+            net, stats, seeded_noise([s ^ 0x5EED for s in seeds], (self.model.config.z_dim,), self.device), steps
+        )
+        return self.decode(x_T, z)
+
+    # -- small parts ------------------------------------------------------------------------------------------------
+
+    def _pictures(self, faces: Sequence[AlignedFace]) -> Tensor:
+        x = to_tensor(np.stack([face.pixels for face in faces]))
+        if self.model.config.image_channels == 1:
+            x = luminance(x)
+        return x.to(self.device)
+
+    def _need_directions(self) -> Directions:
+        if self.directions is None:
+            raise MissingAssetError(
+                f"{self.model_id} can encode and reconstruct faces, but knows no emotions. Train directions with "
+                "`emorph train run classifier.toml`, then load it with directions=FOLDER."
+            )
+        return self.directions
+
+    def _check_targets(self, targets: Sequence[Target]) -> None:
+        """Fail on an unknown emotion before the expensive part, not after."""
+        if any(target.strength for target in targets):
+            latent.check_known(self._need_directions(), [target.emotion for target in targets])
+
+    def _steps(self, on_step: OnStep | None) -> Callable[[int, Tensor, Tensor], None] | None:
+        return (lambda i, x, x0: on_step(i + 1, self.steps)) if on_step else None
+
+
+def choose_device(name: str | torch.device = "auto") -> torch.device:
+    """ "auto" is a GPU if there is one (CUDA, then Apple's MPS), else the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _own_directions(name: str | Path) -> Directions | None:
+    from emorph.core.pretrained import locate
+
+    folder = locate(name) / DIRECTIONS_FOLDER
+    return read_directions(folder) if folder.is_dir() else None

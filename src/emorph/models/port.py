@@ -1,0 +1,151 @@
+"""Loads any file of the diffusion autoencoder's family, official or ours; what it is shows in its keys and shapes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from emorph.core.errors import CheckpointError
+from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
+from emorph.models import diffae, directions
+from emorph.models.diffae import DiffAE, DiffAEConfig
+from emorph.models.directions import Directions, DirectionsConfig, LatentStats
+from emorph.models.sources import Role, Source, read_safetensors
+
+OFFICIAL_FILE = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file or folder is. training: epoch, step and the like, where the file tells them.
+
+    config: of an autoencoder. labels: of directions. weights: the file that holds the numbers, with its size and hash.
+    """
+
+    role: Role
+    layout: str
+    weights: Path
+    file_bytes: int
+    sha256: str
+    n_parameters: int
+    config: DiffAEConfig | None
+    labels: tuple[str, ...]
+    has_latent_stats: bool
+    training: Mapping[str, int | str]
+
+
+def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
+    """A diffusion autoencoder from any of its files, in float32 and evaluation mode.
+
+    name: a folder of ours, a bundled model or a hub id; an official ``last.ckpt``, with or without a latent net, or the
+    folder around it; a state dict as .pt, .pth or .safetensors; a checkpoint of a training run (its EMA is taken).
+    Of a file with averaged weights (``ema_model.*``) those are taken, as the official code does.
+    image_size: side of the pictures in pixels, for a bare state dict that does not show it.
+    Raises UnknownNameError, and CheckpointError if it is missing, damaged, unsafe, something else, or does not fit.
+    """
+    path = _inside(locate(name))
+    if path.is_dir():
+        return DiffAE.from_pretrained(path)
+    source = Source.read(path)
+    source.need("autoencoder", "an autoencoder")
+    config = source.config(image_size)
+    return DiffAE.from_tensors(config, source.weights | source.statistics, path.name)
+
+
+def read_directions(name: str | Path) -> Directions:
+    """Directions from a folder of ours, a hub id, or an official classifier's ``last.ckpt``.
+
+    The classifier of 40 classes is the official one of CelebA's attributes and gets their names; in others the classes
+    are called class_0, class_1, ... Raises UnknownNameError or CheckpointError, as ``load``.
+    """
+    path = _inside(locate(name))
+    if path.is_dir():
+        return Directions.from_pretrained(path)
+    source = Source.read(path)
+    source.need("directions", "directions (a classifier)")
+    weight, bias = source.weights["weight"].float().clone(), source.weights["bias"].float().clone()
+    return Directions(weight, bias, source.labels(), source.stats(weight.shape[1]))
+
+
+def read_latent_stats(path: str | Path) -> LatentStats:
+    """Mean and standard deviation of z_sem from an official ``latent.pkl``, latent or classifier checkpoint."""
+    source = Source.read(Path(path))
+    if not source.statistics:
+        raise CheckpointError(f"{source.name} is {source.what}; it holds no statistics of z_sem.")
+    return source.stats(source.statistics["conds_mean"].numel())
+
+
+def convert(
+    source: str | Path, folder: str | Path, *, dtype: torch.dtype = torch.float32, image_size: int | None = None
+) -> Path:
+    """Write an official file as a folder of ours: an autoencoder's, or a classifier's directions.
+
+    dtype: of an autoencoder's weights. Raises CheckpointError also if the folder exists and is not empty.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} exists already; give a new folder, nothing was written.")
+    path = _inside(locate(source))
+    if path.is_file() and Source.read(path, numbers=False).role == "directions":
+        read_directions(path).save_pretrained(folder)
+    else:
+        load(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
+    return folder
+
+
+def describe(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
+    """What a file or folder is; its weights are hashed but not loaded. Raises as ``load``."""
+    path = _inside(locate(name))
+    labels: tuple[str, ...] = ()
+    config: DiffAEConfig | None = None
+    training: Mapping[str, int | str] = {}
+    if path.is_dir():
+        role, config, labels = _folder_config(path)
+        layout, path = "emorph folder", path / WEIGHTS_FILE
+        if not path.is_file():
+            raise CheckpointError(f"{path.parent} has no {WEIGHTS_FILE}; copy the whole folder again.")
+        shapes = read_safetensors(path, numbers=False)
+        has_stats = "conds_mean" in shapes
+        weights = {key: tensor for key, tensor in shapes.items() if not key.startswith("conds_")}
+    else:
+        source = Source.read(path, numbers=False)
+        role, layout, training = source.role, source.layout, source.facts
+        weights, has_stats = source.weights, bool(source.statistics)
+        config = source.config(image_size) if role == "autoencoder" else None
+        labels = source.labels() if role == "directions" else ()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # the latent net lists one tensor under two names
+    n_parameters = sum(tensor.numel() for key, tensor in weights.items() if ".cond_layers." not in key)
+    size = path.stat().st_size
+    return ModelInfo(role, layout, path, size, digest, n_parameters, config, labels, has_stats, training)
+
+
+def _inside(path: Path) -> Path:
+    """The folder or file to read: of a run's checkpoint its EMA, of an official folder its last.ckpt.
+
+    The weights of a folder of ours stand for the folder, whose config.json says more than they do.
+    """
+    if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).exists():
+        return path.parent
+    if path.is_dir() and not (path / CONFIG_FILE).exists():
+        for inner in (path / "ema", path / OFFICIAL_FILE):
+            if (inner / CONFIG_FILE).exists() or inner.is_file():
+                return inner
+    return path
+
+
+def _folder_config(folder: Path) -> tuple[Role, DiffAEConfig | None, tuple[str, ...]]:
+    try:
+        kind = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get("kind")
+    except (OSError, ValueError, AttributeError):
+        kind = diffae.KIND  # read_config says what is wrong
+    if kind == directions.KIND:
+        labels = DirectionsConfig.parse(read_config(folder, directions.KIND), str(folder)).labels
+        return "directions", None, labels
+    return "autoencoder", DiffAEConfig.parse(read_config(folder, diffae.KIND), str(folder)), ()

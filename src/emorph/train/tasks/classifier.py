@@ -1,0 +1,178 @@
+"""The linear emotion classifier on z_sem (Preechakul et al. 2022, Sec. 5.3): encode each face once, cache, fit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from emorph.core.config import Config
+from emorph.core.errors import DataError
+from emorph.core.expressions import Emotion
+from emorph.core.images import unit_range
+from emorph.data.store import FaceStore
+from emorph.models.diffae import DiffAE
+from emorph.models.directions import Directions, LatentStats
+from emorph.train.plan import DataConfig
+
+ENCODE_BATCH = 64
+
+
+class HeadConfig(Config):
+    """How the linear layer is trained: AdamW over the cached codes, classes weighted to count the same."""
+
+    epochs: int = Field(40, gt=0)
+    batch_size: int = Field(256, gt=0)
+    lr: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(0.1, ge=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    gain: float = Field(1.0, gt=0)
+
+
+class ClassifierConfig(Config):
+    """A run of the linear classifier, as a TOML file states it.
+
+    model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
+    head.gain: what strength 1 means, in distances to the class mean; stored with the directions.
+    """
+
+    task: Literal["classifier"] = "classifier"
+    out: str
+    seed: int = 0
+    model: str
+    data: DataConfig
+    head: HeadConfig = HeadConfig()
+
+    @classmethod
+    def read(cls, path: Path | str) -> ClassifierConfig:
+        """Read a TOML file and make its paths absolute. Raises ConfigError."""
+        path = Path(path)
+        config = cls.from_toml(path)
+        base = path.resolve().parent
+        data = config.data.model_copy(update={"path": str(base / config.data.path)})
+        model = str(base / config.model) if (base / config.model).exists() else config.model
+        return config.model_copy(update={"out": str(base / config.out), "data": data, "model": model})
+
+
+@dataclass(frozen=True)
+class Codes:
+    """z_sem of a data set, and of its mirror image where asked for. z: (N, z_dim); labels: int64 (N,)."""
+
+    z: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class ClassifierResult:
+    """The directions, and their recall on held-out faces: class word -> (recall, n)."""
+
+    directions: Directions
+    recall: dict[str, tuple[float, int]]
+    accuracy: float
+
+
+def encode_all(
+    model: DiffAE, faces: FaceStore, cache: Path, *, mirror: bool, on_step: Callable[[int, int], None] | None = None
+) -> Codes:
+    """z_sem of every face, read from ``cache`` where the same model has encoded the same data before."""
+    file = cache / f"{_fingerprint(model, faces, mirror)}.safetensors"
+    if file.exists():
+        stored = load_file(file)
+        return Codes(stored["z"], stored["labels"])
+    device = next(model.parameters()).device
+    passes: list[list[Tensor]] = [[], []] if mirror else [[]]
+    with torch.inference_mode():
+        for start in range(0, len(faces), ENCODE_BATCH):
+            rows = range(start, min(start + ENCODE_BATCH, len(faces)))
+            x = unit_range(torch.stack([faces[i]["image"] for i in rows])).to(device)
+            for i, codes in enumerate(passes):
+                codes.append(model.encode(x.flip(-1) if i else x).cpu())
+            if on_step:
+                on_step(rows.stop, len(faces))
+    z = torch.cat([code for codes in passes for code in codes])
+    labels = torch.from_numpy(faces.labels).repeat(len(passes))
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(".part")
+    save_file({"z": z, "labels": labels}, temporary)
+    temporary.replace(file)
+    return Codes(z, labels)
+
+
+def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Codes) -> ClassifierResult:
+    """Fit the linear layer on normalised codes; the same seed gives the same weights.
+
+    Raises DataError if a class of AffectNet's eight has no face.
+    """
+    n_classes = len(Emotion)
+    counts = torch.bincount(train.labels, minlength=n_classes)
+    if (counts == 0).any():
+        missing = ", ".join(Emotion(int(i)).word for i in torch.nonzero(counts == 0))
+        raise DataError(f"no training face is labelled {missing}; the classifier needs all eight emotions.")
+    stats = LatentStats(train.z.mean(dim=0), train.z.std(dim=0))
+    z = stats.normalise(train.z)
+    layer = torch.nn.Linear(z.shape[1], n_classes)
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    class_weight = len(z) / (n_classes * counts.float())
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    n_steps = config.epochs * -(-len(z) // config.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(config.epochs):
+        for rows in torch.split(torch.randperm(len(z), generator=generator), config.batch_size):
+            losses = F.cross_entropy(
+                layer(z[rows]), train.labels[rows], reduction="none", label_smoothing=config.label_smoothing
+            )
+            loss = (losses * class_weight[train.labels[rows]]).mean()
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            schedule.step()
+    means = torch.stack([z[train.labels == k].mean(dim=0) for k in range(n_classes)])
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    labels = tuple(emotion.word for emotion in Emotion)
+    directions = Directions(weight, bias, labels, stats, means=means, gain=config.gain)
+    return _judged(directions, held_out)
+
+
+def _judged(directions: Directions, held_out: Codes) -> ClassifierResult:
+    found = directions.logits(held_out.z).argmax(dim=1)
+    recall = {}
+    for emotion in Emotion:
+        rows = held_out.labels == emotion.value
+        n = int(rows.sum())
+        if n:
+            recall[emotion.word] = (float((found[rows] == emotion.value).float().mean()), n)
+    accuracy = float((found == held_out.labels).float().mean())
+    return ClassifierResult(directions, recall, accuracy)
+
+
+def _fingerprint(model: DiffAE, faces: FaceStore, mirror: bool) -> str:
+    """Of everything that the codes depend on: encoder weights, data, crop."""
+    digest = hashlib.sha256()
+    for key, value in model.encoder.state_dict().items():
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(value.float().cpu().numpy()).tobytes())
+    stat = faces.path.stat()
+    facts = [
+        str(faces.path.resolve()),
+        stat.st_size,
+        stat.st_mtime_ns,
+        len(faces),
+        faces.side_px,
+        str(faces.window),
+        mirror,
+    ]
+    digest.update(json.dumps(facts).encode())
+    digest.update(faces.labels.tobytes())
+    return digest.hexdigest()[:32]

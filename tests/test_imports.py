@@ -1,0 +1,105 @@
+"""Every module imports with the core dependencies alone, and importing emorph costs and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src"
+
+OPTIONAL = [
+    "lightning_fabric",
+    "datasets",
+    "torchdata",
+    "pyarrow",
+    "matplotlib",
+    "tensorboard",
+    "skimage",
+    "pandas",
+    "scipy",
+    "pytest",
+]
+
+IMPORT_WITHOUT = """
+import importlib, json, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r} (blocked)", name=name)
+
+blocked, modules = map(set, json.loads(sys.argv[1]))
+sys.meta_path.insert(0, Absent())
+failures = {}
+for module in sorted(modules):
+    try:
+        importlib.import_module(module)
+    except BaseException as error:
+        failures[module] = f"{type(error).__name__}: {error}"
+json.dump(failures, sys.stdout)
+"""
+
+
+def run_python(code: str, *argv: str, folder: Path) -> str:
+    """Standard output of a fresh interpreter whose working and home folder are ``folder``."""
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(SRC), os.environ.get("PYTHONPATH")])),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HOME": str(folder),
+    }
+    command = [sys.executable, "-c", code, *argv]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def failures(blocked: list[str], modules: list[str], folder: Path) -> dict[str, str]:
+    """Which of ``modules`` do not import when ``blocked`` are not there, and why."""
+    out = run_python(IMPORT_WITHOUT, json.dumps([blocked, modules]), folder=folder)
+    found: dict[str, str] = json.loads(out)
+    return found
+
+
+def all_modules() -> list[str]:
+    """Names of all of emorph's modules but ``__main__``, which runs the command."""
+    paths = (path.relative_to(SRC).with_suffix("") for path in (SRC / "emorph").rglob("*.py"))
+    return sorted(".".join(path.parts).removesuffix(".__init__") for path in paths if path.name != "__main__")
+
+
+def test_every_module_imports_with_minimal_dependencies(tmp_path: Path) -> None:
+    modules = all_modules()
+    assert "emorph" in modules
+    assert "emorph.core.images" in modules
+    assert failures(OPTIONAL, modules, tmp_path) == {}
+    assert list(tmp_path.iterdir()) == [], "importing wrote files"
+
+
+def test_a_missing_dependency_would_be_found(tmp_path: Path) -> None:
+    found = failures(["numpy"], ["emorph", "emorph.core.types"], tmp_path)
+    assert found == {"emorph.core.types": "ModuleNotFoundError: No module named 'numpy' (blocked)"}
+
+
+def test_import_emorph_costs_nothing(tmp_path: Path) -> None:
+    code = "import json, sys, emorph; json.dump(list(sys.modules), sys.stdout)"
+    loaded = json.loads(run_python(code, folder=tmp_path))
+    heavy = {"torch", "numpy", "cv2", "dlib", "pydantic", "PIL", "rich", "typer", "huggingface_hub"}
+    assert heavy & set(loaded) == set()
+    assert list(tmp_path.iterdir()) == [], "importing wrote files"
+
+
+@pytest.mark.parametrize("name", ["Editor", "Emotion", "__version__"])
+def test_the_front_door_has_what_it_promises(name: str, tmp_path: Path) -> None:
+    assert run_python(f"import emorph; print(emorph.{name} is not None)", folder=tmp_path) == "True\n"
+
+
+def test_the_front_door_says_what_it_lacks() -> None:
+    import emorph
+
+    with pytest.raises(AttributeError, match="no attribute 'Edtior'"):
+        _ = emorph.Edtior
