@@ -47,13 +47,15 @@ def info(
     """What a model file or folder is: kind, sizes, parameters, hash."""
     from emorph.models.port import describe
 
-    facts = asdict(describe(name))
+    model = describe(name)
+    config = model.config.model_dump(mode="json") if model.config else None
+    facts = asdict(model) | {"weights": str(model.weights), "config": config, "training": dict(model.training)}
     if as_json:
         print_json(facts)
         return
-    for key, value in facts.items():
-        if value is not None:
-            typer.echo(f"{key:<12} {value}")
+    for key, value in {**facts, **(config or {})}.items():
+        if value not in (None, (), {}) and key != "config":
+            typer.echo(f"{key:<22} {value}")
 
 
 @app.command("convert")

@@ -20,16 +20,14 @@ from rich.progress import (
 )
 
 Scalars = dict[str, float]
+EVERY_SECONDS = 10.0
 
 
 class Logbook:
-    """Means of what ``add`` is given, written to ``run``/stats.jsonl every ``every_seconds``."""
+    """Means of what ``add`` is given, written to ``run``/stats.jsonl every EVERY_SECONDS and at the end."""
 
-    def __init__(
-        self, run: Path, total_steps: int, start_step: int, *, show: bool = True, every_seconds: float = 10
-    ) -> None:
+    def __init__(self, run: Path, total_steps: int, start_step: int, *, show: bool = True) -> None:
         self.path = run / "stats.jsonl"
-        self.every_seconds = every_seconds
         self._sums: dict[str, float] = defaultdict(float)
         self._n = 0
         self._last = time.monotonic()
@@ -61,7 +59,7 @@ class Logbook:
         self._n += 1
         self._progress.update(self._bar, completed=step)
         now = time.monotonic()
-        if now - self._last >= self.every_seconds:
+        if now - self._last >= EVERY_SECONDS:
             self._flush(step, samples, epoch, now)
 
     def _flush(self, step: int, samples: int, epoch: float, now: float) -> None:

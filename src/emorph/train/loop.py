@@ -240,7 +240,14 @@ class _Trainer:
             for name, value in parts.items():
                 losses[name] += float(value.detach()) / self.rounds
         encoder_norm = _grad_norm(self.model.encoder)
-        norm = self.fabric.clip_gradients(self.loss, self.optimizer, max_norm=self.config.optim.grad_clip)
+        norm = self.fabric.clip_gradients(
+            self.loss, self.optimizer, max_norm=self.config.optim.grad_clip, error_if_nonfinite=False
+        )
+        if norm is not None and not torch.isfinite(norm):
+            raise ConfigError(
+                f"the gradients of step {self.step} are not finite. Lower optim.lr (now {self.config.optim.lr:g}) "
+                f"in {self.run / CONFIG_FILE} and go on with: emorph train resume {self.run}"
+            )
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.ema.update(self.model)
@@ -272,7 +279,7 @@ def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig) -> LabelStats
         raise DataError("[aux] landmarks is set, but the data set has no column 'landmarks68'.")
     points = torch.stack([sample["landmarks"] for sample in samples])
     points = torch.cat([points, mirrored_landmarks(points)])
-    return LabelStats(weight, points.mean(dim=0), points.std(dim=0))
+    return LabelStats(weight, points.mean(dim=0), points.std(dim=0).clamp(min=1e-3))
 
 
 def learning_rate(optim: OptimConfig, step: int, total_steps: int) -> float:

@@ -1,0 +1,67 @@
+"""Configurations: TOML there and back, and errors that name the key."""
+
+from pathlib import Path
+
+import pytest
+
+from emorph.core.errors import ConfigError
+from emorph.models import DiffAEConfig
+from emorph.train.plan import BudgetConfig, RunConfig
+from tiny import tiny_config
+
+
+def config(**budget: float) -> RunConfig:
+    values = {"out": "run", "data": {"path": "faces.parquet"}, "model": tiny_config().model_dump(), "budget": budget}
+    return RunConfig.parse(values)
+
+
+def test_toml_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    before = config(steps=5)
+    path.write_text(before.to_toml())
+    assert RunConfig.from_toml(path) == before
+
+
+def test_paths_start_at_the_configuration_file(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "sub" / "run.toml"
+    path.write_text(config(steps=5).to_toml())
+    read = RunConfig.read(path)
+    assert (read.out, read.data.path) == (str(tmp_path / "sub" / "run"), str(tmp_path / "sub" / "faces.parquet"))
+
+
+def test_unknown_key_names_its_neighbour(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(config(steps=5).to_toml().replace("batch_size", "batchsize"))
+    with pytest.raises(ConfigError, match=r"'optim.batchsize' is not known; did you mean 'batch_size'"):
+        RunConfig.from_toml(path)
+
+
+def test_wrong_type_says_what_was_found() -> None:
+    with pytest.raises(ConfigError, match=r"num_heads.*found 'two'"):
+        DiffAEConfig.parse({**tiny_config().model_dump(), "num_heads": "two"})
+
+
+@pytest.mark.parametrize(("budget", "found"), [({}, "none of them"), ({"steps": 5, "epochs": 1}, "steps and epochs")])
+def test_budget_is_stated_once(budget: dict[str, float], found: str) -> None:
+    with pytest.raises(ConfigError, match=found):
+        config(**budget)
+
+
+def test_budget_in_any_unit() -> None:
+    assert BudgetConfig(samples=300_000).n_steps(287_651, 32) == 9375
+    assert BudgetConfig(epochs=2).n_steps(100, 32) == 7
+    assert BudgetConfig(steps=7).n_steps(100, 32) == 7
+
+
+def test_image_size_must_fit_the_levels() -> None:
+    with pytest.raises(ConfigError, match="image_size 30 is not divisible by 4, which channel_mult asks for"):
+        DiffAEConfig.parse({**tiny_config().model_dump(), "image_size": 30})
+
+
+def test_missing_and_broken_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        RunConfig.from_toml(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("out = ")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        RunConfig.from_toml(tmp_path / "bad.toml")

@@ -1,0 +1,104 @@
+"""Face stores and the order in which a run sees their samples."""
+
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from emorph.core.errors import DataError
+from emorph.core.expressions import Emotion
+from emorph.data.loader import EndlessOrder, class_weights
+from emorph.data.store import CropWindow, FaceStore, in_memory
+
+datasets = pytest.importorskip("datasets", reason="needs the extra 'train'")
+
+
+def make_store(path: Path, n: int = 20, *, split: bool = True, label: str | None = None) -> Path:
+    """A Parquet file of ``n`` made pictures, each a gradient that tells its number; landmarks on the diagonal."""
+    rows = []
+    for i in range(n):
+        ramp = np.add.outer(np.arange(40), np.arange(40)) + 4 * i
+        ok, png = cv2.imencode(".png", np.minimum(ramp, 255).astype(np.uint8))
+        assert ok
+        points = np.repeat(np.linspace(0, 39, 68, dtype="<f2")[:, None], 2, axis=1)
+        rows.append(
+            {
+                "image": png.tobytes(),
+                "label": label or Emotion(i % 8).word,
+                "identity": f"person{i // 2}",
+                "landmarks68": points.tobytes(),
+                **({"split": "val" if i % 5 == 0 else "train"} if split else {}),
+            }
+        )
+    datasets.Dataset.from_list(rows).to_parquet(str(path))
+    return path
+
+
+def test_window_split_and_landmarks(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "faces.parquet")
+    faces = FaceStore(path, side_px=16, channels=1, split="train", window=CropWindow(4, 8, 32))
+    assert len(faces) == 16
+    sample = faces[0]  # row 1 of the file: row 0 is of the other split
+    assert sample["image"].shape == (1, 16, 16)
+    # the first output pixel is the mean of stored columns 4, 5 and rows 8, 9
+    assert sample["image"][0, 0, 0] == np.mean([12, 13, 13, 14]) + 4
+    assert int(sample["label"]) == Emotion.HAPPY
+    corner = np.float16(np.linspace(0, 39, 68)[-1])
+    np.testing.assert_allclose(sample["landmarks"][-1], [(corner + 0.5 - 4) / 16 - 1, (corner + 0.5 - 8) / 16 - 1])
+    loaded = in_memory(faces, len(faces))
+    assert (loaded[3]["image"] == faces[3]["image"]).all()
+    assert (loaded[3]["landmarks"] == faces[3]["landmarks"]).all()
+
+
+def test_arrow_folder_reads_like_parquet(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "faces.parquet")
+    datasets.Dataset.from_parquet(str(path)).save_to_disk(str(tmp_path / "arrow"))
+    a = FaceStore(path, side_px=40, split="val")
+    b = FaceStore(tmp_path / "arrow", side_px=40, split="val")
+    assert len(a) == len(b) == 4
+    assert (a[2]["image"] == b[2]["image"]).all()
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "faces.parquet", split=False)
+    with pytest.raises(DataError, match="no column 'split'"):
+        FaceStore(path, side_px=16, split="train")
+    with pytest.raises(DataError, match="no such data set"):
+        FaceStore(tmp_path / "none.parquet", side_px=16)
+    (tmp_path / "text.parquet").write_text("hello")
+    with pytest.raises(DataError, match="neither a Parquet file"):
+        FaceStore(tmp_path / "text.parquet", side_px=16)
+    with pytest.raises(DataError, match="no rows of split 'test'; found train, val"):
+        FaceStore(make_store(tmp_path / "b.parquet"), side_px=16, split="test")
+    with pytest.raises(DataError, match="40x40 picture has no"):
+        FaceStore(path, side_px=16, window=CropWindow(20, 20, 32))[0]
+
+
+def test_every_epoch_holds_every_sample_once() -> None:
+    order = list(islice(EndlessOrder(10, seed=3), 30))
+    for epoch in range(3):
+        assert sorted(order[10 * epoch : 10 * epoch + 10]) == list(range(10))
+    assert order[:10] != order[10:20]
+
+
+@pytest.mark.parametrize("start", [0, 7, 10, 23])
+def test_a_later_start_goes_on_where_it_would_have_been(start: int) -> None:
+    weights = np.array([1, 1, 2.5, 1, 0.5, 1, 1, 1, 3, 1.0])
+    for kind in (None, weights):
+        whole = list(islice(EndlessOrder(10, seed=3, weights=kind), 60))
+        assert list(islice(EndlessOrder(10, seed=3, start=start, weights=kind), 60 - start)) == whole[start:]
+
+
+def test_ranks_share_one_order() -> None:
+    whole = list(islice(EndlessOrder(10, seed=3), 24))
+    ranks = [list(islice(EndlessOrder(10, seed=3, rank=r, n_ranks=3), 8)) for r in range(3)]
+    assert [ranks[i % 3][i // 3] for i in range(24)] == whole
+
+
+def test_class_weights_lift_rare_classes() -> None:
+    labels = np.array([0] * 64 + [1] * 16 + [2] * 4)
+    assert sorted(set(class_weights(labels, 0.5))) == [1, 2, 4]
+    order = EndlessOrder(len(labels), seed=0, weights=class_weights(labels, 1.0))
+    assert np.bincount(labels[order.epoch(0)]).tolist() == [64, 64, 64]

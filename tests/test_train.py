@@ -1,0 +1,236 @@
+"""Training: a stopped run goes on to the bit, and every end leaves a whole checkpoint."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emorph.core.errors import CheckpointError, ConfigError, DataError
+from emorph.core.images import unit_range
+from emorph.data.store import FaceStore, TensorFaces, in_memory
+from emorph.diffusion import q_sample
+from emorph.models.diffae import DiffAE
+from emorph.train.checkpoint import latest, load_state, step_folders
+from emorph.train.ema import EMA
+from emorph.train.loop import Outcome, learning_rate, train
+from emorph.train.plan import OptimConfig, RunConfig, describe
+from emorph.train.tasks.autoencoder import MIRRORED_68, Batch, hash_seed, mirrored
+from emorph.train.tasks.classifier import Codes, HeadConfig, encode_all, train_classifier
+from test_data import make_store
+from tiny import tiny_config, tiny_model
+
+pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> TensorFaces:
+    path = make_store(tmp_path_factory.mktemp("data") / "faces.parquet", 24)
+    return in_memory(FaceStore(path, side_px=32, channels=1), 24)
+
+
+def run_config(out: Path, **budget: float) -> RunConfig:
+    values = {
+        "out": str(out),
+        "seed": 5,
+        "data": {"path": "faces.parquet", "class_power": 0.5},
+        "model": {**tiny_config().model_dump(), "dropout": 0.2},
+        "optim": {"batch_size": 4, "micro_batch": 2, "lr": 1e-3, "ema_decay": 0.9},
+        "aux": {"landmarks": 0.1, "labels": 0.1},
+        "budget": budget,
+    }
+    return RunConfig.parse(values)
+
+
+def run(config: RunConfig, faces: TensorFaces, **kwargs: object) -> Outcome:
+    return train(config, faces, accelerator="cpu", devices=1, show_progress=False, **kwargs)  # type: ignore[arg-type]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {
+        f"{part}.{k}": v
+        for part in ("model", "ema")
+        for k, v in DiffAE.from_pretrained(folder / part).state_dict().items()
+    }
+
+
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(tmp_path: Path, faces: TensorFaces) -> None:
+    whole = run(run_config(tmp_path / "whole", steps=9), faces)
+    broken = run_config(tmp_path / "broken", steps=9)
+    original = torch.optim.AdamW.step
+    calls = 0
+
+    def interrupted(self: torch.optim.AdamW, *args: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", interrupted)
+        first = run(broken, faces)
+    assert (first.ended_by, first.step) == ("interrupted", 5)
+    second = run(broken, faces, resume=True)
+    assert (second.ended_by, second.step, second.samples) == ("budget", 9, 36)
+    expected, found = weights(whole.folder), weights(second.folder)
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+    a, b = load_state(whole.folder)["optimizer"]["state"], load_state(second.folder)["optimizer"]["state"]
+    assert all(torch.equal(a[i]["exp_avg_sq"], b[i]["exp_avg_sq"]) for i in a)
+
+
+def test_training_lowers_the_loss(tmp_path: Path, faces: TensorFaces) -> None:
+    outcome = run(run_config(tmp_path / "run", steps=60), faces)
+    trained = DiffAE.from_pretrained(outcome.folder / "ema")
+    untrained = DiffAE(trained.config).eval()
+    x = unit_range(faces.images[:8])
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    t = torch.full((8,), 300)
+    with torch.inference_mode():
+        x_t = q_sample(x, t, noise, trained.alphas_cumprod)
+        errors = [float((m(x_t, t, m.encode(x)) - noise).square().mean()) for m in (trained, untrained)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_gradients_that_explode_end_the_run_with_a_sentence(tmp_path: Path, faces: TensorFaces) -> None:
+    config = run_config(tmp_path / "run", steps=9)
+    wild = config.model_copy(update={"optim": config.optim.model_copy(update={"lr": 1e30})})
+    with pytest.raises(ConfigError, match=r"gradients of step \d are not finite\. Lower optim\.lr"):
+        run(wild, faces)
+
+
+def test_max_minutes_stops_and_saves(tmp_path: Path, faces: TensorFaces) -> None:
+    outcome = run(run_config(tmp_path / "run", steps=10_000, max_minutes=0.01), faces)
+    assert outcome.ended_by == "max_minutes"
+    assert 0 < outcome.step < 10_000
+    assert latest(tmp_path / "run") == outcome.folder
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path: Path, faces: TensorFaces) -> None:
+    config = run_config(tmp_path / "run", steps=4)
+    every_step = config.checkpoint.model_copy(update={"every_minutes": 1e-9, "keep": 2})
+    seen: list[str] = []
+    run(
+        config.model_copy(update={"checkpoint": every_step}),
+        faces,
+        on_checkpoint=lambda folder, model: seen.append(folder.name),
+    )
+    assert [folder.name for folder in step_folders(tmp_path / "run")] == ["step_00000003", "step_00000004"]
+    assert len(seen) == 4
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, faces: TensorFaces) -> None:
+    config = run_config(tmp_path / "run", steps=2)
+    good = run(config, faces)
+    longer = config.model_copy(update={"budget": config.budget.model_copy(update={"steps": 4})})
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safetensors.torch.save_file", full)
+        with pytest.raises(CheckpointError, match=r"No space left on device.*emorph train resume"):
+            run(longer, faces, resume=True)
+    assert [p.name for p in (tmp_path / "run").glob("*step*")] == [good.folder.name]
+    assert run(longer, faces, resume=True).step == 4
+
+
+def test_a_run_is_not_started_over_another(tmp_path: Path, faces: TensorFaces) -> None:
+    config = run_config(tmp_path / "run", steps=1)
+    with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
+        run(config, faces, resume=True)
+    run(config, faces)
+    with pytest.raises(ConfigError, match=r"already holds a run\. Go on with: emorph train resume"):
+        run(config, faces)
+
+
+def test_landmarks_asked_for_must_be_there(tmp_path: Path, faces: TensorFaces) -> None:
+    without = TensorFaces(faces.images, torch.from_numpy(faces.labels))
+    with pytest.raises(DataError, match="no column 'landmarks68'"):
+        run(run_config(tmp_path / "run", steps=1), without)
+
+
+def test_stats_name_the_share_of_waiting(tmp_path: Path, faces: TensorFaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emorph.train.logbook.EVERY_SECONDS", 0.0)
+    run(run_config(tmp_path / "run", steps=3), faces)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["samples"] == 12
+    assert 0 <= rows[-1]["wait_share"] < 1
+    assert rows[-1]["encoder_grad_norm"] > 0
+    assert {"loss", "diffusion", "landmarks", "labels"} <= set(rows[0])
+
+
+def test_plan_line_says_samples_and_epochs(tmp_path: Path) -> None:
+    config = run_config(tmp_path, samples=300_000)
+    wide = config.model_copy(update={"optim": config.optim.model_copy(update={"batch_size": 32})})
+    assert describe(wide, 287_651, 1_000_000).startswith("9,375 steps x batch 32 = 300,000 samples = 1.04 epochs")
+
+
+def test_mirrored_batch_mirrors_landmarks_and_their_names() -> None:
+    points = torch.rand(2, 68, 2) * 2 - 1
+    x0 = torch.rand(2, 1, 4, 4)
+    turned = mirrored(Batch(x0, torch.zeros(2), points), torch.tensor([True, False]))
+    assert turned.landmarks is not None
+    assert torch.equal(turned.x0[0], x0[0].flip(-1))
+    assert torch.equal(turned.x0[1], x0[1])
+    assert torch.equal(turned.landmarks[0, 36], points[0, 45] * torch.tensor([-1.0, 1.0]))  # outer eye corners
+    assert torch.equal(turned.landmarks[0, 48], points[0, 54] * torch.tensor([-1.0, 1.0]))  # mouth corners
+    assert torch.equal(turned.landmarks[1], points[1])
+    assert [MIRRORED_68[i] for i in MIRRORED_68] == list(range(68))
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    optim = OptimConfig(lr=1.0, warmup_steps=10, decay_share=0.5)
+    rates = [learning_rate(optim, step, 100) for step in (0, 9, 30, 50, 75, 99)]
+    np.testing.assert_allclose(rates, [0.1, 1, 1, 1, 0.5, 0.02])
+
+
+def test_ema_follows_slowly_after_its_warm_up() -> None:
+    source, average = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(average.weight)
+    ema = EMA(average, decay=0.5)
+    torch.nn.init.ones_(source.weight)
+    ema.update(source)
+    assert float(average.weight) == pytest.approx(1 - 2 / 11)  # (1 + n) / (10 + n) at n = 1
+    for _ in range(10):
+        ema.update(source)
+    assert float(average.weight) == pytest.approx(1, abs=1e-3)
+
+
+def test_seeds_of_neighbouring_steps_differ() -> None:
+    seeds = {hash_seed(seed, step, rank) for seed in range(3) for step in range(50) for rank in range(3)}
+    assert len(seeds) == 450
+
+
+def test_classifier_finds_separable_classes_and_is_reproducible() -> None:
+    generator = torch.Generator().manual_seed(0)
+    centres = 3 * torch.randn(8, 32, generator=generator)
+    labels = torch.arange(8).repeat(20)
+    z = centres[labels] + torch.randn(160, 32, generator=generator)
+    results = [train_classifier(HeadConfig(epochs=20), 0, Codes(z, labels), Codes(z, labels)) for _ in range(2)]
+    assert results[0].accuracy > 0.95
+    assert torch.equal(results[0].directions.weight, results[1].directions.weight)
+    means = results[0].directions.stats.denormalise(results[0].directions.means)
+    torch.testing.assert_close(means[3], z[labels == 3].mean(dim=0))
+    keep = (labels != 2) & (labels != 7)
+    with pytest.raises(DataError, match="labelled sad, contempt"):
+        train_classifier(HeadConfig(), 0, Codes(z[keep], labels[keep]), Codes(z, labels))
+
+
+def test_codes_are_cached_for_the_same_model_and_data_only(tmp_path: Path) -> None:
+    store = FaceStore(make_store(tmp_path / "faces.parquet", 9), side_px=32, channels=1)
+    model = tiny_model()
+    codes = encode_all(model, store, tmp_path / "z", mirror=True)
+    assert codes.z.shape == (18, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(codes.z[9], model.encode(unit_range(store[0]["image"][None]).flip(-1))[0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DiffAE, "encode", None)  # a second call must not encode
+        again = encode_all(model, store, tmp_path / "z", mirror=True)
+        assert torch.equal(again.z, codes.z)
+        with pytest.raises(TypeError):
+            encode_all(tiny_model(seed=1), store, tmp_path / "z", mirror=True)
