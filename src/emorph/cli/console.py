@@ -42,7 +42,8 @@ class Items:
             yield
         except EmorphError as error:
             self.failures.append((name, error))
-            self._progress.console.print(f"{name}: {error}", highlight=False, markup=False, soft_wrap=True)
+            line = _with_name(name, error)
+            self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
         self._done += 1
         self._progress.update(self._bar, completed=self._done)
 
@@ -57,8 +58,13 @@ class Items:
         if self._n_items > 1:
             say(f"{len(self.failures)} of {self._n_items} failed:")
             for name, error in self.failures:
-                say(f"  {name}: {error}")
+                say(f"  {_with_name(name, error)}")
         raise typer.Exit(1)
+
+
+def _with_name(name: str, error: EmorphError) -> str:
+    text = str(error)
+    return text if name in text else f"{name}: {text}"
 
 
 @contextmanager

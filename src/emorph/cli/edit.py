@@ -14,6 +14,7 @@ from emorph.cli.options import (
     DirectionsOption,
     Face,
     Json,
+    MinFace,
     Model,
     Photos,
     Solver,
@@ -41,6 +42,7 @@ def edit(
         "edited"
     ),
     face: Face = "largest",
+    min_face: MinFace = 40,
     model: Model = "emorph-base",
     directions: DirectionsOption = None,
     steps: Steps = None,
@@ -66,7 +68,7 @@ def edit(
             with work.item(source.name):
                 stem = out.with_suffix("") if is_file_name(out) else out / f"{name}_{emotion.word}"
                 suffix = out.suffix if is_file_name(out) else ".png"
-                edits = editor.edit_many(source, targets, face=face, on_step=work.step)
+                edits = editor.edit_many(source, targets, face=face, min_face_px=min_face, on_step=work.step)
                 written = write_edits(edits, editor, stem, suffix, never=sources)
                 records += written.records
                 if not is_file_name(out):

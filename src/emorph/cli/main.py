@@ -12,6 +12,8 @@ from emorph.cli import doctor, edit, models, sheet, train
 from emorph.cli.console import say
 from emorph.core.errors import EmorphError
 
+STOPPED = 130  # what a shell reports for a command that Ctrl-C ended, and what typer makes of KeyboardInterrupt
+
 app = typer.Typer(
     name="emorph",
     help="Edit the expression of a face in a photograph, and keep the person the same.",
@@ -49,9 +51,7 @@ def main() -> None:
     except EmorphError as error:
         say(f"{type(error).__name__}: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        say("Stopped. What was finished is kept.")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit as ended:
+        if ended.code == STOPPED:
+            say("Stopped. What was finished is kept.")
+        raise

@@ -20,6 +20,7 @@ DirectionsOption = Annotated[
     Path | None, typer.Option(help="A directions folder or classifier checkpoint, if the model's folder has none.")
 ]
 Face = Annotated[str, typer.Option(help="Which face: largest, left, all, or a number from left to right, from 1.")]
+MinFace = Annotated[int, typer.Option("--min-face", min=16, help="Smallest face that counts, in photo pixels.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Steps = Annotated[int | None, typer.Option(min=2, max=999, help="Network evaluations in each direction.")]
 Solver = Annotated[str, typer.Option(help="dpm (second order, few steps) or ddim (as the official models sample).")]

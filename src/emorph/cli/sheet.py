@@ -14,6 +14,7 @@ from emorph.cli.options import (
     DirectionsOption,
     Face,
     Json,
+    MinFace,
     Model,
     Photos,
     Solver,
@@ -30,6 +31,7 @@ def sheet(
     strength: Annotated[float, typer.Option(min=-3, max=3, help="0 is unchanged, 1 the usual dose.")] = 1.0,
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or the sheet's file name.")] = Path("sheets"),
     face: Face = "largest",
+    min_face: MinFace = 40,
     model: Model = "emorph-base",
     directions: DirectionsOption = None,
     steps: Steps = None,
@@ -49,7 +51,7 @@ def sheet(
     with items(len(sources)) as work:
         for source in sources:
             with work.item(source.name):
-                rows.append(editor.edit_many(source, targets, face=face, on_step=work.step))
+                rows.append(editor.edit_many(source, targets, face=face, min_face_px=min_face, on_step=work.step))
     if rows:
         name = (
             f"{rows[0][0].source.path.stem}_sheet.png" if len(sources) == 1 and rows[0][0].source.path else "sheet.png"

@@ -183,13 +183,14 @@ class Editor:
         targets: Sequence[Target],
         *,
         face: str = "largest",
+        min_face_px: int = 40,
         on_step: OnStep | None = None,
     ) -> list[Edit]:
         """One photo, several targets: encoded once, decoded as one batch. on_step(done, total) reports progress."""
         started = time.perf_counter()
         self._check_targets(targets)
         photo = read_photo(photo)
-        faces = self.faces(photo, face)
+        faces = self.faces(photo, face, min_face_px=min_face_px)
         total = 2 * self.steps
         code = self.encode(faces, on_step=on_step and (lambda done, _: on_step(done, total)))
         decoded = self.decode_targets(

@@ -1,0 +1,262 @@
+"""Every verb on small real input, and every bad input: one sentence, the right exit status, nothing half-written."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emorph.cli import options
+from emorph.cli.main import main
+from emorph.core import records
+from emorph.core.errors import ConfigError
+from emorph.core.images import read_metadata
+from tiny import tiny_directions, tiny_model
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tiny_model().save_pretrained(folder)
+    tiny_directions().save_pretrained(folder / "directions")
+    return folder
+
+
+@pytest.fixture
+def emorph(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs the command in this process: (exit status, stdout, stderr)."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["emorph", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+def quick(model: Path) -> list[object]:
+    return ["--model", model, "--steps", 3, "--device", "cpu"]
+
+
+def test_edit_writes_the_photo_its_record_and_its_metadata(
+    emorph: Command, model: Path, example_photo: Path, tmp_path: Path
+) -> None:
+    status, out, err = emorph("edit", example_photo, "--to", "happy", "-o", tmp_path, *quick(model))
+    assert status == 0, err
+    path = tmp_path / "astronaut_happy.png"
+    assert out.startswith(str(path))
+    assert Image.open(path).size == (512, 512)
+    said = read_metadata(path)
+    made = json.loads(said["emorph"])
+    assert made["edited"] is True
+    assert made["targets"] == [{"emotion": "happy", "strength": 1.0}]
+    assert "edited" in said["Description"]
+    (record,) = records.read(tmp_path / "edits.jsonl")
+    assert (record.target, record.strength, record.edited) == ("happy", 1.0, str(path))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_edit_into_a_named_file(emorph: Command, model: Path, example_photo: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"result{suffix}"
+    status, _, err = emorph("edit", example_photo, "--to", "sad", "--strength", "0.5", "-o", out, *quick(model))
+    assert status == 0, err
+    assert json.loads(read_metadata(out)["emorph"])["targets"][0]["strength"] == 0.5
+    assert [p.name for p in tmp_path.iterdir()] == [out.name]
+
+
+def test_strength_range_gives_each_and_a_strip(
+    emorph: Command, model: Path, example_photo: Path, tmp_path: Path
+) -> None:
+    status, out, _ = emorph(
+        "edit", example_photo, "--to", "anger", "--strength", "0:1:0.5", "-o", tmp_path, "--json", *quick(model)
+    )
+    assert status == 0
+    listed = json.loads(out)
+    assert [row["strength"] for row in listed] == [0, 0.5, 1]
+    unchanged = np.asarray(Image.open(listed[0]["edited"]))
+    assert np.array_equal(unchanged, np.asarray(Image.open(example_photo).convert("RGB")))
+    assert (tmp_path / "astronaut_anger_strip.png").exists()
+
+
+def test_a_folder_goes_on_past_bad_files_and_lists_them(
+    emorph: Command, model: Path, example_photo: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.open(example_photo).convert("RGB").save(folder / "a.jpg")
+    (folder / "b_truncated.jpg").write_bytes((folder / "a.jpg").read_bytes()[:9000])
+    (folder / "c_empty.png").write_bytes(b"")
+    (folder / "d_text.jpg").write_text("this is not a picture")
+    Image.new("RGB", (300, 300), "gray").save(folder / "e_noface.png")
+    Image.open(example_photo).save(folder / "f.png")
+    status, out, err = emorph("edit", folder, "--to", "fear", "-o", tmp_path / "out", *quick(model))
+    assert status == 1
+    assert out.count("_fear.png") == 2
+    assert "4 of 6 failed" in err
+    for name in ("b_truncated.jpg", "c_empty.png", "d_text.jpg", "e_noface.png"):
+        assert name in err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_fear.png", "edits.jsonl", "f_fear.png"]
+
+
+def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(example_photo.read_bytes())
+    status, out, err = emorph("sheet", example_photo, copy, "-o", tmp_path / "out", "--json", *quick(model))
+    assert status == 0, err
+    said = json.loads(out)
+    assert Image.open(said["sheet"]).size == (9 * 256 + 8 * 4, 28 + 2 * 256 + 4)
+    assert len(said["photos"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["edit", "PHOTO", "--to", "hapy"], 2, "did you mean 'happy'"),
+        (["edit", "PHOTO", "--to", "happy", "--strength", "lots"], 2, "'lots' is neither a number"),
+        (["edit", "PHOTO", "--to", "happy", "--model", "emorph-bas"], 2, "model 'emorph-bas' is not known"),
+        (["edit", "PHOTO", "--to", "happy", "--model", "PHOTO"], 2, "astronaut.png"),
+        (["edit", "PHOTO", "--to", "happy", "--model", "none/last.ckpt"], 2, "no such file or folder"),
+        (["edit", "PHOTO", "--to", "happy", "--face", "7"], 1, "--face 7"),
+        (["edit", "PHOTO", "--to", "happy", "--face", "lefft"], 1, "did you mean 'left'"),
+        (["edit", "none.jpg", "--to", "happy"], 1, "none.jpg"),
+        (["edit", "PHOTO", "PHOTO2", "--to", "happy", "-o", "one.png"], 2, "2 photos are given; name a folder"),
+        (["edit", "PHOTO", "--to", "happy", "-o", "FILE/sub"], 2, "cannot be written"),
+        (["edit", "PHOTO", "--to", "happy", "-o", "PHOTO"], 1, "is a source photo itself"),
+        (["edit", "PHOTO"], 2, "--to"),
+        (["edit", "EMPTY", "--to", "happy"], 2, "no picture"),
+        (["sheet", "HUGE"], 1, "huge.png has 30000x30000 px (900 million), the limit is 120 million"),
+        (["sheet", "PHOTO", "--solver", "dim"], 2, "did you mean 'ddim'"),
+        (["train", "run", "none.toml"], 2, "no such configuration file"),
+        (["train", "resume", "EMPTY"], 2, "run.toml"),
+        (["models", "info", "PHOTO"], 2, "astronaut.png"),
+        (["models", "get", "ffhq256-autoenc"], 2, "https://github.com/phizaz/diffae"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    emorph: Command,
+    model: Path,
+    example_photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    status: int,
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    photo = tmp_path / "astronaut.png"
+    photo.write_bytes(example_photo.read_bytes())
+    second = tmp_path / "second.png"
+    second.write_bytes(example_photo.read_bytes())
+    huge = tmp_path / "huge.png"
+    huge.write_bytes(png_header(30_000, 30_000))
+    names = {
+        "PHOTO": photo,
+        "PHOTO2": second,
+        "EMPTY": tmp_path / "empty",
+        "HUGE": huge,
+        "FILE/sub": tmp_path / "file" / "sub",
+    }
+    before = sorted(tmp_path.rglob("*"))
+    given = [names.get(word, word) for word in words]
+    if words[0] in ("edit", "sheet") and "--model" not in words:
+        given += ["--model", model, "--device", "cpu"]
+    if words[0] in ("edit", "sheet") and "-o" not in words:
+        given += ["-o", tmp_path / "out"]
+    found, out, err = emorph(*given)
+    assert found == status, err
+    assert sentence in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+    assert out == ""
+    assert [p for p in sorted(tmp_path.rglob("*")) if p not in before and p.name != "out"] == []
+    assert photo.read_bytes() == example_photo.read_bytes()
+
+
+def png_header(width: int, height: int) -> bytes:
+    import struct
+    import zlib
+
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"\0" * 100)
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_ctrl_c_in_a_folder_keeps_what_is_done(model: Path, example_photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(40):
+        (folder / f"{i:02d}.png").write_bytes(example_photo.read_bytes())
+    words = ["edit", folder, "--to", "happy", "-o", tmp_path / "out", "--model", model, "--steps", "20"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emorph", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "out").glob("*.png"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "What was finished is kept" in err
+    assert "Traceback" not in err
+    written = sorted((tmp_path / "out").glob("*.png"))
+    assert 2 <= len(written) < 40
+    for path in written:
+        assert Image.open(path).convert("RGB").size == (512, 512)
+    assert {r.edited for r in records.read(tmp_path / "out" / "edits.jsonl")} == {str(p) for p in written}
+    assert not [p for p in (tmp_path / "out").iterdir() if p.suffix not in (".png", ".jsonl")]
+    assert out.count("_happy.png") == len(written)
+
+
+def test_models_verbs(emorph: Command, model: Path, tmp_path: Path) -> None:
+    status, out, _ = emorph("models", "info", model, "--json")
+    facts = json.loads(out)
+    assert (status, facts["role"], facts["config"]["image_size"]) == (0, "autoencoder", 32)
+    status, out, _ = emorph("models", "convert", model, "--half", "-o", tmp_path / "half")
+    assert status == 0
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (model, tmp_path / "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert emorph("models", "list")[0] == 0
+    assert emorph("models", "get", model)[:2] == (0, f"{model}\n")
+
+
+def test_doctor_says_what_is_there(emorph: Command) -> None:
+    _, out, _ = emorph("doctor", "--json")
+    facts = json.loads(out)
+    assert facts["packages"]["torch"]
+    assert {file["name"] for file in facts["official_files"]} >= {"ffhq128-autoenc", "ffhq256-autoenc"}
+    assert all(file["page"].startswith("https://") for file in facts["official_files"])
+
+
+def test_version(emorph: Command) -> None:
+    assert emorph("--version")[:2] == (0, "emorph 0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0.8", [0.8]), ("-1", [-1]), ("0:1.5:0.5", [0, 0.5, 1, 1.5]), ("0:1:0.1", [i / 10 for i in range(11)])],
+)
+def test_strengths(text: str, expected: list[float]) -> None:
+    assert options.parse_strengths(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "5", "nan", "1:0:0.1", "0:1:0", "0:1:0.3", "0:1", "0:1:0.001"])
+def test_strengths_that_make_no_sense(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--strength"):
+        options.parse_strengths(text)

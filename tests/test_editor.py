@@ -1,0 +1,181 @@
+"""The editor: photo in, photo out, whatever the weights. A tiny random model stands in for a trained one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from emorph import Editor, Emotion
+from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError, UnknownNameError
+from emorph.core.images import read_photo, to_levels
+from emorph.core.types import FaceCode, Photo, Target
+from emorph.edit import latent
+from emorph.edit.sheet import compose
+from emorph.faces.paste import face_mask
+from emorph.models.directions import Directions
+from emorph.models.latent import LatentNetConfig
+from tiny import tiny_directions, tiny_editor, tiny_model
+
+ALL = [Target(emotion) for emotion in Emotion]
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    return tiny_editor()
+
+
+@pytest.fixture(scope="module")
+def photo(example_photo: Path) -> Photo:
+    return read_photo(example_photo)
+
+
+@pytest.fixture(scope="module")
+def two(photo: Photo) -> Photo:
+    """The example photo twice, side by side, the right one mirrored and smaller."""
+    half = np.asarray(Image.fromarray(photo.pixels[:, ::-1]).resize((384, 384), Image.Resampling.LANCZOS))
+    canvas = np.full((512, 896, 3), 128, np.uint8)
+    canvas[:, :512] = photo.pixels
+    canvas[64:448, 512:] = half
+    return Photo(canvas)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_edit_changes_the_face_and_nothing_else(photo: Photo, channels: int) -> None:
+    edit = tiny_editor(channels).edit(photo, to="happy")
+    assert edit.image.size == (512, 512)
+    changed = (edit.photo.pixels != photo.pixels).any(axis=2)
+    assert changed.sum() > 500
+    mask = face_mask(edit.face, photo.pixels.shape)
+    allowed = np.zeros(changed.shape, bool)
+    h, w = mask.weights.shape
+    allowed[mask.top : mask.top + h, mask.left : mask.left + w] = mask.weights > 0
+    assert not (changed & ~allowed).any()
+    assert allowed.mean() < 0.2
+
+
+def test_strength_0_is_the_photo_and_the_reconstruction(editor: Editor, photo: Photo) -> None:
+    unchanged, strong = editor.edit_many(photo, [Target(Emotion.HAPPY, 0.0), Target(Emotion.HAPPY, 1.0)])
+    assert np.array_equal(unchanged.photo.pixels, photo.pixels)
+    assert np.array_equal(unchanged.after, unchanged.before)
+    code = editor.encode([unchanged.face])
+    assert code.x_T is not None
+    np.testing.assert_allclose(unchanged.before, to_levels(editor.decode(code.x_T, code.z_sem))[0], atol=1e-2)
+    assert not np.array_equal(strong.photo.pixels, photo.pixels)
+    alone = editor.edit(photo, to="happy", strength=0)
+    assert np.array_equal(alone.photo.pixels, photo.pixels)
+
+
+def test_strength_0_needs_no_directions(photo: Photo) -> None:
+    plain = Editor(tiny_model(), None, model_id="plain", device="cpu", steps=4)
+    assert np.array_equal(plain.edit(photo, "sad", 0).photo.pixels, photo.pixels)
+    with pytest.raises(MissingAssetError, match=r"knows no emotions.*emorph train run"):
+        plain.edit(photo, "sad", 1)
+
+
+def test_a_face_alone_equals_that_face_in_a_batch(editor: Editor, two: Photo) -> None:
+    """Editing face 3 alone equals editing it in a batch of 8, to 1e-4 in [-1, 1]."""
+    left, right = editor.faces(two, "all")
+    faces = [left, right] * 4
+    together = editor.decode_targets(editor.encode(faces), ALL)
+    alone = editor.decode_targets(editor.encode([faces[3]]), [Target(Emotion.FEAR)])
+    assert float((together[3, 0] - alone[0, 0]).abs().max()) < 1e-4
+    assert float((together[3, 1 + Emotion.FEAR] - alone[0, 1]).abs().max()) < 1e-4
+    assert float((together[2, 0] - alone[0, 0]).abs().max()) > 1e-2  # another face is another picture
+
+
+def test_all_faces_are_edited_and_each_alone_where_asked(editor: Editor, two: Photo) -> None:
+    def changed(which: str) -> tuple[bool, bool]:
+        different = (editor.edit(two, "anger", face=which).photo.pixels != two.pixels).any(axis=(0, 2))
+        return bool(different[:512].any()), bool(different[512:].any())
+
+    assert changed("all") == (True, True)
+    assert changed("largest") == (True, False)
+    assert changed("2") == (False, True)
+    with pytest.raises(NoFaceError):
+        editor.edit(two, "anger", face="3")
+
+
+def test_changing_z_changes_the_picture(editor: Editor, photo: Photo) -> None:
+    code = editor.encode(editor.faces(photo))
+    pictures = editor.decode_targets(code, ALL)[0]
+    for i in range(len(ALL)):
+        for j in range(i):
+            assert float((pictures[1 + i] - pictures[1 + j]).abs().mean()) > 1e-3, (ALL[i], ALL[j])
+
+
+def test_a_code_of_another_model_is_refused(editor: Editor, photo: Photo) -> None:
+    code = editor.encode(editor.faces(photo))
+    with pytest.raises(CheckpointError, match="made by 'other'"):
+        editor.decode_targets(FaceCode(code.z_sem, code.x_T, "other"), ALL)
+
+
+def test_unknown_emotion_fails_before_the_work(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Editor, "encode", None)
+    with pytest.raises(UnknownNameError, match="did you mean 'happy'"):
+        editor.edit("none.jpg", to="hapy")
+
+
+def test_progress_counts_every_evaluation(editor: Editor, photo: Photo) -> None:
+    seen: list[tuple[int, int]] = []
+    editor.edit(photo, "sad", on_step=lambda done, total: seen.append((done, total)))
+    assert seen == [(i + 1, 8) for i in range(8)]
+
+
+def test_sheet_has_a_tile_for_each(editor: Editor, photo: Photo) -> None:
+    edits = editor.edit_many(photo, editor.sheet_targets())
+    sheet = compose(edits, edits)
+    assert sheet.width == 9 * 256 + 8 * 4
+    assert sheet.height == 28 + 2 * 256 + 4
+    first_row, second_row = (np.asarray(sheet)[y : y + 256] for y in (28, 28 + 260))
+    assert np.array_equal(first_row, second_row)
+    assert [edit.target.emotion for edit in edits] == list(Emotion)
+    assert editor.sheet(photo).size == (sheet.width, 28 + 256)
+
+
+def test_sampling_needs_a_latent_net(editor: Editor) -> None:
+    with pytest.raises(MissingAssetError, match="has no latent net"):
+        editor.sample([1])
+    torch.manual_seed(0)
+    model = tiny_model()
+    config = model.config.model_copy(update={"latent": LatentNetConfig(z_dim=32, hidden=16, num_layers=3)})
+    drawing = type(model)(config).eval()
+    drawing.latent_stats = tiny_directions().stats
+    able = Editor(drawing, device="cpu", steps=4)
+    together = able.sample([3, 4], steps=5)
+    assert together.shape == (2, 1, 32, 32)
+    assert float((able.sample([4], steps=5)[0] - together[1]).abs().max()) < 1e-4
+
+
+# -- where z goes ----------------------------------------------------------------------------------------------------
+
+
+def test_moving_towards_a_class_mean_reaches_its_projection() -> None:
+    directions = tiny_directions()
+    z = torch.randn(3, 32)
+    moved = latent.edited_codes(z, directions, [Target(Emotion.SAD, 0.5), Target(Emotion.SAD, 1.0)])
+    basis = latent.expression_basis(directions.weight)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(7), atol=1e-5, rtol=0)
+    assert directions.means is not None
+    there = directions.means[Emotion.SAD] @ basis
+    here = directions.stats.normalise(z) @ basis
+    torch.testing.assert_close(directions.stats.normalise(moved[:, 1]) @ basis, there.expand(3, -1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(directions.stats.normalise(moved[:, 0]) @ basis, (here + there) / 2, atol=1e-4, rtol=0)
+    step = directions.stats.normalise(moved[:, 1]) - directions.stats.normalise(z)
+    outside = step - step @ basis @ basis.T  # what is not expression stays
+    assert float(outside.abs().max()) < 1e-4
+
+
+def test_official_directions_move_along_their_weight() -> None:
+    ours = tiny_directions()
+    official = Directions(ours.weight[:2], ours.bias[:2], ("Smiling", "Young"), ours.stats)
+    assert latent.editable(official) == [Emotion.HAPPY]
+    z = torch.randn(2, 32)
+    moved = latent.edited_codes(z, official, [Target(Emotion.HAPPY, 1.0), Target(Emotion.HAPPY, 0.0)])
+    step = official.stats.normalise(moved[:, 0]) - official.stats.normalise(z)
+    expected = 0.3 * 32**0.5 * official.weight[0] / official.weight[0].norm()
+    torch.testing.assert_close(step, expected.expand(2, -1), atol=1e-4, rtol=0)
+    assert torch.equal(moved[:, 1], z)
+    with pytest.raises(UnknownNameError, match="'sad' is not known; known: happy"):
+        latent.edited_codes(z, official, [Target(Emotion.SAD)])
