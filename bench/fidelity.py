@@ -1,0 +1,123 @@
+"""Fidelity against the number of network evaluations: held-out faces through invert and sample, for both solvers.
+
+python bench/fidelity.py --data FACES.parquet [--faces 32]: faces of its split "val", with the window of the training
+configuration; without --data, the example photo's face alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from emorph.core.images import luminance, to_pixels, to_tensor, unit_range
+from emorph.data.store import CropWindow, FaceStore
+from emorph.diffusion.samplers import SOLVERS
+from emorph.edit.pipeline import Editor
+from emorph.train.plan import RunConfig
+from support.measure import table, write_section
+
+ROOT = Path(__file__).parent.parent
+EVALUATIONS = (5, 8, 10, 12, 15, 20, 25, 40, 50, 100, 250)
+CONFIG = ROOT / "examples" / "emorph-base" / "2_landmarks.toml"
+
+
+def held_out(data: Path, n: int, side_px: int, channels: int) -> Tensor:
+    """n faces of the split "val", evenly spread, (n, C, S, S) in [-1, 1]."""
+    window = RunConfig.from_toml(CONFIG).data.window
+    faces = FaceStore(
+        data, side_px=side_px, channels=channels, split="val", window=CropWindow(*window) if window else None
+    )
+    rows = np.linspace(0, len(faces) - 1, n).round().astype(int)
+    return unit_range(torch.stack([faces[int(i)]["image"] for i in rows]))
+
+
+def scores(x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """PSNR (dB) and SSIM (Wang et al. 2004) of each 8-bit picture, data range 255."""
+    a, b = to_pixels(x), to_pixels(y)
+    mse = ((a.astype(float) - b.astype(float)) ** 2).mean(axis=(1, 2, 3))
+    psnr = 10 * np.log10(255**2 / np.maximum(mse, 1e-10))
+    ssim = [
+        structural_similarity(
+            p, q, data_range=255, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        for p, q in zip(a, b, strict=True)
+    ]
+    return psnr, np.array(ssim)
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Measure and write the section "Fidelity" and its plot."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--faces", type=int, default=32)
+    parser.add_argument("--model", default="emorph-base")
+    arguments = parser.parse_args()
+    editor = Editor.from_pretrained(arguments.model, device="cpu")
+    model = editor.model
+    if arguments.data:
+        x = held_out(arguments.data, arguments.faces, model.config.image_size, model.config.image_channels)
+    else:
+        x = to_tensor(editor.faces(ROOT / "examples" / "astronaut.png")[0].pixels)
+        x = luminance(x) if model.config.image_channels == 1 else x
+    denoise = model.denoiser(model.encode(x))
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for name, solver in SOLVERS.items():
+        for n in EVALUATIONS:
+            steps = solver.schedule(model.diffusion, n)
+            psnr, ssim = scores(x, solver.sample(denoise, solver.invert(denoise, x, steps), steps))
+            found.setdefault(name, []).append((float(psnr.mean()), float(ssim.mean()), float(ssim.min())))
+            print(f"{name} {n}: PSNR {psnr.mean():.2f}, SSIM {ssim.mean():.4f}, worst {ssim.min():.4f}", flush=True)
+    rows = [
+        [
+            n,
+            *(
+                f"{value:.{digits}f}"
+                for name in SOLVERS
+                for value, digits in zip(found[name][i], (2, 4, 4), strict=True)
+            ),
+        ]
+        for i, n in enumerate(EVALUATIONS)
+    ]
+    header = ["evaluations", *(f"{name} {what}" for name in SOLVERS for what in ("PSNR", "SSIM", "worst SSIM"))]
+    plot(found)
+    source = f"{len(x)} faces of {arguments.data.name}, split val" if arguments.data else "the example photo's face"
+    body = f"""{arguments.model}, {source}, {model.config.image_size} px, levels 0..255: each face inverted and sampled
+again with as many network evaluations in each direction; nothing random in it. Means over faces; "worst" is the lowest.
+The editor's default is {editor.steps} evaluations of "{editor.solver_name}".
+
+{table(header, rows)}
+
+![SSIM and PSNR against the number of evaluations](fidelity.png)
+"""
+    write_section("Fidelity", "python bench/fidelity.py --data lfw_expressions.parquet", body)
+
+
+def plot(found: dict[str, list[tuple[float, float, float]]]) -> None:
+    """Write bench/fidelity.png."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    for name, values in found.items():
+        for axis, column in zip(axes, (1, 0), strict=True):
+            axis.plot(EVALUATIONS, [value[column] for value in values], marker="o", label=name)
+    axes[0].axhline(0.98, color="gray", linewidth=0.8, linestyle="--")
+    for axis, title in zip(axes, ("SSIM of the reconstruction", "PSNR of the reconstruction, dB"), strict=True):
+        axis.set(xscale="log", xlabel="network evaluations in each direction", title=title)
+        axis.set_xticks(EVALUATIONS[::2], labels=[str(n) for n in EVALUATIONS[::2]])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(ROOT / "bench" / "fidelity.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()
