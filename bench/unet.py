@@ -27,7 +27,8 @@ def plain_attention(self: Attention, x: Tensor) -> Tensor:
     q, k, v = qkv.chunk(3, dim=1)
     weight = torch.softmax(torch.einsum("bct,bcs->bts", q, k) / (c // self.num_heads) ** 0.5, dim=-1)
     a = torch.einsum("bts,bcs->bct", weight, v).reshape(b, c, h * w)
-    return x + self.proj_out(a).reshape(b, c, h, w)
+    projected: Tensor = self.proj_out(a)
+    return x + projected.reshape(b, c, h, w)
 
 
 def plain_block(self: ModulatedResBlock, x: Tensor, modulation: tuple[Tensor, Tensor]) -> Tensor:
@@ -35,7 +36,8 @@ def plain_block(self: ModulatedResBlock, x: Tensor, modulation: tuple[Tensor, Te
     h = self.in_layers[2](self.resample(F.silu(self.in_layers[0](x))))
     scale, shift = modulation
     h = self.out_layers[3](F.silu(self.out_layers[0](h) * scale + shift))
-    return self.skip_connection(self.resample(x)) + h
+    y: Tensor = self.skip_connection(self.resample(x)) + h
+    return y
 
 
 @contextmanager
@@ -58,6 +60,13 @@ def bf16() -> AbstractContextManager[None]:
     return torch.autocast("cpu", torch.bfloat16)
 
 
+def lay_out(model: DiffAE, layout: torch.memory_format) -> None:
+    """Store the convolutions' weights in a memory layout."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
 def speed_ups(preset: str, batch: int, repeats: int) -> str:
     """A table: each speed-up added to those above it."""
     config = DiffAEConfig.preset(preset)
@@ -69,7 +78,8 @@ def speed_ups(preset: str, batch: int, repeats: int) -> str:
     denoise = model.denoiser(z.clone())
 
     def forward() -> Tensor:
-        return model(x, t, z)
+        eps: Tensor = model(x, t, z)
+        return eps
 
     def once() -> Tensor:
         return denoise(x, t)
@@ -93,10 +103,10 @@ def speed_ups(preset: str, batch: int, repeats: int) -> str:
         ("+ channels last", nullcontext(), inference(channels_last), True),
         ("  instead: bfloat16 autocast", bf16(), inference(once), False),
     ]
-    rows = []
+    rows: list[list[str]] = []
     base_s, reference = 0.0, torch.empty(0)
     for name, context, work, relayout in variants:
-        model.to(memory_format=torch.channels_last if relayout else torch.contiguous_format)
+        lay_out(model, torch.channels_last if relayout else torch.contiguous_format)
         with context:
             seconds = median_s(work, repeats=repeats)
             eps = work().detach().float()

@@ -147,6 +147,18 @@ def test_a_run_is_not_started_over_another(tmp_path: Path, faces: TensorFaces) -
         run(config, faces)
 
 
+def test_a_run_can_start_from_another_models_weights(tmp_path: Path, faces: TensorFaces) -> None:
+    start = tiny_model(seed=3)
+    start.save_pretrained(tmp_path / "start")
+    config = run_config(tmp_path / "run", steps=1)
+    still = config.optim.model_copy(update={"lr": 1e-12})
+    outcome = run(config.model_copy(update={"init": str(tmp_path / "start"), "optim": still}), faces)
+    found = weights(outcome.folder)
+    for key, value in start.state_dict().items():
+        torch.testing.assert_close(found[f"model.{key}"], value)
+        torch.testing.assert_close(found[f"ema.{key}"], value)
+
+
 def test_landmarks_asked_for_must_be_there(tmp_path: Path, faces: TensorFaces) -> None:
     without = TensorFaces(faces.images, torch.from_numpy(faces.labels))
     with pytest.raises(DataError, match="no column 'landmarks68'"):

@@ -23,6 +23,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
 from emorph.data.loader import EndlessOrder, class_weights, endless_batches
 from emorph.models.diffae import DiffAE, load_strictly
+from emorph.models.port import load
 from emorph.train import checkpoint
 from emorph.train.ema import EMA
 from emorph.train.interrupt import StopRequest
@@ -70,6 +71,8 @@ def train(
     trainer = _Trainer(config, faces, fabric, run)
     if resume:
         trainer.restore(checkpoint.latest(run))
+    elif config.init:
+        trainer.start_from(config.init)
     return trainer.run_to_end(show_progress and fabric.is_global_zero, on_checkpoint)
 
 
@@ -123,8 +126,6 @@ class _Trainer:
             config.model, optim.loss_weight, config.aux, label_stats(faces, self.n_faces, config.aux)
         )
         self.model = loss.model
-        if config.init:
-            load_strictly(self.model, DiffAE.from_pretrained(config.init).state_dict(), config.init)
         average = DiffAE(config.model)
         average.load_state_dict(self.model.state_dict())
         self.ema = EMA(average.to(fabric.device), optim.ema_decay)
@@ -133,6 +134,12 @@ class _Trainer:
         )
         self.heads = loss.heads
         self.loss, self.optimizer = fabric.setup(loss, optimizer)
+
+    def start_from(self, name: str) -> None:
+        """Take over the weights of another model of the same sizes."""
+        weights = load(name).state_dict()
+        load_strictly(self.model, weights, name)
+        load_strictly(self.ema.average, weights, name)
 
     def restore(self, folder: Path) -> None:
         """Go back to a checkpoint."""
