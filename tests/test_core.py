@@ -1,0 +1,132 @@
+"""Labels, model folders and records."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from emorph.core import records
+from emorph.core.errors import CheckpointError, DataError, UnknownNameError
+from emorph.core.expressions import Emotion
+from emorph.core.pretrained import atomic_folder, bundled_models, locate, read_config, read_weights
+from emorph.core.records import EditRecord
+from emorph.models import DiffAE
+from tiny import tiny_model
+
+
+def test_emotions_have_affectnets_codes() -> None:
+    words = ["neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"]
+    assert [emotion.word for emotion in Emotion] == words
+    assert [int(emotion) for emotion in Emotion] == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("name", "emotion"),
+    [
+        ("Happiness", Emotion.HAPPY),
+        ("ANGRY", Emotion.ANGER),
+        (" sad ", Emotion.SAD),
+        (4, Emotion.FEAR),
+        ("軽蔑", Emotion.CONTEMPT),
+    ],
+)
+def test_other_label_sets_map_by_name(name: str | int, emotion: Emotion) -> None:
+    assert Emotion.parse(name) is emotion
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("suprise", "did you mean 'surprise'"), ("x", "known: neutral, happy"), (8, "known: 0, 1")]
+)
+def test_unknown_emotions_are_refused(name: str | int, hint: str) -> None:
+    with pytest.raises(UnknownNameError, match=hint):
+        Emotion.parse(name)
+
+
+def test_prototypes_lie_on_the_plane_and_differ() -> None:
+    points = [emotion.valence_arousal for emotion in Emotion]
+    assert len(set(points)) == 8
+    assert all(-1 <= v <= 1 for point in points for v in point)
+
+
+def test_model_folder_round_trip(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.save_pretrained(tmp_path / "a" / "model")
+    again = DiffAE.from_pretrained(tmp_path / "a" / "model")
+    assert again.config == model.config
+    assert not again.training
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+    model.save_pretrained(tmp_path / "half", dtype=torch.float16)
+    half = DiffAE.from_pretrained(tmp_path / "half")
+    assert next(half.parameters()).dtype == torch.float32
+
+
+def test_a_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    with atomic_folder(target) as folder:
+        (folder / "x").write_text("old")
+
+    def fail() -> None:
+        with atomic_folder(target) as folder:
+            (folder / "x").write_text("new")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert (target / "x").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+    with atomic_folder(target) as folder:
+        (folder / "x").write_text("newer")
+    assert (target / "x").read_text() == "newer"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_damaged_folders_say_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
+        read_config(tmp_path, "diffae")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="cannot be read as JSON"):
+        read_config(tmp_path, "diffae")
+    (tmp_path / "config.json").write_text(json.dumps({"format": "emorph", "kind": "directions", "config": {}}))
+    with pytest.raises(CheckpointError, match="holds a 'directions', but a 'diffae' is needed"):
+        read_config(tmp_path, "diffae")
+    with pytest.raises(CheckpointError, match=r"has no model\.safetensors"):
+        read_weights(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(CheckpointError, match="damaged or not a safetensors file"):
+        read_weights(tmp_path)
+
+
+def test_names_are_found_without_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emorph.core.pretrained._download", None)
+    assert locate(tmp_path) == tmp_path
+    for name in bundled_models():
+        assert (locate(name) / "config.json").exists()
+    with pytest.raises(UnknownNameError, match="model 'emorph-bse' is not known"):
+        locate("emorph-bse")
+    with pytest.raises(CheckpointError, match="no such file or folder"):
+        locate("runs/x/last.ckpt")
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object, **kwargs: object) -> str:
+        raise OSError("Network is unreachable\nand a long trace")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(CheckpointError, match=r"someone/model: .*Network is unreachable.*pass its folder") as error:
+        locate("someone/model")
+    assert "\n" not in str(error.value)
+
+
+def test_records_append_and_merge_by_id(tmp_path: Path) -> None:
+    path = tmp_path / "edits.jsonl"
+    first = EditRecord("a.png", "a.jpg", "a.png", "happy", 1.0, "emorph", "m", "dpm", 15, 0.5)
+    again = EditRecord("a.png", "a.jpg", "a.png", "happy", 0.5, "emorph", "m", "dpm", 15, 0.5)
+    other = EditRecord("b.png", "顔.jpg", "b.png", "sad", 1.0, "emorph", "m", "dpm", 15, 0.5)
+    records.append(path, [first, other])
+    records.append(path, [again])
+    assert records.read(path) == [again, other]
+    with path.open("a") as file:
+        file.write('{"id": "c"}\n')
+    with pytest.raises(DataError, match="line 4 is not an edit record"):
+        records.read(path)
