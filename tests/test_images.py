@@ -357,3 +357,15 @@ def test_real_photos_decode_as_pil_does(photos_dir: Path) -> None:
         with Image.open(path) as image:
             np.testing.assert_array_equal(photo.pixels, np.array(image.convert("RGB")))
         assert photo == Photo(photo.pixels, path)
+
+
+def test_levels_and_unit_range_are_the_same_range_as_pixels() -> None:
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    tensor = images.unit_range(torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    assert torch.equal(tensor, images.to_tensor(pixels))
+    np.testing.assert_allclose(images.to_levels(tensor), pixels, atol=1e-4)
+    beyond = images.to_levels(torch.tensor([-1.2, 1.2]).reshape(1, 1, 1, 2))
+    assert beyond.min() < 0  # neither clamped nor rounded
+    assert beyond.max() > 255
+    with pytest.raises(ShapeError, match="expected uint8"):
+        images.unit_range(tensor)

@@ -4,60 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import secrets
-import struct
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
     Image,
-    JpegImagePlugin,
     PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
 )
 
+from emorph.core.decode import FORMATS, array_to_rgb, check_is_file, check_size, decode, decoding, opened, summary
 from emorph.core.errors import ImageError, ShapeError
 from emorph.core.types import Float32, Photo, UInt8
 
 if TYPE_CHECKING:
-    from PIL.ImageFile import ImageFile
     from torch import Tensor
 
-MAX_PHOTO_PX = 120_000_000  # refused from the header; decoded as RGB this is 360 MB
 READABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 HEIC_SUFFIXES = (".heic", ".heif", ".avif")  # listed in folders, so that their refusal is seen
 WRITABLE_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
-_FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
-_PARSERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
-    (rb"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    (rb"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (rb"RIFF....WEBP", WebPImagePlugin.WebPImageFile),
-    (rb"II[*+]\0|MM\0[*+]", TiffImagePlugin.TiffImageFile),
-    (rb"BM", BmpImagePlugin.BmpImageFile),
-    (rb"GIF8[79]a", GifImagePlugin.GifImageFile),
-)
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1", b"avif")
-_EXIF_SOFTWARE, _EXIF_IFD, _EXIF_USER_COMMENT, _EXIF_ORIENTATION = 0x0131, 0x8769, 0x9286, 0x0112
+_EXIF_SOFTWARE, _EXIF_IFD, _EXIF_USER_COMMENT = 0x0131, 0x8769, 0x9286
 _ASCII_COMMENT = b"ASCII\0\0\0"  # EXIF 2.3, 4.6.5: UserComment starts with its character code
 _MAX_KEY_CHARS = 79  # PNG keywords
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def read_photo(source: str | Path | Image.Image | NDArray[Any] | Photo) -> Photo:
@@ -73,14 +45,14 @@ def read_photo(source: str | Path | Image.Image | NDArray[Any] | Photo) -> Photo
     if isinstance(source, Photo):
         return source
     if isinstance(source, np.ndarray):
-        return Photo(_array_to_rgb(source))
+        return Photo(array_to_rgb(source))
     if isinstance(source, Image.Image):
-        _check_size(source.size, "the photo")
-        return Photo(_decode(source, "the photo"))
+        check_size(source.size, "the photo")
+        return Photo(decode(source, "the photo"))
     path = Path(source)
-    with _open_image(path) as image:
-        _check_size(image.size, path.name)
-        return Photo(_decode(image, path.name), path)
+    with opened(path) as image:
+        check_size(image.size, path.name)
+        return Photo(decode(image, path.name), path)
 
 
 def list_photos(path: str | Path) -> list[Path]:
@@ -91,7 +63,7 @@ def list_photos(path: str | Path) -> list[Path]:
     """
     path = Path(path)
     if not path.is_dir():
-        _check_is_file(path)
+        check_is_file(path)
         return [path]
     suffixes = READABLE_SUFFIXES + HEIC_SUFFIXES
     try:
@@ -100,7 +72,7 @@ def list_photos(path: str | Path) -> list[Path]:
         raise ImageError(f"the folder {path} cannot be read ({error.strerror}); check its permissions.") from error
     found = sorted(p for p in found if p.is_file())
     if not found:
-        raise ImageError(f"the folder {path} holds no picture; name a folder with {_FORMATS} files.")
+        raise ImageError(f"the folder {path} holds no picture; name a folder with {FORMATS} files.")
     return found
 
 
@@ -113,7 +85,7 @@ def to_tensor(pixels: NDArray[Any]) -> Tensor:
     import torch
 
     if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or pixels.shape[-1] not in (1, 3):
-        raise ShapeError(f"expected uint8 pixels (H, W, 3), (B, H, W, 3) or (B, H, W, 1), found {_describe(pixels)}.")
+        raise ShapeError(f"expected uint8 pixels (H, W, 3), (B, H, W, 3) or (B, H, W, 1), found {summary(pixels)}.")
     batch = pixels if pixels.ndim == 4 else pixels[None]
     return unit_range(torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2))))
 
@@ -179,7 +151,7 @@ def write_image(path: str | Path, pixels: NDArray[Any], *, metadata: Mapping[str
             f"use {', '.join(WRITABLE_SUFFIXES)}."
         )
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
-        raise ShapeError(f"expected uint8 pixels (H, W, 3) or (H, W, 1), found {_describe(pixels)}.")
+        raise ShapeError(f"expected uint8 pixels (H, W, 3) or (H, W, 1), found {summary(pixels)}.")
     options = _save_options(kind, _checked_metadata(metadata or {}, path.name))
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     draft = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.part")
@@ -205,10 +177,10 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     Raises ImageError if the file is not a picture that can be read.
     """
     path = Path(path)
-    with _open_image(path) as image:
+    with opened(path) as image:
         if isinstance(image, PngImagePlugin.PngImageFile):
-            _check_size(image.size, path.name)
-            with _decoding(path.name):
+            check_size(image.size, path.name)
+            with decoding(path.name):
                 return {key: str(text) for key, text in image.text.items()}
         try:
             comment = image.getexif().get_ifd(_EXIF_IFD).get(_EXIF_USER_COMMENT, b"")
@@ -218,140 +190,6 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     if not isinstance(entries, dict):
         return {}
     return {str(key): text for key, text in entries.items() if isinstance(text, str)}
-
-
-@contextlib.contextmanager
-def _open_image(path: Path) -> Iterator[ImageFile]:
-    """Read the header only, with one of six parsers chosen by the first bytes.
-
-    They are called directly: Image.open would warn about sizes that we allow, and its limit is a global.
-    """
-    _check_is_file(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(32)
-            file.seek(0)
-            parser = _parser_for(start, path.name)
-            with _decoding(path.name):
-                image = parser(file, path.name)
-            yield image
-    except OSError as error:
-        raise ImageError(f"{path} cannot be opened ({error.strerror or error}); check its permissions.") from error
-
-
-def _check_is_file(path: Path) -> None:
-    try:
-        if path.is_file():
-            return
-        if path.is_dir():
-            raise ImageError(f"{path} is a folder, not a picture; name a picture in it.")
-        there = path.exists()
-    except (OSError, ValueError):  # a name that is too long, or holds a NUL
-        there = False
-    if there:
-        raise ImageError(f"{path} is not a regular file; name a picture file.")
-    raise ImageError(f"there is no file {path}; check the name and the folder.")
-
-
-def _parser_for(start: bytes, name: str) -> type[ImageFile]:
-    if not start:
-        raise ImageError(f"{name} is empty (0 bytes); download it again or export it again.")
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
-        raise ImageError(f"{name} is a HEIC or AVIF picture, not readable here; convert it to JPEG or PNG.")
-    for signature, parser in _PARSERS:
-        if re.match(signature, start, re.DOTALL):
-            if parser is PngImagePlugin.PngImageFile:  # its parser would first look for pixels
-                _check_size(struct.unpack(">II", start[16:24].ljust(8, b"\0")), name)
-            return parser
-    raise ImageError(
-        f"{name} is not a picture: its content is not {_FORMATS}, whatever its name says; "
-        "open it in a picture viewer and export it as JPEG or PNG."
-    )
-
-
-@contextlib.contextmanager
-def _decoding(name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises on a hostile or damaged file into one sentence."""
-    try:
-        yield
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is too large ({error}); scale it down first.") from error
-    except (MemoryError, ImageError):
-        raise
-    except Exception as error:  # decoders raise nearly anything: SyntaxError, struct.error, zlib.error, ...
-        raise ImageError(
-            f"{name} is damaged or cut short ({error}); download it again, or open it in a picture viewer "
-            "and export it again."
-        ) from error
-
-
-def _check_size(size: tuple[int, ...], name: str) -> None:
-    width, height = size
-    if width * height > MAX_PHOTO_PX:
-        raise ImageError(
-            f"{name} has {width}x{height} px ({width * height / 1e6:,.0f} million), the limit is "
-            f"{MAX_PHOTO_PX / 1e6:,.0f} million; scale it down first."
-        )
-    if width < 1 or height < 1:
-        raise ImageError(f"{name} has no pixels ({width}x{height}); export it again.")
-
-
-def _decode(image: Image.Image, name: str) -> UInt8:
-    """Load, turn upright and convert to RGB."""
-    with _decoding(name):
-        with contextlib.ExitStack() as stack:
-            # Only TIFF and GIF check again while they load; for sizes below that there is nothing to hush.
-            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or MAX_PHOTO_PX):
-                stack.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image.load()
-        turn = _TURNS.get(_orientation(image))
-        if turn is not None:
-            image = image.transpose(turn)
-        return _to_rgb(image, name)
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1 to 8; a damaged EXIF block counts as upright."""
-    try:
-        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:
-        return 1
-
-
-def _to_rgb(image: Image.Image, name: str) -> UInt8:
-    if image.mode == "F":
-        raise ImageError(f"{name} holds floating-point values, whose range is unknown; export it with 8 or 16 bits.")
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        levels = np.asarray(image).astype(np.int64)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise ImageError(f"{name} holds 32-bit values, whose range is unknown; export it with 8 or 16 bits.")
-        gray = ((levels * 255 + 32767) // 65535).astype(np.uint8)  # rounded, 65535 -> 255
-        return np.repeat(gray[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        return _over_white(image.convert("RGBA"))
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _over_white(image: Image.Image) -> UInt8:
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    white.alpha_composite(image)
-    return np.array(white.convert("RGB"))
-
-
-def _array_to_rgb(pixels: NDArray[Any]) -> UInt8:
-    shape_ok = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4))
-    if pixels.dtype != np.uint8 or not shape_ok or 0 in pixels.shape:
-        raise ShapeError(f"expected uint8 pixels (H, W, 3) RGB, (H, W, 4) RGBA or (H, W), found {_describe(pixels)}.")
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
-    if pixels.shape[2] == 4:
-        return _over_white(Image.fromarray(pixels))
-    return np.array(pixels, order="C")
-
-
-def _describe(pixels: NDArray[Any]) -> str:
-    return f"{pixels.dtype} {tuple(pixels.shape)}"
 
 
 def _checked_metadata(metadata: Mapping[str, str], name: str) -> dict[str, str]:
