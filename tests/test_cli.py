@@ -109,6 +109,18 @@ def test_a_folder_goes_on_past_bad_files_and_lists_them(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_fear.png", "edits.jsonl", "f_fear.png"]
 
 
+def test_two_faces_are_mentioned(emorph: Command, model: Path, example_photo: Path, tmp_path: Path) -> None:
+    one = np.asarray(Image.open(example_photo).convert("RGB"))
+    Image.fromarray(np.concatenate([one, one[:, ::-1]], axis=1)).save(tmp_path / "two.png")
+    words = ["edit", tmp_path / "two.png", "--to", "sad", "-o", tmp_path / "out", *quick(model)]
+    status, _, err = emorph(*words)
+    assert (status, err.strip()) == (
+        0,
+        "two.png has 2 faces; the largest was edited. Choose with --face left, all, or 1 to 2.",
+    )
+    assert emorph(*words, "--face", "all")[2] == ""
+
+
 def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.png"
     copy.write_bytes(example_photo.read_bytes())

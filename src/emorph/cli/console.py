@@ -67,6 +67,12 @@ def _with_name(name: str, error: EmorphError) -> str:
     return text if name in text else f"{name}: {text}"
 
 
+def mention_other_faces(name: str, n_faces: int, face: str) -> None:
+    """Say that there was a choice, where the user may not know."""
+    if face == "largest" and n_faces > 1:
+        say(f"{name} has {n_faces} faces; the largest was edited. Choose with --face left, all, or 1 to {n_faces}.")
+
+
 @contextmanager
 def items(n_items: int) -> Iterator[Items]:
     """A progress bar with an ETA on stderr, silent where stderr is not a terminal."""

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emorph.cli.console import items, print_json
+from emorph.cli.console import items, mention_other_faces, print_json
 from emorph.cli.options import (
     Device,
     DirectionsOption,
@@ -71,6 +71,7 @@ def edit(
                 edits = editor.edit_many(source, targets, face=face, min_face_px=min_face, on_step=work.step)
                 written = write_edits(edits, editor, stem, suffix, never=sources)
                 records += written.records
+                mention_other_faces(source.name, edits[0].n_faces, face)
                 if not is_file_name(out):
                     append(out / RECORDS_FILE, written.records)
                 if not as_json:

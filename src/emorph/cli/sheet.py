@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emorph.cli.console import items, print_json
+from emorph.cli.console import items, mention_other_faces, print_json
 from emorph.cli.options import (
     Device,
     DirectionsOption,
@@ -52,6 +52,7 @@ def sheet(
         for source in sources:
             with work.item(source.name):
                 rows.append(editor.edit_many(source, targets, face=face, min_face_px=min_face, on_step=work.step))
+                mention_other_faces(source.name, rows[-1][0].n_faces, face)
     if rows:
         name = (
             f"{rows[0][0].source.path.stem}_sheet.png" if len(sources) == 1 and rows[0][0].source.path else "sheet.png"

@@ -17,7 +17,7 @@ from torch import Tensor
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
-from emorph.core.types import AlignedFace, FaceCode, Float32, Photo, Target
+from emorph.core.types import AlignedFace, FaceCode, Float32, Landmarks, Photo, Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.diffusion.samplers import solver
 from emorph.edit import latent
@@ -42,6 +42,7 @@ class Edit:
     """One edited photo.
 
     photo: the result, at the source photo's own size. source: the photo it was made from.
+    n_faces: how many faces the photo has, edited or not.
     before, after: the model's crops, float32 (S, S, C) in 0..255: its reconstruction and its edit.
     seconds: time taken, shared with the edits made in the same call.
     """
@@ -49,6 +50,7 @@ class Edit:
     photo: Photo
     source: Photo
     face: AlignedFace
+    n_faces: int
     target: Target
     before: Float32
     after: Float32
@@ -117,7 +119,9 @@ class Editor:
         which: "largest", "left", "all", or a number from left to right, from 1. Raises ImageError, NoFaceError.
         """
         photo = read_photo(photo)
-        chosen = select_faces(find_faces(photo, min_face_px=min_face_px), which, photo)
+        return self._align(photo, select_faces(find_faces(photo, min_face_px=min_face_px), which, photo))
+
+    def _align(self, photo: Photo, chosen: Sequence[Landmarks]) -> list[AlignedFace]:
         config = self.model.config
         return [align(photo, landmarks, config.image_size, config.crop) for landmarks in chosen]
 
@@ -190,7 +194,8 @@ class Editor:
         started = time.perf_counter()
         self._check_targets(targets)
         photo = read_photo(photo)
-        faces = self.faces(photo, face, min_face_px=min_face_px)
+        found = find_faces(photo, min_face_px=min_face_px)
+        faces = self._align(photo, select_faces(found, face, photo))
         total = 2 * self.steps
         code = self.encode(faces, on_step=on_step and (lambda done, _: on_step(done, total)))
         decoded = self.decode_targets(
@@ -205,7 +210,7 @@ class Editor:
             results.append(result)
         seconds = time.perf_counter() - started
         return [
-            Edit(result, photo, faces[0], target, levels[0, 0], levels[0, 1 + i], seconds)
+            Edit(result, photo, faces[0], len(found), target, levels[0, 0], levels[0, 1 + i], seconds)
             for i, (result, target) in enumerate(zip(results, targets, strict=True))
         ]
 
