@@ -1,5 +1,6 @@
 """The editor: photo in, photo out, whatever the weights. A tiny random model stands in for a trained one."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -151,20 +152,29 @@ def test_sampling_needs_a_latent_net(editor: Editor) -> None:
 # -- where z goes ----------------------------------------------------------------------------------------------------
 
 
-def test_moving_towards_a_class_mean_reaches_its_projection() -> None:
+def test_the_step_leads_from_what_is_seen_to_the_target() -> None:
     directions = tiny_directions()
-    z = torch.randn(3, 32)
-    moved = latent.edited_codes(z, directions, [Target(Emotion.SAD, 0.5), Target(Emotion.SAD, 1.0)])
-    basis = latent.expression_basis(directions.weight)
-    torch.testing.assert_close(basis.T @ basis, torch.eye(7), atol=1e-5, rtol=0)
     assert directions.means is not None
-    there = directions.means[Emotion.SAD] @ basis
-    here = directions.stats.normalise(z) @ basis
-    torch.testing.assert_close(directions.stats.normalise(moved[:, 1]) @ basis, there.expand(3, -1), atol=1e-4, rtol=0)
-    torch.testing.assert_close(directions.stats.normalise(moved[:, 0]) @ basis, (here + there) / 2, atol=1e-4, rtol=0)
-    step = directions.stats.normalise(moved[:, 1]) - directions.stats.normalise(z)
-    outside = step - step @ basis @ basis.T  # what is not expression stays
-    assert float(outside.abs().max()) < 1e-4
+    z = torch.randn(3, 32)
+    targets = [Target(Emotion.SAD, 0.5), Target(Emotion.SAD, 1.0), Target(Emotion.SAD, 0.0)]
+    half, full, none = latent.edited_codes(z, directions, targets).unbind(1)
+    assert torch.equal(none, z)
+    seen = torch.softmax(directions.logits(z), dim=-1)
+    step = directions.stats.normalise(full) - directions.stats.normalise(z)
+    torch.testing.assert_close(step, directions.means[Emotion.SAD] - seen @ directions.means, atol=1e-4, rtol=0)
+    torch.testing.assert_close(half - z, (full - z) / 2, atol=1e-4, rtol=0)
+    doubled = dataclasses.replace(directions, gain=2.0)
+    torch.testing.assert_close(latent.edited_codes(z, doubled, targets)[:, 0], full, atol=1e-4, rtol=0)
+
+
+def test_a_face_that_shows_the_target_already_stays() -> None:
+    directions = tiny_directions()
+    sure = dataclasses.replace(directions, weight=1000 * directions.weight)
+    z = torch.randn(5, 32)
+    shown = sure.logits(z).argmax(dim=1)
+    for i, label in enumerate(shown.tolist()):
+        moved = latent.edited_codes(z[i : i + 1], sure, [Target(Emotion(label))])[:, 0]
+        torch.testing.assert_close(moved, z[i : i + 1], atol=1e-4, rtol=0)
 
 
 def test_official_directions_move_along_their_weight() -> None:

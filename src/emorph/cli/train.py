@@ -100,7 +100,14 @@ def _run_classifier(path: Path) -> None:
     held_out = open_faces(config.data.model_copy(update={"split": "val"}), *size)
     with items(2) as work:
         with work.item("encoding"):
-            codes = encode_all(model, training, cache, mirror=config.data.mirror, on_step=work.step)
+            codes = encode_all(
+                model,
+                training,
+                cache,
+                mirror=config.data.mirror,
+                confounds=config.head.confounds,
+                on_step=work.step,
+            )
         with work.item("encoding held-out faces"):
             held = encode_all(model, held_out, cache, mirror=False, on_step=work.step)
     work.finish()

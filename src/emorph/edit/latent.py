@@ -33,9 +33,11 @@ def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -
     """z_sem of every face for every target.
 
     z: (B, z_dim). Returns (B, n_targets, z_dim); strength 0 gives z itself.
-    With class means (our own directions), a face moves inside the classifier's subspace from where it is towards the
-    mean of the target's class: its present expression goes as the new one comes, all else in z_sem stays.
-    Without (official attribute classifiers), it moves along the class's weight vector as the official code does.
+    With class means (our own directions), the step leads from the mean of what the classifier sees in the face now to
+    the mean of the target's class: the present expression goes as the new one comes, and a face that shows the target
+    already stays. Along class means rather than weight vectors, because weights are filters: they tell classes apart,
+    but faces do not vary along them (Haufe et al. 2014).
+    Without class means (official attribute classifiers), z moves along the weight vector as the official code does.
     Raises UnknownNameError for an emotion that the directions do not know.
     """
     rows = [_row(directions, target.emotion) for target in targets]
@@ -47,22 +49,11 @@ def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -
             for row, target in zip(rows, targets, strict=True)
         ]
         return torch.stack(moved, dim=1)
-    basis = expression_basis(directions.weight)
-    normalised = directions.stats.normalise(z)
-    here = normalised @ basis
-    there = directions.means[rows] @ basis
-    strength = torch.tensor([target.strength for target in targets], dtype=z.dtype, device=z.device)
-    step = strength[:, None] * directions.gain * ((there - here[:, None]) @ basis.T)
-    moved_all = directions.stats.denormalise(normalised[:, None] + step)
-    return torch.where(strength[:, None] == 0, z[:, None], moved_all)
-
-
-def expression_basis(weight: Tensor) -> Tensor:
-    """Orthonormal basis (z_dim, K-1) of the differences between the K classes' weight vectors (K, z_dim)."""
-    differences = (weight - weight.mean(dim=0)).double()
-    _, _, rows = torch.linalg.svd(differences, full_matrices=False)
-    basis: Tensor = rows[: len(weight) - 1].T.to(weight.dtype)
-    return basis
+    seen_now = torch.softmax(directions.logits(z), dim=-1) @ directions.means
+    strength = torch.tensor([target.strength for target in targets], dtype=z.dtype, device=z.device)[:, None]
+    step = strength * directions.gain * (directions.means[rows] - seen_now[:, None])
+    moved_all = directions.stats.denormalise(directions.stats.normalise(z)[:, None] + step)
+    return torch.where(strength == 0, z[:, None], moved_all)
 
 
 def _row(directions: Directions, emotion: Emotion) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,12 +24,19 @@ from emorph.data.store import FaceStore
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, LatentStats
 from emorph.train.plan import DataConfig
+from emorph.train.tasks.autoencoder import mirrored_landmarks
+from emorph.train.tasks.confounds import light_and_pose, one_hot_columns, without_confounds
 
 ENCODE_BATCH = 64
 
 
 class HeadConfig(Config):
-    """How the linear layer is trained: AdamW over the cached codes, classes weighted to count the same."""
+    """How the linear layer is trained: AdamW over the cached codes, classes weighted to count the same.
+
+    gain: what strength 1 means, in distances between class means; stored with the directions.
+    confounds: columns of the data set whose differences are no expression (such as where a picture comes from); they
+    are taken out of the class means, as light and head pose always are.
+    """
 
     epochs: int = Field(40, gt=0)
     batch_size: int = Field(256, gt=0)
@@ -37,13 +44,13 @@ class HeadConfig(Config):
     weight_decay: float = Field(0.1, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     gain: float = Field(1.0, gt=0)
+    confounds: tuple[str, ...] = ()
 
 
 class ClassifierConfig(Config):
     """A run of the linear classifier, as a TOML file states it.
 
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
-    head.gain: what strength 1 means, in distances to the class mean; stored with the directions.
     """
 
     task: Literal["classifier"] = "classifier"
@@ -66,10 +73,14 @@ class ClassifierConfig(Config):
 
 @dataclass(frozen=True)
 class Codes:
-    """z_sem of a data set, and of its mirror image where asked for. z: (N, z_dim); labels: int64 (N,)."""
+    """z_sem of a data set, and of its mirror image where asked for.
+
+    z: (N, z_dim); labels: int64 (N,); confounds: float (N, n), what differs between faces without being expression.
+    """
 
     z: Tensor
     labels: Tensor
+    confounds: Tensor
 
 
 @dataclass(frozen=True)
@@ -82,30 +93,46 @@ class ClassifierResult:
 
 
 def encode_all(
-    model: DiffAE, faces: FaceStore, cache: Path, *, mirror: bool, on_step: Callable[[int, int], None] | None = None
+    model: DiffAE,
+    faces: FaceStore,
+    cache: Path,
+    *,
+    mirror: bool,
+    confounds: Sequence[str] = (),
+    on_step: Callable[[int, int], None] | None = None,
 ) -> Codes:
     """z_sem of every face, read from ``cache`` where the same model has encoded the same data before."""
-    file = cache / f"{_fingerprint(model, faces, mirror)}.safetensors"
+    file = cache / f"{_fingerprint(model, faces, mirror, confounds)}.safetensors"
     if file.exists():
         stored = load_file(file)
-        return Codes(stored["z"], stored["labels"])
+        return Codes(stored["z"], stored["labels"], stored["confounds"])
     device = next(model.parameters()).device
     passes: list[list[Tensor]] = [[], []] if mirror else [[]]
+    other: list[list[Tensor]] = [[] for _ in passes]
+    columns = one_hot_columns(faces, confounds)
     with torch.inference_mode():
         for start in range(0, len(faces), ENCODE_BATCH):
             rows = range(start, min(start + ENCODE_BATCH, len(faces)))
-            x = unit_range(torch.stack([faces[i]["image"] for i in rows])).to(device)
+            samples = [faces[i] for i in rows]
+            x = unit_range(torch.stack([sample["image"] for sample in samples])).to(device)
+            points = torch.stack([s["landmarks"] for s in samples]) if "landmarks" in samples[0] else None
             for i, codes in enumerate(passes):
-                codes.append(model.encode(x.flip(-1) if i else x).cpu())
+                picture = x.flip(-1) if i else x
+                turned = mirrored_landmarks(points) if i and points is not None else points
+                codes.append(model.encode(picture).cpu())
+                other[i].append(
+                    torch.cat([light_and_pose(picture.cpu(), turned), columns[rows.start : rows.stop]], dim=1)
+                )
             if on_step:
                 on_step(rows.stop, len(faces))
     z = torch.cat([code for codes in passes for code in codes])
+    measured = torch.cat([value for values in other for value in values])
     labels = torch.from_numpy(faces.labels).repeat(len(passes))
     cache.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(".part")
-    save_file({"z": z, "labels": labels}, temporary)
+    save_file({"z": z, "labels": labels, "confounds": measured}, temporary)
     temporary.replace(file)
-    return Codes(z, labels)
+    return Codes(z, labels, measured)
 
 
 def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Codes) -> ClassifierResult:
@@ -138,11 +165,30 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
             torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
-    means = torch.stack([z[train.labels == k].mean(dim=0) for k in range(n_classes)])
+    means = shrunk_means(z, train.labels, n_classes)
     weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    means = without_confounds(means, z, train.confounds)
     labels = tuple(emotion.word for emotion in Emotion)
     directions = Directions(weight, bias, labels, stats, means=means, gain=config.gain)
     return _judged(directions, held_out)
+
+
+def shrunk_means(z: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+    """Class means (K, z_dim), those of few faces drawn towards the mean of all classes.
+
+    A mean of n faces keeps n / (n + n0) of its distance, n0 being the variance within classes over the variance
+    between them (James & Stein's estimator, as in Efron & Morris 1975): else a class of seven faces would be their
+    identities. z: (N, z_dim), normalised; labels: int64 (N,).
+    """
+    counts = torch.bincount(labels, minlength=n_classes).double()
+    means = torch.stack([z[labels == k].double().mean(dim=0) for k in range(n_classes)])
+    within = (z.double() - means[labels]).square().sum() / (len(z) - n_classes)
+    centre = means.mean(dim=0)
+    spread = (means - centre).square().sum(dim=1) - within / counts
+    n0 = within / spread.clamp(min=0).mean().clamp(min=1e-6)
+    kept = counts / (counts + n0)
+    shrunk: Tensor = (centre + kept[:, None] * (means - centre)).to(z.dtype)
+    return shrunk
 
 
 def _judged(directions: Directions, held_out: Codes) -> ClassifierResult:
@@ -157,7 +203,7 @@ def _judged(directions: Directions, held_out: Codes) -> ClassifierResult:
     return ClassifierResult(directions, recall, accuracy)
 
 
-def _fingerprint(model: DiffAE, faces: FaceStore, mirror: bool) -> str:
+def _fingerprint(model: DiffAE, faces: FaceStore, mirror: bool, confounds: Sequence[str]) -> str:
     """Of everything that the codes depend on: encoder weights, data, crop."""
     digest = hashlib.sha256()
     for key, value in model.encoder.state_dict().items():
@@ -172,6 +218,7 @@ def _fingerprint(model: DiffAE, faces: FaceStore, mirror: bool) -> str:
         faces.side_px,
         str(faces.window),
         mirror,
+        list(confounds),
     ]
     digest.update(json.dumps(facts).encode())
     digest.update(faces.labels.tobytes())

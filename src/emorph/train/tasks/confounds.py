@@ -1,0 +1,61 @@
+"""What differs between the faces of two classes without being expression, and how it is taken out of their means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emorph.data.store import FaceStore
+
+
+def light_and_pose(x: Tensor, landmarks: Tensor | None) -> Tensor:
+    """What light and head pose do to a face, standing for no expression: float (B, 4) or (B, 6).
+
+    x: (B, C, S, S) in [-1, 1]: its mean, its contrast, its slopes across and down.
+    landmarks (B, 68, 2): how far the nose tip is from the middle between the eyes, across and down.
+    """
+    gray = x.mean(dim=1)
+    ramp = torch.linspace(-1, 1, gray.shape[-1])
+    found = [
+        gray.mean(dim=(1, 2)),
+        gray.std(dim=(1, 2)),
+        (gray * ramp).mean(dim=(1, 2)),
+        (gray * ramp[:, None]).mean(dim=(1, 2)),
+    ]
+    if landmarks is not None:
+        nose = landmarks[:, 30] - landmarks[:, 36:48].mean(dim=1)
+        found += [nose[:, 0], nose[:, 1]]
+    return torch.stack(found, dim=1).float()
+
+
+def one_hot_columns(faces: FaceStore, names: Sequence[str]) -> Tensor:
+    """Columns of words as float (N, n): a 0/1 column for every word but the first. Raises DataError."""
+    parts = [torch.zeros(len(faces), 0)]
+    for name in names:
+        values = np.array([str(value) for value in faces.column(name)])
+        parts.append(torch.from_numpy(np.stack([values == word for word in np.unique(values)[1:]], axis=1)).float())
+    return torch.cat(parts, dim=1)
+
+
+def without_confounds(means: Tensor, z: Tensor, confounds: Tensor, *, ridge: float = 0.1) -> Tensor:
+    """Class means (K, z_dim) whose differences no longer carry the confounds.
+
+    z: (N, z_dim), normalised; confounds: (N, n). Each confound has a filter (the ridge regression that reads it from z)
+    and a pattern (the direction in which z varies with it); what the filters read in the means is taken back along the
+    patterns, so that all else stays (Haufe et al. 2014, Eq. 6).
+    """
+    varying = confounds[:, confounds.std(dim=0) > 1e-6].double() if confounds.shape[1] else confounds
+    if not varying.shape[1]:
+        return means
+    y = (varying - varying.mean(dim=0)) / varying.std(dim=0)
+    codes = z.double()
+    covariance = codes.T @ codes / len(codes) + ridge * torch.eye(codes.shape[1], dtype=torch.float64)
+    patterns = codes.T @ y / len(codes)
+    filters = torch.linalg.solve(covariance, patterns)
+    found = means.double() @ filters
+    correction = torch.linalg.solve(patterns.T @ filters, found, left=False) @ patterns.T
+    cleaned: Tensor = (means.double() - correction).to(means.dtype)
+    return cleaned
