@@ -20,6 +20,7 @@ from emorph.train.loop import Outcome, learning_rate, train
 from emorph.train.plan import OptimConfig, RunConfig, describe
 from emorph.train.tasks.autoencoder import MIRRORED_68, Batch, hash_seed, mirrored, mirrored_landmarks
 from emorph.train.tasks.classifier import Codes, HeadConfig, encode_all, shrunk_means, train_classifier
+from emorph.train.tasks.confounds import light_and_pose, without_confounds
 from test_data import make_store
 from tiny import tiny_config, tiny_model
 
