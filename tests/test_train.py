@@ -19,7 +19,7 @@ from emorph.train.ema import EMA
 from emorph.train.loop import Outcome, learning_rate, train
 from emorph.train.plan import OptimConfig, RunConfig, describe
 from emorph.train.tasks.autoencoder import MIRRORED_68, Batch, hash_seed, mirrored, mirrored_landmarks
-from emorph.train.tasks.classifier import Codes, HeadConfig, encode_all, shrunk_means, train_classifier
+from emorph.train.tasks.classifier import Codes, HeadConfig, class_means, encode_all, train_classifier
 from emorph.train.tasks.confounds import light_and_pose, without_confounds
 from test_data import make_store
 from tiny import tiny_config, tiny_model
@@ -236,17 +236,20 @@ def test_classifier_finds_separable_classes_and_is_reproducible() -> None:
         train_classifier(HeadConfig(), 0, Codes(z[keep], labels[keep], codes.confounds[keep]), codes)
 
 
-def test_means_of_few_faces_are_drawn_in() -> None:
+def test_means_of_few_faces_are_told_by_what_the_others_differ_in() -> None:
     generator = torch.Generator().manual_seed(0)
-    truth = torch.randn(4, 64, generator=generator)
-    labels = torch.tensor([0] * 200 + [1] * 200 + [2] * 200 + [3] * 3)
-    z = truth[labels] + 4 * torch.randn(603, 64, generator=generator)
-    plain = torch.stack([z[labels == k].mean(dim=0) for k in range(4)])
-    shrunk = shrunk_means(z, labels, 4)
-    error = [(m - truth).square().sum(dim=1) for m in (plain, shrunk)]
-    assert error[1][3] < 0.75 * error[0][3]
-    assert error[1][:3].sum() < 1.1 * error[0][:3].sum()
-    torch.testing.assert_close(shrunk[0], plain[0], atol=0.3, rtol=0)
+    truth = torch.randn(5, 64, generator=generator)
+    truth[4] = (truth[0] + truth[1]) / 2  # a rare class that is a mixture of two common ones
+    labels = torch.tensor([0] * 200 + [1] * 200 + [2] * 200 + [3] * 200 + [4] * 5)
+    z = truth[labels] + 2 * torch.randn(805, 64, generator=generator)
+    plain = torch.stack([z[labels == k].mean(dim=0) for k in range(5)])
+    guarded = class_means(z, labels, 5)
+    error = [(means - truth).square().sum(dim=1) for means in (plain, guarded)]
+    assert error[1][4] < 0.3 * error[0][4]
+    assert error[1][:4].sum() < 1.05 * error[0][:4].sum()
+    span = guarded[:4] - guarded[:4].mean(dim=0)
+    outside = (guarded[4] - guarded[:4].mean(dim=0)) @ (torch.eye(64) - torch.linalg.pinv(span) @ span)
+    assert float(outside.norm()) < 1e-3
 
 
 def test_confounds_are_taken_out_of_the_class_means() -> None:

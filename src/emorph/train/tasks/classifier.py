@@ -165,7 +165,7 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
             torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
-    means = shrunk_means(z, train.labels, n_classes)
+    means = class_means(z, train.labels, n_classes)
     weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
     means = without_confounds(means, z, train.confounds)
     labels = tuple(emotion.word for emotion in Emotion)
@@ -173,22 +173,27 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
     return _judged(directions, held_out)
 
 
-def shrunk_means(z: Tensor, labels: Tensor, n_classes: int) -> Tensor:
-    """Class means (K, z_dim), those of few faces drawn towards the mean of all classes.
+def class_means(z: Tensor, labels: Tensor, n_classes: int, *, enough: int = 50) -> Tensor:
+    """Mean code of each class, (K, z_dim), guarded against classes of few faces.
 
-    A mean of n faces keeps n / (n + n0) of its distance, n0 being the variance within classes over the variance
-    between them (James & Stein's estimator, as in Efron & Morris 1975): else a class of seven faces would be their
-    identities. z: (N, z_dim), normalised; labels: int64 (N,).
+    A mean of n codes keeps n / (n + n0) of its distance from the mean of all classes, n0 being the variance within
+    classes over the variance between them (James & Stein's estimator, as in Efron & Morris 1975). A class of fewer than
+    ``enough`` codes is moreover expressed by what the others differ in: else it would be the few people's looks.
+    z: (N, z_dim), normalised; labels: int64 (N,).
     """
     counts = torch.bincount(labels, minlength=n_classes).double()
     means = torch.stack([z[labels == k].double().mean(dim=0) for k in range(n_classes)])
     within = (z.double() - means[labels]).square().sum() / (len(z) - n_classes)
-    centre = means.mean(dim=0)
-    spread = (means - centre).square().sum(dim=1) - within / counts
-    n0 = within / spread.clamp(min=0).mean().clamp(min=1e-6)
-    kept = counts / (counts + n0)
-    shrunk: Tensor = (centre + kept[:, None] * (means - centre)).to(z.dtype)
-    return shrunk
+    known = counts >= enough if (counts >= enough).sum() > 1 else counts > 0
+    centre = means[known].mean(dim=0)
+    offsets = means - centre
+    spread = offsets.square().sum(dim=1) - within / counts
+    n0 = within / spread[known].clamp(min=0).mean().clamp(min=1e-6)
+    offsets = offsets * (counts / (counts + n0))[:, None]
+    basis = torch.linalg.svd(offsets[known], full_matrices=False)[2][: int(known.sum()) - 1]
+    offsets[~known] = offsets[~known] @ basis.T @ basis
+    found: Tensor = (centre + offsets).to(z.dtype)
+    return found
 
 
 def _judged(directions: Directions, held_out: Codes) -> ClassifierResult:

@@ -1,0 +1,85 @@
+"""emorph-base, the model in the package: it reconstructs, it reads expressions, and its edits go the right way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from emorph import Editor, Emotion
+from emorph.core.images import luminance, to_levels, to_tensor, unit_range
+from emorph.core.pretrained import BUNDLED
+from emorph.core.types import FaceCode, Target
+
+MODEL = BUNDLED / "emorph-base"
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    return Editor.from_pretrained(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def held_out() -> torch.Tensor:
+    """32 validation faces (B, 1, 64, 64) in [-1, 1]; people the model never saw."""
+    data = Path(__file__).resolve().parents[2] / "shared" / "data" / "lfw_expressions" / "lfw_expressions.parquet"
+    if not data.exists():
+        pytest.skip(f"the face pack {data} is not here")
+    pytest.importorskip("datasets")
+    from emorph.data.store import CropWindow, FaceStore
+
+    faces = FaceStore(data, side_px=64, channels=1, split="val", window=CropWindow(12, 24, 104))
+    rows = np.linspace(0, len(faces) - 1, 32).round().astype(int)
+    return unit_range(torch.stack([faces[int(i)]["image"] for i in rows]))
+
+
+def ssim(a: torch.Tensor, b: torch.Tensor) -> float:
+    pairs = zip(to_levels(a)[..., 0], to_levels(b)[..., 0], strict=True)
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return float(np.mean([structural_similarity(p, q, data_range=255, **options) for p, q in pairs]))
+
+
+@torch.inference_mode()
+def reconstructed(editor: Editor, x: torch.Tensor) -> torch.Tensor:
+    chosen, denoise = editor._solver, editor.model.denoiser(editor.model.encode(x))
+    return chosen.sample(denoise, chosen.invert(denoise, x, editor._schedule), editor._schedule).clamp(-1, 1)
+
+
+def test_held_out_faces_are_reconstructed(editor: Editor, held_out: torch.Tensor) -> None:
+    assert ssim(held_out, reconstructed(editor, held_out)) >= 0.98
+
+
+def test_the_example_photo_is_reconstructed(editor: Editor, example_photo: Path) -> None:
+    x = luminance(to_tensor(editor.faces(example_photo)[0].pixels))
+    assert ssim(x, reconstructed(editor, x)) >= 0.98
+
+
+def test_the_classifier_sees_the_smile_of_the_example(editor: Editor, example_photo: Path) -> None:
+    assert editor.directions is not None
+    code = editor.encode(editor.faces(example_photo))
+    assert int(editor.directions.logits(code.z_sem).argmax()) == Emotion.HAPPY
+
+
+@torch.inference_mode()
+def test_an_edit_survives_decoding(editor: Editor, held_out: torch.Tensor) -> None:
+    """Encoded again, an edited face looks more like its target to the classifier than before."""
+    assert editor.directions is not None
+    x = held_out[:8]
+    z = editor.model.encode(x)
+    x_T = editor._solver.invert(editor.model.denoiser(z), x, editor._schedule)
+    targets = [Target(emotion) for emotion in (Emotion.HAPPY, Emotion.SURPRISE, Emotion.ANGER)]
+    edited = editor.decode_targets(FaceCode(z, x_T, editor.model_id), targets)
+    for i, target in enumerate(targets):
+        before, after = (
+            torch.log_softmax(editor.directions.logits(editor.model.encode(edited[:, k])), dim=1)[:, target.emotion]
+            for k in (0, 1 + i)
+        )
+        assert float((after - before).mean()) > 0.5, target
+
+
+def test_it_is_small_enough_and_has_its_card() -> None:
+    assert (MODEL / "model.safetensors").stat().st_size <= 16 * 2**20
+    card = (MODEL / "README.md").read_text()
+    for words in ("research, non-commercial", "Labeled Faces in the Wild", "faces per emotion"):
+        assert words in card
