@@ -14,7 +14,8 @@ from emorph.core.errors import ImageError
 from emorph.core.images import write_image
 from emorph.core.records import EditRecord
 from emorph.core.types import UInt8
-from emorph.edit.pipeline import Edit, Editor
+from emorph.edit.pipeline import Editor
+from emorph.edit.result import Edit
 from emorph.edit.sheet import compose
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,12 @@ from torch import Tensor
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
-from emorph.core.types import AlignedFace, FaceCode, Float32, Landmarks, Photo, Target
+from emorph.core.types import AlignedFace, FaceCode, Landmarks, Photo, Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.diffusion.samplers import solver
 from emorph.edit import latent
+from emorph.edit.result import Edit
+from emorph.edit.sheet import compose
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
 from emorph.faces.paste import paste_change
@@ -35,31 +36,6 @@ DIRECTIONS_FOLDER = "directions"
 
 PhotoSource = str | Path | Image.Image | NDArray[Any] | Photo
 OnStep = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One edited photo.
-
-    photo: the result, at the source photo's own size. source: the photo it was made from.
-    n_faces: how many faces the photo has, edited or not.
-    before, after: the model's crops, float32 (S, S, C) in 0..255: its reconstruction and its edit.
-    seconds: time taken, shared with the edits made in the same call.
-    """
-
-    photo: Photo
-    source: Photo
-    face: AlignedFace
-    n_faces: int
-    target: Target
-    before: Float32
-    after: Float32
-    seconds: float
-
-    @property
-    def image(self) -> Image.Image:
-        """The result as a PIL image."""
-        return Image.fromarray(self.photo.pixels)
 
 
 class Editor:
@@ -216,8 +192,6 @@ class Editor:
 
     def sheet(self, photo: PhotoSource, strength: float = 1.0, *, face: str = "largest") -> Image.Image:
         """Original and the eight emotions side by side, cropped around the face, as one picture."""
-        from emorph.edit.sheet import compose
-
         return compose(self.edit_many(photo, self.sheet_targets(strength), face=face))
 
     def sheet_targets(self, strength: float = 1.0) -> list[Target]:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from emorph.core.errors import ShapeError
 from emorph.core.types import AlignedFace, Photo
-from emorph.edit.pipeline import Edit
+from emorph.edit.result import Edit
 
 TILE_PX = 256
 GAP_PX = 4

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from emorph.core.errors import ConfigError, DataError, MissingAssetError
-from emorph.core.expressions import Emotion
+from emorph.core.errors import ConfigError, MissingAssetError
 from emorph.core.images import unit_range
 from emorph.data.loader import EndlessOrder, class_weights, endless_batches
 from emorph.models.diffae import DiffAE, load_strictly
@@ -28,8 +26,8 @@ from emorph.train import checkpoint
 from emorph.train.ema import EMA
 from emorph.train.interrupt import StopRequest
 from emorph.train.logbook import Logbook
-from emorph.train.plan import AuxConfig, OptimConfig, RunConfig
-from emorph.train.tasks.autoencoder import AutoencoderLoss, Batch, LabelStats, draw, hash_seed, mirrored_landmarks
+from emorph.train.plan import OptimConfig, RunConfig
+from emorph.train.tasks.autoencoder import AutoencoderLoss, Batch, draw, hash_seed, label_stats
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -271,22 +269,6 @@ class _Trainer:
         landmarks = items["landmarks"].to(device, non_blocking=True) if "landmarks" in items else None
         x0 = unit_range(items["image"].to(device, non_blocking=True))
         return Batch(x0, items["label"].to(device, non_blocking=True), landmarks)
-
-
-def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig) -> LabelStats:
-    """Class weights and landmark statistics of a data set. Raises DataError if the landmarks asked for are missing."""
-    n_classes = len(Emotion)
-    counts = np.bincount(faces.labels, minlength=n_classes) if aux.labels else np.ones(n_classes)  # type: ignore[attr-defined]
-    weight = torch.tensor(counts.sum() / (n_classes * np.maximum(counts, 1)), dtype=torch.float32)
-    if not aux.landmarks:
-        return LabelStats(weight, None, None)
-    rows = np.random.default_rng(0).permutation(n_faces)[:2000]  # enough for a mean to 2 % of a standard deviation
-    samples = [faces[int(i)] for i in rows]
-    if "landmarks" not in samples[0]:
-        raise DataError("[aux] landmarks is set, but the data set has no column 'landmarks68'.")
-    points = torch.stack([sample["landmarks"] for sample in samples])
-    points = torch.cat([points, mirrored_landmarks(points)])
-    return LabelStats(weight, points.mean(dim=0), points.std(dim=0).clamp(min=1e-3))
 
 
 def learning_rate(optim: OptimConfig, step: int, total_steps: int) -> float:

@@ -7,11 +7,15 @@ millions, the plain loss spends its time on light and pose before it comes to mo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
+from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
 from emorph.models.diffae import DiffAE, DiffAEConfig
@@ -118,6 +122,22 @@ def draw(batch: Batch, seed: int, n_train_steps: int, *, mirror: bool) -> tuple[
     flip = torch.rand(n, generator=generator) < (0.5 if mirror else 0.0)
     noise = torch.randn(batch.x0.shape, generator=generator)
     return mirrored(batch, flip.to(device)), t.to(device), noise.to(device)
+
+
+def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig) -> LabelStats:
+    """Class weights and landmark statistics of a data set. Raises DataError if the landmarks asked for are missing."""
+    n_classes = len(Emotion)
+    counts = np.bincount(faces.labels, minlength=n_classes) if aux.labels else np.ones(n_classes)  # type: ignore[attr-defined]
+    weight = torch.tensor(counts.sum() / (n_classes * np.maximum(counts, 1)), dtype=torch.float32)
+    if not aux.landmarks:
+        return LabelStats(weight, None, None)
+    rows = np.random.default_rng(0).permutation(n_faces)[:2000]  # enough for a mean to 2 % of a standard deviation
+    samples = [faces[int(i)] for i in rows]
+    if "landmarks" not in samples[0]:
+        raise DataError("[aux] landmarks is set, but the data set has no column 'landmarks68'.")
+    points = torch.stack([sample["landmarks"] for sample in samples])
+    points = torch.cat([points, mirrored_landmarks(points)])
+    return LabelStats(weight, points.mean(dim=0), points.std(dim=0).clamp(min=1e-3))
 
 
 def hash_seed(*parts: int) -> int:
