@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from emorph.core import records
-from emorph.core.errors import CheckpointError, DataError, UnknownNameError
+from emorph.core.errors import CheckpointError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.pretrained import atomic_folder, bundled_models, locate, read_config, read_weights
 from emorph.core.records import EditRecord
@@ -106,6 +106,19 @@ def test_names_are_found_without_the_network(tmp_path: Path, monkeypatch: pytest
         locate("emorph-bse")
     with pytest.raises(CheckpointError, match="no such file or folder"):
         locate("runs/x/last.ckpt")
+
+
+def test_official_names_mean_the_users_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
+    place = tmp_path / "ffhq256_autoenc" / "last.ckpt"
+    with pytest.raises(MissingAssetError, match=r"https://github\.com/phizaz/diffae.*put it at") as error:
+        locate("ffhq256-autoenc")
+    assert str(place) in str(error.value)
+    place.parent.mkdir()
+    place.write_bytes(b"x")
+    assert locate("ffhq256-autoenc") == place
+    with pytest.raises(UnknownNameError, match="did you mean 'ffhq128-autoenc'"):
+        locate("ffhq128-autoencoder")
 
 
 def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

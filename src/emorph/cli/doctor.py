@@ -42,7 +42,10 @@ def _facts() -> dict[str, object]:
         "extras": extras,
         "device": _device() if packages["torch"] else None,
         "bundled_models": {name: str(BUNDLED / name) for name in models},
-        "official_files": [{"name": a.name, "file": a.file, "page": a.page, "terms": a.terms} for a in OFFICIAL],
+        "official_files": [
+            {"name": a.name, "path": str(a.path), "here": a.path.exists(), "page": a.page, "terms": a.terms}
+            for a in OFFICIAL
+        ],
     }
 
 
@@ -80,7 +83,8 @@ def _print(facts: dict[str, object]) -> None:
     if isinstance(device, dict):
         section("device", device)
     section("bundled models (their weights are for research, non-commercial)", models or {"emorph-base": None})
-    typer.echo("official files that emorph can use; get them from their authors and pass the path as --model:")
+    typer.echo("official files that emorph can use, given out by their authors alone (EMORPH_HOME moves the folder):")
     for asset in OFFICIAL:
-        typer.echo(f"  {asset.name:<26} {asset.file}  {asset.page}  ({asset.terms})")
+        typer.echo(f"  {asset.name:<26} {'here' if asset.path.exists() else 'missing'}: {asset.path}")
+        typer.echo(f"  {'':<26} from {asset.page}; {asset.terms}")
     typer.echo("Everything that editing needs is here." if facts["ok"] else "Something that editing needs is missing.")

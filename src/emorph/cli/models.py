@@ -26,16 +26,15 @@ def list_models(as_json: Json = False) -> None:
     for name in bundled_models():
         typer.echo(f"{name:<24} comes with emorph (its weights: research, non-commercial)")
     for asset in OFFICIAL:
-        typer.echo(f"{asset.name:<24} {asset.what}; {asset.page}")
+        state = "here" if asset.path.exists() else f"get it from {asset.page}"
+        typer.echo(f"{asset.name:<24} {asset.what}; {state}")
 
 
 @app.command("get")
 def get(name: Annotated[str, typer.Argument(help="A name of `emorph models list`, or a hub id owner/model.")]) -> None:
     """Fetch a model and print its folder; a licensed one is named with its page instead."""
-    from emorph.core.assets import refuse_official
     from emorph.core.pretrained import locate
 
-    refuse_official(name)
     typer.echo(str(locate(name)))
 
 

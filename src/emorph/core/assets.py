@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from emorph.core.errors import MissingAssetError
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that the user gets from its owner."""
+    """A file that the user gets from its owner. file: its path below ``home()``, as its owner names it."""
 
     name: str
     what: str
     file: str
     page: str
     terms: str
+
+    @property
+    def path(self) -> Path:
+        """Where it is looked for."""
+        return home() / self.file
+
+
+def home() -> Path:
+    """The folder for files that emorph may not bring along: $EMORPH_HOME, else ~/.cache/emorph."""
+    return Path(os.environ.get("EMORPH_HOME") or Path.home() / ".cache" / "emorph")
 
 
 _DIFFAE = "https://github.com/phizaz/diffae#checkpoints"
@@ -41,11 +53,17 @@ OFFICIAL: tuple[Asset, ...] = (
 )
 
 
-def refuse_official(name: str) -> None:
-    """Raises MissingAssetError, with the page to get it from, if ``name`` is a file that only its owner gives."""
+def official(name: str) -> Path | None:
+    """The user's copy of an official file; None if ``name`` is not one of them.
+
+    Raises MissingAssetError, with the page to get it from and the place to put it, if it is not there.
+    """
     for asset in OFFICIAL:
         if asset.name == name:
+            if asset.path.exists():
+                return asset.path
             raise MissingAssetError(
-                f"{name} is given out by its authors alone. Get {asset.file} from {asset.page} and pass its path "
-                f"as --model (terms: {asset.terms})."
+                f"{name} is given out by its authors alone. Get {asset.file} from {asset.page} and put it at "
+                f"{asset.path}, or pass its path (terms: {asset.terms})."
             )
+    return None

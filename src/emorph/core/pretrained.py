@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emorph.core.assets import OFFICIAL, official
 from emorph.core.errors import CheckpointError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ def bundled_models() -> list[str]:
 
 
 def locate(name: str | Path) -> Path:
-    """The file or folder that ``name`` means: a path, a bundled model, or a hub id "owner/model".
+    """The file or folder that ``name`` means: a path, a bundled model, an official one, or a hub id "owner/model".
 
-    A path or a bundled name never touches the network; a hub id is downloaded once into the Hugging Face cache.
-    Raises UnknownNameError, or CheckpointError if the hub cannot give it.
+    Only a hub id touches the network; it is downloaded once into the Hugging Face cache.
+    Raises UnknownNameError, MissingAssetError (an official file is not there), CheckpointError (the hub refuses).
     """
     path = Path(name).expanduser()
     if path.exists():
@@ -37,13 +38,16 @@ def locate(name: str | Path) -> Path:
     if (BUNDLED / str(name) / CONFIG_FILE).exists():
         return BUNDLED / str(name)
     text = str(name)
+    copy = official(text)
+    if copy is not None:
+        return copy
     if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not path.suffix:
         return _download(text)
     if "/" in text or path.suffix:
         raise CheckpointError(
             f"{text}: there is no such file or folder. Check the path; it is taken from {Path.cwd()}."
         )
-    raise UnknownNameError("model", text, bundled_models())
+    raise UnknownNameError("model", text, [*bundled_models(), *(asset.name for asset in OFFICIAL)])
 
 
 def _download(hub_id: str) -> Path:
