@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emorph.diffusion import Schedule, ddim_invert, ddim_sample, q_sample
-from emorph.diffusion.process import training_target
+from emorph.diffusion.process import rates, training_target
 from emorph.models import DiffAE, DiffAEConfig
 from emorph.models.directions import LatentStats, move
 from emorph.models.latent import LatentNet, LatentNetConfig
@@ -102,11 +102,11 @@ def test_moving_z_along_a_class(tiny: tuple[DiffAE, Case], z: Tensor) -> None:
 def test_loss_and_gradients(tiny: tuple[DiffAE, Case]) -> None:
     model, golden = tiny
     x, t, noise = golden.input("x"), golden.input("t_train"), golden.input("noise")
-    x_t = q_sample(x, t, noise, model.alphas_cumprod)
+    x_t = q_sample(x, t, noise, model.rates)
     golden.check("train_x_t", x_t)
     model.zero_grad()
     with torch.enable_grad():
-        target = training_target(x, t, noise, model.alphas_cumprod, "eps")
+        target = training_target(x, t, noise, model.rates, "eps")
         loss = (model.predict(x_t, t, model.encode(x)) - target).square().mean(dim=(1, 2, 3))
         loss.mean().backward()
     golden.check("loss_per_sample", loss)
@@ -150,9 +150,8 @@ def test_latent_net() -> None:
     golden.check("sample_after_first_step", steps[0])
     golden.check("sample_after_second_step", steps[1])
     golden.check("sample_final", final)
-    alphas_cumprod = torch.tensor(process.alphas_cumprod)
     t, eps = golden.input("t"), golden.input("eps")
-    z_t = q_sample(golden.input("z0"), t, eps, alphas_cumprod)
+    z_t = q_sample(golden.input("z0"), t, eps, rates(process))
     golden.check("loss_per_sample", (net(z_t, t) - eps).abs().mean(dim=1))
 
 

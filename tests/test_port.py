@@ -431,7 +431,7 @@ def test_sizes_that_no_model_can_have_are_refused(tmp_path: Path) -> None:
     state["time_embed.time_embed.0.weight"] = torch.zeros(512, 16)  # 64 channels as 4 times 16
     state["input_blocks.1.0.in_layers.2.weight"] = torch.zeros(48, 32, 3, 3)
     torch.save(state, tmp_path / "odd.pt")
-    with pytest.raises(CheckpointError, match=r"^odd\.pt does not fit: num_channels"):
+    with pytest.raises(CheckpointError, match=r"^odd\.pt does not fit: a layer of 48 channels"):
         load(tmp_path / "odd.pt")
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from emorph.diffusion import Schedule, q_sample
-from emorph.diffusion.process import Prediction, eps_from, loss_weight, training_target
+from emorph.diffusion.process import Prediction, eps_from, loss_weight, rates, training_target
 
-TABLE = torch.tensor(Schedule.linear().alphas_cumprod)
+TABLE = rates(Schedule.linear(), torch.float64)
 T = torch.tensor([0, 100, 500, 999])
 
 
@@ -24,8 +24,8 @@ def test_one_squared_error_weighs_the_same_from_every_prediction() -> None:
     x0, noise, d = (torch.randn(4, 1, 8, 8).double() for _ in range(3))
     x_t = q_sample(x0, T, noise, TABLE)
     wrong_x0 = x0 + d
-    alpha_bar = TABLE[T].reshape(-1, 1, 1, 1)
-    wrong_eps = (x_t - alpha_bar.sqrt() * wrong_x0) / (1 - alpha_bar).sqrt()
+    alpha, sigma = TABLE[T].reshape(-1, 2, 1, 1, 1).unbind(1)
+    wrong_eps = (x_t - alpha * wrong_x0) / sigma
     for kind in ("p2", "min_snr"):
         losses = []
         for prediction in ("eps", "v", "x0"):

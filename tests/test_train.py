@@ -91,7 +91,7 @@ def test_training_lowers_the_loss(tmp_path: Path, faces: TensorFaces) -> None:
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     t = torch.full((8,), 300)
     with torch.inference_mode():
-        x_t = q_sample(x, t, noise, trained.alphas_cumprod)
+        x_t = q_sample(x, t, noise, trained.rates)
         errors = [float((m(x_t, t, m.encode(x)) - noise).square().mean()) for m in (trained, untrained)]
     assert errors[0] < 0.5 * errors[1]
 

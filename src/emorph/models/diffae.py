@@ -12,10 +12,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from emorph.core.config import Config
-from emorph.core.errors import CheckpointError, ShapeError, UnknownNameError
+from emorph.core.errors import CheckpointError, ConfigError, ShapeError, UnknownNameError
 from emorph.core.pretrained import atomic_folder, locate, read_config, read_weights, write_model
 from emorph.core.types import CropSpec
-from emorph.diffusion.process import Prediction, eps_from
+from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
 from emorph.diffusion.schedule import Schedule
 from emorph.models.directions import LatentStats
@@ -118,9 +118,8 @@ class DiffAE(UNet):
         self.latent_net = LatentNet(config.latent) if config.latent else None
         self.diffusion = Schedule.linear() if config.schedule == "linear" else Schedule.cosine()
         # on the CPU also inside torch.device("meta"), where models are built to be filled from a file
-        alphas_cumprod = torch.tensor(self.diffusion.alphas_cumprod, dtype=torch.float64, device="cpu")
-        self.register_buffer("alphas_cumprod", alphas_cumprod, persistent=False)
-        self.alphas_cumprod: Tensor
+        self.register_buffer("rates", rates(self.diffusion), persistent=False)
+        self.rates: Tensor
         self.register_buffer("conds_mean", None, persistent=False)
         self.register_buffer("conds_std", None, persistent=False)
         self.conds_mean: Tensor | None
@@ -149,7 +148,7 @@ class DiffAE(UNet):
 
         x_t: float (B, image_channels, S, S); t: int64 (B,) in [0, 1000); z: (B, z_dim). Raises ShapeError.
         """
-        return eps_from(self.predict(x_t, t, z), x_t, t, self.alphas_cumprod, self.config.prediction)
+        return eps_from(self.predict(x_t, t, z), x_t, t, self.rates, self.config.prediction)
 
     def predict(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """The U-Net's raw output, in the space that ``config.prediction`` names; for training."""
@@ -163,7 +162,7 @@ class DiffAE(UNet):
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             self._check(x_t)
             raw = self._unfold(self.modulated(self._fold(x_t), t[:1], gains))
-            return eps_from(raw, x_t, t, self.alphas_cumprod, self.config.prediction)
+            return eps_from(raw, x_t, t, self.rates, self.config.prediction)
 
         return denoise
 
@@ -197,8 +196,8 @@ class DiffAE(UNet):
         try:
             with torch.device("meta"):
                 model = cls(config)
-        except ValueError as error:  # channels that no GroupNorm can split
-            raise CheckpointError(f"{source} does not fit: {error}.") from None
+        except ConfigError as error:  # channels that no GroupNorm can split
+            raise CheckpointError(f"{source} does not fit: {error}") from None
         load_strictly(model, own, source)
         if stats:
             model.latent_stats = latent_stats_from(stats, config.z_dim, source)

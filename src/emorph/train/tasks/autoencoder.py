@@ -73,7 +73,7 @@ class AutoencoderLoss(nn.Module):
 
         x0, label, landmarks: as in Batch (Fabric takes no frozen dataclass); t: int64 (B,); noise: like x0.
         """
-        config, table = self.model.config, self.model.alphas_cumprod
+        config, table = self.model.config, self.model.rates
         x_t = q_sample(x0, t, noise, table)
         z = self.model.encode(x0)
         raw = self.model.predict(x_t, t, z)
