@@ -147,6 +147,11 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
         (["edit", "PHOTO", "--to", "happy", "-o", "PHOTO"], 1, "is a source photo itself"),
         (["edit", "PHOTO"], 2, "--to"),
         (["edit", "EMPTY", "--to", "happy"], 2, "no picture"),
+        (["sheet", "PHOTO", "-o", "PHOTO"], 2, "is a source photo itself"),
+        (["sheet", "PHOTO", "--device", "gpu"], 2, "device 'gpu' cannot be used here"),
+        (["edit", "PHOTO", "--to", "happy", "--face=--5"], 1, "--5"),
+        (["edit", "PHOTO", "--to", "happy", "-o", "happy.bmp"], 2, "happy.bmp"),
+        (["models", "convert", "MODEL", "-o", "FILE/sub"], 2, "cannot be written"),
         (["sheet", "HUGE"], 1, "huge.png has 30000x30000 px (900 million), the limit is 120 million"),
         (["sheet", "PHOTO", "--solver", "dim"], 2, "did you mean 'ddim'"),
         (["train", "run", "none.toml"], 2, "no such configuration file"),
@@ -180,11 +185,12 @@ def test_bad_input_is_one_sentence(
         "EMPTY": tmp_path / "empty",
         "HUGE": huge,
         "FILE/sub": tmp_path / "file" / "sub",
+        "MODEL": model,
     }
     before = sorted(tmp_path.rglob("*"))
     given = [names.get(word, word) for word in words]
     if words[0] in ("edit", "sheet") and "--model" not in words:
-        given += ["--model", model, "--device", "cpu"]
+        given += ["--model", model, *(["--device", "cpu"] if "--device" not in words else [])]
     if words[0] in ("edit", "sheet") and "-o" not in words:
         given += ["-o", tmp_path / "out"]
     found, out, err = emorph(*given)
@@ -249,8 +255,9 @@ def test_models_verbs(emorph: Command, model: Path, tmp_path: Path) -> None:
 
 
 def test_doctor_says_what_is_there(emorph: Command) -> None:
-    _, out, _ = emorph("doctor", "--json")
+    status, out, _ = emorph("doctor", "--json")
     facts = json.loads(out)
+    assert (status, facts["ok"]) == (0, True)
     assert facts["packages"]["torch"]
     assert {file["name"] for file in facts["official_files"]} >= {"ffhq128-autoenc", "ffhq256-autoenc"}
     assert all(file["page"].startswith("https://") for file in facts["official_files"])
@@ -266,6 +273,12 @@ def test_version(emorph: Command) -> None:
 )
 def test_strengths(text: str, expected: list[float]) -> None:
     assert options.parse_strengths(text) == expected
+
+
+def test_no_two_photos_share_a_result() -> None:
+    photos = [Path(name) for name in ("a.jpg", "a-2.jpg", "a.png", "b/A.jpg")]
+    names = options.output_names(photos)
+    assert names == ["a", "a-2", "a-3", "A-4"]
 
 
 @pytest.mark.parametrize("text", ["", "a", "5", "nan", "1:0:0.1", "0:1:0", "0:1:0.3", "0:1", "0:1:0.001"])

@@ -54,6 +54,12 @@ def test_budget_in_any_unit() -> None:
     assert BudgetConfig(steps=7).n_steps(100, 32) == 7
 
 
+@pytest.mark.parametrize("mult", [[], [0], [-1], [1] * 40])
+def test_hostile_sizes_are_refused(mult: list[int]) -> None:
+    with pytest.raises(ConfigError, match="channel_mult"):
+        DiffAEConfig.parse({**tiny_config().model_dump(), "channel_mult": mult})
+
+
 def test_image_size_must_fit_the_levels() -> None:
     with pytest.raises(ConfigError, match="image_size 30 is not divisible by 4, which channel_mult asks for"):
         DiffAEConfig.parse({**tiny_config().model_dump(), "image_size": 30})

@@ -12,7 +12,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.pretrained import atomic_folder, bundled_models, locate, read_config, read_weights
 from emorph.core.records import EditRecord
 from emorph.models import DiffAE
-from tiny import tiny_model
+from tiny import tiny_directions, tiny_model
 
 
 def test_emotions_have_affectnets_codes() -> None:
@@ -64,21 +64,32 @@ def test_model_folder_round_trip(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:
     target = tmp_path / "model"
     with atomic_folder(target) as folder:
-        (folder / "x").write_text("old")
+        (folder / "config.json").write_text("old")
 
     def fail() -> None:
         with atomic_folder(target) as folder:
-            (folder / "x").write_text("new")
+            (folder / "config.json").write_text("new")
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
         fail()
-    assert (target / "x").read_text() == "old"
+    assert (target / "config.json").read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
     with atomic_folder(target) as folder:
-        (folder / "x").write_text("newer")
-    assert (target / "x").read_text() == "newer"
+        (folder / "config.json").write_text("newer")
+    assert (target / "config.json").read_text() == "newer"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_saving_never_takes_other_files_along(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "precious").mkdir(parents=True)
+    for save in (tiny_model().save_pretrained, tiny_directions().save_pretrained):
+        with pytest.raises(CheckpointError, match="holds precious, which is no model file"):
+            save(tmp_path / "runs")
+    assert (tmp_path / "runs" / "precious").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        tiny_model().save_pretrained(tmp_path / "file" / "model")
 
 
 def test_damaged_folders_say_what_is_wrong(tmp_path: Path) -> None:

@@ -76,6 +76,20 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         FaceStore(path, side_px=16, window=CropWindow(20, 20, 32))[0]
 
 
+def test_pictures_that_are_not_square_need_a_window(tmp_path: Path) -> None:
+    ok, png = cv2.imencode(".png", np.zeros((40, 80), np.uint8))
+    assert ok
+    rows = [{"image": png.tobytes(), "label": "sad"}]
+    datasets.Dataset.from_list(rows).to_parquet(str(tmp_path / "wide.parquet"))
+    with pytest.raises(DataError, match="the picture is 80x40; set a window"):
+        FaceStore(tmp_path / "wide.parquet", side_px=16)[0]
+    assert FaceStore(tmp_path / "wide.parquet", side_px=16, window=CropWindow(8, 0, 40))[0]["image"].shape == (
+        3,
+        16,
+        16,
+    )
+
+
 def test_every_epoch_holds_every_sample_once() -> None:
     order = list(islice(EndlessOrder(10, seed=3), 30))
     for epoch in range(3):

@@ -13,7 +13,7 @@ from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError, 
 from emorph.core.images import read_photo, to_levels
 from emorph.core.types import FaceCode, Photo, Target
 from emorph.edit import latent
-from emorph.edit.sheet import compose
+from emorph.edit.sheet import grid, tiles
 from emorph.faces.paste import face_mask
 from emorph.models.directions import Directions
 from emorph.models.latent import LatentNetConfig
@@ -126,7 +126,7 @@ def test_progress_counts_every_evaluation(editor: Editor, photo: Photo) -> None:
 
 def test_sheet_has_a_tile_for_each(editor: Editor, photo: Photo) -> None:
     edits = editor.edit_many(photo, editor.sheet_targets())
-    sheet = compose(edits, edits)
+    sheet = grid([tiles(edits), tiles(edits)])
     assert sheet.width == 9 * 256 + 8 * 4
     assert sheet.height == 28 + 2 * 256 + 4
     first_row, second_row = (np.asarray(sheet)[y : y + 256] for y in (28, 28 + 260))

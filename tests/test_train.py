@@ -17,8 +17,8 @@ from emorph.models.diffae import DiffAE
 from emorph.train.checkpoint import latest, load_state, step_folders
 from emorph.train.ema import EMA
 from emorph.train.loop import Outcome, learning_rate, train
-from emorph.train.plan import OptimConfig, RunConfig, describe
-from emorph.train.tasks.autoencoder import MIRRORED_68, Batch, hash_seed, mirrored, mirrored_landmarks
+from emorph.train.plan import AuxConfig, OptimConfig, RunConfig, describe
+from emorph.train.tasks.autoencoder import MIRRORED_68, Batch, hash_seed, label_stats, mirrored, mirrored_landmarks
 from emorph.train.tasks.classifier import Codes, HeadConfig, class_means, encode_all, train_classifier
 from emorph.train.tasks.confounds import light_and_pose, without_confounds
 from test_data import make_store
@@ -108,6 +108,27 @@ def test_max_minutes_stops_and_saves(tmp_path: Path, faces: TensorFaces) -> None
     assert outcome.ended_by == "max_minutes"
     assert 0 < outcome.step < 10_000
     assert latest(tmp_path / "run") == outcome.folder
+    assert (tmp_path / "run" / "stats.jsonl").read_text().count(f'"step": {outcome.step},') == 1
+    again = run(run_config(tmp_path / "run", steps=10_000, max_minutes=0.01), faces, resume=True)
+    assert again.step > outcome.step + 1  # the limit counts from each start anew
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path, faces: TensorFaces) -> None:
+    config = run_config(tmp_path / "run", steps=2)
+    first = weights(run(config, faces).folder)
+    again = run(config, faces, resume=True)
+    assert (again.ended_by, again.step) == ("budget", 2)
+    assert all(torch.equal(first[k], v) for k, v in weights(again.folder).items())
+
+
+def test_class_weights_count_what_the_sampler_repeats() -> None:
+    labels = torch.tensor([0] * 16 + [1] * 4)
+    made = TensorFaces(torch.zeros(20, 1, 2, 2, dtype=torch.uint8), labels)
+    aux = AuxConfig(labels=1.0)
+    once = label_stats(made, 20, aux, None).class_weight
+    assert once[1] / once[0] == 4
+    evened = label_stats(made, 20, aux, np.where(made.labels == 1, 4.0, 1.0)).class_weight
+    assert evened[1] / evened[0] == 1
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path: Path, faces: TensorFaces) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emorph.core.errors import ConfigError
-from emorph.core.images import WRITABLE_SUFFIXES, list_photos
+from emorph.core.images import HEIC_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES, list_photos
 
 if TYPE_CHECKING:
     from emorph.edit.pipeline import Editor
@@ -20,7 +20,14 @@ DirectionsOption = Annotated[
     Path | None, typer.Option(help="A directions folder or classifier checkpoint, if the model's folder has none.")
 ]
 Face = Annotated[str, typer.Option(help="Which face: largest, left, all, or a number from left to right, from 1.")]
-MinFace = Annotated[int, typer.Option("--min-face", min=16, help="Smallest face that counts, in photo pixels.")]
+MinFace = Annotated[
+    int,
+    typer.Option(
+        "--min-face",
+        min=16,
+        help="Smallest face that counts, in photo pixels; beside a large face, much smaller ones are not sought.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
 Steps = Annotated[int | None, typer.Option(min=2, max=999, help="Network evaluations in each direction.")]
 Solver = Annotated[str, typer.Option(help="dpm (second order, few steps) or ddim (as the official models sample).")]
@@ -60,8 +67,11 @@ def parse_strengths(text: str) -> list[float]:
 
 
 def is_file_name(out: Path) -> bool:
-    """Whether ``out`` names a picture rather than a folder."""
-    return out.suffix.lower() in WRITABLE_SUFFIXES and not out.is_dir()
+    """Whether ``out`` names a picture rather than a folder. Raises ConfigError for a kind that is not written."""
+    suffix = out.suffix.lower()
+    if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in WRITABLE_SUFFIXES and not out.is_dir():
+        raise ConfigError(f"-o {out}: emorph does not write {suffix}; use {', '.join(WRITABLE_SUFFIXES)}, or a folder.")
+    return suffix in WRITABLE_SUFFIXES and not out.is_dir()
 
 
 def check_writable(out: Path) -> None:
@@ -76,11 +86,14 @@ def check_writable(out: Path) -> None:
 
 
 def output_names(photos: list[Path]) -> list[str]:
-    """A name for each photo's result; photos of one name in several folders are numbered."""
-    seen: dict[str, int] = {}
+    """A name for each photo's result, different also where file names ignore case; repeated ones are numbered."""
+    used: set[str] = set()
     names = []
     for photo in photos:
-        seen[photo.stem] = seen.get(photo.stem, 0) + 1
-        number = f"-{seen[photo.stem]}" if seen[photo.stem] > 1 else ""
-        names.append(f"{photo.stem}{number}")
+        name, number = photo.stem, 1
+        while name.lower() in used:
+            number += 1
+            name = f"{photo.stem}-{number}"
+        used.add(name.lower())
+        names.append(name)
     return names

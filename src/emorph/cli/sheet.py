@@ -40,29 +40,30 @@ def sheet(
     as_json: Json = False,
 ) -> None:
     """Make one sheet of photos: Original, Neutral, Happy, Sad, Surprise, Fear, Disgust, Anger, Contempt."""
-    from emorph.edit.files import write_sheet
+    from emorph.edit.files import refuse_overwriting, write_sheet
+    from emorph.edit.sheet import tiles
 
     started = time.perf_counter()
     sources = gather(photos)
     check_writable(out)
+    name = f"{sources[0].stem}_sheet.png" if len(sources) == 1 else "sheet.png"
+    path = out if is_file_name(out) else out / name
+    refuse_overwriting([path], sources)
     editor = load_editor(model, directions, device, steps, solver)
     targets = editor.sheet_targets(strength)
-    rows = []
+    rows, listed = [], []
     with items(len(sources)) as work:
         for source in sources:
             with work.item(source.name):
-                rows.append(editor.edit_many(source, targets, face=face, min_face_px=min_face, on_step=work.step))
-                mention_other_faces(source.name, rows[-1][0].n_faces, face)
+                edits = editor.edit_many(source, targets, face=face, min_face_px=min_face, on_step=work.step)
+                rows.append(tiles(edits))
+                listed.append({"source": str(source), "seconds": round(edits[0].seconds, 3)})
+                mention_other_faces(source.name, edits[0].n_faces, face)
     if rows:
-        name = (
-            f"{rows[0][0].source.path.stem}_sheet.png" if len(sources) == 1 and rows[0][0].source.path else "sheet.png"
-        )
-        path = out if is_file_name(out) else out / name
-        write_sheet(path, rows, editor)
+        write_sheet(path, rows, targets, editor)
         seconds = time.perf_counter() - started
         if as_json:
-            edits = [{"source": str(row[0].source.path), "seconds": round(row[0].seconds, 3)} for row in rows]
-            print_json({"sheet": str(path), "seconds": round(seconds, 3), "photos": edits})
+            print_json({"sheet": str(path), "seconds": round(seconds, 3), "photos": listed})
         else:
             typer.echo(f"{path}  ({len(rows)} of {len(sources)} photos, {seconds:.1f} s with loading)")
     work.finish()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emorph.cli.console import items, say
-from emorph.core.errors import UnknownNameError
+from emorph.core.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from emorph.data.store import FaceStore
@@ -19,12 +19,12 @@ app = typer.Typer(help="Training: run a configuration, resume a run.", no_args_i
 TASKS = ("autoencoder", "classifier")
 Devices = Annotated[str, typer.Option(help="How many devices, or auto.")]
 Nodes = Annotated[int, typer.Option(min=1, help="How many machines.")]
-MaxMinutes = Annotated[float | None, typer.Option(min=0.01, help="Stop and save after so many minutes in all.")]
+MaxMinutes = Annotated[float | None, typer.Option(min=0.01, help="Save and stop after so many minutes.")]
 
 
 @app.command("run")
 def run(
-    config: Annotated[Path, typer.Argument(help="A TOML file, such as examples/autoencoder.toml.")],
+    config: Annotated[Path, typer.Argument(help="A TOML file, such as examples/emorph-base/1_start.toml.")],
     max_minutes: MaxMinutes = None,
     devices: Devices = "auto",
     nodes: Nodes = 1,
@@ -32,6 +32,10 @@ def run(
     """Train what a configuration states; Ctrl-C saves, and `emorph train resume` goes on."""
     task = _task(config)
     if task == "classifier":
+        if (max_minutes, devices, nodes) != (None, "auto", 1):
+            raise ConfigError(
+                "a classifier takes a minute on one device: leave out --max-minutes, --devices and --nodes."
+            )
         _run_classifier(config)
         return
     from emorph.train.plan import RunConfig
@@ -70,12 +74,16 @@ def _limited(config: RunConfig, max_minutes: float | None) -> RunConfig:
 
 
 def _run_autoencoder(config: RunConfig, resuming: bool, devices: str, nodes: int) -> None:
+    import torch
+
     from emorph.models.diffae import DiffAE, count_parameters
     from emorph.train.loop import train
     from emorph.train.plan import describe
 
     faces = open_faces(config.data, config.model.image_size, config.model.image_channels)
-    say(describe(config, len(faces), count_parameters(DiffAE(config.model))))
+    with torch.device("meta"):
+        n_parameters = count_parameters(DiffAE(config.model))
+    say(describe(config, len(faces), n_parameters))
     outcome = train(config, faces, resume=resuming, devices=devices, nodes=nodes)
     reasons = {
         "budget": "the budget is spent",
@@ -97,7 +105,7 @@ def _run_classifier(path: Path) -> None:
     size = (model.config.image_size, model.config.image_channels)
     cache = Path(config.out).parent / "z_sem"
     training = open_faces(config.data, *size)
-    held_out = open_faces(config.data.model_copy(update={"split": "val"}), *size)
+    held_out = open_faces(config.data.model_copy(update={"split": config.held_out}), *size)
     with items(2) as work:
         with work.item("encoding"):
             codes = encode_all(

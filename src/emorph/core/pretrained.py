@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent.parent / "assets"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE)
 
 
 def bundled_models() -> list[str]:
@@ -65,11 +66,23 @@ def _download(hub_id: str) -> Path:
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into that takes its final name only when everything in it is complete."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+def atomic_folder(folder: Path, *, own: Sequence[str] = MODEL_FILES) -> Iterator[Path]:
+    """A folder to write into that takes its final name only when everything in it is complete.
+
+    own: the names it may hold already. Raises CheckpointError if the place cannot be written, or if a folder is there
+    that holds anything else: it would be lost.
+    """
+    folder = Path(folder).absolute()
+    others = sorted(p.name for p in folder.iterdir() if p.name not in own) if folder.is_dir() else []
+    if others:
+        raise CheckpointError(
+            f"{folder} is not written over: it holds {others[0]}, which is no model file; name a new folder."
+        )
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise CheckpointError(f"{folder} cannot be written ({error.strerror}); choose another place.") from None
     try:
         yield temporary
         temporary.chmod(0o755)

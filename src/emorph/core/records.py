@@ -32,10 +32,13 @@ class EditRecord:
 
 
 def append(path: Path, records: Iterable[EditRecord]) -> None:
-    """Add records to a JSONL file, one line each."""
-    lines = [json.dumps(dataclasses.asdict(record), ensure_ascii=False) + "\n" for record in records]
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(lines)
+    """Add records to a JSONL file, one line each. Raises DataError if it cannot be written."""
+    lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]  # ASCII: any file name survives
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(lines)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}); the pictures it tells of are there.") from None
 
 
 def read(path: Path) -> list[EditRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -65,6 +66,17 @@ def endless_batches(
 ) -> Iterator[Any]:
     """Batches of ``batch_size`` in the order given, decoded by ``workers`` processes (0: in this one)."""
     loader: DataLoader[Any] = DataLoader(
-        faces, batch_size=batch_size, sampler=order, num_workers=workers, pin_memory=pin, drop_last=True
+        faces,
+        batch_size=batch_size,
+        sampler=order,
+        num_workers=workers,
+        pin_memory=pin,
+        drop_last=True,
+        worker_init_fn=_ignore_ctrl_c,
     )
     return iter(loader)
+
+
+def _ignore_ctrl_c(worker: int) -> None:
+    """Ctrl-C reaches the whole process group; the run's own process decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -59,6 +59,7 @@ class FaceStore(Dataset[Sample]):
             table = table.select(np.flatnonzero(splits == split))
         self._table = table
         self.path = Path(path)
+        self.split = split
         self.side_px = side_px
         self.channels = channels
         self.window = window
@@ -70,6 +71,10 @@ class FaceStore(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         row = self._table[int(index)]
         pixels = self._decode(row["image"], int(index))
+        if not self.window and pixels.shape[0] != pixels.shape[1]:
+            raise DataError(
+                f"{self.path}, row {index}: the picture is {pixels.shape[1]}x{pixels.shape[0]}; set a window in [data]."
+            )
         w = self.window or CropWindow(0, 0, pixels.shape[0])
         if self.window:
             if w.left + w.side > pixels.shape[1] or w.top + w.side > pixels.shape[0]:

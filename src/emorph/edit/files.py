@@ -13,10 +13,10 @@ import emorph
 from emorph.core.errors import ImageError
 from emorph.core.images import write_image
 from emorph.core.records import EditRecord
-from emorph.core.types import UInt8
+from emorph.core.types import Target, UInt8
 from emorph.edit.pipeline import Editor
 from emorph.edit.result import Edit
-from emorph.edit.sheet import compose
+from emorph.edit.sheet import Row, grid, tiles
 
 
 @dataclass(frozen=True)
@@ -38,31 +38,30 @@ def write_edits(
     one = len(edits) == 1
     paths = [_with_ending(stem, "" if one else f"_{edit.target.strength:g}", suffix) for edit in edits]
     strip = _with_ending(stem, "_strip", suffix)
-    _refuse_overwriting([*paths, strip], never)
+    refuse_overwriting([*paths, strip], never)
     records = []
     for edit, path in zip(edits, paths, strict=True):
-        write_image(path, edit.photo.pixels, metadata=metadata(editor, [edit]))
+        write_image(path, edit.photo.pixels, metadata=metadata(editor, [edit.target]))
         records.append(_record(edit, editor, path))
     if one:
         return Written(records, paths[0])
-    write_sheet(strip, [edits], editor)
+    write_sheet(strip, [tiles(edits)], [edit.target for edit in edits], editor)
     return Written(records, strip)
 
 
-def write_sheet(path: Path, rows: Sequence[Sequence[Edit]], editor: Editor) -> None:
-    """Write a sheet of several photos' edits, a row each. Raises ImageError."""
-    sheet: UInt8 = np.asarray(compose(*rows))
-    write_image(path, sheet, metadata=metadata(editor, rows[0]))
+def write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], editor: Editor) -> None:
+    """Write a sheet of several photos, a row each. Raises ImageError."""
+    sheet: UInt8 = np.asarray(grid(rows))
+    write_image(path, sheet, metadata=metadata(editor, targets))
 
 
-def metadata(editor: Editor, edits: Sequence[Edit]) -> dict[str, str]:
+def metadata(editor: Editor, targets: Sequence[Target]) -> dict[str, str]:
     """What an edited file says of itself."""
-    targets = [{"emotion": edit.target.emotion.word, "strength": edit.target.strength} for edit in edits]
     made = {
         "edited": True,
         "tool": f"emorph {emorph.__version__}",
         "model": editor.model_id,
-        "targets": targets,
+        "targets": [{"emotion": target.emotion.word, "strength": target.strength} for target in targets],
         "solver": editor.solver_name,
         "steps": editor.steps,
     }
@@ -93,7 +92,8 @@ def _with_ending(stem: Path, ending: str, suffix: str) -> Path:
     return stem.with_name(f"{stem.name}{ending}{suffix}")
 
 
-def _refuse_overwriting(paths: Sequence[Path], never: Sequence[Path]) -> None:
+def refuse_overwriting(paths: Sequence[Path], never: Sequence[Path]) -> None:
+    """Raises ImageError if a file of ``paths`` is one of ``never``, by whatever name."""
     for path in paths:
         for photo in never:
             if path.exists() and photo.exists() and path.samefile(photo):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
 from emorph.core.types import AlignedFace, FaceCode, Landmarks, Photo, Target
@@ -21,7 +21,7 @@ from emorph.diffusion.noise import seeded_noise
 from emorph.diffusion.samplers import solver
 from emorph.edit import latent
 from emorph.edit.result import Edit
-from emorph.edit.sheet import compose
+from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
 from emorph.faces.paste import paste_change
@@ -33,6 +33,7 @@ from emorph.models.port import load, read_directions
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
 DIRECTIONS_FOLDER = "directions"
+MAX_ROWS = 32  # pictures decoded at a time: several faces times many targets must not fill the memory
 
 PhotoSource = str | Path | Image.Image | NDArray[Any] | Photo
 OnStep = Callable[[int, int], None]
@@ -125,8 +126,10 @@ class Editor:
 
         A target of strength 0 is the reconstruction itself. Raises MissingAssetError without directions.
         """
-        if code.x_T is None or code.model_id != self.model_id:
+        if code.model_id != self.model_id:
             raise CheckpointError(f"this code was made by {code.model_id!r} and cannot be read by {self.model_id!r}.")
+        if code.x_T is None:
+            raise CheckpointError("this code has no x_T, so it cannot be decoded; encode the face again.")
         active = [i for i, target in enumerate(targets) if target.strength]
         rows = code.z_sem[:, None]
         if active:
@@ -134,7 +137,7 @@ class Editor:
             rows = torch.cat([rows, moved], dim=1)
         n_faces, n_rows = rows.shape[:2]
         x_T = code.x_T[:, None].expand(-1, n_rows, -1, -1, -1)
-        flat = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step)
+        flat = self._decode_in_chunks(x_T.flatten(0, 1), rows.flatten(0, 1), on_step)
         pictures = flat.reshape(n_faces, n_rows, *flat.shape[1:])
         row_of = {i: 1 + k for k, i in enumerate(active)}
         return pictures[:, [0, *(row_of.get(i, 0) for i in range(len(targets)))]]
@@ -192,11 +195,18 @@ class Editor:
 
     def sheet(self, photo: PhotoSource, strength: float = 1.0, *, face: str = "largest") -> Image.Image:
         """Original and the eight emotions side by side, cropped around the face, as one picture."""
-        return compose(self.edit_many(photo, self.sheet_targets(strength), face=face))
+        return grid([tiles(self.edit_many(photo, self.sheet_targets(strength), face=face))])
 
     def sheet_targets(self, strength: float = 1.0) -> list[Target]:
-        """Every emotion that the directions know, in AffectNet's order. Raises MissingAssetError without directions."""
-        return [Target(emotion, strength) for emotion in latent.editable(self._need_directions())]
+        """Every emotion that the directions know, in AffectNet's order. Raises MissingAssetError if they know none."""
+        directions = self._need_directions()
+        known = latent.editable(directions)
+        if not known:
+            raise MissingAssetError(
+                f"these directions know no emotion: their classes are {', '.join(directions.labels[:5])}, ... "
+                "Train directions on faces labelled with emotions: `emorph train run classifier.toml`."
+            )
+        return [Target(emotion, strength) for emotion in known]
 
     @torch.inference_mode()
     def sample(self, seeds: Sequence[int], *, steps: int = 50) -> Tensor:
@@ -222,6 +232,15 @@ class Editor:
             x = luminance(x)
         return x.to(self.device)
 
+    def _decode_in_chunks(self, x_T: Tensor, z: Tensor, on_step: OnStep | None) -> Tensor:
+        """``decode`` for any number of rows in bounded memory; on_step still counts to ``steps`` once."""
+        chunks = list(zip(torch.split(x_T, MAX_ROWS), torch.split(z, MAX_ROWS), strict=True))
+
+        def report(k: int) -> OnStep | None:
+            return on_step and (lambda done, total: on_step(int((k * total + done) / len(chunks)), total))
+
+        return torch.cat([self.decode(x, rows, on_step=report(k)) for k, (x, rows) in enumerate(chunks)])
+
     def _need_directions(self) -> Directions:
         if self.directions is None:
             raise MissingAssetError(
@@ -242,7 +261,12 @@ class Editor:
 def choose_device(name: str | torch.device = "auto") -> torch.device:
     """ "auto" is a GPU if there is one (CUDA, then Apple's MPS), else the CPU."""
     if name != "auto":
-        return torch.device(name)
+        try:
+            device = torch.device(name)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            raise ConfigError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu.") from None
+        return device
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -251,5 +275,6 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
 def _own_directions(name: str | Path) -> Directions | None:
     from emorph.core.pretrained import locate
 
-    folder = locate(name) / DIRECTIONS_FOLDER
+    place = locate(name)
+    folder = (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
     return read_directions(folder) if folder.is_dir() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -18,16 +19,18 @@ AROUND = 1.25  # side of the shown square over the side of the model's crop: hai
 _BACKGROUND, _INK = (255, 255, 255), (32, 32, 32)
 
 
-def compose(*rows: Sequence[Edit]) -> Image.Image:
-    """Original and edits of one photo in each row, cropped around the face.
+@dataclass(frozen=True)
+class Row:
+    """One photo's part of a sheet: tiles of one size and the title of each."""
 
-    rows: the edits of one photo each. Raises ShapeError if they differ in their targets.
-    """
-    titles = [[_title(edit) for edit in row] for row in rows]
-    if any(row != titles[0] for row in titles):
-        raise ShapeError("all rows of a sheet need the same targets in the same order.")
-    tiles = [[tile(row[0].source, row[0].face), *(tile(edit.photo, edit.face) for edit in row)] for row in rows]
-    return grid(tiles, ["Original", *titles[0]])
+    tiles: tuple[Image.Image, ...]
+    titles: tuple[str, ...]
+
+
+def tiles(edits: Sequence[Edit]) -> Row:
+    """Original and edits of one photo, cropped around the face: all that a sheet needs of them."""
+    pictures = (tile(edits[0].source, edits[0].face), *(tile(edit.photo, edit.face) for edit in edits))
+    return Row(pictures, ("Original", *(_title(edit) for edit in edits)))
 
 
 def _title(edit: Edit) -> str:
@@ -48,9 +51,12 @@ def tile(photo: Photo, face: AlignedFace, side_px: int = TILE_PX) -> Image.Image
     return square.resize((side_px, side_px), Image.Resampling.LANCZOS)
 
 
-def grid(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str]) -> Image.Image:
-    """Tiles of one size in rows, with a title over each column."""
-    side = rows[0][0].width
+def grid(rows: Sequence[Row]) -> Image.Image:
+    """Rows below each other, with a title over each column. Raises ShapeError if the rows differ in their titles."""
+    titles = rows[0].titles
+    if any(row.titles != titles for row in rows):
+        raise ShapeError("all rows of a sheet need the same targets in the same order.")
+    side = rows[0].tiles[0].width
     width = len(titles) * (side + GAP_PX) - GAP_PX
     height = LABEL_PX + len(rows) * (side + GAP_PX) - GAP_PX
     sheet = Image.new("RGB", (width, height), _BACKGROUND)
@@ -60,5 +66,5 @@ def grid(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str]) -> Image.
         centre = column * (side + GAP_PX) + side / 2
         draw.text((centre, LABEL_PX / 2), title, fill=_INK, font=font, anchor="mm")
         for i, row in enumerate(rows):
-            sheet.paste(row[column], (column * (side + GAP_PX), LABEL_PX + i * (side + GAP_PX)))
+            sheet.paste(row.tiles[column], (column * (side + GAP_PX), LABEL_PX + i * (side + GAP_PX)))
     return sheet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def select_faces(faces: list[Landmarks], which: str, photo: Photo) -> list[Landm
     Raises NoFaceError if there is none or not so many, UnknownNameError for another word.
     """
     word = which.strip().lower()
-    number = int(word) if word.isascii() and word.lstrip("-").isdigit() else None
+    number = int(word) if re.fullmatch(r"-?[0-9]{1,6}", word) else None
     if number is None and word not in ("largest", "left", "all"):
         raise UnknownNameError("face", which, ["largest", "left", "all", "1", "2"])
     if not faces:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from emorph.models.semantic import SemanticEncoder
 from emorph.models.unet import UNet
 
 KIND = "diffae"
+Multipliers = Annotated[tuple[Annotated[int, Field(gt=0, le=64)], ...], Field(min_length=1, max_length=10)]
 ScheduleName = Literal["linear", "cosine"]
 
 
@@ -36,11 +37,11 @@ class DiffAEConfig(Config):
     crop: the part of a face that the training pictures show.
     """
 
-    image_size: int = Field(gt=0)
-    model_channels: int = Field(gt=0)
-    channel_mult: tuple[int, ...]
-    encoder_channel_mult: tuple[int, ...]
-    num_res_blocks: int = Field(2, gt=0)
+    image_size: int = Field(gt=0, le=4096)
+    model_channels: int = Field(gt=0, le=4096)
+    channel_mult: Multipliers
+    encoder_channel_mult: Multipliers
+    num_res_blocks: int = Field(2, gt=0, le=16)
     attention_resolutions: tuple[int, ...] = (16,)
     num_heads: int = Field(1, gt=0)
     z_dim: int = Field(512, gt=0)

@@ -32,7 +32,7 @@ def save(run: Path, step: int, model: Saveable, ema: Saveable, state: dict[str, 
     """
     target = run / f"step_{step:08d}"
     try:
-        with atomic_folder(target) as folder:
+        with atomic_folder(target, own=("model", "ema", STATE_FILE)) as folder:
             model.save_pretrained(folder / "model")
             ema.save_pretrained(folder / "ema")
             torch.save(state, folder / STATE_FILE)

@@ -1,4 +1,4 @@
-"""Ctrl-C during a run: finish the step, save, and end; a second Ctrl-C ends at once."""
+"""Ctrl-C during a run: finish the step, save, and end; a second one ends at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 class StopRequest:
-    """While it is entered, the first SIGINT or SIGTERM sets ``requested``; the second SIGINT is a KeyboardInterrupt."""
+    """While it is entered, the first SIGINT or SIGTERM sets ``requested``; the second is a KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self.requested = False

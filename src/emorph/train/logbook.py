@@ -30,6 +30,7 @@ class Logbook:
         self.path = run / "stats.jsonl"
         self._sums: dict[str, float] = defaultdict(float)
         self._n = 0
+        self._place = (start_step, 0, 0.0)
         self._last = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -50,6 +51,8 @@ class Logbook:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._n:
+            self._flush(*self._place, time.monotonic())
         self._progress.stop()
 
     def add(self, step: int, samples: int, epoch: float, scalars: Scalars) -> None:
@@ -57,6 +60,7 @@ class Logbook:
         for key, value in scalars.items():
             self._sums[key] += value
         self._n += 1
+        self._place = (step, samples, epoch)
         self._progress.update(self._bar, completed=step)
         now = time.monotonic()
         if now - self._last >= EVERY_SECONDS:
@@ -64,7 +68,7 @@ class Logbook:
 
     def _flush(self, step: int, samples: int, epoch: float, now: float) -> None:
         means = {key: total / self._n for key, total in self._sums.items()}
-        seconds = now - self._last
+        seconds = max(now - self._last, 1e-6)
         row = {
             "step": step,
             "samples": samples,

@@ -117,12 +117,14 @@ class _Trainer:
         self.rounds = optim.batch_size // (self.micro_batch * fabric.world_size)
         self.total_steps = config.budget.n_steps(self.n_faces, optim.batch_size)
         self.step = 0
+        self.started = time.monotonic()
         self.elapsed_s = 0.0
 
         torch.manual_seed(hash_seed(config.seed, -1))
-        loss = AutoencoderLoss(
-            config.model, optim.loss_weight, config.aux, label_stats(faces, self.n_faces, config.aux)
-        )
+        power = config.data.class_power
+        self.repeats = class_weights(faces.labels, power) if power else None  # type: ignore[attr-defined]
+        stats = label_stats(faces, self.n_faces, config.aux, self.repeats)
+        loss = AutoencoderLoss(config.model, optim.loss_weight, config.aux, stats)
         self.model = loss.model
         average = DiffAE(config.model)
         average.load_state_dict(self.model.state_dict())
@@ -199,7 +201,7 @@ class _Trainer:
 
     def _out_of_time(self) -> str:
         limit = self.config.budget.max_minutes
-        return "max_minutes" if limit and self.elapsed_s > 60 * limit else ""
+        return "max_minutes" if limit and time.monotonic() - self.started > 60 * limit else ""
 
     def _agree(self, here: Decision) -> Decision:
         """What the first process decides, on all of them, so that none waits for another."""
@@ -207,7 +209,6 @@ class _Trainer:
 
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         data = self.config.data
-        weights = class_weights(self.faces.labels, data.class_power) if data.class_power else None  # type: ignore[attr-defined]
         fabric = self.fabric
         order = EndlessOrder(
             self.n_faces,
@@ -215,7 +216,7 @@ class _Trainer:
             start=self.samples,
             rank=fabric.global_rank,
             n_ranks=fabric.world_size,
-            weights=weights,
+            weights=self.repeats,
         )
         return endless_batches(
             self.faces, order, self.micro_batch, workers=data.workers, pin=fabric.device.type == "cuda"

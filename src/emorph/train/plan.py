@@ -69,7 +69,10 @@ class AuxConfig(Config):
 
 
 class BudgetConfig(Config):
-    """How long a run is: exactly one of samples, steps or epochs; max_minutes may stop it earlier, to be resumed."""
+    """How long a run is: exactly one of samples, steps or epochs.
+
+    max_minutes: stop and save after so long, counted from each start anew; `emorph train resume` goes on.
+    """
 
     samples: int | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
@@ -93,11 +96,10 @@ class BudgetConfig(Config):
 
 
 class CheckpointConfig(Config):
-    """How often a run is saved, how many saves are kept, and how many faces its sample sheet shows."""
+    """How often a run is saved, and how many saves are kept."""
 
     every_minutes: float = Field(10.0, gt=0)
     keep: int = Field(2, gt=0)
-    sheet_faces: int = Field(8, ge=0)
 
 
 class RunConfig(Config):

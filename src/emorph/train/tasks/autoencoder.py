@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -124,10 +125,16 @@ def draw(batch: Batch, seed: int, n_train_steps: int, *, mirror: bool) -> tuple[
     return mirrored(batch, flip.to(device)), t.to(device), noise.to(device)
 
 
-def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig) -> LabelStats:
-    """Class weights and landmark statistics of a data set. Raises DataError if the landmarks asked for are missing."""
+def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig, repeats: NDArray[np.float64] | None) -> LabelStats:
+    """Class weights and landmark statistics of a data set, as a run meets it.
+
+    repeats: (n_faces,), how often each face comes in an epoch; None is once. Raises DataError if landmarks are missing.
+    """
     n_classes = len(Emotion)
-    counts = np.bincount(faces.labels, minlength=n_classes) if aux.labels else np.ones(n_classes)  # type: ignore[attr-defined]
+    counts = np.ones(n_classes)
+    if aux.labels:
+        labels: NDArray[np.int64] = faces.labels  # type: ignore[attr-defined]
+        counts = np.bincount(labels, weights=repeats, minlength=n_classes).astype(np.float64)
     weight = torch.tensor(counts.sum() / (n_classes * np.maximum(counts, 1)), dtype=torch.float32)
     if not aux.landmarks:
         return LabelStats(weight, None, None)

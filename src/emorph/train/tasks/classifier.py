@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -51,6 +51,7 @@ class ClassifierConfig(Config):
     """A run of the linear classifier, as a TOML file states it.
 
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
+    held_out: the split whose recall is told.
     """
 
     task: Literal["classifier"] = "classifier"
@@ -58,7 +59,17 @@ class ClassifierConfig(Config):
     seed: int = 0
     model: str
     data: DataConfig
+    held_out: str = "val"
     head: HeadConfig = HeadConfig()
+
+    @model_validator(mode="after")
+    def _two_splits(self) -> Self:
+        if self.data.split is None or self.data.split == self.held_out:
+            raise ValueError(
+                f"data.split and held_out name the splits to train and to measure on; found {self.data.split!r} and "
+                f"{self.held_out!r}, which would measure on training faces"
+            )
+        return self
 
     @classmethod
     def read(cls, path: Path | str) -> ClassifierConfig:
@@ -219,6 +230,7 @@ def _fingerprint(model: DiffAE, faces: FaceStore, mirror: bool, confounds: Seque
         str(faces.path.resolve()),
         stat.st_size,
         stat.st_mtime_ns,
+        faces.split,
         len(faces),
         faces.side_px,
         str(faces.window),
