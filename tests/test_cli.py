@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def test_edit_writes_the_photo_its_record_and_its_metadata(
     said = read_metadata(path)
     made = json.loads(said["emorph"])
     assert made["edited"] is True
+    assert re.fullmatch(r"tiny-[0-9a-f]{8}", made["model"])  # never the path on the user's disk
     assert made["targets"] == [{"emotion": "happy", "strength": 1.0}]
     assert "edited" in said["Description"]
     (record,) = records.read(tmp_path / "edits.jsonl")

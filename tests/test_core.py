@@ -12,6 +12,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.pretrained import atomic_folder, bundled_models, locate, read_config, read_weights
 from emorph.core.records import EditRecord
 from emorph.models import DiffAE
+from emorph.models.diffae import fingerprint
 from tiny import tiny_directions, tiny_model
 
 
@@ -59,6 +60,11 @@ def test_model_folder_round_trip(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "half", dtype=torch.float16)
     half = DiffAE.from_pretrained(tmp_path / "half")
     assert next(half.parameters()).dtype == torch.float32
+
+
+def test_fingerprints_tell_models_apart() -> None:
+    assert fingerprint(tiny_model(seed=0)) == fingerprint(tiny_model(seed=0))
+    assert fingerprint(tiny_model(seed=0)) != fingerprint(tiny_model(seed=1))
 
 
 def test_a_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
 from emorph.faces.paste import paste_change
-from emorph.models.diffae import DiffAE
+from emorph.models.diffae import DiffAE, fingerprint
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
 from emorph.models.port import load, read_directions
@@ -86,7 +86,8 @@ class Editor:
                 f"{directions or name}: the directions are for z_sem of {found.weight.shape[1]} numbers, "
                 f"but the model's has {model.config.z_dim}."
             )
-        return cls(model, found, model_id=str(name), device=device, steps=steps, solver_name=solver_name)
+        model_id = f"{Path(name).name}-{fingerprint(model)}"  # no path: it goes into files that are published
+        return cls(model, found, model_id=model_id, device=device, steps=steps, solver_name=solver_name)
 
     # -- photo -> aligned faces ----------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -251,6 +252,15 @@ def latent_stats_from(tensors: Mapping[str, Tensor], z_dim: int, source: str) ->
             )
         found.append(tensors[key].to(torch.float32, copy=True).reshape(z_dim))
     return LatentStats(*found)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Eight hexadecimal digits that tell models apart by their weights (the first 64 numbers of each tensor)."""
+    digest = hashlib.sha256()
+    for key, value in module.state_dict().items():
+        digest.update(key.encode())
+        digest.update(value.detach().flatten()[:64].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:8]
 
 
 def count_parameters(module: nn.Module) -> int:
