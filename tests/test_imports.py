@@ -15,7 +15,6 @@ SRC = Path(__file__).parents[1] / "src"
 OPTIONAL = [
     "lightning_fabric",
     "datasets",
-    "torchdata",
     "pyarrow",
     "matplotlib",
     "tensorboard",

@@ -104,6 +104,7 @@ def write_model(folder: Path, kind: str, config: Mapping[str, Any], tensors: Map
 
     contiguous = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
     save_file(contiguous, folder / WEIGHTS_FILE, metadata={"kind": kind})
+    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors makes files that only their owner can read
     meta = {"format": "emorph", "version": 1, "kind": kind, "config": dict(config)}
     (folder / CONFIG_FILE).write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
