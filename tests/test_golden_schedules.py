@@ -60,6 +60,14 @@ def test_more_steps_than_there_are_is_refused() -> None:
         Schedule.linear().respaced(1001)
 
 
+def test_tables_of_neighbouring_steps() -> None:
+    twenty = Schedule.linear().respaced(20, spacing="ddim")
+    same(twenty.alphas_cumprod_prev, "ddim20_alphas_cumprod_prev")
+    same(twenty.alphas_cumprod_next, "ddim20_alphas_cumprod_next")
+    same(twenty.posterior_variance, "ddim20_posterior_variance")
+    same(Schedule.linear().posterior_variance[::37], "full_posterior_variance_stride37")
+
+
 def test_signal_to_noise_ratio() -> None:
     same(Schedule.linear().snr[::37], "full_snr_stride37")
     same(Schedule.linear().alphas_cumprod[::37], "full_alphas_cumprod_stride37")

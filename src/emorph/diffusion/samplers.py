@@ -36,8 +36,7 @@ def ddim_sample(
 
     x_T: (B, ...). clamp keeps every predicted x0 in [-1, 1]. Returns x0, (B, ...).
     """
-    alpha_bars_prev = np.concatenate([[1.0], schedule.alphas_cumprod[:-1]])
-    return _ddim(denoise, x_T, schedule, range(len(schedule))[::-1], alpha_bars_prev, clamp, on_step)
+    return _ddim(denoise, x_T, schedule, range(len(schedule))[::-1], schedule.alphas_cumprod_prev, clamp, on_step)
 
 
 def ddim_invert(
@@ -47,8 +46,7 @@ def ddim_invert(
 
     x0: (B, ...). The last step has alpha_bar 0, so x_T is the predicted noise itself. Returns x_T, (B, ...).
     """
-    alpha_bars_next = np.concatenate([schedule.alphas_cumprod[1:], [0.0]])
-    return _ddim(denoise, x0, schedule, range(len(schedule)), alpha_bars_next, clamp, on_step)
+    return _ddim(denoise, x0, schedule, range(len(schedule)), schedule.alphas_cumprod_next, clamp, on_step)
 
 
 def _ddim(

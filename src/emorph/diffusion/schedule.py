@@ -85,6 +85,21 @@ class Schedule:
         return Schedule(self.timesteps[chosen], betas, self.n_train_steps)
 
     @property
+    def alphas_cumprod_prev(self) -> NDArray[np.float64]:
+        """alpha_bar one step nearer to the data; 1 before the first step."""
+        return np.concatenate([[1.0], self.alphas_cumprod[:-1]])
+
+    @property
+    def alphas_cumprod_next(self) -> NDArray[np.float64]:
+        """alpha_bar one step nearer to the noise; 0 after the last step."""
+        return np.concatenate([self.alphas_cumprod[1:], [0.0]])
+
+    @property
+    def posterior_variance(self) -> NDArray[np.float64]:
+        """Variance of x_{t-1} given x_t and x0 (Ho et al. 2020, Eq. 7); 0 at the first step."""
+        return self.betas * (1.0 - self.alphas_cumprod_prev) / (1.0 - self.alphas_cumprod)
+
+    @property
     def snr(self) -> NDArray[np.float64]:
         """Signal-to-noise ratio alpha_bar / (1 - alpha_bar) of every step."""
         return self.alphas_cumprod / (1.0 - self.alphas_cumprod)
