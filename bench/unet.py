@@ -158,7 +158,7 @@ What the speed-ups give, ffhq128, batch 1 (each line adds to the one above):
 
 {speed_ups("ffhq128", 1, repeats)}
 """
-    write_section("U-Net", "python bench/unet.py", body)
+    write_section("U-Net", f"python bench/unet.py --repeats {repeats}", body)
 
 
 if __name__ == "__main__":

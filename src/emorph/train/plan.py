@@ -31,6 +31,10 @@ class DataConfig(Config):
     class_power: float = Field(0.0, ge=0, le=1)
     workers: int = Field(0, ge=0)
 
+    def below(self, base: Path) -> DataConfig:
+        """The same with an absolute path, a relative one starting at ``base``."""
+        return self.model_copy(update={"path": str(base / self.path)})
+
 
 class OptimConfig(Config):
     """AdamW with a linear warm-up, then a constant rate, then a linear fall over the last ``decay_share`` of the run.
@@ -125,9 +129,13 @@ class RunConfig(Config):
         path = Path(path)
         config = cls.from_toml(path)
         base = path.resolve().parent
-        data = config.data.model_copy(update={"path": str(base / config.data.path)})
-        init = str(base / config.init) if config.init and (base / config.init).exists() else config.init
-        return config.model_copy(update={"out": str(base / config.out), "data": data, "init": init})
+        init = existing_below(base, config.init) if config.init else None
+        return config.model_copy(update={"out": str(base / config.out), "data": config.data.below(base), "init": init})
+
+
+def existing_below(base: Path, name: str) -> str:
+    """A path below ``base`` if there is something; else the name itself: a bundled model, or a hub id."""
+    return str(base / name) if (base / name).exists() else name
 
 
 def describe(config: RunConfig, n_samples: int, n_params: int) -> str:

@@ -23,7 +23,7 @@ from emorph.core.images import unit_range
 from emorph.data.store import FaceStore
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, LatentStats
-from emorph.train.plan import DataConfig
+from emorph.train.plan import DataConfig, existing_below
 from emorph.train.tasks.autoencoder import mirrored_landmarks
 from emorph.train.tasks.confounds import light_and_pose, one_hot_columns, without_confounds
 
@@ -77,9 +77,10 @@ class ClassifierConfig(Config):
         path = Path(path)
         config = cls.from_toml(path)
         base = path.resolve().parent
-        data = config.data.model_copy(update={"path": str(base / config.data.path)})
-        model = str(base / config.model) if (base / config.model).exists() else config.model
-        return config.model_copy(update={"out": str(base / config.out), "data": data, "model": model})
+        model = existing_below(base, config.model)
+        return config.model_copy(
+            update={"out": str(base / config.out), "data": config.data.below(base), "model": model}
+        )
 
 
 @dataclass(frozen=True)
