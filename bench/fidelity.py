@@ -18,7 +18,7 @@ from emorph.core.images import luminance, to_pixels, to_tensor, unit_range
 from emorph.data.store import CropWindow, FaceStore
 from emorph.diffusion.samplers import SOLVERS
 from emorph.edit.pipeline import Editor
-from emorph.train.plan import RunConfig
+from emorph.train.tasks.autoencoder import AutoencoderConfig
 from support.measure import table, write_section
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ CONFIG = ROOT / "examples" / "emorph-base" / "2_landmarks.toml"
 
 def held_out(data: Path, n: int, side_px: int, channels: int) -> Tensor:
     """n faces of the split "val", evenly spread, (n, C, S, S) in [-1, 1]."""
-    window = RunConfig.from_toml(CONFIG).data.window
+    window = AutoencoderConfig.from_toml(CONFIG).data.window
     faces = FaceStore(
         data, side_px=side_px, channels=channels, split="val", window=CropWindow(*window) if window else None
     )

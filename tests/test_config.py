@@ -6,27 +6,28 @@ import pytest
 
 from emorph.core.errors import ConfigError
 from emorph.models import DiffAEConfig
-from emorph.train.plan import BudgetConfig, RunConfig
+from emorph.train.plan import BudgetConfig
+from emorph.train.tasks.autoencoder import AutoencoderConfig
 from tiny import tiny_config
 
 
-def config(**budget: float) -> RunConfig:
+def config(**budget: float) -> AutoencoderConfig:
     values = {"out": "run", "data": {"path": "faces.parquet"}, "model": tiny_config().model_dump(), "budget": budget}
-    return RunConfig.parse(values)
+    return AutoencoderConfig.parse(values)
 
 
 def test_toml_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     before = config(steps=5)
     path.write_text(before.to_toml())
-    assert RunConfig.from_toml(path) == before
+    assert AutoencoderConfig.from_toml(path) == before
 
 
 def test_paths_start_at_the_configuration_file(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     path = tmp_path / "sub" / "run.toml"
     path.write_text(config(steps=5).to_toml())
-    read = RunConfig.read(path)
+    read = AutoencoderConfig.read(path)
     assert (read.out, read.data.path) == (str(tmp_path / "sub" / "run"), str(tmp_path / "sub" / "faces.parquet"))
 
 
@@ -34,7 +35,7 @@ def test_unknown_key_names_its_neighbour(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text(config(steps=5).to_toml().replace("batch_size", "batchsize"))
     with pytest.raises(ConfigError, match=r"'optim.batchsize' is not known; did you mean 'batch_size'"):
-        RunConfig.from_toml(path)
+        AutoencoderConfig.from_toml(path)
 
 
 def test_wrong_type_says_what_was_found() -> None:
@@ -67,7 +68,7 @@ def test_image_size_must_fit_the_levels() -> None:
 
 def test_missing_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such configuration file"):
-        RunConfig.from_toml(tmp_path / "none.toml")
+        AutoencoderConfig.from_toml(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("out = ")
     with pytest.raises(ConfigError, match="is not TOML"):
-        RunConfig.from_toml(tmp_path / "bad.toml")
+        AutoencoderConfig.from_toml(tmp_path / "bad.toml")

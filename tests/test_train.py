@@ -17,8 +17,17 @@ from emorph.models.diffae import DiffAE
 from emorph.train.checkpoint import latest, load_state, step_folders
 from emorph.train.ema import EMA
 from emorph.train.loop import Outcome, learning_rate, train
-from emorph.train.plan import AuxConfig, OptimConfig, RunConfig, describe
-from emorph.train.tasks.autoencoder import MIRRORED_68, Batch, hash_seed, label_stats, mirrored, mirrored_landmarks
+from emorph.train.plan import OptimConfig, describe
+from emorph.train.task import hash_seed
+from emorph.train.tasks.autoencoder import (
+    MIRRORED_68,
+    AutoencoderConfig,
+    AuxConfig,
+    Batch,
+    label_stats,
+    mirrored,
+    mirrored_landmarks,
+)
 from emorph.train.tasks.classifier import Codes, HeadConfig, class_means, encode_all, train_classifier
 from emorph.train.tasks.confounds import light_and_pose, without_confounds
 from test_data import make_store
@@ -33,7 +42,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> TensorFaces:
     return in_memory(FaceStore(path, side_px=32, channels=1), 24)
 
 
-def run_config(out: Path, **budget: float) -> RunConfig:
+def run_config(out: Path, **budget: float) -> AutoencoderConfig:
     values = {
         "out": str(out),
         "seed": 5,
@@ -43,10 +52,10 @@ def run_config(out: Path, **budget: float) -> RunConfig:
         "aux": {"landmarks": 0.1, "labels": 0.1},
         "budget": budget,
     }
-    return RunConfig.parse(values)
+    return AutoencoderConfig.parse(values)
 
 
-def run(config: RunConfig, faces: TensorFaces, **kwargs: object) -> Outcome:
+def run(config: AutoencoderConfig, faces: TensorFaces, **kwargs: object) -> Outcome:
     return train(config, faces, accelerator="cpu", devices=1, show_progress=False, **kwargs)  # type: ignore[arg-type]
 
 

@@ -12,11 +12,13 @@ from emorph.core.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from emorph.data.store import FaceStore
+    from emorph.train.loop import Outcome
     from emorph.train.plan import DataConfig, RunConfig
+    from emorph.train.tasks.judge import JudgeRunConfig
 
 app = typer.Typer(help="Training: run a configuration, resume a run.", no_args_is_help=True)
 
-TASKS = ("autoencoder", "classifier")
+CLASSIFIER = "classifier"  # no run of steps and checkpoints, but a minute's fit
 Devices = Annotated[str, typer.Option(help="How many devices, or auto.")]
 Nodes = Annotated[int, typer.Option(min=1, help="How many machines.")]
 MaxMinutes = Annotated[float | None, typer.Option(min=0.01, help="Save and stop after so many minutes.")]
@@ -31,40 +33,45 @@ def run(
 ) -> None:
     """Train what a configuration states; Ctrl-C saves, and `emorph train resume` goes on."""
     task = _task(config)
-    if task == "classifier":
+    if task == CLASSIFIER:
         if (max_minutes, devices, nodes) != (None, "auto", 1):
             raise ConfigError(
                 "a classifier takes a minute on one device: leave out --max-minutes, --devices and --nodes."
             )
         _run_classifier(config)
         return
-    from emorph.train.plan import RunConfig
-
-    _run_autoencoder(_limited(RunConfig.read(config), max_minutes), False, devices, nodes)
+    _train(_limited(_read(config, task), max_minutes), False, devices, nodes)
 
 
 @app.command("resume")
 def resume(
-    run: Annotated[Path, typer.Argument(help="The folder of an autoencoder run.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     max_minutes: MaxMinutes = None,
     devices: Devices = "auto",
     nodes: Nodes = 1,
 ) -> None:
     """Go on with a run from its last checkpoint, exactly as if it had not stopped."""
     from emorph.train.loop import CONFIG_FILE
-    from emorph.train.plan import RunConfig
 
-    config = RunConfig.read(run / CONFIG_FILE)
-    _run_autoencoder(_limited(config.model_copy(update={"out": str(run.resolve())}), max_minutes), True, devices, nodes)
+    file = run / CONFIG_FILE
+    config = _read(file, _task(file))
+    _train(_limited(config.model_copy(update={"out": str(run.resolve())}), max_minutes), True, devices, nodes)
 
 
 def _task(path: Path) -> str:
     from emorph.core.config import read_toml
+    from emorph.train.tasks import CONFIGS
 
     task = str(read_toml(path).get("task", "autoencoder"))
-    if task not in TASKS:
-        raise UnknownNameError("task", task, TASKS)
+    if task not in (*CONFIGS, CLASSIFIER):
+        raise UnknownNameError("task", task, (*CONFIGS, CLASSIFIER))
     return task
+
+
+def _read(path: Path, task: str) -> RunConfig:
+    from emorph.train.tasks import CONFIGS
+
+    return CONFIGS[task].read(path)
 
 
 def _limited(config: RunConfig, max_minutes: float | None) -> RunConfig:
@@ -73,18 +80,26 @@ def _limited(config: RunConfig, max_minutes: float | None) -> RunConfig:
     return config.model_copy(update={"budget": config.budget.model_copy(update={"max_minutes": max_minutes})})
 
 
-def _run_autoencoder(config: RunConfig, resuming: bool, devices: str, nodes: int) -> None:
+def _train(config: RunConfig, resuming: bool, devices: str, nodes: int) -> None:
     import torch
 
-    from emorph.models.diffae import DiffAE, count_parameters
+    from emorph.models.diffae import count_parameters
     from emorph.train.loop import train
     from emorph.train.plan import describe
+    from emorph.train.tasks.judge import JudgeRunConfig
 
-    faces = open_faces(config.data, config.model.image_size, config.model.image_channels)
+    faces = open_faces(config.data, *config.picture)
     with torch.device("meta"):
-        n_parameters = count_parameters(DiffAE(config.model))
+        n_parameters = count_parameters(config.new_model())
     say(describe(config, len(faces), n_parameters))
     outcome = train(config, faces, resume=resuming, devices=devices, nodes=nodes)
+    _say_how_it_ended(outcome, config.out)
+    if isinstance(config, JudgeRunConfig):
+        _say_recall(config, outcome.folder / "ema")
+    typer.echo(str(outcome.folder / "ema"))
+
+
+def _say_how_it_ended(outcome: Outcome, run: str) -> None:
     reasons = {
         "budget": "the budget is spent",
         "max_minutes": "max_minutes is reached",
@@ -92,8 +107,20 @@ def _run_autoencoder(config: RunConfig, resuming: bool, devices: str, nodes: int
     }
     say(f"{outcome.step:,} steps, {outcome.samples:,} samples: {reasons[outcome.ended_by]}.")
     if outcome.ended_by != "budget":
-        say(f"Go on with: emorph train resume {config.out}")
-    typer.echo(str(outcome.folder / "ema"))
+        say(f"Go on with: emorph train resume {run}")
+
+
+def _say_recall(config: JudgeRunConfig, folder: Path) -> None:
+    """How well a judge knows the held-out faces."""
+    from emorph.models.judge import Judge
+    from emorph.train.tasks.judge import held_out_confusion
+
+    data = config.data.model_copy(update={"split": config.held_out})
+    found = held_out_confusion(Judge.from_pretrained(folder), open_faces(data, *config.picture))
+    for emotion in found.emotions:
+        recall, n = found.recall(emotion)
+        say(f"{emotion.word:<10} recall {recall:6.1%}  (n = {n})")
+    say(f"{'all':<10} accuracy {found.accuracy:.1%}  (n = {int(found.counts.sum())})")
 
 
 def _run_classifier(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,10 @@ class Editor:
         which: "largest", "left", "all", or a number from left to right, from 1. Raises ImageError, NoFaceError.
         """
         photo = read_photo(photo)
-        return self._align(photo, select_faces(find_faces(photo, min_face_px=min_face_px), which, photo))
+        return self.align(photo, select_faces(find_faces(photo, min_face_px=min_face_px), which, photo))
 
-    def _align(self, photo: Photo, chosen: Sequence[Landmarks]) -> list[AlignedFace]:
+    def align(self, photo: Photo, chosen: Sequence[Landmarks]) -> list[AlignedFace]:
+        """Faces of known landmarks, cropped as the model wants them."""
         config = self.model.config
         return [align(photo, landmarks, config.image_size, config.crop) for landmarks in chosen]
 
@@ -175,7 +177,16 @@ class Editor:
         self._check_targets(targets)
         photo = read_photo(photo)
         found = find_faces(photo, min_face_px=min_face_px)
-        faces = self._align(photo, select_faces(found, face, photo))
+        faces = self.align(photo, select_faces(found, face, photo))
+        edits = self.edit_faces(photo, faces, targets, on_step=on_step)
+        seconds = time.perf_counter() - started
+        return [replace(edit, n_faces=len(found), seconds=seconds) for edit in edits]
+
+    def edit_faces(
+        self, photo: Photo, faces: Sequence[AlignedFace], targets: Sequence[Target], *, on_step: OnStep | None = None
+    ) -> list[Edit]:
+        """Several targets for faces of a photo that are found and cropped (``align``) already."""
+        started = time.perf_counter()
         total = 2 * self.steps
         code = self.encode(faces, on_step=on_step and (lambda done, _: on_step(done, total)))
         decoded = self.decode_targets(
@@ -190,7 +201,7 @@ class Editor:
             results.append(result)
         seconds = time.perf_counter() - started
         return [
-            Edit(result, photo, faces[0], len(found), target, levels[0, 0], levels[0, 1 + i], seconds)
+            Edit(result, photo, faces[0], len(faces), target, levels[0, 0], levels[0, 1 + i], seconds)
             for i, (result, target) in enumerate(zip(results, targets, strict=True))
         ]
 

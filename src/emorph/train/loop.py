@@ -1,11 +1,13 @@
 """The training loop, on Lightning Fabric: one process or many, resumable to the bit.
 
-Everything random in step n is drawn from (seed, n, rank), and the samples of step n follow from (seed, n) too
-(``emorph.data.loader``), so a checkpoint holds weights, EMA, optimiser and the step, and nothing is lost or doubled.
+The i-th sample of step n, and everything random about it, follow from (seed, n, i) alone: a checkpoint holds weights,
+EMA, optimiser and the step, nothing is lost or doubled, and two processes see what one would.
 """
 
 from __future__ import annotations
 
+import copy
+import importlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -18,16 +20,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from emorph.core.errors import ConfigError, MissingAssetError
-from emorph.core.images import unit_range
 from emorph.data.loader import EndlessOrder, class_weights, endless_batches
-from emorph.models.diffae import DiffAE, load_strictly
-from emorph.models.port import load
+from emorph.models.diffae import load_strictly
 from emorph.train import checkpoint
 from emorph.train.ema import EMA
 from emorph.train.interrupt import StopRequest
 from emorph.train.logbook import Logbook
 from emorph.train.plan import OptimConfig, RunConfig
-from emorph.train.tasks.autoencoder import AutoencoderLoss, Batch, draw, hash_seed, label_stats
+from emorph.train.task import Model, hash_seed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -55,7 +55,7 @@ def train(
     nodes: int = 1,
     accelerator: str = "auto",
     show_progress: bool = True,
-    on_checkpoint: Callable[[Path, DiffAE], None] | None = None,
+    on_checkpoint: Callable[[Path, Model], None] | None = None,
 ) -> Outcome:
     """Train the run that ``config`` states until its budget is spent, and return how it ended.
 
@@ -88,13 +88,21 @@ def _claim(run: Path, config: RunConfig, *, resume: bool) -> None:
 
 
 def _fabric(config: RunConfig, devices: str | int, nodes: int, accelerator: str) -> Fabric:
-    try:
-        from lightning_fabric import Fabric
-    except ImportError:
-        raise MissingAssetError("training needs the extra packages: pip install 'emorph[train]'.") from None
-    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=config.optim.precision)
+    fabric = _fabric_class()(
+        accelerator=accelerator, devices=devices, num_nodes=nodes, precision=config.optim.precision
+    )
     fabric.launch()
     return fabric
+
+
+def _fabric_class() -> type[Fabric]:
+    for package in ("lightning_fabric", "lightning.fabric"):  # alone, or as a part of "lightning"
+        try:
+            found: type[Fabric] = importlib.import_module(package).Fabric
+        except ImportError:
+            continue
+        return found
+    raise MissingAssetError("training needs the extra packages: pip install 'emorph[train]'.")
 
 
 class _Trainer:
@@ -123,51 +131,47 @@ class _Trainer:
         torch.manual_seed(hash_seed(config.seed, -1))
         power = config.data.class_power
         self.repeats = class_weights(faces.labels, power) if power else None  # type: ignore[attr-defined]
-        stats = label_stats(faces, self.n_faces, config.aux, self.repeats)
-        loss = AutoencoderLoss(config.model, optim.loss_weight, config.aux, stats)
-        self.model = loss.model
-        average = DiffAE(config.model)
-        average.load_state_dict(self.model.state_dict())
-        self.ema = EMA(average.to(fabric.device), optim.ema_decay)
+        task = config.build(faces, self.repeats)
+        self.task, self.model = task, task.model
+        self.average = copy.deepcopy(task.model)
+        self.ema = EMA(self.average.to(fabric.device), optim.ema_decay)
         optimizer = torch.optim.AdamW(
-            loss.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
+            task.loss.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
         )
-        self.heads = loss.heads
-        self.loss, self.optimizer = fabric.setup(loss, optimizer)
+        self.loss, self.optimizer = fabric.setup(task.loss, optimizer)
 
     def start_from(self, name: str) -> None:
         """Take over the weights of another model of the same sizes."""
-        weights = load(name).state_dict()
+        weights = self.task.start(name).state_dict()
         load_strictly(self.model, weights, name)
-        load_strictly(self.ema.average, weights, name)
+        load_strictly(self.average, weights, name)
 
     def restore(self, folder: Path) -> None:
         """Go back to a checkpoint."""
-        load_strictly(self.model, DiffAE.from_pretrained(folder / "model").state_dict(), str(folder))
-        load_strictly(self.ema.average, DiffAE.from_pretrained(folder / "ema").state_dict(), str(folder))
+        load_strictly(self.model, self.model.from_pretrained(folder / "model").state_dict(), str(folder))
+        load_strictly(self.average, self.average.from_pretrained(folder / "ema").state_dict(), str(folder))
         state = checkpoint.load_state(folder)
-        self.heads.load_state_dict(state["heads"])
+        own = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        load_strictly(self.task.loss, own | state["heads"], str(folder))
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
         self.ema.n_updates = state["ema_updates"]
 
-    def save(self, on_checkpoint: Callable[[Path, DiffAE], None] | None) -> Path:
+    def save(self, on_checkpoint: Callable[[Path, Model], None] | None) -> Path:
         """Write a checkpoint on the first process."""
         folder = self.run / f"step_{self.step:08d}"
         if self.fabric.is_global_zero:
             state = {
                 "optimizer": self.optimizer.state_dict(),
-                "heads": self.heads.state_dict(),
+                "heads": {k: v for k, v in self.task.loss.state_dict().items() if not k.startswith("model.")},
                 "step": self.step,
                 "samples": self.samples,
                 "elapsed_s": self.elapsed_s,
                 "ema_updates": self.ema.n_updates,
             }
-            average = self.ema.average
-            assert isinstance(average, DiffAE)
-            checkpoint.save(self.run, self.step, self.model, average, state, keep=self.config.checkpoint.keep)
+            checkpoint.save(self.run, self.step, self.model, self.average, state, keep=self.config.checkpoint.keep)
             if on_checkpoint:
-                on_checkpoint(folder, average)
+                on_checkpoint(folder, self.average)
         self.fabric.barrier()
         return folder
 
@@ -175,7 +179,7 @@ class _Trainer:
     def samples(self) -> int:
         return self.step * self.config.optim.batch_size
 
-    def run_to_end(self, show: bool, on_checkpoint: Callable[[Path, DiffAE], None] | None) -> Outcome:
+    def run_to_end(self, show: bool, on_checkpoint: Callable[[Path, Model], None] | None) -> Outcome:
         """Train until the budget, the clock or Ctrl-C ends it; always ends on a saved step."""
         batches = self._batches()
         clock = last_save = time.monotonic()
@@ -231,21 +235,14 @@ class _Trainer:
             before = time.monotonic()
             items = next(batches)
             wait_s += time.monotonic() - before
-            place = self.fabric.global_rank * self.rounds + i
-            seed = self.config.seed
-            batch, t, noise = draw(
-                self._to_device(items),
-                hash_seed(seed, self.step, place),
-                self.model.diffusion.n_train_steps,
-                mirror=self.config.data.mirror,
-            )
-            torch.manual_seed(hash_seed(seed, self.step, place, 1))  # dropout
+            inputs = self.task.draw(items, self._seeds(i), self.fabric.device)
+            torch.manual_seed(hash_seed(self.config.seed, self.step, self.fabric.global_rank, i))  # dropout
             with self.fabric.no_backward_sync(self.loss, enabled=i + 1 < self.rounds):
-                parts = self.loss(batch.x0, batch.label, batch.landmarks, t, noise)
+                parts = self.loss(*inputs)
                 self.fabric.backward(parts["loss"] / self.rounds)
             for name, value in parts.items():
                 losses[name] += float(value.detach()) / self.rounds
-        encoder_norm = _grad_norm(self.model.encoder)
+        watched = {f"{name}_grad_norm": float(_grad_norm(part)) for name, part in self.task.watched.items()}
         norm = self.fabric.clip_gradients(
             self.loss, self.optimizer, max_norm=self.config.optim.grad_clip, error_if_nonfinite=False
         )
@@ -261,15 +258,16 @@ class _Trainer:
         return {
             **losses,
             "grad_norm": float(norm) if norm is not None else float("nan"),
-            "encoder_grad_norm": float(encoder_norm),
+            **watched,
             "wait_s": wait_s,
         }
 
-    def _to_device(self, items: dict[str, Tensor]) -> Batch:
-        device = self.fabric.device
-        landmarks = items["landmarks"].to(device, non_blocking=True) if "landmarks" in items else None
-        x0 = unit_range(items["image"].to(device, non_blocking=True))
-        return Batch(x0, items["label"].to(device, non_blocking=True), landmarks)
+    def _seeds(self, i: int) -> list[int]:
+        """One seed for each sample of this process's i-th micro-batch, by its place in the whole batch."""
+        rank, n_ranks = self.fabric.global_rank, self.fabric.world_size
+        first = i * self.micro_batch
+        places = [(first + j) * n_ranks + rank for j in range(self.micro_batch)]  # as EndlessOrder deals them out
+        return [hash_seed(self.config.seed, self.step, place) for place in places]
 
 
 def learning_rate(optim: OptimConfig, step: int, total_steps: int) -> float:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from torch.utils.data import Dataset
 
 from emorph.core.config import Config
 from emorph.core.errors import ConfigError
 from emorph.diffusion.process import LossWeight
-from emorph.models.diffae import DiffAEConfig
+
+if TYPE_CHECKING:
+    from emorph.train.task import Model, Task
 
 Precision = Literal["32-true", "bf16-mixed"]
 
@@ -61,17 +67,6 @@ class OptimConfig(Config):
         return self
 
 
-class AuxConfig(Config):
-    """Weights of what z_sem must also tell through one linear layer each, so that it learns expressions early.
-
-    landmarks: mean squared error of the 51 inner landmarks, each coordinate standardised over the data set.
-    labels: cross-entropy of the emotion, with classes weighted to count the same. The layers are thrown away after.
-    """
-
-    landmarks: float = Field(0.0, ge=0)
-    labels: float = Field(0.0, ge=0)
-
-
 class BudgetConfig(Config):
     """How long a run is: exactly one of samples, steps or epochs.
 
@@ -107,24 +102,35 @@ class CheckpointConfig(Config):
 
 
 class RunConfig(Config):
-    """A training run of the diffusion autoencoder, as a TOML file states it.
+    """What every training run states, as a TOML file does; each task adds its own.
 
     init: a model folder whose weights it starts from; its own random ones if left out.
     """
 
-    task: Literal["autoencoder"] = "autoencoder"
+    task: str
     out: str
     seed: int = 0
     init: str | None = None
     data: DataConfig
-    model: DiffAEConfig
     optim: OptimConfig = OptimConfig()
-    aux: AuxConfig = AuxConfig()
     budget: BudgetConfig
     checkpoint: CheckpointConfig = CheckpointConfig()
 
+    @property
+    @abstractmethod
+    def picture(self) -> tuple[int, int]:
+        """Side and channels of the pictures that the model takes."""
+
+    @abstractmethod
+    def new_model(self) -> Model:
+        """The model with random weights."""
+
+    @abstractmethod
+    def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> Task:
+        """The task on this data set. repeats: (n_faces,), how often each comes in an epoch; None is once."""
+
     @classmethod
-    def read(cls, path: Path | str) -> RunConfig:
+    def read(cls, path: Path | str) -> Self:
         """Read a TOML file and make its paths absolute. Raises ConfigError."""
         path = Path(path)
         config = cls.from_toml(path)

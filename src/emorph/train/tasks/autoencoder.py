@@ -6,21 +6,27 @@ millions, the plain loss spends its time on light and pose before it comes to mo
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from emorph.core.config import Config
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
+from emorph.core.images import unit_range
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
 from emorph.models.diffae import DiffAE, DiffAEConfig
-from emorph.train.plan import AuxConfig
+from emorph.models.port import load
+from emorph.train.plan import RunConfig
+from emorph.train.task import Task, hash_seed
 
 # Where each of the 68 landmarks lies in a mirrored face (iBUG/dlib order)
 MIRRORED_68 = (
@@ -29,6 +35,35 @@ MIRRORED_68 = (
     *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
 )  # fmt: skip
 INNER = slice(17, 68)  # brows, nose, eyes, mouth; the jaw line tells pose and is often outside the crop
+
+
+class AuxConfig(Config):
+    """Weights of what z_sem must also tell through one linear layer each, so that it learns expressions early.
+
+    landmarks: mean squared error of the 51 inner landmarks, each coordinate standardised over the data set.
+    labels: cross-entropy of the emotion, with classes weighted to count the same. The layers are thrown away after.
+    """
+
+    landmarks: float = Field(0.0, ge=0)
+    labels: float = Field(0.0, ge=0)
+
+
+class AutoencoderConfig(RunConfig):
+    """A training run of the diffusion autoencoder."""
+
+    task: Literal["autoencoder"] = "autoencoder"
+    model: DiffAEConfig
+    aux: AuxConfig = AuxConfig()
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        return self.model.image_size, self.model.image_channels
+
+    def new_model(self) -> DiffAE:
+        return DiffAE(self.model)
+
+    def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> AutoencoderTask:
+        return AutoencoderTask(self, faces, repeats)
 
 
 @dataclass(frozen=True)
@@ -88,7 +123,8 @@ class AutoencoderLoss(nn.Module):
         if self.aux.labels:
             logits = self.heads["labels"](z).float()
             weight = self.stats.class_weight.to(logits.device)
-            parts["labels"] = F.cross_entropy(logits, label, weight, label_smoothing=0.1)
+            each = F.cross_entropy(logits, label, reduction="none", label_smoothing=0.1)
+            parts["labels"] = (each * weight[label]).mean()
             total = total + self.aux.labels * parts["labels"]
         return {"loss": total, **parts}
 
@@ -99,6 +135,49 @@ class AutoencoderLoss(nn.Module):
         standard = (landmarks - mean.to(z.device)) / std.to(z.device)
         found = self.heads["landmarks"](z).float()
         return F.mse_loss(found, standard[:, INNER].flatten(1))
+
+
+class AutoencoderTask(Task):
+    """The diffusion autoencoder as the training loop sees it."""
+
+    model: DiffAE
+
+    def __init__(self, config: AutoencoderConfig, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> None:
+        stats = label_stats(faces, len(faces), config.aux, repeats)  # type: ignore[arg-type]  # a map-style data set
+        self.loss = AutoencoderLoss(config.model, config.optim.loss_weight, config.aux, stats)
+        self.model = self.loss.model
+        self.watched = {"encoder": self.model.encoder}
+        self.mirror = config.data.mirror
+
+    def start(self, name: str) -> DiffAE:
+        """A folder, a bundled name, a hub id or an official checkpoint."""
+        return load(name)
+
+    def draw(
+        self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]:
+        """Faces, half of them mirrored, with labels, landmarks, time steps and noise."""
+        n_steps = self.model.diffusion.n_train_steps
+        flips, steps = zip(*(_flip_and_step(seed, n_steps) for seed in seeds), strict=True)
+        landmarks = items["landmarks"].to(device, non_blocking=True) if "landmarks" in items else None
+        x0 = unit_range(items["image"].to(device, non_blocking=True))
+        batch = Batch(x0, items["label"].to(device, non_blocking=True), landmarks)
+        if self.mirror:
+            batch = mirrored(batch, torch.tensor(flips, device=device))
+        noise = torch.stack([_noise(seed, x0.shape[1:], device) for seed in seeds])
+        return batch.x0, batch.label, batch.landmarks, torch.tensor(steps, device=device), noise
+
+
+def _flip_and_step(seed: int, n_steps: int) -> tuple[bool, int]:
+    generator = torch.Generator().manual_seed(seed)
+    flip, step = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+    return flip < 0.5, int(step * n_steps)
+
+
+def _noise(seed: int, shape: torch.Size, device: torch.device) -> Tensor:
+    """Drawn on the device, unlike ``seeded_noise``: a run's noise must be fast, an edit's the same everywhere."""
+    generator = torch.Generator(device).manual_seed(hash_seed(seed, 1))
+    return torch.randn(shape, generator=generator, device=device)
 
 
 def mirrored(batch: Batch, flip: Tensor) -> Batch:
@@ -113,16 +192,6 @@ def mirrored(batch: Batch, flip: Tensor) -> Batch:
 def mirrored_landmarks(landmarks: Tensor) -> Tensor:
     """Landmarks (B, 68, 2), in [-1, 1] across the picture, of the mirrored picture."""
     return landmarks[:, list(MIRRORED_68)] * torch.tensor([-1.0, 1.0], device=landmarks.device)
-
-
-def draw(batch: Batch, seed: int, n_train_steps: int, *, mirror: bool) -> tuple[Batch, Tensor, Tensor]:
-    """Mirrored faces, time steps and noise of one step, a function of the seed alone."""
-    generator = torch.Generator().manual_seed(seed)
-    n, device = len(batch.x0), batch.x0.device
-    t = torch.randint(0, n_train_steps, (n,), generator=generator)
-    flip = torch.rand(n, generator=generator) < (0.5 if mirror else 0.0)
-    noise = torch.randn(batch.x0.shape, generator=generator)
-    return mirrored(batch, flip.to(device)), t.to(device), noise.to(device)
 
 
 def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig, repeats: NDArray[np.float64] | None) -> LabelStats:
@@ -145,12 +214,3 @@ def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig, repeats: NDAr
     points = torch.stack([sample["landmarks"] for sample in samples])
     points = torch.cat([points, mirrored_landmarks(points)])
     return LabelStats(weight, points.mean(dim=0), points.std(dim=0).clamp(min=1e-3))
-
-
-def hash_seed(*parts: int) -> int:
-    """One 63-bit seed from several whole numbers (splitmix64 over each)."""
-    state = 0x9E3779B97F4A7C15
-    for part in parts:
-        state = (state ^ (part & 0xFFFFFFFFFFFFFFFF)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
-        state ^= state >> 31
-    return state >> 1

@@ -1,0 +1,1 @@
+"""Measures of edits, and the judges that take them."""

@@ -1,0 +1,68 @@
+"""Which emotion does a face show? A judge's answer, and what follows from many answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from emorph.core.errors import DataError
+from emorph.core.expressions import Emotion
+from emorph.core.images import luminance, to_tensor
+from emorph.core.types import Float64, Landmarks, Photo
+from emorph.faces.align import align
+from emorph.models.judge import Judge
+
+BATCH = 128
+
+
+def crop_for(judge: Judge, photo: Photo, landmarks: Landmarks) -> Tensor:
+    """A face as the judge takes it, float (1, S, S) in [-1, 1]."""
+    face = align(photo, landmarks, judge.config.image_size, judge.config.crop)
+    return luminance(to_tensor(face.pixels[None]))[0]
+
+
+def judge_crops(judge: Judge, crops: Sequence[Tensor]) -> Float64:
+    """Probability of each of the judge's labels for crops (1, S, S); (n, n_labels)."""
+    found = [judge.probabilities(torch.stack(list(crops[i : i + BATCH]))) for i in range(0, len(crops), BATCH)]
+    if not found:
+        return np.zeros((0, len(judge.config.labels)))
+    probabilities: Float64 = torch.cat(found).double().numpy()
+    return probabilities
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often faces of each emotion were taken for which: counts int64 (n_labels, n_labels), row = true label."""
+
+    emotions: tuple[Emotion, ...]
+    counts: NDArray[np.int64]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all faces that were taken for what they are."""
+        return float(np.trace(self.counts) / self.counts.sum())
+
+    def recall(self, emotion: Emotion) -> tuple[float, int]:
+        """Share of an emotion's faces that were taken for it (NaN without faces), and how many faces there are."""
+        row = self.counts[self.emotions.index(emotion)]
+        n = int(row.sum())
+        return (float(row[self.emotions.index(emotion)] / n) if n else float("nan")), n
+
+
+def confusion(emotions: Sequence[Emotion], true: Sequence[Emotion], probabilities: Float64) -> Confusion:
+    """Count answers. emotions: of the columns of probabilities (n, n_labels); true: n emotions, all among them."""
+    known = tuple(emotions)
+    strange = sorted({emotion.word for emotion in true if emotion not in known})
+    if strange:
+        raise DataError(
+            f"this judge has no {' and no '.join(strange)}; leave those faces out: they are not measurable."
+        )
+    rows = np.array([known.index(emotion) for emotion in true], dtype=np.int64)
+    counts = np.zeros((len(known), len(known)), np.int64)
+    np.add.at(counts, (rows, probabilities.argmax(axis=1)), 1)
+    return Confusion(known, counts)

@@ -1,0 +1,88 @@
+"""Is it still the person? dlib's face descriptors, and a threshold measured on the very faces that are judged."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emorph.core.errors import DataError, MissingAssetError
+from emorph.core.types import Float32, Float64, Landmarks, Photo
+
+RECOGNISER_FILE = "dlib_face_recognition_resnet_model_v1.dat"
+CHIP_PX = 150  # side of the picture that the network takes
+CHIP_PADDING = 0.25
+
+
+def describe(photo: Photo, landmarks: Landmarks) -> Float32:
+    """The 128 numbers by which dlib's network (King 2017) knows a face; photos of one person lie close together."""
+    import dlib
+
+    points = dlib.points([dlib.point(int(x), int(y)) for x, y in np.rint(landmarks.points)])
+    shape = dlib.full_object_detection(dlib.rectangle(*landmarks.box), points)
+    chip = dlib.get_face_chip(np.ascontiguousarray(photo.pixels), shape, size=CHIP_PX, padding=CHIP_PADDING)
+    return np.array(_recogniser().compute_face_descriptor(chip), dtype=np.float32)
+
+
+def distances(a: Float32, b: Float32) -> Float64:
+    """Euclidean distance of each row of a (n, 128) to the same row of b, (n,)."""
+    found: Float64 = np.linalg.norm(a.astype(np.float64) - b, axis=1)
+    return found
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Distances between the photos of a set: of one person (``genuine``), and of two (``impostor``)."""
+
+    genuine: Float64
+    impostor: Float64
+
+    def threshold(self, false_accept_rate: float) -> float:
+        """The distance under which this share of the impostor pairs is taken for one person."""
+        if not len(self.impostor):
+            raise DataError("a threshold needs photos of two persons at least; found one person.")
+        return float(np.quantile(self.impostor, false_accept_rate))
+
+    def calibrated(self, distance: Float64) -> Float64:
+        """Identity on a scale where 1 is another photo of the person, and 0 is another person, on average."""
+        if not len(self.genuine):
+            raise DataError("calibrated identity needs a person with two photos at least; found none.")
+        other = self.impostor.mean()
+        found: Float64 = (other - distance) / (other - self.genuine.mean())
+        return found
+
+
+def pairs(descriptors: Float32, persons: Sequence[str]) -> Pairs:
+    """All pairs among descriptors (n, 128) of photos of ``persons`` (n names)."""
+    if len(descriptors) != len(persons):
+        raise DataError(f"{len(descriptors)} descriptors need as many names; found {len(persons)}.")
+    names = np.unique(np.asarray(persons), return_inverse=True)[1]
+    first, second = np.triu_indices(len(names), k=1)
+    between = np.concatenate([_row_distances(descriptors, i) for i in range(len(names) - 1)] or [np.zeros(0)])
+    same: NDArray[np.bool_] = names[first] == names[second]
+    return Pairs(between[same], between[~same])
+
+
+def _row_distances(descriptors: Float32, i: int) -> Float64:
+    found: Float64 = np.linalg.norm(descriptors[i + 1 :].astype(np.float64) - descriptors[i], axis=1)
+    return found
+
+
+@functools.cache
+def _recogniser() -> Any:
+    """dlib's network; reading its 22 MB takes a moment, hence only on first use."""
+    import dlib
+
+    spec = importlib.util.find_spec("face_recognition_models")
+    folders = list(spec.submodule_search_locations or []) if spec is not None else []
+    for folder in folders:
+        file = Path(folder) / "models" / RECOGNISER_FILE
+        if file.is_file():
+            return dlib.face_recognition_model_v1(str(file))
+    raise MissingAssetError(f"{RECOGNISER_FILE} was not found; install it with: pip install face_recognition_models")

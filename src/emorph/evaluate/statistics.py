@@ -1,0 +1,65 @@
+"""Means that come with their interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emorph.core.errors import DataError
+
+N_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over n values with its bootstrap interval; ``low`` and ``high`` hold it with ``level`` confidence."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    level: float = 0.95
+
+    def __format__(self, spec: str) -> str:
+        """ "mean (low-high)", each number formatted by ``spec``."""
+        return f"{self.mean:{spec}} ({self.low:{spec}}-{self.high:{spec}})"
+
+
+def bootstrap(
+    values: ArrayLike, groups: Sequence[Any] | None = None, *, level: float = 0.95, seed: int = 0
+) -> Estimate:
+    """The mean of ``values`` (n,) and its percentile bootstrap interval (Efron & Tibshirani 1993, Ch. 13).
+
+    groups: what each value belongs to, n of them; whole groups are drawn, because several edits of one photo, or
+    several photos of one person, are not independent. Raises DataError if there is no value or one is not finite.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
+        raise DataError(f"a mean needs finite numbers in one row; found shape {numbers.shape}.")
+    of_group = np.arange(len(numbers)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    if len(of_group) != len(numbers):
+        raise DataError(f"{len(numbers)} values need as many groups; found {len(of_group)}.")
+    sums = np.bincount(of_group, weights=numbers).astype(np.float64)
+    counts = np.bincount(of_group).astype(np.int64)
+    means = _resampled(sums, counts, np.random.default_rng(seed))
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(numbers.mean()), float(low), float(high), len(numbers), level)
+
+
+def _resampled(sums: NDArray[np.float64], counts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Means over groups drawn with replacement, N_RESAMPLES of them."""
+    times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=N_RESAMPLES)
+    found: NDArray[np.float64] = (times @ sums) / (times @ counts)
+    return found
+
+
+def pearson(x: ArrayLike, y: ArrayLike) -> float:
+    """Pearson's correlation of two rows of numbers; NaN where one of them does not vary."""
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    a, b = a - a.mean(), b - b.mean()
+    spread = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / spread) if spread > 1e-12 else float("nan")

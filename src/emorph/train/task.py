@@ -1,0 +1,45 @@
+"""What the training loop asks of a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emorph.models.diffae import DiffAE
+from emorph.models.judge import Judge
+
+Model = DiffAE | Judge
+
+
+class Task(ABC):
+    """A model, its loss, and how a batch is drawn.
+
+    loss: forward(*inputs) -> {"loss": scalar to minimise, and its parts for the logbook}. ``model`` is its submodule of
+    that name; what else it holds is trained too, saved with the trainer's state, and thrown away in the end.
+    watched: parts of the model whose gradient norm is written down, by name.
+    """
+
+    model: Model
+    loss: nn.Module
+    watched: Mapping[str, nn.Module] = {}
+
+    @abstractmethod
+    def start(self, name: str) -> Model:
+        """Another model whose weights the run shall start from: a folder or a name."""
+
+    @abstractmethod
+    def draw(self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device) -> tuple[Any, ...]:
+        """The loss's inputs for a batch of samples; what is random about the i-th follows from the i-th seed alone."""
+
+
+def hash_seed(*parts: int) -> int:
+    """One 63-bit seed from several whole numbers (splitmix64 over each)."""
+    state = 0x9E3779B97F4A7C15
+    for part in parts:
+        state = (state ^ (part & 0xFFFFFFFFFFFFFFFF)) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1
