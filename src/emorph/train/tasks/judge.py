@@ -135,7 +135,7 @@ def label_rows(config: JudgeConfig) -> Tensor:
 def held_out_confusion(judge: Judge, faces: FaceStore) -> Confusion:
     """The judge's answers on labelled faces; those of emotions that it does not know are left out."""
     rows = [i for i, label in enumerate(faces.labels) if Emotion(int(label)) in judge.config.emotions]
-    probabilities = judge_crops(judge, [unit_range(faces[i]["image"]) for i in rows])
+    probabilities = judge_crops(judge, [unit_range(faces[i]["image"][None])[0] for i in rows])
     return confusion(judge.config.emotions, [Emotion(int(faces.labels[i])) for i in rows], probabilities)
 
 
@@ -170,7 +170,7 @@ def _moved(x: Tensor, *, flip: Tensor, turn_rad: Tensor, scale: Tensor, stretch:
 
 def _rectangles(middles: Tensor, sizes: Tensor, side_px: int) -> Tensor:
     """bool (B, 1, S, S): within ``sizes`` / 2 of ``middles``, both (B, 2) as (row, column)."""
-    index = torch.arange(side_px)
+    index = torch.arange(side_px) + 0.5
     near = (index - middles[..., None]).abs() < sizes[..., None] / 2
     return (near[:, 0, :, None] & near[:, 1, None, :])[:, None]
 

@@ -1,0 +1,92 @@
+"""Identity and statistics: against brute force and a second implementation."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emorph.core.errors import DataError
+from emorph.core.images import read_photo
+from emorph.core.types import Landmarks, Photo
+from emorph.evaluate.identity import describe, distances, pairs
+from emorph.evaluate.statistics import bootstrap, pearson
+from emorph.faces.detect import find_faces
+
+
+def test_descriptor_knows_the_face_and_not_its_size_or_light(example_photo: Path) -> None:
+    photo = read_photo(example_photo)
+    face = find_faces(photo)[0]
+    reference = describe(photo, face)
+    assert reference.shape == (128,)
+    darker = Photo((photo.pixels * 0.8).astype(np.uint8))
+    doubled = Photo(photo.pixels.repeat(2, axis=0).repeat(2, axis=1))
+    left, top, right, bottom = (2 * v for v in face.box)
+    twice = Landmarks(2 * face.points + 0.5, (left, top, right, bottom), face.score)
+    same = np.stack([describe(darker, face), describe(doubled, twice)])
+    assert distances(same, np.stack([reference] * 2)).max() < 0.2
+    upside_down = Photo(np.ascontiguousarray(photo.pixels[::-1]))
+    assert distances(describe(upside_down, face)[None], reference[None])[0] > 0.5
+
+
+def test_pairs_equal_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    descriptors = rng.normal(size=(9, 128)).astype(np.float32)
+    persons = list("aabbbcdde")
+    found = pairs(descriptors, persons)
+    genuine = [
+        np.linalg.norm(descriptors[i] - descriptors[j]) for i in range(9) for j in range(i) if persons[i] == persons[j]
+    ]
+    impostor = [
+        np.linalg.norm(descriptors[i] - descriptors[j]) for i in range(9) for j in range(i) if persons[i] != persons[j]
+    ]
+    np.testing.assert_allclose(np.sort(found.genuine), np.sort(genuine), rtol=1e-5)
+    np.testing.assert_allclose(np.sort(found.impostor), np.sort(impostor), rtol=1e-5)
+    assert found.threshold(0.01) == pytest.approx(np.quantile(impostor, 0.01), rel=1e-5)
+    ends = found.calibrated(np.array([found.genuine.mean(), found.impostor.mean()]))
+    np.testing.assert_allclose(ends, [1, 0], atol=1e-9)
+
+
+def test_identity_needs_what_it_needs() -> None:
+    one = np.zeros((2, 128), np.float32)
+    with pytest.raises(DataError, match="photos of two persons at least"):
+        pairs(one, ["a", "a"]).threshold(0.01)
+    with pytest.raises(DataError, match="a person with two photos at least"):
+        pairs(one, ["a", "b"]).calibrated(np.zeros(1))
+    with pytest.raises(DataError, match="2 descriptors need as many names; found 1"):
+        pairs(one, ["a"])
+
+
+def test_bootstrap_agrees_with_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(1).exponential(size=80)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=2).confidence_interval
+    ours = bootstrap(values)
+    assert ours.mean == pytest.approx(values.mean())
+    assert ours.n == 80
+    np.testing.assert_allclose([ours.low, ours.high], theirs, rtol=0.03)
+    assert bootstrap(values) == ours
+
+
+def test_bootstrap_draws_whole_groups() -> None:
+    """Ten copies of each value tell no more than the value once."""
+    values = np.random.default_rng(1).normal(size=40)
+    copies, groups = np.repeat(values, 10), np.repeat(np.arange(40), 10)
+    once, together, apart = bootstrap(values), bootstrap(copies, groups), bootstrap(copies)
+    assert together.high - together.low == pytest.approx(once.high - once.low, rel=0.02)
+    assert apart.high - apart.low < 0.5 * (once.high - once.low)
+    assert f"{bootstrap([1.0, 1.0]):.1f}" == "1.0 (1.0-1.0)"
+
+
+def test_bootstrap_refuses_what_has_no_mean() -> None:
+    for wrong in ([], [1.0, float("nan")]):
+        with pytest.raises(DataError, match="needs finite numbers"):
+            bootstrap(wrong)
+    with pytest.raises(DataError, match="2 values need as many groups; found 1"):
+        bootstrap([1.0, 2.0], ["a"])
+
+
+def test_pearson() -> None:
+    x = np.arange(5.0)
+    assert pearson(x, 3 * x + 1) == pytest.approx(1)
+    assert pearson(x, [1, 0, 2, 1, 3]) == pytest.approx(np.corrcoef(x, [1, 0, 2, 1, 3])[0, 1])
+    assert np.isnan(pearson(x, np.ones(5)))
