@@ -10,7 +10,8 @@ import pytest
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.data.loader import EndlessOrder, class_weights
-from emorph.data.store import CropWindow, FaceStore, in_memory
+from emorph.data.memory import in_memory
+from emorph.data.store import CropWindow, FaceStore
 
 datasets = pytest.importorskip("datasets", reason="needs the extra 'train'")
 

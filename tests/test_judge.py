@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from emorph.cli.main import app
 from emorph.core.errors import CheckpointError, ConfigError, DataError, ShapeError
 from emorph.core.expressions import Emotion
-from emorph.data.store import TensorFaces
+from emorph.data.memory import TensorFaces
 from emorph.evaluate.emotion import confusion, judge_crops
 from emorph.models.judge import Judge, JudgeConfig
 from emorph.train.loop import train

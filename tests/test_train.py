@@ -11,7 +11,8 @@ import torch
 
 from emorph.core.errors import CheckpointError, ConfigError, DataError
 from emorph.core.images import unit_range
-from emorph.data.store import FaceStore, TensorFaces, in_memory
+from emorph.data.memory import TensorFaces, in_memory
+from emorph.data.store import FaceStore
 from emorph.diffusion import q_sample
 from emorph.models.diffae import DiffAE
 from emorph.train.checkpoint import latest, load_state, step_folders

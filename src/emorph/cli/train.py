@@ -69,9 +69,9 @@ def _task(path: Path) -> str:
 
 
 def _read(path: Path, task: str) -> RunConfig:
-    from emorph.train.tasks import CONFIGS
+    from emorph.train.tasks import config_class
 
-    return CONFIGS[task].read(path)
+    return config_class(task).read(path)
 
 
 def _limited(config: RunConfig, max_minutes: float | None) -> RunConfig:

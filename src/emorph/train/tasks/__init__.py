@@ -1,7 +1,22 @@
 """What there is to train: one file a task, one line in this table."""
 
-from emorph.train.plan import RunConfig
-from emorph.train.tasks.autoencoder import AutoencoderConfig
-from emorph.train.tasks.judge import JudgeRunConfig
+from __future__ import annotations
 
-CONFIGS: dict[str, type[RunConfig]] = {"autoencoder": AutoencoderConfig, "judge": JudgeRunConfig}
+import importlib
+
+from emorph.core.errors import UnknownNameError
+from emorph.train.plan import RunConfig
+
+CONFIGS = {
+    "autoencoder": "emorph.train.tasks.autoencoder:AutoencoderConfig",
+    "judge": "emorph.train.tasks.judge:JudgeRunConfig",
+}
+
+
+def config_class(task: str) -> type[RunConfig]:
+    """The configuration of a task. Raises UnknownNameError."""
+    if task not in CONFIGS:
+        raise UnknownNameError("task", task, CONFIGS)
+    module, name = CONFIGS[task].split(":")
+    found: type[RunConfig] = getattr(importlib.import_module(module), name)
+    return found
