@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -51,9 +52,11 @@ def metric(name: str) -> Metric:
     return METRICS[name]
 
 
-_INF = float("inf")
+_INF = math.inf
 _RECONSTRUCTION = "a reconstruction and its source"
 _VA = "annotated or wanted values and a judge's"
+_OUTSIDE = "an edit and its source, outside the face"
+_FEATURES = "features of Inception v3 or another network"
 _VA_JUDGE = "a judge of valence and arousal"
 
 _ALL: tuple[Metric, ...] = (
@@ -161,6 +164,84 @@ _ALL: tuple[Metric, ...] = (
         function="emorph.evaluate.affect:sagr",
         source="Nicolaou et al. 2011",
         needs=_VA_JUDGE,
+    ),
+    Metric(
+        name="expression_distance",
+        title="Expression distance (68 points)",
+        unit="eye spans",
+        of="image",
+        compares="landmarks of an edit and its source, or of an edit and the wanted face",
+        better="lower",
+        lowest=0.0,
+        highest=_INF,
+        function="emorph.evaluate.geometry:expression_distance",
+        source="Procrustes on eye corners and nose",
+        needs="landmarks of both",
+    ),
+    Metric(
+        name="pose_distance",
+        title="Pose distance (68 points)",
+        unit="rad",
+        of="image",
+        compares="landmarks of an edit and its source",
+        better="lower",
+        lowest=0.0,
+        highest=math.pi,
+        function="emorph.evaluate.geometry:pose_distance",
+        source="weak-perspective pose of nine points",
+        needs="landmarks of both",
+    ),
+    Metric(
+        name="mae_outside",
+        title="Change outside the face",
+        unit="share of range",
+        of="image",
+        compares=_OUTSIDE,
+        better="lower",
+        lowest=0.0,
+        highest=1.0,
+        function="emorph.evaluate.geometry:mae_outside",
+        source="mean absolute difference outside a mask",
+        needs="a face mask",
+    ),
+    Metric(
+        name="psnr_outside",
+        title="PSNR outside the face",
+        unit="dB",
+        of="image",
+        compares=_OUTSIDE,
+        better="higher",
+        lowest=-_INF,
+        highest=_INF,
+        function="emorph.evaluate.geometry:psnr_outside",
+        source="PSNR outside a mask",
+        needs="a face mask",
+    ),
+    Metric(
+        name="fid",
+        title="FID",
+        unit="",
+        of="set",
+        compares="features of edits and of real photos",
+        better="lower",
+        lowest=0.0,
+        highest=_INF,
+        function="emorph.evaluate.distribution:fid",
+        source="Heusel et al. 2017",
+        needs=_FEATURES,
+    ),
+    Metric(
+        name="kid",
+        title="KID",
+        unit="",
+        of="set",
+        compares="features of edits and of real photos",
+        better="lower",
+        lowest=-_INF,
+        highest=_INF,
+        function="emorph.evaluate.distribution:kid",
+        source="Bińkowski et al. 2018",
+        needs=_FEATURES,
     ),
 )
 
