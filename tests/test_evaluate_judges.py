@@ -148,6 +148,32 @@ def test_arcface_graphs_with_and_without_scaling_inside_agree(tmp_path: Path) ->
         np.testing.assert_allclose(recogniser(pictures), answer, atol=1e-5)
 
 
+def test_only_arithmetic_on_the_picture_counts_as_scaling(tmp_path: Path) -> None:
+    """Constants worked out first, weights listed as inputs (old exporters do both), and scaling behind a layer."""
+    model = onnx.load(graph(tmp_path / "a.onnx", 112, 512, names=("data", "fc1")))
+    inputs = [helper.make_tensor_value_info("w", TensorProto.FLOAT, [48, 512]), *model.graph.input]
+    nodes = [
+        helper.make_node("Sub", ["middle", "factor"], ["unused"]),
+        helper.make_node("Mul", ["unused", "factor"], ["unused2"]),
+        helper.make_node("Relu", ["data"], ["positive"]),
+        helper.make_node("Sub", ["positive", "middle"], ["late"]),
+        helper.make_node("Mul", ["late", "factor"], ["late2"]),
+    ]
+    rest = list(model.graph.node)
+    rest[0].input[0] = "late2"
+    del model.graph.node[:], model.graph.input[:]
+    model.graph.node.extend(nodes + rest)
+    model.graph.input.extend(inputs)
+    onnx.save(model, tmp_path / "b.onnx")
+    assert opening_operations(tmp_path / "b.onnx") == ()
+    assert not Recogniser.load("w600k_r50", tmp_path / "b.onnx").is_raw
+    nodes[2].op_type = "Identity"
+    del model.graph.node[:]
+    model.graph.node.extend(nodes + rest)
+    onnx.save(model, tmp_path / "c.onnx")
+    assert opening_operations(tmp_path / "c.onnx") == ("Identity", "Sub", "Mul")
+
+
 def test_adaface_gets_blue_first(tmp_path: Path) -> None:
     pictures = crops(2, 112)
     path = graph(tmp_path / "ada.onnx", 112, 512)
