@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from emorph.core.images import luminance, to_pixels, to_tensor, unit_range
 from emorph.data.store import CropWindow, FaceStore
 from emorph.diffusion.samplers import SOLVERS
 from emorph.edit.pipeline import Editor
+from emorph.evaluate import psnr, ssim
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from support.measure import table, write_section
 
@@ -38,17 +38,9 @@ def held_out(data: Path, n: int, side_px: int, channels: int) -> Tensor:
 
 
 def scores(x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """PSNR (dB) and SSIM (Wang et al. 2004) of each 8-bit picture, data range 255."""
-    a, b = to_pixels(x), to_pixels(y)
-    mse = ((a.astype(float) - b.astype(float)) ** 2).mean(axis=(1, 2, 3))
-    psnr = 10 * np.log10(255**2 / np.maximum(mse, 1e-10))
-    ssim = [
-        structural_similarity(
-            p, q, data_range=255, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-        for p, q in zip(a, b, strict=True)
-    ]
-    return psnr, np.array(ssim)
+    """PSNR (dB) and SSIM of each picture in whole levels, data range 255."""
+    a, b = (torch.from_numpy(to_pixels(pictures)).permute(0, 3, 1, 2).float() for pictures in (x, y))
+    return psnr(a, b, data_range=255).numpy(), ssim(a, b, data_range=255).numpy()
 
 
 @torch.inference_mode()

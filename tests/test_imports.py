@@ -19,6 +19,8 @@ OPTIONAL = [
     "matplotlib",
     "tensorboard",
     "skimage",
+    "onnx",
+    "onnxruntime",
     "pandas",
     "scipy",
     "pytest",

@@ -165,8 +165,9 @@ def judge_text(controls: Controls) -> str:
     known = [i for i, label in enumerate(controls.labels) if label in controls.emotions]
     right = confusion(controls.emotions, [controls.labels[i] for i in known], controls.answers[known])
     rows = [[emotion.word, *counts] for emotion, counts in zip(right.emotions, right.counts, strict=True)]
-    return f"""The judge on the {len(known)} unedited faces whose label it knows (accuracy {right.accuracy:.1%}); rows are
-the annotator's labels, columns the judge's answers:
+    share = f"{right.accuracy:.1%}"
+    return f"""The judge on the {len(known)} unedited faces whose label it knows (accuracy {share}); rows are the
+annotator's labels, columns the judge's answers:
 
 {table(["", *(emotion.word for emotion in right.emotions)], rows)}"""
 

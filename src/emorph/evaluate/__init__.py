@@ -1,1 +1,33 @@
-"""Measures of edits, and the judges that take them."""
+"""Is the face still the person, and is the expression the one that was asked for: measures, judges, statistics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["ccc", "csim", "lpips", "pcc", "psnr", "rmse", "sagr", "ssim"]
+
+if TYPE_CHECKING:
+    from emorph.evaluate.affect import ccc, pcc, rmse, sagr
+    from emorph.evaluate.fidelity import psnr, ssim
+    from emorph.evaluate.identity import csim
+    from emorph.evaluate.perceptual import lpips
+
+_LAZY = {
+    "ccc": "emorph.evaluate.affect",
+    "csim": "emorph.evaluate.identity",
+    "lpips": "emorph.evaluate.perceptual",
+    "pcc": "emorph.evaluate.affect",
+    "psnr": "emorph.evaluate.fidelity",
+    "rmse": "emorph.evaluate.affect",
+    "sagr": "emorph.evaluate.affect",
+    "ssim": "emorph.evaluate.fidelity",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: ``import emorph.evaluate`` costs no torch."""
+    import importlib
+
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'emorph.evaluate' has no attribute {name!r}")

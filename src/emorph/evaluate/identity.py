@@ -36,6 +36,22 @@ def distances(a: Float32, b: Float32) -> Float64:
     return found
 
 
+def csim(a: Float32, b: Float32) -> Float64:
+    """Cosine of each row of a (n, d) with the same row of b, (n,) in [-1, 1]: of any recogniser's features.
+
+    It saturates, and a value means little without its controls: the unedited photo, other photos of the person, other
+    persons (``pairs``). Raises DataError for rows that do not fit or are all zeros.
+    """
+    if a.ndim != 2 or a.shape != b.shape:
+        raise DataError(f"expected features (n, d) twice, found {a.shape} and {b.shape}.")
+    first, second = a.astype(np.float64), b.astype(np.float64)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    if not (lengths > 0).all():
+        raise DataError("a row of features is all zeros; it is no face's.")
+    found: Float64 = (first * second).sum(axis=1) / lengths
+    return found
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Distances between the photos of a set: of one person (``genuine``), and of two (``impostor``)."""

@@ -8,7 +8,7 @@ import pytest
 from emorph.core.errors import DataError
 from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
-from emorph.evaluate.identity import describe, distances, pairs
+from emorph.evaluate.identity import csim, describe, distances, pairs
 from emorph.evaluate.statistics import bootstrap, pearson
 from emorph.faces.detect import find_faces
 
@@ -44,6 +44,15 @@ def test_pairs_equal_brute_force() -> None:
     assert found.threshold(0.01) == pytest.approx(np.quantile(impostor, 0.01), rel=1e-5)
     ends = found.calibrated(np.array([found.genuine.mean(), found.impostor.mean()]))
     np.testing.assert_allclose(ends, [1, 0], atol=1e-9)
+
+
+def test_csim_is_the_cosine() -> None:
+    a = np.array([[3, 4], [1, 0]], np.float32)
+    np.testing.assert_allclose(csim(a, np.array([[6, 8], [0, 2]], np.float32)), [1, 0], atol=1e-12)
+    with pytest.raises(DataError, match="all zeros"):
+        csim(a, np.zeros_like(a))
+    with pytest.raises(DataError, match=r"found \(2, 2\) and \(1, 2\)"):
+        csim(a, a[:1])
 
 
 def test_identity_needs_what_it_needs() -> None:
