@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import multiprocessing
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +21,12 @@ from PIL import Image
 from rich.progress import track
 
 from emorph.core.expressions import Emotion
-from emorph.core.types import Target
+from emorph.core.types import Photo, Target
 from emorph.edit.pipeline import Editor
 from emorph.edit.sheet import grid, tiles
 from emorph.evaluate.emotion import crop_for, judge_crops
 from emorph.evaluate.identity import describe
 from emorph.faces.paste import face_mask
-from emorph.models.diffae import fingerprint
 from emorph.models.judge import Judge
 from support.quality_report import SOURCES, STRENGTHS, Controls, Score, report
 from support.validation import Face, held_out_faces, some_of_each
@@ -46,7 +44,12 @@ class Plan:
     model: str
     directions: str | None
     judge: str
-    threads: int
+    workers: int
+
+    @property
+    def threads(self) -> int:
+        """Of one worker."""
+        return max(1, torch.get_num_threads() // self.workers)
 
 
 def main() -> None:
@@ -62,18 +65,14 @@ def main() -> None:
     if not arguments.data:
         print("bench/quality.py needs the held-out faces: --data lfw_expressions.parquet. RESULTS.md is left as it is.")
         return
-    plan = Plan(
-        arguments.model,
-        arguments.directions,
-        arguments.judge,
-        max(1, torch.get_num_threads() // arguments.workers),
-    )
+    plan = Plan(arguments.model, arguments.directions, arguments.judge, arguments.workers)
     faces = held_out_faces(arguments.data)
     chosen = some_of_each(faces, SOURCES, arguments.faces)
     editor = Editor.from_pretrained(plan.model, directions=plan.directions, device="cpu")
     judge = Judge.from_pretrained(plan.judge)
-    folder = WORK / f"{editor.model_id}-{settings(editor)}-{fingerprint(judge)}"
-    scores = measured(plan, chosen, folder / "scores.jsonl", arguments.workers)
+    folder = WORK / f"{editor.model_id}-{settings(editor)}"
+    edited(plan, chosen, folder)
+    scores = scored(plan, chosen, folder)
     report(scores, controls(judge, faces), editor.model_id, arguments.data.name, len(chosen))
     draw_sheets(editor, chosen, folder)
 
@@ -88,29 +87,25 @@ def settings(editor: Editor) -> str:
     return digest.hexdigest()[:8]
 
 
-def measured(plan: Plan, faces: Sequence[Face], file: Path, workers: int) -> list[Score]:
-    """Scores of all faces, one line of ``file`` a face, so that what is finished is not made again."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    done = dict(finished(file))
-    todo = [face for face in faces if face.row not in done]
-    with multiprocessing.get_context("spawn").Pool(workers, _start, (plan,)) as pool, file.open("a") as out:
-        for row, scores in track(pool.imap(_measure, todo), "editing", total=len(todo), disable=not todo):
-            out.write(json.dumps({"row": row, "scores": [asdict(score) for score in scores]}) + "\n")
-            out.flush()
-            done[row] = scores
-    return [score for face in faces for score in done[face.row]]
+def edited(plan: Plan, faces: Sequence[Face], folder: Path) -> None:
+    """Edit all faces; one file a face, so that what is finished is not made again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [(face, folder / f"{face.row}.npz") for face in faces]
+    todo = [(face, file) for face, file in todo if not file.exists()]
+    with multiprocessing.get_context("spawn").Pool(plan.workers, _start, (plan,)) as pool:
+        for _ in track(pool.imap(_edit, todo), "editing", total=len(todo), disable=not todo):
+            pass
 
 
-def finished(file: Path) -> Iterator[tuple[int, list[Score]]]:
-    """What an earlier run wrote; a line that was cut short is left out."""
-    for line in file.read_text().splitlines() if file.exists() else []:
-        try:
-            found = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        yield found["row"], [Score(**score) for score in found["scores"]]
+def scored(plan: Plan, faces: Sequence[Face], folder: Path) -> list[Score]:
+    """Judge and identity network on all edits of ``folder``."""
+    work = [(face, folder / f"{face.row}.npz") for face in faces]
+    with multiprocessing.get_context("spawn").Pool(plan.workers, _start, (plan,)) as pool:
+        found = list(track(pool.imap(_score, work), "judging", total=len(work)))
+    return [score for of_face in found for score in of_face]
 
 
+TARGETS = [Target(emotion, strength) for emotion in Emotion for strength in STRENGTHS]
 _tools: tuple[Editor, Judge] | None = None
 
 
@@ -122,32 +117,41 @@ def _start(plan: Plan) -> None:
     _tools = editor, Judge.from_pretrained(plan.judge)
 
 
-def _measure(face: Face) -> tuple[int, list[Score]]:
+def _edit(task: tuple[Face, Path]) -> None:
+    face, file = task
+    assert _tools is not None
+    editor, _ = _tools
+    edits = editor.edit_faces(face.photo, editor.align(face.photo, [face.landmarks]), TARGETS)
+    temporary = file.with_suffix(".part.npz")
+    np.savez_compressed(temporary, photos=np.stack([edit.photo.pixels for edit in edits]))
+    temporary.replace(file)
+
+
+def _score(task: tuple[Face, Path]) -> list[Score]:
+    face, file = task
     assert _tools is not None
     editor, judge = _tools
-    targets = [Target(emotion, strength) for emotion in Emotion for strength in STRENGTHS]
-    aligned = editor.align(face.photo, [face.landmarks])
-    edits = editor.edit_faces(face.photo, aligned, targets)
-    answers = judge_crops(judge, [crop_for(judge, edit.photo, face.landmarks) for edit in edits])
+    photos = [Photo(pixels) for pixels in np.load(file)["photos"]]
+    answers = judge_crops(judge, [crop_for(judge, photo, face.landmarks) for photo in photos])
     own = describe(face.photo, face.landmarks)
     outside = _outside(face, editor)
     scores = []
-    for edit, answer in zip(edits, answers, strict=True):
-        change = np.abs(edit.photo.pixels.astype(int) - face.photo.pixels)
-        descriptor = describe(edit.photo, face.landmarks)
+    for target, photo, answer in zip(TARGETS, photos, answers, strict=True):
+        change = np.abs(photo.pixels.astype(int) - face.photo.pixels)
+        descriptor = describe(photo, face.landmarks)
         scores.append(
             Score(
-                face.label.word,
-                face.person,
-                edit.target.emotion.word,
-                edit.target.strength,
-                [round(float(p), 6) for p in answer],
-                float(np.linalg.norm(descriptor - own)),
-                [round(float(v), 6) for v in descriptor],
-                int(change[outside].max(initial=0)),
+                label=face.label,
+                person=face.person,
+                target=target.emotion,
+                strength=target.strength,
+                answer=answer,
+                distance=float(np.linalg.norm(descriptor - own)),
+                descriptor=descriptor,
+                outside=int(change[outside].max(initial=0)),
             )
         )
-    return face.row, scores
+    return scores
 
 
 def _outside(face: Face, editor: Editor) -> np.ndarray:

@@ -30,13 +30,13 @@ class Score:
     network. outside: the largest change of a pixel outside the face mask, in levels of 255.
     """
 
-    label: str
+    label: Emotion
     person: str
-    target: str
+    target: Emotion
     strength: float
-    answer: list[float]
+    answer: NDArray[np.float64]
     distance: float
-    descriptor: list[float]
+    descriptor: NDArray[np.float32]
     outside: int
 
 
@@ -70,9 +70,9 @@ class Results:
         return [
             score
             for score in self.scores
-            if (score.target, score.strength) == (target.word, strength)
-            and score.label != target.word
-            and source in (None, Emotion.parse(score.label))
+            if (score.target, score.strength) == (target, strength)
+            and score.label != target
+            and source in (None, score.label)
         ]
 
     def measurable(self, target: Emotion) -> bool:

@@ -11,6 +11,7 @@ import typer
 from emorph.cli.console import print_json
 from emorph.cli.options import Json
 
+BUNDLED_ROLES = {"emorph-base": "the editor's own model", "emorph-judge": "names the emotion of a face, for measuring"}
 app = typer.Typer(help="Models: list, get, look into, convert.", no_args_is_help=True)
 
 
@@ -24,7 +25,7 @@ def list_models(as_json: Json = False) -> None:
         print_json({"bundled": bundled_models(), "official": [asdict(asset) for asset in OFFICIAL]})
         return
     for name in bundled_models():
-        typer.echo(f"{name:<24} comes with emorph (its weights: research, non-commercial)")
+        typer.echo(f"{name:<24} {BUNDLED_ROLES[name]}; comes with emorph (its weights: research, non-commercial)")
     for asset in OFFICIAL:
         state = "here" if asset.path.exists() else f"get it from {asset.page}"
         typer.echo(f"{asset.name:<24} {asset.what}; {state}")

@@ -12,9 +12,10 @@ import torch
 
 from emorph.core.errors import CheckpointError
 from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
-from emorph.models import diffae, directions
+from emorph.models import diffae, directions, judge
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions, DirectionsConfig, LatentStats
+from emorph.models.judge import JudgeConfig
 from emorph.models.sources import Role, Source, read_safetensors
 
 OFFICIAL_FILE = "last.ckpt"
@@ -24,7 +25,8 @@ OFFICIAL_FILE = "last.ckpt"
 class ModelInfo:
     """What a model file or folder is. training: epoch, step and the like, where the file tells them.
 
-    config: of an autoencoder. labels: of directions. weights: the file that holds the numbers, with its size and hash.
+    config: of an autoencoder or a judge. labels: of directions or a judge. weights: the file that holds the numbers, with
+    its size and hash.
     """
 
     role: Role
@@ -33,7 +35,7 @@ class ModelInfo:
     file_bytes: int
     sha256: str
     n_parameters: int
-    config: DiffAEConfig | None
+    config: DiffAEConfig | JudgeConfig | None
     labels: tuple[str, ...]
     has_latent_stats: bool
     training: Mapping[str, int | str]
@@ -102,7 +104,7 @@ def describe(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
     """What a file or folder is; its weights are hashed but not loaded. Raises as ``load``."""
     path = _inside(locate(name))
     labels: tuple[str, ...] = ()
-    config: DiffAEConfig | None = None
+    config: DiffAEConfig | JudgeConfig | None = None
     training: Mapping[str, int | str] = {}
     if path.is_dir():
         role, config, labels = _folder_config(path)
@@ -140,7 +142,7 @@ def _inside(path: Path) -> Path:
     return path
 
 
-def _folder_config(folder: Path) -> tuple[Role, DiffAEConfig | None, tuple[str, ...]]:
+def _folder_config(folder: Path) -> tuple[Role, DiffAEConfig | JudgeConfig | None, tuple[str, ...]]:
     try:
         kind = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get("kind")
     except (OSError, ValueError, AttributeError):
@@ -148,4 +150,7 @@ def _folder_config(folder: Path) -> tuple[Role, DiffAEConfig | None, tuple[str, 
     if kind == directions.KIND:
         labels = DirectionsConfig.parse(read_config(folder, directions.KIND), str(folder)).labels
         return "directions", None, labels
+    if kind == judge.KIND:
+        config = JudgeConfig.parse(read_config(folder, judge.KIND), str(folder))
+        return "judge", config, config.labels
     return "autoencoder", DiffAEConfig.parse(read_config(folder, diffae.KIND), str(folder)), ()

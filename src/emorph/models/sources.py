@@ -17,7 +17,7 @@ from emorph.models.diffae import DiffAEConfig, latent_stats_from
 from emorph.models.directions import LatentStats
 from emorph.models.recognise import diffae_config_from_state
 
-Role = Literal["autoencoder", "directions", "latents"]
+Role = Literal["autoencoder", "directions", "latents", "judge"]
 
 STATISTICS = ("conds_mean", "conds_std")
 FACTS = ("epoch", "global_step", "pytorch-lightning_version")
