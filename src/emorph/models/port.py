@@ -25,8 +25,8 @@ OFFICIAL_FILE = "last.ckpt"
 class ModelInfo:
     """What a model file or folder is. training: epoch, step and the like, where the file tells them.
 
-    config: of an autoencoder or a judge. labels: of directions or a judge. weights: the file that holds the numbers, with
-    its size and hash.
+    config: of an autoencoder or a judge. labels: of directions or a judge. weights: the file that holds the numbers,
+    with its size and hash.
     """
 
     role: Role
