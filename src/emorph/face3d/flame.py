@@ -14,6 +14,7 @@ from emorph.core.pretrained import read_config, read_weights
 from emorph.core.types import FaceCoeffs
 from emorph.face3d.model import LandmarkBasis, UVMap, blend_shapes, yaw_step
 from emorph.face3d.skinning import blend_skin, rodrigues
+from emorph.face3d.texture import albedo
 
 KIND = "flame"
 PARENTS = (-1, 0, 1, 1, 1)  # global, neck, jaw, left eye, right eye
@@ -88,7 +89,7 @@ class FLAME(nn.Module):
 
     @property
     def uv(self) -> UVMap | None:
-        found = dict(self.named_buffers())
+        found = dict(self.named_buffers(remove_duplicate=False))
         return UVMap(found["uv_coordinates"], found["uv_triangles"]) if "uv_coordinates" in found else None
 
     @property
@@ -138,6 +139,13 @@ class FLAME(nn.Module):
         corners = self.triangles[triangles]  # (B, L, 3)
         row = torch.arange(len(vertices), device=vertices.device)[:, None, None]
         return (vertices[row, corners] * barycentric[..., None]).sum(dim=2)
+
+    def albedo(self, texture: Tensor) -> Tensor | None:
+        """(B, 3, 256, 256) of texture coefficients (B, n), if FLAME's texture was converted with the model."""
+        found = dict(self.named_buffers(remove_duplicate=False))
+        if "texture_mean" not in found:
+            return None
+        return albedo(found["texture_mean"], found["texture_basis"], texture)
 
     def landmark_basis(self) -> LandmarkBasis:
         """With DECA's 100 shapes, 50 expressions and the jaw."""

@@ -123,6 +123,10 @@ class ICT(nn.Module):
         chosen = self._candidates()[yaw_step(rodrigues(pose))]
         return vertices.gather(1, chosen[..., None].expand(-1, -1, 3))
 
+    def albedo(self, texture: Tensor) -> Tensor | None:
+        """None: the release has no texture."""
+        return None
+
     def landmark_basis(self) -> LandmarkBasis:
         """Of all identities and action units; only the vertices that are a landmark at some yaw."""
         used, candidates = torch.unique(self._candidates(), return_inverse=True)

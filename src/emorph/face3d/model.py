@@ -52,6 +52,10 @@ class FaceModel(Protocol):
         """The 68 points (B, 68, 3) of posed vertices; those of the contour depend on the head's pose (B, 3)."""
         ...
 
+    def albedo(self, texture: Tensor) -> Tensor | None:
+        """The picture (B, 3, T, T) of texture coefficients, RGB, v downwards; None if the model has no texture."""
+        ...
+
     def landmark_basis(self) -> LandmarkBasis:
         """The 68 points as a function of the coefficients, for fitting."""
         ...

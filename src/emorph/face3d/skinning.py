@@ -69,7 +69,7 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
 
     vertices: (B, V, 3). faces: int64 (F, 3), counter-clockwise seen from outside.
     """
-    corner = [vertices[:, faces[:, i]] for i in range(3)]
+    corner = [vertices.index_select(1, faces[:, i]) for i in range(3)]
     of_face = torch.linalg.cross(corner[1] - corner[0], corner[2] - corner[0])
     total = torch.zeros_like(vertices)
     for i in range(3):
