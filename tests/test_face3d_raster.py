@@ -91,6 +91,15 @@ def test_shared_edges_have_no_holes_and_no_double_hits(n: int) -> None:
     assert torch.equal(pixel.sort().values, torch.arange(1600)), "which way round a triangle is must not matter"
 
 
+def test_edges_on_pixel_centres_belong_to_what_is_right_of_or_below_them() -> None:
+    corners = torch.tensor([[2.0, 3.0], [6.0, 3.0], [2.0, 8.0], [6.0, 8.0]])
+    vertices = torch.cat([pixels_to_screen(corners, (10, 10)), torch.zeros(4, 1)], dim=1)[None]
+    expected = torch.zeros(10, 10, dtype=torch.bool)
+    expected[3:8, 2:6] = True
+    for faces in ([[0, 1, 2], [1, 3, 2]], [[0, 3, 1], [3, 0, 2]]):
+        assert torch.equal(rasterize(vertices, torch.tensor(faces), 10).triangles()[0] >= 0, expected)
+
+
 def test_the_nearest_is_seen_and_of_equals_the_first() -> None:
     square = torch.tensor([[-1.0, -1.0], [3.0, -1.0], [-1.0, 3.0]])
     depths = (0.5, -0.25, 0.25, -0.25)
