@@ -228,7 +228,7 @@ def test_the_contour_slides_on_the_far_side_only(ict: ICT) -> None:
     vertices = ict.vertices(rest)
     moved = (ict.landmarks(vertices, turned) - ict.landmarks(vertices, ahead))[0].norm(dim=-1)
     assert (moved[:9] == 0).all()
-    assert (moved[11:16] > 0.5).all()
+    assert (moved[12:16] > 0.4).all()
     assert (moved[17:] == 0).all()
     far = ict.landmarks(ict.vertices(replace(rest, pose=turned)), turned)[0, 12:16, 0]
     edge = ict.landmarks(ict.vertices(replace(rest, pose=turned)), ahead)[0, 12:16, 0]

@@ -19,12 +19,12 @@ from emorph.face3d.model import MAX_YAW_STEP, LandmarkBasis, UVMap, blend_shapes
 from emorph.face3d.skinning import rodrigues
 
 ASSET = "ict-facekit"
-EXPRESSION_SIGMA = 0.25  # how far action units usually are from 0; they lie in 0..1
+EXPRESSION_SIGMA = 0.4  # how far action units usually are from 0; they lie in 0..1
 
 _KEYS = ("neutral", "tris", "uv", "uv_tris", "id_basis", "exp_basis", "exp_names", "landmarks68")
-_SLIDING = (*range(7), *range(10, 17))  # of the contour; the chin stays
+_SLIDING = (*range(5), *range(12, 17))  # of the contour; below the cheeks it stays
 _BAND_CM = 0.3  # half width of the strip of skin that a contour point slides along
-_STAYS_OUTSIDE = 0.55  # a sliding point keeps this share of its distance from the middle: it never reaches the nose
+_STAYS_OUTSIDE = 0.7  # a sliding point keeps this share of its distance from the middle: it never reaches the nose
 
 
 class ICT(nn.Module):

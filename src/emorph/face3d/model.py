@@ -10,6 +10,7 @@ from torch import Tensor
 
 from emorph.core.errors import ShapeError
 from emorph.core.types import FaceCoeffs
+from emorph.face3d.lighting import CONSTANTS
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def neutral(model: FaceModel, batch: int = 1, device: torch.device | str = "cpu"
 
     camera, light = zeros(3), zeros(9, 3)
     camera[:, 0] = 1
-    light[:, 0] = 1
+    light[:, 0] = 1 / CONSTANTS[0]
     return FaceCoeffs(
         shape=zeros(model.n_shape),
         expression=zeros(model.n_expression),
