@@ -13,9 +13,11 @@ import torch
 from emorph.core.errors import CheckpointError
 from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
 from emorph.models import diffae, directions
+from emorph.models.deca import DecaEncoder
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions, DirectionsConfig, LatentStats
-from emorph.models.sources import Role, Source, read_safetensors
+from emorph.models.emoca import EmocaEncoder
+from emorph.models.sources import Role, Source, read_face_encoder, read_safetensors
 
 OFFICIAL_FILE = "last.ckpt"
 
@@ -55,6 +57,16 @@ def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
     source.need("autoencoder", "an autoencoder")
     config = source.config(image_size)
     return DiffAE.from_tensors(config, source.weights | source.statistics, path.name)
+
+
+def load_face_encoder(name: str | Path) -> DecaEncoder:
+    """DECA from ``deca_model.tar``, or EMOCA (an ``EmocaEncoder``) from its checkpoint, whichever the file holds.
+
+    name: a path, or "deca" or "emoca" for the files that ``emorph models list`` names.
+    Raises MissingAssetError, with the page to get it from, UnknownNameError, and CheckpointError.
+    """
+    file = read_face_encoder(locate(name))
+    return EmocaEncoder.from_file(file) if file.kind == EmocaEncoder.name else DecaEncoder.from_file(file)
 
 
 def read_directions(name: str | Path) -> Directions:
