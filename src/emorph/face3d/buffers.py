@@ -83,8 +83,8 @@ def sample_texture(texture: Tensor, row: Tensor, uv: Tensor) -> Tensor:
     """
     if texture.ndim != 4:
         raise ShapeError(f"expected textures (B, C, T, T) or colours (B, 3), found {tuple(texture.shape)}.")
-    batch, _, height, width = texture.shape
-    texels = texture.permute(0, 2, 3, 1).reshape(batch * height * width, -1)
+    height, width = texture.shape[2:]
+    texels = texture.permute(0, 2, 3, 1).contiguous().flatten(0, 2)  # a texel's channels together: faster to gather
     x, y = uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5
     left, top = x.floor(), y.floor()
     total = texels.new_zeros(len(uv), texels.shape[1])

@@ -99,9 +99,10 @@ def covered_pixels(in_pixels: Tensor, faces: Tensor, height: int, width: int) ->
     into B * F triangles.
     """
     corners, triangle = _oriented_corners(in_pixels, faces)
-    ys = torch.stack([y for _, y in corners])
-    first = (-((-ys.amin(dim=0)) >> SUBPIXELS_LOG2)).clamp_min(0)
-    n_rows = (ys.amax(dim=0) >> SUBPIXELS_LOG2).clamp_max(height - 1) - first + 1
+    a, b, c = (y for _, y in corners)
+    highest, lowest = torch.minimum(torch.minimum(a, b), c), torch.maximum(torch.maximum(a, b), c)
+    first = (-((-highest) >> SUBPIXELS_LOG2)).clamp_min(0)
+    n_rows = (lowest >> SUBPIXELS_LOG2).clamp_max(height - 1) - first + 1
     which, row = _expand(first, n_rows)
     low = torch.zeros_like(row)
     high = torch.full_like(row, width - 1)
