@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import pickle
 import sys
@@ -16,11 +17,15 @@ import pytest
 import torch
 
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError, UnknownNameError
+from emorph.face3d import ict_source
 from emorph.face3d.convert import convert_flame
 from emorph.face3d.flame import FLAME
 from emorph.face3d.ict import ICT
+from emorph.face3d.ict_source import convert_ict, is_ict_source
 from emorph.face3d.model import neutral, yaw_step
+from emorph.face3d.photo import open_model
 from emorph.face3d.skinning import axis_angle_of, rodrigues, vertex_normals
+from emorph.models import port
 from golden_cases import case
 from test_golden_flame import golden_coeffs, golden_flame
 
@@ -250,3 +255,62 @@ def test_an_ict_file_that_does_not_fit(tmp_path: Path, ict: ICT) -> None:
         ICT.load(tmp_path / "other.npz")
     with pytest.raises(ShapeError, match="at most 100"):
         ict.vertices(replace(neutral(ict), shape=torch.zeros(1, 101)))
+
+
+def write_repository(folder: Path, units: tuple[str, ...]) -> Path:
+    """ICT-FaceKit's layout with the pack's numbers: two identities, some units, and eyes behind the face."""
+    inner = folder / "FaceXModel"
+    inner.mkdir(parents=True)
+    pack = dict(np.load(ICT_FILE))
+    eyes = np.ones((5, 3))
+
+    def vertex_lines(points: np.ndarray) -> list[str]:
+        return ["v " + " ".join(map(repr, row)) for row in np.concatenate([points, eyes]).tolist()]
+
+    mean = pack["neutral"].astype(np.float64)
+    corners = np.stack([pack["quads"], pack["uv_quads"]], axis=-1) + 1
+    polygons = ["f " + " ".join(f"{v}/{t}/7" for v, t in row) for row in corners.tolist()]
+    uv = [f"vt {u!r} {v!r} 0" for u, v in [*pack["uv"].tolist(), (0.5, 0.5)]]
+    tail = ["f 9410/9548/1 9411/9548/1 9412/9548/1 9413/9548/1"]
+    mesh = "\n".join(["# mesh", *vertex_lines(mean), *uv, "vn 0 0 1", *polygons, *tail])
+    (inner / "generic_neutral_mesh.obj").write_text(mesh)
+    for name, difference in [(f"identity{i:03d}", pack["id_basis"][i]) for i in range(2)]:
+        (inner / f"{name}.obj").write_text("\n".join(vertex_lines(mean + difference)))
+    for name in units:
+        difference = pack["exp_basis"][pack["exp_names"].tolist().index(name)]
+        (inner / f"{name}.obj").write_text("\n".join(vertex_lines(mean + difference)))
+    indices = {"idx_to_landmark_verts": pack["landmarks68"].tolist(), "expressions": []}
+    (inner / "vertex_indices.json").write_text(json.dumps(indices))
+    return folder
+
+
+def test_the_ict_repository_becomes_the_pack(tmp_path: Path, ict: ICT, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ict.unit_names == ict_source.UNIT_NAMES
+    units = ("jawOpen", "mouthSmile_L")
+    monkeypatch.setattr(ict_source, "UNIT_NAMES", units)
+    source = write_repository(tmp_path / "ICT-FaceKit", units)
+    assert is_ict_source(source)
+    assert not is_ict_source(tmp_path)
+    made = dict(np.load(convert_ict(source, tmp_path / "out" / "ict_face.npz", n_identities=2)))
+    pack = dict(np.load(ICT_FILE))
+    for key in ("quads", "tris", "uv_quads", "uv_tris", "uv", "neutral", "landmarks68"):
+        assert np.array_equal(made[key], pack[key]), key
+    assert np.array_equal(made["id_basis"], pack["id_basis"][:2])
+    for i, name in enumerate(units):
+        assert np.array_equal(made["exp_basis"][i], pack["exp_basis"][ict.unit_names.index(name)])
+    assert ICT.load(tmp_path / "out" / "ict_face.npz").unit_names == units
+    (source / "FaceXModel" / "jawOpen.obj").write_text("v 1 2 nonsense\n")
+    with pytest.raises(CheckpointError, match=r"jawOpen\.obj is damaged"):
+        convert_ict(source, tmp_path / "again.npz", n_identities=2)
+    (source / "FaceXModel" / "jawOpen.obj").unlink()
+    with pytest.raises(MissingAssetError, match="whole FaceXModel folder"):
+        convert_ict(source, tmp_path / "again.npz", n_identities=2)
+    assert not (tmp_path / "again.npz").exists()
+
+
+def test_the_converting_command_knows_flame(tmp_path: Path, foreign: Any) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    folder = port.convert(write_files(source, foreign), tmp_path / "flame")
+    assert FLAME.load(folder).version == "2020"
+    assert isinstance(open_model(folder), FLAME)

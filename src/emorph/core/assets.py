@@ -54,7 +54,7 @@ OFFICIAL: tuple[Asset, ...] = (
         _DIFFAE,
         "code MIT; trained on CelebA-HQ, so research use",
     ),
-    Asset("ict-facekit", "open 3D face with action units", "ict_face.npz", _ICT, "MIT licence"),
+    Asset("ict-facekit", "open 3D face with action units", "ict-facekit/ict_face.npz", _ICT, "MIT licence"),
     Asset("flame2020", "FLAME 3D head model", "flame2020/generic_model.pkl", _FLAME, _FLAME_TERMS),
     Asset("flame2023", "FLAME 3D head model, newer", "flame2023/flame2023.pkl", _FLAME, _FLAME_TERMS),
     Asset("deca", "photo to FLAME coefficients", "deca/deca_model.tar", "https://github.com/yfeng95/DECA", _MPI_TERMS),
@@ -71,6 +71,11 @@ def official(name: str) -> Path | None:
         if asset.name == name:
             if asset.path.exists():
                 return asset.path
+            if asset.name == "ict-facekit":
+                raise MissingAssetError(
+                    f"{asset.path} is not there. Copy the repository {asset.page} ({asset.terms}) and run: "
+                    f"emorph models convert ICT-FaceKit -o {asset.path.parent}"
+                )
             raise MissingAssetError(
                 f"{name} is given out by its authors alone. Get {asset.file} from {asset.page} and put it at "
                 f"{asset.path}, or pass its path (terms: {asset.terms})."

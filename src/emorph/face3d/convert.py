@@ -51,6 +51,12 @@ def convert_flame(source: str | Path, folder: str | Path, *, version: str | None
     return Path(folder)
 
 
+def is_flame_source(path: Path) -> bool:
+    """Whether this is FLAME's model file by its official name, or a folder with one."""
+    names = [path.name] if path.is_file() else [name for name in VERSIONS if (path / name).is_file()]
+    return any(name in VERSIONS for name in names)
+
+
 def _model_file(source: Path) -> Path:
     if source.is_file():
         return source

@@ -20,6 +20,7 @@ from emorph.face3d.camera import project, screen_to_pixels
 from emorph.face3d.fit import Fit, fit_landmarks
 from emorph.face3d.flame import FLAME
 from emorph.face3d.ict import ICT
+from emorph.face3d.ict_source import MODEL_FILE
 from emorph.face3d.lighting import estimate_light
 from emorph.face3d.model import FaceModel
 
@@ -50,7 +51,9 @@ def open_model(path: Path | None) -> ICT | FLAME:
 
     Raises MissingAssetError, with the page to get it from, or CheckpointError.
     """
-    return FLAME.load(path) if path is not None and path.is_dir() else ICT.load(path)
+    if path is not None and path.is_dir() and not (path / MODEL_FILE).is_file():
+        return FLAME.load(path)
+    return ICT.load(path / MODEL_FILE if path is not None and path.is_dir() else path)
 
 
 @torch.inference_mode()
