@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
 from emorph.face3d.camera import project, screen_to_pixels
 from emorph.face3d.ict import ICT
+from emorph.face3d.model import neutral
 from emorph.face3d.photo import WINDOW_PX, fit_photo
 from emorph.face3d.skinning import rodrigues
 
@@ -91,3 +94,16 @@ def test_a_face_lit_from_one_side_is_shaded_so(ict_file: Path, photos_dir: Path)
     shaded, mask = fitted.buffers.shaded.mean(dim=1)[0], fitted.buffers.mask[0, 0] > 0
     left = mask & (torch.arange(WINDOW_PX) < WINDOW_PX // 2)
     assert shaded[left].mean() > 1.05 * shaded[mask & ~left].mean()  # the painter's window is on the left
+
+
+def test_hair_and_background_do_not_darken_the_light(ict_file: Path) -> None:
+    ict = ICT.load(ict_file)
+    coeffs = replace(neutral(ict), camera=torch.tensor([[0.07, 0.0, 0.0]]))
+    on_screen = project(ict.landmarks(ict.vertices(coeffs), coeffs.pose), coeffs.camera)[0, :, :2]
+    points = screen_to_pixels(on_screen, (300, 300)).numpy()
+    pixels = np.zeros((300, 300, 3), np.uint8)
+    cv2.fillConvexPoly(pixels, cv2.convexHull(points.round().astype(np.int32)), (180, 140, 120))
+    fitted = fit_photo(ict, Photo(pixels), Landmarks(points, (0, 0, 300, 300), 1.0))
+    inner = fitted.buffers.mask[0, 0] > 0
+    assert torch.allclose(fitted.buffers.albedo[0, :, inner][:, 0] * 255, torch.tensor([180.0, 140, 120]), atol=6)
+    assert (fitted.buffers.shaded[0, 0, inner] * 255 - 180).abs().quantile(0.9) < 15
