@@ -22,7 +22,7 @@ ASSET = "ict-facekit"
 EXPRESSION_SIGMA = 0.4  # how far action units usually are from 0; they lie in 0..1
 
 _KEYS = ("neutral", "tris", "uv", "uv_tris", "id_basis", "exp_basis", "exp_names", "landmarks68")
-_SLIDING = (*range(5), *range(12, 17))  # of the contour; below the cheeks it stays
+_SLIDING = (*range(7), *range(10, 17))  # of the contour; the chin stays
 _BAND_CM = 0.3  # half width of the strip of skin that a contour point slides along
 _STAYS_OUTSIDE = 0.7  # a sliding point keeps this share of its distance from the middle: it never reaches the nose
 
@@ -168,10 +168,14 @@ class ICT(nn.Module):
         return table
 
     def _strip(self, i: int) -> Tensor:
-        """The vertices that contour point ``i`` may slide over: across the jaw line, from it towards the nose."""
+        """The vertices that contour point ``i`` may slide over, from the jaw line towards the nose.
+
+        The strip runs half way between level and across the jaw line: detectors follow the cheek about so.
+        """
         line = self.mean[self.landmark_vertices[:17]]
         point = line[i]
-        along = torch.nn.functional.normalize(line[min(i + 1, 16)] - line[max(i - 1, 0)], dim=0)
+        jaw = torch.nn.functional.normalize(line[min(i + 1, 16)] - line[max(i - 1, 0)], dim=0)
+        along = torch.nn.functional.normalize(jaw + jaw.new_tensor([0.0, 1.0, 0.0]) * jaw[1].sign(), dim=0)
         offset = self.mean - point
         near = (offset @ along).abs() < _BAND_CM
         outside = self.mean[:, 0] * point[0].sign() > _STAYS_OUTSIDE * point[0].abs()
