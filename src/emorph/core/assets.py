@@ -32,6 +32,10 @@ def home() -> Path:
 
 _DIFFAE = "https://github.com/phizaz/diffae#checkpoints"
 _DIFFAE_TERMS = "code MIT; trained on FFHQ (CC BY-NC-SA 4.0), so research use"
+_ICT = "https://github.com/ICT-VGL/ICT-FaceKit"
+_FLAME = "https://flame.is.tue.mpg.de"
+_FLAME_TERMS = "FLAME's licence: ask there; research use"
+_MPI_TERMS = "the authors' licence: research use"
 
 OFFICIAL: tuple[Asset, ...] = (
     Asset("ffhq128-autoenc", "official autoencoder, 128 px", "ffhq128_autoenc_130M/last.ckpt", _DIFFAE, _DIFFAE_TERMS),
@@ -50,6 +54,11 @@ OFFICIAL: tuple[Asset, ...] = (
         _DIFFAE,
         "code MIT; trained on CelebA-HQ, so research use",
     ),
+    Asset("ict-facekit", "open 3D face with action units", "ict-facekit/ict_face.npz", _ICT, "MIT licence"),
+    Asset("flame2020", "FLAME 3D head model", "flame2020/generic_model.pkl", _FLAME, _FLAME_TERMS),
+    Asset("flame2023", "FLAME 3D head model, newer", "flame2023/flame2023.pkl", _FLAME, _FLAME_TERMS),
+    Asset("deca", "photo to FLAME coefficients", "deca/deca_model.tar", "https://github.com/yfeng95/DECA", _MPI_TERMS),
+    Asset("emoca", "the same, keeping the emotion", "emoca/emoca.ckpt", "https://emoca.is.tue.mpg.de", _MPI_TERMS),
 )
 
 
@@ -62,6 +71,11 @@ def official(name: str) -> Path | None:
         if asset.name == name:
             if asset.path.exists():
                 return asset.path
+            if asset.name == "ict-facekit":
+                raise MissingAssetError(
+                    f"{asset.path} is not there. Copy the repository {asset.page} ({asset.terms}) and run: "
+                    f"emorph models convert ICT-FaceKit -o {asset.path.parent}"
+                )
             raise MissingAssetError(
                 f"{name} is given out by its authors alone. Get {asset.file} from {asset.page} and put it at "
                 f"{asset.path}, or pass its path (terms: {asset.terms})."

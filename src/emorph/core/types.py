@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from emorph.core.expressions import Emotion
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 UInt8 = NDArray[np.uint8]
@@ -106,3 +108,60 @@ class Target:
 
     emotion: Emotion
     strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class FaceCoeffs:
+    """B faces as numbers of a 3D face model, as DECA's encoder gives them (Feng et al. 2021).
+
+    shape: float (B, n <= 300), identity. expression: float (B, m <= 100); of ICT-FaceKit its 53 action units, 0..1.
+    pose, jaw: float (B, 3), axis-angle in radians, of the head and of the jaw.
+    camera: float (B, 3): scale, tx, ty of the orthographic camera, see ``emorph.face3d.camera.project``.
+    light: float (B, 9, 3), spherical harmonics of each colour. texture: float (B, <= 50).
+    encoder: who made them ("deca", "emoca", "landmarks", ...).
+    """
+
+    shape: Tensor
+    expression: Tensor
+    pose: Tensor
+    jaw: Tensor
+    camera: Tensor
+    light: Tensor
+    texture: Tensor
+    encoder: str
+
+    def __len__(self) -> int:
+        return int(self.pose.shape[0])
+
+    def to(self, device: torch.device | str) -> FaceCoeffs:
+        """The same on another device."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def __getitem__(self, rows: slice | Tensor) -> FaceCoeffs:
+        """Some of the faces: a slice, or int64 or bool (n,)."""
+        return self._each(lambda tensor: tensor[rows])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> FaceCoeffs:
+        names = ("shape", "expression", "pose", "jaw", "camera", "light", "texture")
+        return FaceCoeffs(encoder=self.encoder, **{name: change(getattr(self, name)) for name in names})
+
+
+@dataclass(frozen=True)
+class PhysicalBuffers:
+    """What the rig's network sees of B faces, float; 0 where no triangle covers the pixel.
+
+    normals: (B, 3, S, S) in model space (x to the image right, y up, z towards the viewer), not renormalised.
+    albedo: (B, 3, S, S) RGB, about [0, 1]. shaded: (B, 3, S, S), albedo under the light; may leave [0, 1].
+    mask: (B, 1, S, S), 1 where a triangle covers the pixel's centre.
+    """
+
+    normals: Tensor
+    albedo: Tensor
+    shaded: Tensor
+    mask: Tensor
+
+    def stacked(self) -> Tensor:
+        """(B, 9, S, S) in the order of DiffusionRig's network: shaded, normals, albedo."""
+        import torch
+
+        return torch.cat([self.shaded, self.normals, self.albedo], dim=1)

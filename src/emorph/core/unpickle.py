@@ -15,7 +15,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -55,22 +55,79 @@ def read_torch_file(path: Path | str, replacements: Mapping[str, Replacement] | 
     Raises CheckpointError if the file is missing, empty, damaged, of another format, or asks to run something.
     """
     path = Path(path)
+    mapped = _map(path)
+    read = _read_zip if mapped[:4] == b"PK\x03\x04" else _read_legacy
+    return _guarded(lambda: read(mapped, path, _with_arrays(replacements)), mapped, path.name)
+
+
+def read_pickle(path: Path | str, replacements: Mapping[str, Replacement] | None = None) -> Any:
+    """What a plain pickle holds, of Python 2 too: as ``read_torch_file``, but for a file of pickle.dump."""
+    path = Path(path)
+    mapped = _map(path)
+    return _guarded(lambda: InertUnpickler(mapped, path.name, _with_arrays(replacements)).load(), mapped, path.name)
+
+
+def read_pickled_dict(path: Path | str) -> dict[Any, Any]:
+    """The dict in an .npy file that holds one object, as numpy.save writes it; arrays and tensors are its values.
+
+    Raises CheckpointError, as ``read_torch_file``.
+    """
+    path = Path(path)
+    mapped = _map(path)
+
+    def read() -> object:
+        if np.lib.format.read_magic(mapped)[0] > 1 or not np.lib.format.read_array_header_1_0(mapped)[2].hasobject:
+            raise CheckpointError(f"{path.name} holds plain numbers, not the dict that is needed here.")
+        table = _with_arrays({"torch.storage._load_from_bytes": lambda raw: _read_nested(raw, path)})
+        for package in ("numpy.core", "numpy._core"):
+            table[f"{package}.multiarray._reconstruct"] = lambda *_: _Objects("numpy.ndarray")
+        return InertUnpickler(mapped, path.name, table).load()
+
+    found = _guarded(read, mapped, path.name)
+    objects = found.objects() if isinstance(found, _Objects) else []
+    if len(objects) != 1 or type(objects[0]) is not dict:
+        raise CheckpointError(f"{path.name} does not hold the one dict that is needed here.")
+
+    def values() -> dict[Any, Any]:
+        return {k: v.array() if isinstance(v, _Objects) else v for k, v in objects[0].items()}
+
+    return cast("dict[Any, Any]", _guarded(values, mapped, path.name))
+
+
+def _map(path: Path) -> mmap.mmap:
     try:
         if not path.stat().st_size:
             raise CheckpointError(f"{path.name} is empty (0 bytes); copy or download it again.")
         with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from None
-    read = _read_zip if mapped[:4] == b"PK\x03\x04" else _read_legacy
+
+
+def _guarded(read: Callable[[], object], mapped: mmap.mmap, name: str) -> Any:
+    """What ``read`` gives; whatever a damaged file makes it stumble over becomes a CheckpointError."""
     try:
-        return read(mapped, path, {**_array_replacements(), **_tensor_replacements(), **(replacements or {})})
+        return read()
     except CheckpointError:
         raise
     except (MemoryError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} asks for more memory than there is ({type(error).__name__}).") from None
+        raise CheckpointError(f"{name} asks for more memory than there is ({type(error).__name__}).") from None
     except Exception as error:  # a damaged pickle makes the machine stumble in every way
-        raise CheckpointError(_damage(mapped[:64], path.name, error)) from None
+        raise CheckpointError(_damage(mapped[:64], name, error)) from None
+
+
+def _with_arrays(replacements: Mapping[str, Replacement] | None) -> dict[str, Replacement]:
+    return {**_array_replacements(), **_tensor_replacements(), **(replacements or {})}
+
+
+def _read_nested(raw: object, path: Path) -> object:
+    """A storage that a pickled tensor holds as the bytes of a torch.save file of its own."""
+    if not isinstance(raw, bytes) or not raw:
+        raise pickle.UnpicklingError("a tensor without bytes")
+    mapped = mmap.mmap(-1, len(raw))
+    mapped.write(raw)
+    mapped.seek(0)
+    return _read_legacy(mapped, path, _with_arrays(None))
 
 
 def _damage(head: bytes, name: str, error: Exception) -> str:
@@ -243,6 +300,19 @@ class _PickledArray(np.ndarray[Any, Any]):
         if not (isinstance(raw, bytes) and isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)):
             raise pickle.UnpicklingError("a malformed array")
         self.__setstate__((1, shape, number_format.resolve(), bool(fortran), raw))  # type: ignore[arg-type]  # the stub asks for numpy's bool
+
+
+class _Objects(Placeholder):
+    """A numpy array that may hold objects, which only ``read_pickled_dict`` asks for."""
+
+    def objects(self) -> list[Any]:
+        held = self.state[4] if isinstance(self.state, tuple) and len(self.state) == 5 else None
+        return held if type(held) is list else []
+
+    def array(self) -> object:
+        array = _PickledArray((0,), np.uint8)
+        array.set_state(self.state)
+        return array
 
 
 def _array_replacements() -> dict[str, Replacement]:

@@ -1,6 +1,8 @@
 """The networks, and the loader that recognises any of them from its file."""
 
+from emorph.models.deca import DecaEncoder
 from emorph.models.diffae import DiffAE, DiffAEConfig
-from emorph.models.port import load
+from emorph.models.emoca import EmocaEncoder
+from emorph.models.port import load, load_face_encoder
 
-__all__ = ["DiffAE", "DiffAEConfig", "load"]
+__all__ = ["DecaEncoder", "DiffAE", "DiffAEConfig", "EmocaEncoder", "load", "load_face_encoder"]

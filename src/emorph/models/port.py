@@ -12,11 +12,15 @@ import torch
 
 from emorph.core.errors import CheckpointError
 from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
+from emorph.face3d.convert import convert_flame, is_flame_source
+from emorph.face3d.ict_source import MODEL_FILE, convert_ict, is_ict_source
 from emorph.models import diffae, directions, judge
+from emorph.models.deca import DecaEncoder
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions, DirectionsConfig, LatentStats
+from emorph.models.emoca import EmocaEncoder
 from emorph.models.judge import JudgeConfig
-from emorph.models.sources import Role, Source, read_safetensors
+from emorph.models.sources import Role, Source, read_face_encoder, read_safetensors
 
 OFFICIAL_FILE = "last.ckpt"
 
@@ -59,6 +63,16 @@ def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
     return DiffAE.from_tensors(config, source.weights | source.statistics, path.name)
 
 
+def load_face_encoder(name: str | Path) -> DecaEncoder:
+    """DECA from ``deca_model.tar``, or EMOCA (an ``EmocaEncoder``) from its checkpoint, whichever the file holds.
+
+    name: a path, or "deca" or "emoca" for the files that ``emorph models list`` names.
+    Raises MissingAssetError, with the page to get it from, UnknownNameError, and CheckpointError.
+    """
+    file = read_face_encoder(locate(name))
+    return EmocaEncoder.from_file(file) if file.kind == EmocaEncoder.name else DecaEncoder.from_file(file)
+
+
 def read_directions(name: str | Path) -> Directions:
     """Directions from a folder of ours, a hub id, or an official classifier's ``last.ckpt``.
 
@@ -85,15 +99,21 @@ def read_latent_stats(path: str | Path) -> LatentStats:
 def convert(
     source: str | Path, folder: str | Path, *, dtype: torch.dtype = torch.float32, image_size: int | None = None
 ) -> Path:
-    """Write an official file as a folder of ours: an autoencoder's, or a classifier's directions.
+    """Write an official file as a folder of ours: an autoencoder's, a classifier's directions, or a face model.
 
-    dtype: of an autoencoder's weights. Raises CheckpointError also if the folder exists and is not empty.
+    source: as in ``load``; or FLAME's model file or its folder; or a copy of ICT-FaceKit's repository.
+    dtype: of an autoencoder's weights. Raises MissingAssetError if a file beside it is lacking, and
+    CheckpointError also if the folder exists and is not empty.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists already; give a new folder, nothing was written.")
     path = _inside(locate(source))
-    if path.is_file() and Source.read(path, numbers=False).role == "directions":
+    if path.is_dir() and is_ict_source(path):
+        convert_ict(path, folder / MODEL_FILE)
+    elif is_flame_source(path):
+        convert_flame(path, folder)
+    elif path.is_file() and Source.read(path, numbers=False).role == "directions":
         read_directions(path).save_pretrained(folder)
     else:
         load(path, image_size=image_size).save_pretrained(folder, dtype=dtype)

@@ -19,6 +19,7 @@ from emorph.models.recognise import diffae_config_from_state
 
 Role = Literal["autoencoder", "directions", "latents", "judge"]
 
+FACE_NETWORKS = ("E_flame", "E_detail", "D_detail", "E_expression")
 STATISTICS = ("conds_mean", "conds_std")
 FACTS = ("epoch", "global_step", "pytorch-lightning_version")
 _BODY = ("time_embed.", "input_blocks.", "middle_block.", "output_blocks.", "encoder.", "latent_net.")
@@ -167,6 +168,46 @@ def _body(tensors: Mapping[str, Tensor], name: str, *, is_lightning: bool) -> di
         if not key.startswith((prefix, "model.")) and key not in buffers:
             raise CheckpointError(f"{name} does not fit: it holds {key}, which this model does not have.")
     return found | {key: value for key, value in tensors.items() if key in buffers}
+
+
+@dataclass(frozen=True)
+class FaceEncoderFile:
+    """A file of DECA or EMOCA. weights: the networks' tensors, keys as in their modules; buffers are left out."""
+
+    name: str
+    kind: Literal["deca", "emoca"]
+    weights: dict[str, Tensor]
+
+
+def read_face_encoder(path: Path) -> FaceEncoderFile:
+    """The networks of ``deca_model.tar``, or of an EMOCA checkpoint; which, shows in its keys.
+
+    A network's tensors may also lie side by side under their full keys, as safetensors or torch.save keep them.
+    Raises CheckpointError if it is missing, damaged, unsafe, or something else.
+    """
+    content: Any = read_safetensors(path, numbers=True) if _is_safetensors(path) else read_torch_file(path)
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    flat: dict[str, Tensor] = {}
+    for key, value in state.items() if isinstance(state, dict) else ():
+        inner = value.items() if isinstance(value, dict) and key in FACE_NETWORKS else ()
+        for full, tensor in ((key, value), *((f"{key}.{name}", part) for name, part in inner)):
+            if isinstance(full, str) and isinstance(tensor, Tensor):
+                flat[full.removeprefix("deca.")] = tensor
+    weights = {key: tensor for key, tensor in flat.items() if key.partition(".")[0] in FACE_NETWORKS}
+    found = {key.partition(".")[0] for key in weights}
+    lacking = [network for network in FACE_NETWORKS[:3] if network not in found]
+    if len(lacking) == 3:
+        raise CheckpointError(f"{path.name} is neither DECA's nor EMOCA's file: it holds none of their networks.")
+    if lacking:
+        raise CheckpointError(f"{path.name} is incomplete: it has no {lacking[0]}; get the whole file again.")
+    is_emoca = FACE_NETWORKS[3] in found
+    n_outputs = weights.get("E_expression.layers.2.weight", torch.empty(50, 0)).shape[0]
+    if n_outputs in (53, 56):
+        raise CheckpointError(
+            f"{path.name} is an EMOCA that also gives the jaw or the pose ({n_outputs} values); "
+            "the released v1 and v2 give 50, and only these are read."
+        )
+    return FaceEncoderFile(path.name, "emoca" if is_emoca else "deca", weights)
 
 
 def _is_safetensors(path: Path) -> bool:
