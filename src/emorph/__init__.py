@@ -25,6 +25,6 @@ def __getattr__(name: str) -> Any:
 
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
-    if name in ("core", "data", "diffusion", "edit", "faces", "models", "train"):
+    if name in ("core", "data", "diffusion", "edit", "evaluate", "face3d", "faces", "models", "train"):
         return importlib.import_module(f"emorph.{name}")
     raise AttributeError(f"module 'emorph' has no attribute {name!r}")
