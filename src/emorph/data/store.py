@@ -32,8 +32,9 @@ class FaceStore(Dataset[Sample]):
     """Face crops with emotion labels: a Parquet file, or a folder of Arrow files (``datasets.save_to_disk``).
 
     Needs the columns ``image`` (encoded bytes) and ``label`` (a word); uses ``split`` and ``identity`` if present.
-    Items: image uint8 (C, S, S); label int64 (AffectNet's code); index int64; and, with a column ``landmarks68``
-    (float16 x, y in pixels of the stored picture), landmarks float32 (68, 2) in [-1, 1] over the picture's sides.
+    Items: image uint8 (C, S, S); label int64 (AffectNet's code, -1 for a face without one); index int64; and, with
+    a column ``landmarks68`` (float16 x, y in pixels of the stored picture), landmarks float32 (68, 2) in [-1, 1]
+    over the picture's sides.
     Raises DataError naming what is missing.
     """
 
@@ -46,7 +47,7 @@ class FaceStore(Dataset[Sample]):
         split: str | None = None,
         window: CropWindow | None = None,
     ) -> None:
-        table = _open(Path(path))
+        table = open_table(Path(path))
         missing = {"image", "label"} - set(table.column_names)
         if missing:
             raise DataError(f"{path} has no column {sorted(missing)[0]!r}; found {', '.join(table.column_names)}.")
@@ -63,7 +64,7 @@ class FaceStore(Dataset[Sample]):
         self.side_px = side_px
         self.channels = channels
         self.window = window
-        self.labels = np.array([Emotion.parse(word).value for word in table["label"]], np.int64)
+        self.labels = np.array([_code(word) for word in table["label"]], np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -140,7 +141,12 @@ def in_memory(faces: Dataset[Sample], n: int) -> TensorFaces:
     return TensorFaces(torch.stack([r["image"] for r in rows]), torch.stack([r["label"] for r in rows]), landmarks)
 
 
-def _open(path: Path) -> Any:
+def _code(word: str | None) -> int:
+    return Emotion.parse(word).value if word else -1
+
+
+def open_table(path: Path) -> Any:
+    """The rows of a Parquet file or of a folder of Arrow files. Raises DataError if it is neither."""
     try:
         import datasets
     except ImportError:
