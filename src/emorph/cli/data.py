@@ -11,11 +11,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from emorph.cli.console import items, print_json
+from emorph.cli.console import items, print_json, say
 from emorph.cli.options import Json
+from emorph.cli.rate import rate
 
 if TYPE_CHECKING:
     from emorph.data.index import FaceIndex
+    from emorph.data.parts import Summary
     from emorph.data.report import ScanReport
 
 app = typer.Typer(help="Data sets: scan, prepare, show, balance.", no_args_is_help=True)
@@ -48,6 +50,68 @@ def scan(
         with items(1) as work:
             check_files(index, work.step)
     _present(index, holdout, seed, page, as_json=as_json)
+
+
+@app.command("prepare")
+def prepare(
+    root: Root,
+    out: Annotated[Path, typer.Argument(help="The folder to write; the same command goes on with it.")],
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the crops in px.")] = 256,
+    image_format: Annotated[str, typer.Option("--format", help="JPEG (quality 95), PNG or WEBP.")] = "JPEG",
+    layout: LayoutName = None,
+    holdout: Holdout = 500,
+    seed: Seed = 0,
+    min_face: Annotated[int, typer.Option(min=0, help="Smallest face box, in photo px.")] = 40,
+    min_score: Annotated[float, typer.Option(help="Least score of the detector; clear faces have 1 to 3.")] = 0.0,
+    min_sharpness: Annotated[
+        float, typer.Option(help="Least variance of the Laplacian at 128 px; 0 keeps all.")
+    ] = 15.0,
+    max_yaw: Annotated[float, typer.Option(min=0, help="Farthest turn aside, in degrees.")] = 60.0,
+    max_pitch: Annotated[float, typer.Option(min=0, help="Farthest nod, in degrees.")] = 45.0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
+    shard: Annotated[str, typer.Option(help="The share of this machine, such as 3/16.")] = "1/1",
+    as_json: Json = False,
+) -> None:
+    """Cut out every good face and write the data set that training reads; a stopped run is gone on with."""
+    from emorph.data.layouts import open_index
+    from emorph.data.prepare import Settings, Shard, usable_cores
+    from emorph.data.prepare import prepare as prepare_all
+    from emorph.data.quality import Gate
+
+    gate = Gate(
+        min_face_px=min_face,
+        min_score=min_score,
+        min_sharpness=min_sharpness,
+        max_yaw_deg=max_yaw,
+        max_pitch_deg=max_pitch,
+    )
+    settings = Settings(side_px=size, image_format=image_format.upper(), holdout=holdout, seed=seed, gate=gate)
+    share = Shard.parse(shard)
+    with rate("faces") as progress:
+        summary = prepare_all(
+            open_index(root, layout),
+            out,
+            settings,
+            workers=workers or usable_cores(),
+            shard=share,
+            on_step=progress,
+        )
+    if summary is None:
+        say(f"Shard {shard} is done. When the others are: emorph data merge FOLDER... -o OUT")
+    else:
+        _summarise(out, summary, as_json=as_json)
+
+
+@app.command("merge")
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="The folders that the shards were written to.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write; may be one of them.")],
+    as_json: Json = False,
+) -> None:
+    """Make one data set of the shards that several machines prepared."""
+    from emorph.data.parts import merge as merge_all
+
+    _summarise(out, merge_all(folders, out), as_json=as_json)
 
 
 @app.command("show")
@@ -109,6 +173,22 @@ def balance(
     for o in outcomes:
         if o.choice in CHOICES:
             typer.echo(f"  {o.choice}: {CHOICES[o.choice]}")
+
+
+def _summarise(out: Path, summary: Summary, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from emorph.data.parts import REJECTS
+
+    if as_json:
+        print_json({"path": str(out), **asdict(summary)})
+        return
+    splits = ", ".join(f"{n:,} {split}" for split, n in summary.splits.items())
+    typer.echo(f"{out}: {summary.n_rows:,} faces ({splits}).")
+    n_rejects = sum(summary.rejects.values())
+    typer.echo(f"Left out: {n_rejects:,}{f', each with its reason in {out / REJECTS}' if n_rejects else ''}.")
+    for reason, n in summary.rejects.items():
+        typer.echo(f"  {n:>9,}  {reason}")
 
 
 def _present(index: FaceIndex, holdout: int, seed: int, page: Path | None, *, as_json: bool) -> None:

@@ -19,7 +19,8 @@ from emorph.core.records import FaceRecord
 from emorph.core.types import UInt8
 
 N_EXAMPLES = 5
-_OUTSIDE = re.compile(r"^/|^[A-Za-z]:|^\.\.$|^\.\./|/\.\./|/\.\.$")  # absolute, a drive, or upwards
+_UPWARDS = re.compile(r"(^|/)\.\.(/|$)")
+_DRIVE = re.compile(r"[A-Za-z]:")
 CODE_NAMES = (*(emotion.title for emotion in Emotion), "None", "Uncertain", "Non-Face")
 
 # kind of problem -> what is done about it
@@ -124,7 +125,9 @@ def is_picture(name: str) -> bool:
 
 def inside(path: str) -> bool:
     """Whether a listed path stays below the folder it is relative to."""
-    return bool(path) and "\0" not in path and not _OUTSIDE.search(path)
+    if not path or path[0] == "/" or "\0" in path or _DRIVE.match(path):
+        return False
+    return ".." not in path or not _UPWARDS.search(path)
 
 
 def read_text(path: Path) -> str:
