@@ -56,7 +56,7 @@ class Summary:
 
 
 def schema() -> Any:
-    """The columns of a prepared set, as pyarrow's schema."""
+    """The columns of a prepared set, as pyarrow's schema; attributes are words with spaces between."""
     pa = _arrow()
     quality = pa.struct(
         [(f.name, pa.int32() if f.name == "n_faces" else pa.float32()) for f in dataclasses.fields(Quality)]
@@ -69,7 +69,7 @@ def schema() -> Any:
             ("valence", pa.float32()),
             ("arousal", pa.float32()),
             ("landmarks68", pa.binary()),
-            ("attributes", pa.list_(pa.string())),
+            ("attributes", pa.string()),
             ("quality", quality),
             ("picture_hash", pa.binary()),
         ]
@@ -240,12 +240,8 @@ def _leave_out(out: Path, plan: Plan, names: set[str]) -> None:
 
 def _write_set(out: Path, plan: Plan) -> None:
     """The two files by which ``datasets.load_from_disk`` finds the parts."""
-    try:
-        import datasets
-    except ImportError:
-        raise MissingAssetError("writing a data set needs: pip install 'emorph[train]'.") from None
-    features = datasets.Features.from_arrow_schema(schema()).to_dict()
-    info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
+    # written by hand, because importing datasets takes longer than all the rest of this function
+    info = {"citation": "", "description": "", "features": _features(), "homepage": "", "license": ""}
     files = [part_path(out, number).relative_to(out).as_posix() for number in range(plan.n_parts)]
     state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in files],
@@ -258,6 +254,18 @@ def _write_set(out: Path, plan: Plan) -> None:
     }
     write_file(out / INFO, (json.dumps(info, indent=2) + "\n").encode())
     write_file(out / STATE, (json.dumps(state, indent=2) + "\n").encode())
+
+
+def _features() -> dict[str, Any]:
+    """The columns as ``datasets`` describes them: a value by its type's name, a struct by its fields."""
+    pa = _arrow()
+
+    def describe(kind: Any) -> dict[str, Any]:
+        if pa.types.is_struct(kind):
+            return {field.name: describe(field.type) for field in kind}
+        return {"dtype": {"float": "float32"}.get(str(kind), str(kind)), "_type": "Value"}
+
+    return {field.name: describe(field.type) for field in schema()}
 
 
 def _encode(rows: Sequence[Row]) -> bytes:

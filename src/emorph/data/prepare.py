@@ -162,7 +162,7 @@ def prepare_face(index: FaceIndex, record: FaceRecord, settings: Settings) -> tu
         "valence": record.valence,
         "arousal": record.arousal,
         "landmarks68": crop_points(crop).astype("<f2").tobytes(),
-        "attributes": list(record.attributes),
+        "attributes": " ".join(record.attributes),
         "quality": dataclasses.asdict(quality),
         "picture_hash": picture_hash(crop.pixels),
     }, None
