@@ -126,6 +126,8 @@ def test_machines_make_no_difference(root: Path, done: Path, tmp_path: Path) -> 
     folders = [tmp_path / str(i) for i in range(3)]
     for i, folder in enumerate(folders):
         assert prepare(index, folder, SETTINGS, shard=Shard(i + 1, 3)) is None
+    with pytest.raises(DataError, match="is not prepared to its end"):
+        open_index(folders[0])
     with pytest.raises(DataError, match="8 of 24 parts are missing, the first is 2; prepare the other --shard"):
         parts.merge(folders[:2], tmp_path / "some")
     parts.merge(folders, tmp_path / "all")

@@ -253,6 +253,8 @@ def test_bad_roots_are_one_sentence(tmp_path: Path) -> None:
         open_index(tmp_path, "afectnet")
     with pytest.raises(DataError, match=r"is not in the layout ffhq .*; found labels\.csv"):
         open_index(tmp_path, "ffhq")
+    with pytest.raises(DataError, match=r"is not in the layout affectnet .*; found a file \.csv"):
+        open_index(tmp_path / "labels.csv", "affectnet")
     made_affectnet(tmp_path, [], [])
     lists = (tmp_path / "training.csv", tmp_path / "validation.csv")
     lists[0].write_text("subDirectory_filePath,face_x\na.jpg,3\n")

@@ -57,9 +57,9 @@ def _look_at(root: Path, groups: Iterable[tuple[str, object]]) -> Iterator[tuple
 
 
 def _size(path: Path) -> tuple[int, int] | str:
-    if not path.is_file():
-        return MISSING
     try:
+        if not path.is_file():
+            return MISSING
         with opened(path) as image:
             check_size(image.size, path.name)
             if not _ends_well(path):
@@ -67,6 +67,8 @@ def _size(path: Path) -> tuple[int, int] | str:
             return image.size[0], image.size[1]
     except ImageError as error:
         return str(error)
+    except OSError as error:  # a folder without permission, a disk that fails
+        return f"cannot be read ({error.strerror})"
 
 
 def _ends_well(path: Path) -> bool:

@@ -67,7 +67,7 @@ def _choose(root: Path, name: str | None) -> Layout:
     if name is not None:
         for layout in LAYOUTS:
             if layout.name == name:
-                if layout.fits(root):
+                if _fits(layout, root):
                     return layout
                 raise DataError(f"{root} is not in the layout {name} ({layout.what}); found {_contents(root)}.")
         raise UnknownNameError("layout", name, [layout.name for layout in LAYOUTS])
@@ -78,6 +78,8 @@ def _choose(root: Path, name: str | None) -> Layout:
     if inner:
         named = ", ".join(f"{f.name} ({layout.name})" for f, layout in inner[:5])
         raise DataError(f"{root} holds data sets of its own in its folders: name one of {named}.")
+    if (root / "plan.json").is_file():
+        raise DataError(f"{root} is not prepared to its end; run the same emorph data prepare, or merge its shards.")
     known = "; ".join(f"{layout.name}: {layout.what}" for layout in LAYOUTS)
     raise DataError(f"{root} is in no layout that emorph reads; found {_contents(root)}. Known are {known}.")
 
