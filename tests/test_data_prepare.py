@@ -232,6 +232,17 @@ def test_the_listed_box_chooses_the_face(example_photo: Path, tmp_path: Path) ->
     assert reject["reason"] in ("no face", "other face")
 
 
+def test_small_faces_are_sought_if_asked_for(example_photo: Path, tmp_path: Path) -> None:
+    face = read_photo(example_photo).pixels[20:260, 110:340]
+    small = cv2.resize(face, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA)  # a face of some 30 px
+    cv2.imwrite(str(tmp_path / "small.png"), small[..., ::-1])
+    index, record = FaceIndex(tmp_path, "made"), FaceRecord("a", "small.png", 1)
+    assert prepare_face(index, record, SETTINGS)[0] is None
+    row, _ = prepare_face(index, record, SETTINGS.model_copy(update={"gate": Gate(min_face_px=20)}))
+    assert row is not None
+    assert 25 < row["quality"]["face_px"] < 40
+
+
 def prepare_yaw(photo: np.ndarray, *, right: bool) -> float:
     (face,) = [f for f in find_faces(Photo(photo)) if (f.box[0] > 230) == right]
     return head_pose(face.points)[0]

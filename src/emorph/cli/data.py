@@ -61,7 +61,7 @@ def prepare(
     layout: LayoutName = None,
     holdout: Holdout = 500,
     seed: Seed = 0,
-    min_face: Annotated[int, typer.Option(min=0, help="Smallest face box, in photo px.")] = 40,
+    min_face: Annotated[int, typer.Option(min=16, help="Smallest face box, in photo px.")] = 40,
     min_score: Annotated[float, typer.Option(help="Least score of the detector; clear faces have 1 to 3.")] = 0.0,
     min_sharpness: Annotated[
         float, typer.Option(help="Least variance of the Laplacian at 128 px; 0 keeps all.")

@@ -33,6 +33,7 @@ from emorph.faces import align, find_faces
 
 BOX_MARGIN = 0.6  # of the listed box's longer side: the surroundings that the detector and the crop need
 LEAST_OVERLAP = 0.3  # intersection over union of the listed box and the found one
+SOUGHT_FACE_PX = 40  # faces down to here are found, and then told to be too small; smaller ones only if asked for
 FACES_A_PART = 256  # written, and after a crash lost, at once
 LEAST_PARTS = 64  # small sets have smaller parts, so that all cores have work
 WATCH_S = 1.0
@@ -139,7 +140,8 @@ def prepare_face(index: FaceIndex, record: FaceRecord, settings: Settings) -> tu
         reason = "unreadable file" if (index.root / record.path).exists() else "missing file"
         return None, _reject(record, reason, str(error))
     try:
-        face, n_faces = _face_in_box(pixels, record.box) if record.box else _largest_face(pixels)
+        least = min(settings.gate.min_face_px, SOUGHT_FACE_PX)
+        face, n_faces = _face_in_box(pixels, record.box, least) if record.box else _largest_face(pixels, least)
         if face is None:
             return None, _reject(record, *_not_found(pixels, record, n_faces))
         cut = whole if index.aligned else align
@@ -192,12 +194,12 @@ def encode(pixels: UInt8, image_format: str) -> bytes:
     return buffer.getvalue()
 
 
-def _largest_face(pixels: UInt8) -> tuple[Landmarks | None, int]:
-    faces = find_faces(Photo(pixels))
+def _largest_face(pixels: UInt8, least_px: int) -> tuple[Landmarks | None, int]:
+    faces = find_faces(Photo(pixels), min_face_px=least_px)
     return (faces[0] if faces else None), len(faces)
 
 
-def _face_in_box(pixels: UInt8, box: Box) -> tuple[Landmarks | None, int]:
+def _face_in_box(pixels: UInt8, box: Box, least_px: int) -> tuple[Landmarks | None, int]:
     """The face that lies in the listed box, sought in its surroundings alone, and how many faces were seen there."""
     corners = np.array(box).reshape(2, 2)
     margin = BOX_MARGIN * (corners[1] - corners[0]).max()
@@ -205,7 +207,7 @@ def _face_in_box(pixels: UInt8, box: Box) -> tuple[Landmarks | None, int]:
     (x0, y0), (x1, y1) = (np.clip(corners + np.array([[-margin], [margin]]), 0, limit)).astype(int)
     if x1 <= x0 or y1 <= y0:
         return None, 0
-    faces = [_moved(face, int(x0), int(y0)) for face in find_faces(Photo(pixels[y0:y1, x0:x1]))]
+    faces = [_moved(face, int(x0), int(y0)) for face in find_faces(Photo(pixels[y0:y1, x0:x1]), min_face_px=least_px)]
     best = max(faces, key=lambda face: _overlap(face.box, box), default=None)
     if best is None or _overlap(best.box, box) < LEAST_OVERLAP:
         return None, len(faces)
