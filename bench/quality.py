@@ -23,7 +23,7 @@ from rich.progress import track
 from emorph.core.expressions import Emotion
 from emorph.core.types import Photo, Target
 from emorph.edit.pipeline import Editor
-from emorph.edit.sheet import grid, tiles
+from emorph.edit.sheet import Row, grid
 from emorph.evaluate.emotion import crop_for, judge_crops
 from emorph.evaluate.identity import describe
 from emorph.faces.paste import face_mask
@@ -74,7 +74,7 @@ def main() -> None:
     edited(plan, chosen, folder)
     scores = scored(plan, chosen, folder)
     report(scores, controls(judge, faces), editor.model_id, arguments.data.name, len(chosen))
-    draw_sheets(editor, chosen, folder)
+    draw_sheets(chosen, folder)
 
 
 def settings(editor: Editor) -> str:
@@ -176,16 +176,17 @@ def controls(judge: Judge, faces: Sequence[Face]) -> Controls:
     )
 
 
-def draw_sheets(editor: Editor, faces: Sequence[Face], folder: Path) -> None:
+def draw_sheets(faces: Sequence[Face], folder: Path) -> None:
     """Pages of sheets at strength 1; the pictures are research data, so the folder is one that git ignores."""
     shown = [faces[int(i)] for i in np.linspace(0, len(faces) - 1, min(N_SHEETS, len(faces)))]
+    at_dose = [i for i, target in enumerate(TARGETS) if target.strength == 1]
+    titles = ("Original", *(TARGETS[i].emotion.title for i in at_dose))
     rows = []
-    for face in track(shown, "sheets"):
-        aligned = editor.align(face.photo, [face.landmarks])
-        rows.append(tiles(editor.edit_faces(face.photo, aligned, editor.sheet_targets())))
+    for face in shown:
+        photos = [face.photo.pixels, *np.load(folder / f"{face.row}.npz")["photos"][at_dose]]
+        rows.append(Row(tuple(Image.fromarray(photo) for photo in photos), titles))
     for start in range(0, len(rows), SHEETS_A_PAGE):
-        page: Image.Image = grid(rows[start : start + SHEETS_A_PAGE])
-        page.save(folder / f"sheets_{start // SHEETS_A_PAGE + 1}.png")
+        grid(rows[start : start + SHEETS_A_PAGE]).save(folder / f"sheets_{start // SHEETS_A_PAGE + 1}.png")
     print(f"sheets: {folder}")
 
 

@@ -1,4 +1,4 @@
-"""emorph-base, the model in the package: it reconstructs, it reads expressions, and its edits go the right way."""
+"""The models in the package: emorph-base reconstructs and edits the right way, as emorph-judge sees it."""
 
 from pathlib import Path
 
@@ -8,16 +8,21 @@ import torch
 from skimage.metrics import structural_similarity
 
 from emorph import Editor, Emotion
-from emorph.core.images import luminance, to_levels, to_tensor, unit_range
+from emorph.core.images import luminance, read_photo, to_levels, to_tensor, unit_range
 from emorph.core.pretrained import BUNDLED
 from emorph.core.types import FaceCode, Target
-
-MODEL = BUNDLED / "emorph-base"
+from emorph.evaluate.emotion import crop_for, judge_crops
+from emorph.models.judge import Judge
 
 
 @pytest.fixture(scope="module")
 def editor() -> Editor:
     return Editor.from_pretrained(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def judge() -> Judge:
+    return Judge.from_pretrained()
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +83,41 @@ def test_an_edit_survives_decoding(editor: Editor, held_out: torch.Tensor) -> No
         assert float((after - before).mean()) > 0.5, target
 
 
-def test_it_is_small_enough_and_has_its_card() -> None:
-    assert (MODEL / "model.safetensors").stat().st_size <= 16 * 2**20
-    card = (MODEL / "README.md").read_text()
-    for words in ("research, non-commercial", "Labeled Faces in the Wild", "faces per emotion"):
-        assert words in card
+def test_the_judge_sees_the_edits(editor: Editor, judge: Judge, example_photo: Path) -> None:
+    """The example smiles; the judge, which knows nothing of the editor's data, sees it change."""
+    photo = read_photo(example_photo)
+    face = editor.faces(photo)[0]
+    targets = [Target(emotion) for emotion in (Emotion.NEUTRAL, Emotion.SURPRISE)]
+    pictures = [photo, *(edit.photo for edit in editor.edit_faces(photo, [face], targets))]
+    seen = judge_crops(judge, [crop_for(judge, picture, face.landmarks) for picture in pictures])
+    column = judge.config.emotions.index
+    assert seen[0].argmax() == column(Emotion.HAPPY)
+    assert seen[1, column(Emotion.HAPPY)] < seen[0, column(Emotion.HAPPY)]
+    assert seen[2, column(Emotion.SURPRISE)] > 2 * seen[0, column(Emotion.SURPRISE)]
+
+
+def test_the_judge_knows_faces_that_it_never_saw(judge: Judge) -> None:
+    data = Path(__file__).resolve().parents[2] / "shared" / "data" / "fer2013" / "fer2013.parquet"
+    if not data.exists():
+        pytest.skip(f"the face pack {data} is not here")
+    pytest.importorskip("datasets")
+    from emorph.data.store import FaceStore
+    from emorph.train.tasks.judge import held_out_confusion
+
+    found = held_out_confusion(judge, FaceStore(data, side_px=48, channels=1, split="val"))
+    assert int(found.counts.sum()) == 878
+    assert found.accuracy >= 0.52
+
+
+@pytest.mark.parametrize(
+    ("name", "megabytes", "words"),
+    [
+        ("emorph-base", 16.0, ("Labeled Faces in the Wild", "faces per emotion")),
+        ("emorph-judge", 4.0, ("FER-2013", "contempt")),
+    ],
+)
+def test_they_are_small_enough_and_have_their_cards(name: str, megabytes: float, words: tuple[str, ...]) -> None:
+    assert (BUNDLED / name / "model.safetensors").stat().st_size <= megabytes * 1e6
+    card = (BUNDLED / name / "README.md").read_text()
+    for word in ("research, non-commercial", *words):
+        assert word in card

@@ -189,7 +189,7 @@ def recognised_table(found: Results) -> tuple[list[str], list[list[str]]]:
                 emotion.word,
                 *by_source,
                 percent(found.gain(emotion)),
-                f"{recall:.0%} (n = {n})",
+                f"{100 * recall:.0f} % (n = {n})",
                 f"{found.linearity(emotion):.2f}",
             ]
         )
@@ -216,7 +216,7 @@ def identity_table(found: Results) -> tuple[list[str], list[list[str]]]:
     rows.append(
         ["another photo of the person", f"{genuine.mean():.3f}", f"{np.mean(genuine < found.threshold):.0%}", "-"]
     )
-    rows.append(["another person", f"{impostor.mean():.3f}", f"{FALSE_ACCEPTS:.0%}", "-"])
+    rows.append(["another person", f"{impostor.mean():.3f}", f"{100 * FALSE_ACCEPTS:.0f} %", "-"])
     return ["", "mean distance to the source", "passes for the source", "passes for another photo of the person"], rows
 
 
