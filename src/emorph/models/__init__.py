@@ -3,7 +3,7 @@
 from emorph.models.deca import DecaEncoder
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.emoca import EmocaEncoder
-from emorph.models.port import load, load_face_encoder
+from emorph.models.port import load, load_face_encoder, load_rig
 from emorph.models.rig import Rig, RigConfig
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "RigConfig",
     "load",
     "load_face_encoder",
+    "load_rig",
 ]

@@ -35,8 +35,9 @@ Multipliers = Annotated[tuple[Annotated[int, Field(gt=0, le=64)], ...], Field(mi
 class RigConfig(Config):
     """Sizes of a rig, and the faces that it was trained on.
 
-    channel_mult: by default the official one of 64 or 128 px, else that of 256 px. image_channels: 1 is a rig of gray pictures; its
-    buffers have three colours all the same. prediction: what the U-Net puts out; ``forward`` always returns eps.
+    channel_mult: by default the official one of 64 or 128 px, else that of 256 px. image_channels: 1 is a rig of gray
+    pictures; its buffers have three colours all the same. prediction: what the U-Net puts out; ``forward`` always
+    returns eps.
     crop: the part of a face that the training pictures show. face: the 3D face model that its buffers show.
     """
 
@@ -110,7 +111,7 @@ class Rig(nn.Module):
         self.rates: Tensor
 
     def encode(self, x: Tensor) -> Tensor:
-        """The global code (B, code_dim) of pictures x, float (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""
+        """The global code (B, code_dim) of pictures x (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""
         self._check(x, self.config.image_channels, "pictures")
         code: Tensor = self.encoder(x.expand(-1, 3, -1, -1))
         return code
@@ -129,7 +130,7 @@ class Rig(nn.Module):
         return raw
 
     def denoiser(self, buffers: Tensor, code: Tensor) -> Denoise:
-        """``forward`` with buffers and code fixed, for a sampler: all rows share t, the code's part is computed once."""
+        """``forward`` with buffers and code fixed, for a sampler: all rows share t, the code is read once."""
         by_code = self.denoisingUNet.z_modulations(code)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
