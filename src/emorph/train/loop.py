@@ -132,6 +132,8 @@ class _Trainer:
         power = config.data.class_power
         self.repeats = class_weights(faces.labels, power) if power else None  # type: ignore[attr-defined]
         task = config.build(faces, self.repeats)
+        if task.usable is not None:
+            self.repeats = task.usable * (1.0 if self.repeats is None else self.repeats)
         self.task, self.model = task, task.model
         self.average = copy.deepcopy(task.model)
         self.ema = EMA(self.average.to(fabric.device), optim.ema_decay)
