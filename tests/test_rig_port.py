@@ -79,6 +79,7 @@ def test_sizes_of_random_rigs_are_recognised(seed: int) -> None:
     config = RigConfig(
         image_size=64,
         encoder=pick("resnet18", "resnet50"),
+        encoder_width=pick(16, 64),
         model_channels=pick(32, 64),
         channel_mult=pick((1, 1, 2), (1, 2, 2), (2, 1, 3)),
         num_res_blocks=pick(1, 2, 3),

@@ -211,3 +211,16 @@ def test_paths_start_at_the_configuration(tmp_path: Path, folder: Path) -> None:
     assert found.coefficients.face_model == str(folder / "ict_face.npz")
     assert found.out == str(folder / "out")
     assert found.reader().face.n_expression == 3
+
+
+@pytest.mark.parametrize("name", ["rig.toml", "album.toml"])
+def test_the_examples_can_be_read_and_fit_together(name: str) -> None:
+    folder = Path(__file__).resolve().parents[1] / "examples" / "emorph-rig"
+    first, found = RigRunConfig.read(folder / "rig.toml"), RigRunConfig.read(folder / name)
+    assert found.model == first.model
+    assert found.optim.loss_weight == "p2"
+    assert found.stage == (1 if name == "rig.toml" else 2)
+    assert found.init is None or found.init.endswith(f"runs/rig/step_{first.budget.steps:08d}")
+    with torch.device("meta"):
+        n_parameters = sum(p.numel() for p in found.new_model().parameters())
+    assert 2 * n_parameters < 16 * 2**20  # what may be shipped, in 16-bit numbers

@@ -87,6 +87,7 @@ def rig_config_from_state(
         mult, attending = _levels(unet, "", per_level, model_channels)
         fields = {
             "encoder": "resnet50" if "encoder.layer1.0.conv3.weight" in state else "resnet18",
+            "encoder_width": int(state["encoder.conv1.weight"].shape[0]),
             "model_channels": model_channels,
             "channel_mult": mult,
             "num_res_blocks": per_level - 1,

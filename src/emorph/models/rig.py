@@ -35,14 +35,15 @@ Multipliers = Annotated[tuple[Annotated[int, Field(gt=0, le=64)], ...], Field(mi
 class RigConfig(Config):
     """Sizes of a rig, and the faces that it was trained on.
 
-    channel_mult: by default the official one of 64 or 128 px, else that of 256 px. image_channels: 1 is a rig of gray
-    pictures; its buffers have three colours all the same. prediction: what the U-Net puts out; ``forward`` always
-    returns eps.
+    encoder_width: channels of the encoder's first layer, 64 officially. channel_mult: by default the official one of
+    64 or 128 px, else that of 256 px. image_channels: 1 is a rig of gray pictures; its buffers have three colours all
+    the same. prediction: what the U-Net puts out; ``forward`` always returns eps.
     crop: the part of a face that the training pictures show. face: the 3D face model that its buffers show.
     """
 
     image_size: int = Field(gt=0, le=4096)
     encoder: Encoder = "resnet18"
+    encoder_width: int = Field(64, gt=0, le=1024)
     model_channels: int = Field(128, gt=0, le=4096)
     channel_mult: Multipliers = OFFICIAL_MULT[256]
     num_res_blocks: int = Field(2, gt=0, le=16)
@@ -78,8 +79,9 @@ class _TimeEmbedding(nn.Sequential):
         self.model_channels = model_channels
 
     def forward(self, t: Tensor) -> Tensor:
-        sinusoids = timestep_embedding(t, self.model_channels)
-        embedding: Tensor = super().forward(sinusoids.to(next(self.parameters()).dtype))
+        embedding = timestep_embedding(t, self.model_channels).to(next(self.parameters()).dtype)
+        for layer in self:
+            embedding = layer(embedding)
         return embedding
 
 
@@ -105,7 +107,7 @@ class Rig(nn.Module):
             z_shifts=True,
         )
         self.denoisingUNet.time_embed = _TimeEmbedding(config.model_channels, embed_dim)
-        self.encoder = ResNet(DEPTHS[config.encoder], config.code_dim)
+        self.encoder = ResNet(DEPTHS[config.encoder], config.code_dim, width=config.encoder_width)
         self.diffusion = Schedule.linear()
         self.register_buffer("rates", rates(self.diffusion), persistent=False)
         self.rates: Tensor
