@@ -58,6 +58,32 @@ def test_landmarks_and_light_are_found_again(face: ICT) -> None:
     assert ((dark - rig_buffers(face, truth, SIDE))[:, :3].abs() * both).sum() / (3 * both.sum()) > 2 * error
 
 
+def test_only_skin_counts_and_each_bit_by_its_area(face: ICT) -> None:
+    truth = made_faces(face, 2)
+    pictures, points = pictures_of(face, truth), marks(face, truth, SIDE)
+    plain = lit(face, truth, pictures, points)
+    around = torch.ones(2, 1, SIDE, SIDE)
+    x = torch.arange(SIDE)
+    for i, marked in enumerate(points):
+        low, high = marked.amin(dim=0) - 3, marked.amax(dim=0) + 3
+        inside = ((x >= low[1]) & (x <= high[1]))[:, None] & ((x >= low[0]) & (x <= high[0]))
+        around[i, 0, inside] = 0
+    painted = lit(face, truth, torch.where(around > 0, 1.0, pictures), points)
+    torch.testing.assert_close(painted.light, plain.light)
+    tensors = dict(face.named_buffers())
+    speck = torch.tensor([[0.0, 0, 0], [1e-3, 0, 0], [0, 1e-3, 0]])  # many triangles that show hardly any skin
+    spot = (face.mean[face.landmark_vertices[54]] + speck).repeat(200, 1)
+    more = {"mean": torch.cat([face.mean, spot])}
+    specks = torch.arange(len(face.mean), len(more["mean"])).reshape(-1, 3)
+    more["triangles"] = torch.cat([face.triangles, specks])
+    for basis in ("shape_basis", "expression_basis"):
+        more[basis] = torch.cat([tensors[basis], torch.zeros(len(tensors[basis]), 1800)], dim=1)
+    crowded = ICT({**{k: v for k, v in tensors.items() if k != "contour"}, **more}, face.unit_names)
+    again = lit(crowded, truth, pictures, points)
+    torch.testing.assert_close(again.light, plain.light, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(again.texture, plain.texture, atol=1e-4, rtol=1e-4)
+
+
 def test_a_face_does_not_depend_on_the_others(face: ICT) -> None:
     truth = made_faces(face, 3)
     pictures, points = pictures_of(face, truth), marks(face, truth, SIDE)
