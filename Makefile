@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | clean. Another Python: make demo PYTHON=python3.12
+# make demo | test | lint | bench | base | judge | quality | clean. Another Python: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,13 +7,16 @@ INPUTS := pyproject.toml constraints.txt
 # -qq hides pip's progress and warnings, not its errors
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench base judge quality clean
 
 help:
 	@echo "make demo    install the editor, draw a sheet of examples/astronaut.png into demo/"
 	@echo "make test    install everything, run the tests"
 	@echo "make lint    check style, format and types"
 	@echo "make bench   run the measurements in bench/"
+	@echo "make base    train emorph-base anew: DATA=lfw_expressions.parquet, hours (go on with the same command)"
+	@echo "make judge   train emorph-judge anew: DATA=fer2013.parquet, half an hour and more"
+	@echo "make quality measure the bundled model's edits: DATA=lfw_expressions.parquet"
 	@echo "make clean   remove what these made"
 
 demo: $(VENV)/.core
@@ -31,6 +34,19 @@ bench: $(VENV)/.dev
 	@set -e; for script in bench/*.py; do \
 	  test -f "$$script" || { echo "there is no measurement in bench/ yet" >&2; exit 1; }; \
 	  echo "== $$script"; $(BIN)/python "$$script"; done
+
+# Each part goes on where it was stopped, and is not trained again once it is finished.
+base: $(VENV)/.dev
+	@test -f "$(DATA)" || { echo "name the face pack: make base DATA=lfw_expressions.parquet" >&2; exit 1; }
+	@$(BIN)/python examples/train.py examples/emorph-base "$(DATA)"
+
+judge: $(VENV)/.dev
+	@test -f "$(DATA)" || { echo "name FER-2013's pictures: make judge DATA=fer2013.parquet" >&2; exit 1; }
+	@$(BIN)/python examples/train.py examples/emorph-judge "$(DATA)"
+
+quality: $(VENV)/.dev
+	@test -f "$(DATA)" || { echo "name the face pack: make quality DATA=lfw_expressions.parquet" >&2; exit 1; }
+	@$(BIN)/python bench/quality.py --data "$(DATA)"
 
 clean:
 	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache

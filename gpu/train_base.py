@@ -41,8 +41,10 @@ def unpacked(file: Path, side_px: int) -> TensorFaces:
     """The faces of ``pack.py``, enlarged to the model's side."""
     stored = np.load(file)
     images = torch.from_numpy(restored(stored["images"]))
-    parts = [F.interpolate(part.float(), size=side_px, mode="bicubic", antialias=True) for part in images.split(512)]
-    images = torch.cat([part.round().clamp(0, 255).byte() for part in parts])
+    enlarged = [
+        F.interpolate(part.float(), side_px, mode="bicubic", antialias=True) for part in torch.split(images, 512)
+    ]
+    images = torch.cat([part.round().clamp(0, 255).byte() for part in enlarged])
     return TensorFaces(images, torch.from_numpy(stored["labels"]), torch.from_numpy(stored["landmarks"]).float())
 
 

@@ -117,3 +117,4 @@ def test_class_weights_lift_rare_classes() -> None:
     assert sorted(set(class_weights(labels, 0.5))) == [1, 2, 4]
     order = EndlessOrder(len(labels), seed=0, weights=class_weights(labels, 1.0))
     assert np.bincount(labels[order.epoch(0)]).tolist() == [64, 64, 64]
+    assert class_weights(np.array([0, 0, 1, -1]), 1.0).tolist() == [1, 1, 2, 1]  # -1 is a face without a label

@@ -23,6 +23,7 @@ from emorph.train.task import hash_seed
 from emorph.train.tasks.autoencoder import (
     MIRRORED_68,
     AutoencoderConfig,
+    AutoencoderLoss,
     AuxConfig,
     Batch,
     label_stats,
@@ -141,6 +142,18 @@ def test_class_weights_count_what_the_sampler_repeats() -> None:
     assert once[1] / once[0] == 4
     evened = label_stats(made, 20, aux, np.where(made.labels == 1, 4.0, 1.0)).class_weight
     assert evened[1] / evened[0] == 1
+
+
+def test_faces_without_a_label_count_in_no_label_loss(faces: TensorFaces) -> None:
+    config = tiny_config()
+    made = TensorFaces(faces.images[:4], torch.tensor([0, 1, -1, -1]), faces.landmarks[:4])  # type: ignore[index]
+    aux = AuxConfig(labels=1.0)
+    loss = AutoencoderLoss(config, "plain", aux, label_stats(made, 4, aux, None))
+    x, t = unit_range(made.images), torch.full((4,), 100)
+    both, first = (
+        loss(x[:n], torch.from_numpy(made.labels[:n]), None, t[:n], torch.zeros_like(x[:n]))["labels"] for n in (4, 2)
+    )
+    torch.testing.assert_close(both, first / 2)
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path: Path, faces: TensorFaces) -> None:

@@ -5,10 +5,43 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emorph.core.errors import DataError
+from emorph.core.expressions import Emotion
+from emorph.core.types import Float32
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRecord:
+    """One face of a data set as its owners list it; what they do not tell is None.
+
+    id: unique in its data set. path: of the picture, relative to the data set's root, with "/".
+    label: the owners' code; 0 to 7 are AffectNet's emotions, 8 to 10 its None, Uncertain and Non-Face.
+    valence, arousal: in [-1, 1]. box: left, top, right, bottom in picture px.
+    landmarks: float32 (68, 2), x and y in picture px; not compared, because arrays have no single answer.
+    split: "train" or "val". source: the data set's name. attributes: the words that hold for this face.
+    """
+
+    id: str
+    path: str
+    label: int | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    box: Box | None = None
+    landmarks: Float32 | None = field(default=None, compare=False, repr=False)
+    identity: str | None = None
+    split: str | None = None
+    source: str = ""
+    attributes: tuple[str, ...] = ()
+
+    @property
+    def emotion(self) -> Emotion | None:
+        """The emotion it is labelled with; None without one of the eight."""
+        return Emotion(self.label) if self.label is not None and 0 <= self.label < len(Emotion) else None
 
 
 @dataclass(frozen=True)

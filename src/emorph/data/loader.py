@@ -54,10 +54,13 @@ class EndlessOrder(Sampler[int]):
 
 
 def class_weights(labels: Sequence[int] | NDArray[np.int64], power: float) -> NDArray[np.float64]:
-    """Repeats per sample that lift rare classes: (largest class / own class) ** power; 1 makes all classes equal."""
+    """Repeats per sample that lift rare classes: (largest class / own class) ** power; 1 makes all classes equal.
+
+    A sample without a label (-1) comes once.
+    """
     labels = np.asarray(labels)
-    counts = np.bincount(labels)
-    weights: NDArray[np.float64] = (counts.max() / counts[labels]) ** power
+    counts = np.bincount(labels[labels >= 0], minlength=1)
+    weights: NDArray[np.float64] = np.where(labels >= 0, counts.max() / np.maximum(counts[labels], 1), 1.0) ** power
     return weights
 
 

@@ -30,8 +30,9 @@ class FaceStore(Dataset[Sample]):
     """Face crops with emotion labels: a Parquet file, or a folder of Arrow files (``datasets.save_to_disk``).
 
     Needs the columns ``image`` (encoded bytes) and ``label`` (a word); uses ``split`` and ``identity`` if present.
-    Items: image uint8 (C, S, S); label int64 (AffectNet's code); index int64; and, with a column ``landmarks68``
-    (float16 x, y in pixels of the stored picture), landmarks float32 (68, 2) in [-1, 1] over the picture's sides.
+    Items: image uint8 (C, S, S); label int64 (AffectNet's code, -1 for a face without one); index int64; and, with
+    a column ``landmarks68`` (float16 x, y in pixels of the stored picture), landmarks float32 (68, 2) in [-1, 1]
+    over the picture's sides.
     Raises DataError naming what is missing.
     """
 
@@ -44,7 +45,7 @@ class FaceStore(Dataset[Sample]):
         split: str | None = None,
         window: CropWindow | None = None,
     ) -> None:
-        table = _open(Path(path))
+        table = open_table(Path(path))
         missing = {"image", "label"} - set(table.column_names)
         if missing:
             raise DataError(f"{path} has no column {sorted(missing)[0]!r}; found {', '.join(table.column_names)}.")
@@ -61,7 +62,7 @@ class FaceStore(Dataset[Sample]):
         self.side_px = side_px
         self.channels = channels
         self.window = window
-        self.labels = np.array([Emotion.parse(word).value for word in table["label"]], np.int64)
+        self.labels = np.array([_code(word) for word in table["label"]], np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -109,7 +110,12 @@ class FaceStore(Dataset[Sample]):
         return pixels
 
 
-def _open(path: Path) -> Any:
+def _code(word: str | None) -> int:
+    return Emotion.parse(word).value if word else -1
+
+
+def open_table(path: Path) -> Any:
+    """The rows of a Parquet file or of a folder of Arrow files. Raises DataError if it is neither."""
     try:
         import datasets
     except ImportError:

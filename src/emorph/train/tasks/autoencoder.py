@@ -123,8 +123,8 @@ class AutoencoderLoss(nn.Module):
         if self.aux.labels:
             logits = self.heads["labels"](z).float()
             weight = self.stats.class_weight.to(logits.device)
-            each = F.cross_entropy(logits, label, reduction="none", label_smoothing=0.1)
-            parts["labels"] = (each * weight[label]).mean()
+            each = F.cross_entropy(logits, label.clamp(min=0), reduction="none", label_smoothing=0.1)
+            parts["labels"] = (each * weight[label] * (label >= 0)).mean()  # -1 is a face without a label
             total = total + self.aux.labels * parts["labels"]
         return {"loss": total, **parts}
 
@@ -204,7 +204,9 @@ def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig, repeats: NDAr
     counts = np.ones(n_classes)
     if aux.labels:
         labels: NDArray[np.int64] = faces.labels  # type: ignore[attr-defined]
-        counts = np.bincount(labels, weights=repeats, minlength=n_classes).astype(np.float64)
+        known = labels >= 0
+        shares = None if repeats is None else repeats[known]
+        counts = np.bincount(labels[known], weights=shares, minlength=n_classes).astype(np.float64)
     weight = torch.tensor(counts.sum() / (n_classes * np.maximum(counts, 1)), dtype=torch.float32)
     if not aux.landmarks:
         return LabelStats(weight, None, None)

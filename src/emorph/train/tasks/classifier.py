@@ -94,6 +94,11 @@ class Codes:
     labels: Tensor
     confounds: Tensor
 
+    def labelled(self) -> Codes:
+        """Those of the faces that have a label; -1 is none."""
+        known = self.labels >= 0
+        return Codes(self.z[known], self.labels[known], self.confounds[known])
+
 
 @dataclass(frozen=True)
 class ClassifierResult:
@@ -152,6 +157,7 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
 
     Raises DataError if a class of AffectNet's eight has no face.
     """
+    train, held_out = train.labelled(), held_out.labelled()
     n_classes = len(Emotion)
     counts = torch.bincount(train.labels, minlength=n_classes)
     if (counts == 0).any():

@@ -101,6 +101,8 @@ class JudgeTask(Task):
         self.augment = config.augment
         self.row = label_rows(config.model)
         labels = torch.as_tensor(faces.labels)  # type: ignore[attr-defined]
+        if (labels < 0).any():
+            raise DataError(f"{int((labels < 0).sum())} faces have no label; a judge learns from labelled faces alone.")
         strange = sorted({Emotion(k).word for k in set(labels.tolist()) if self.row[k] < 0})
         if strange:
             raise DataError(f"the data hold faces labelled {', '.join(strange)}, which model.labels does not name.")
@@ -134,7 +136,7 @@ def label_rows(config: JudgeConfig) -> Tensor:
 
 def held_out_confusion(judge: Judge, faces: FaceStore) -> Confusion:
     """The judge's answers on labelled faces; those of emotions that it does not know are left out."""
-    rows = [i for i, label in enumerate(faces.labels) if Emotion(int(label)) in judge.config.emotions]
+    rows = [i for i, label in enumerate(faces.labels) if label >= 0 and Emotion(int(label)) in judge.config.emotions]
     probabilities = judge_crops(judge, [unit_range(faces[i]["image"][None])[0] for i in rows])
     return confusion(judge.config.emotions, [Emotion(int(faces.labels[i])) for i in rows], probabilities)
 

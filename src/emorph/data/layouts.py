@@ -1,0 +1,109 @@
+"""The layouts of data sets that emorph reads, and which of them a folder is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from emorph.core.errors import DataError, UnknownNameError
+from emorph.data import affectnet, affectnet8, celebahq, ffhq, folder, prepared
+from emorph.data.index import FaceIndex
+
+
+class Reader(Protocol):
+    """Turns the root of a data set into its index."""
+
+    def __call__(self, root: Path, *, landmarks: bool = False) -> FaceIndex:
+        """landmarks: keep the points that the data set brings."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One layout: the words for it, how it is told, and its reader."""
+
+    name: str
+    what: str
+    fits: Callable[[Path], bool]
+    read: Reader
+
+
+# In the order in which they are tried; of AffectNet's lists the hand-labelled one comes first.
+LAYOUTS: tuple[Layout, ...] = (
+    Layout("prepared", "what emorph data prepare wrote, or a .parquet file", prepared.fits, prepared.read),
+    Layout("affectnet", "training.csv, Manually_Annotated_Images/", affectnet.has_manual, affectnet.read_manual),
+    Layout("affectnet-8", "train_set/annotations/, train_set/images/", affectnet8.fits, affectnet8.read),
+    Layout(
+        "affectnet-automatic",
+        "automatically_annotated.csv, Automatically_Annotated_Images/",
+        affectnet.has_automatic,
+        affectnet.read_automatic,
+    ),
+    Layout("celebahq", f"{celebahq.IMAGES}/, {celebahq.ATTRIBUTES}", celebahq.fits, celebahq.read),
+    Layout("csv", "a .csv file or labels.csv with the columns path and label", folder.has_csv, folder.read_csv),
+    Layout("folders", "a folder for each emotion, such as happy/", folder.has_folders, folder.read_folders),
+    Layout("ffhq", "images1024x1024/ or pictures such as 00000.png", ffhq.fits, ffhq.read),
+)
+
+AMBIGUOUS = {"affectnet", "affectnet-8"}  # two releases side by side: which one is meant is not ours to guess
+
+
+def open_index(root: Path, layout: str | None = None, *, landmarks: bool = False) -> FaceIndex:
+    """Read the data set at ``root``.
+
+    layout: a name of ``LAYOUTS``, by default what the contents show. landmarks: keep the points it brings.
+    Raises DataError if there is nothing at ``root`` or no layout fits, UnknownNameError for an unknown layout.
+    """
+    if not root.exists():
+        raise DataError(f"{root}: there is no such folder or file.")
+    try:
+        return _choose(root, layout).read(root, landmarks=landmarks)
+    except PermissionError as error:
+        raise DataError(f"{error.filename} cannot be read ({error.strerror}); check its permissions.") from None
+
+
+def _choose(root: Path, name: str | None) -> Layout:
+    if name is not None:
+        for layout in LAYOUTS:
+            if layout.name == name:
+                if _fits(layout, root):
+                    return layout
+                raise DataError(f"{root} is not in the layout {name} ({layout.what}); found {_contents(root)}.")
+        raise UnknownNameError("layout", name, [layout.name for layout in LAYOUTS])
+    found = _recognise(root)
+    inner = _recognised_below(root)
+    if found is not None and not {found.name, *(layout.name for _, layout in inner)} >= AMBIGUOUS:
+        return found
+    if inner:
+        named = ", ".join(f"{f.name} ({layout.name})" for f, layout in inner[:5])
+        raise DataError(f"{root} holds data sets of its own in its folders: name one of {named}.")
+    if (root / "plan.json").is_file():
+        raise DataError(f"{root} is not prepared to its end; run the same emorph data prepare, or merge its shards.")
+    known = "; ".join(f"{layout.name}: {layout.what}" for layout in LAYOUTS)
+    raise DataError(f"{root} is in no layout that emorph reads; found {_contents(root)}. Known are {known}.")
+
+
+def _recognised_below(root: Path) -> list[tuple[Path, Layout]]:
+    if not root.is_dir():
+        return []
+    return [(f, layout) for f in sorted(root.iterdir()) if f.is_dir() and (layout := _recognise(f))]
+
+
+def _recognise(root: Path) -> Layout | None:
+    return next((layout for layout in LAYOUTS if (root.is_dir() or root.is_file()) and _fits(layout, root)), None)
+
+
+def _fits(layout: Layout, root: Path) -> bool:
+    try:
+        return layout.fits(root)
+    except NotADirectoryError:
+        return False
+
+
+def _contents(root: Path) -> str:
+    if root.is_file():
+        return f"a file {root.suffix or 'without a suffix'}"
+    names = sorted(path.name + ("/" if path.is_dir() else "") for path in root.iterdir())
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more if names else "an empty folder"

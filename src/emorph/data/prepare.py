@@ -1,0 +1,308 @@
+"""From a data set to training data: detect, align, judge and write each face, on all cores, resumable at any moment."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from emorph.core.config import Config
+from emorph.core.errors import ConfigError, DataError, EmorphError
+from emorph.core.records import Box, FaceRecord
+from emorph.core.types import AlignedFace, Float64, Landmarks, Photo, UInt8
+from emorph.data.index import FaceIndex
+from emorph.data.parts import Plan, Row, Summary, begin, finish, missing_parts, write_part
+from emorph.data.quality import SHARPNESS_SIDE_PX, Gate, fault, measure
+from emorph.data.splits import picture_hash, split_faces
+from emorph.faces import align, find_faces
+
+BOX_MARGIN = 0.6  # of the listed box's longer side: the surroundings that the detector and the crop need
+LEAST_OVERLAP = 0.3  # intersection over union of the listed box and the found one
+SOUGHT_FACE_PX = 40  # faces down to here are found, and then told to be too small; smaller ones only if asked for
+FACES_A_PART = 256  # written, and after a crash lost, at once
+LEAST_PARTS = 64  # small sets have smaller parts, so that all cores have work
+WATCH_S = 1.0
+OPTIONS: dict[str, dict[str, int]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "PNG": {},
+    "WEBP": {"quality": 95, "method": 4},
+}
+
+
+class Settings(Config):
+    """How faces are prepared. side_px: of the crops. image_format: JPEG (quality 95), PNG or WEBP."""
+
+    side_px: int = 256
+    image_format: str = "JPEG"
+    holdout: int = 500
+    seed: int = 0
+    gate: Gate = Gate()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The share of one machine: part p is done by the machine ``number`` (from 1) with p % of == number - 1."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """ "3/16" is the third of sixteen. Raises ConfigError."""
+        number, _, of = text.partition("/")
+        if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
+            return cls(int(number), int(of))
+        raise ConfigError(f"--shard {text!r}: expected NUMBER/OF counting from 1, as in 3/16.")
+
+
+def prepare(
+    index: FaceIndex,
+    out: Path,
+    settings: Settings,
+    *,
+    workers: int = 1,
+    shard: Shard | None = None,
+    on_step: Callable[[int, int, int], None] | None = None,
+) -> Summary | None:
+    """Write the faces of ``index`` as an Arrow data set that FaceStore opens.
+
+    workers: processes. shard: the share to do here. on_step: called with faces done, faces of this share, and faces
+    that an earlier run had done. What is written depends on the faces and the settings alone. Parts that are there
+    are not done again.
+    Returns None while parts of other shards are missing. Raises DataError if the folder holds something else or cannot
+    be written.
+    """
+    if index.encoded is not None:
+        raise DataError(f"{index.root} is prepared already; prepare the data set it was made from.")
+    if settings.image_format not in OPTIONS:
+        raise ConfigError(f"image format {settings.image_format!r}: expected one of {', '.join(OPTIONS)}.")
+    faces, plan = make_plan(index, settings)
+    begin(out, plan)
+    mine = [n for n in range(plan.n_parts) if shard is None or n % shard.of == shard.number - 1]
+    left = sorted(set(mine) & set(missing_parts(out, plan)))
+    size = part_size(len(faces))
+    jobs = {n: faces[n * size : (n + 1) * size] for n in mine}
+    before = sum(len(jobs[n]) for n in set(mine) - set(left))
+    done, total = before, sum(map(len, jobs.values()))
+    if on_step is not None:
+        on_step(done, total, before)
+    bench = _Bench(replace(index, records=[]), out, settings)
+    for number in _work(bench, {n: jobs[n] for n in left}, workers):
+        done += len(jobs[number])
+        if on_step is not None:
+            on_step(done, total, before)
+    return None if missing_parts(out, plan) else finish(out)
+
+
+def make_plan(index: FaceIndex, settings: Settings) -> tuple[list[FaceRecord], Plan]:
+    """The faces in the order in which they are written, each in its split, and the plan. Raises DataError."""
+    divided = split_faces(index.usable(), holdout=settings.holdout, seed=settings.seed)
+    faces = sorted((replace(face, landmarks=None) for face in divided), key=lambda face: face.id)
+    if not faces:
+        raise DataError(f"{index.root} has no face to train with; look at it with emorph data scan.")
+    digest = hashlib.sha256(json.dumps([settings.model_dump(), index.layout, index.aligned]).encode())
+    for face in faces:
+        digest.update(repr(face).encode("utf-8", errors="surrogateescape"))
+    n_parts = -(-len(faces) // part_size(len(faces)))
+    return faces, Plan(index.layout, settings.model_dump(), len(faces), n_parts, digest.hexdigest())
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def part_size(n_faces: int) -> int:
+    """Faces a part; of their number alone, so that parts are the same whoever makes them."""
+    return int(np.clip(n_faces // LEAST_PARTS, 1, FACES_A_PART))
+
+
+def prepare_face(index: FaceIndex, record: FaceRecord, settings: Settings) -> tuple[Row | None, Row | None]:
+    """One face as a row, or as a reject with its reason: exactly one of the two."""
+    try:
+        pixels = index.pixels(record)
+    except EmorphError as error:
+        reason = "unreadable file" if (index.root / record.path).exists() else "missing file"
+        return None, _reject(record, reason, str(error))
+    try:
+        least = min(settings.gate.min_face_px, SOUGHT_FACE_PX)
+        face, n_faces = _face_in_box(pixels, record.box, least) if record.box else _largest_face(pixels, least)
+        if face is None:
+            return None, _reject(record, *_not_found(pixels, record, n_faces))
+        cut = whole if index.aligned else align
+        crop = cut(Photo(pixels), face, settings.side_px)
+        fine = crop if crop.side_px >= SHARPNESS_SIDE_PX else cut(Photo(pixels), face, SHARPNESS_SIDE_PX)
+        quality = measure(crop, n_faces, fine.pixels)
+    except (EmorphError, cv2.error, RuntimeError, ValueError, MemoryError) as error:  # dlib and OpenCV on odd pictures
+        return None, _reject(record, "failed", f"{type(error).__name__}: {error}")
+    broken = fault(quality, settings.gate)
+    if broken is not None:
+        return None, _reject(record, *broken)
+    return {
+        "image": encode(crop.pixels, settings.image_format),
+        "id": _text(record.id),
+        "path": _text(record.path),
+        "label": record.emotion.word if record.emotion is not None else None,
+        "identity": _text(record.identity) if record.identity is not None else None,
+        "split": record.split,
+        "source": record.source,
+        "valence": record.valence,
+        "arousal": record.arousal,
+        "landmarks68": crop_points(crop).astype("<f2").tobytes(),
+        "attributes": " ".join(record.attributes),
+        "quality": dataclasses.asdict(quality),
+        "picture_hash": picture_hash(crop.pixels),
+    }, None
+
+
+def whole(photo: Photo, face: Landmarks, side_px: int) -> AlignedFace:
+    """The whole picture as the crop, for pictures that are FFHQ squares already."""
+    height, width = photo.pixels.shape[:2]
+    shrinks = min(height, width) > side_px
+    resized = cv2.resize(photo.pixels, (side_px, side_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    to_photo = np.diag([width / side_px, height / side_px, 1.0])
+    to_photo[:2, 2] = (np.diag(to_photo)[:2] - 1) / 2  # between pixel centres
+    return AlignedFace(resized, to_photo, face)
+
+
+def crop_points(crop: AlignedFace) -> Float64:
+    """The 68 points in crop pixels, (68, 2)."""
+    points = np.column_stack([crop.landmarks.points, np.ones(68)])
+    in_crop: Float64 = points @ np.linalg.inv(crop.crop_to_photo).T
+    return in_crop[:, :2]
+
+
+def encode(pixels: UInt8, image_format: str) -> bytes:
+    """A crop as a file's bytes; JPEG keeps its full colour resolution."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, image_format, **OPTIONS[image_format])
+    return buffer.getvalue()
+
+
+def _largest_face(pixels: UInt8, least_px: int) -> tuple[Landmarks | None, int]:
+    faces = find_faces(Photo(pixels), min_face_px=least_px)
+    return (faces[0] if faces else None), len(faces)
+
+
+def _face_in_box(pixels: UInt8, box: Box, least_px: int) -> tuple[Landmarks | None, int]:
+    """The face that lies in the listed box, sought in its surroundings alone, and how many faces were seen there."""
+    corners = np.array(box).reshape(2, 2)
+    margin = BOX_MARGIN * (corners[1] - corners[0]).max()
+    limit = [pixels.shape[1], pixels.shape[0]]
+    (x0, y0), (x1, y1) = (np.clip(corners + np.array([[-margin], [margin]]), 0, limit)).astype(int)
+    if x1 <= x0 or y1 <= y0:
+        return None, 0
+    faces = [_moved(face, int(x0), int(y0)) for face in find_faces(Photo(pixels[y0:y1, x0:x1]), min_face_px=least_px)]
+    best = max(faces, key=lambda face: _overlap(face.box, box), default=None)
+    if best is None or _overlap(best.box, box) < LEAST_OVERLAP:
+        return None, len(faces)
+    return best, len(faces)
+
+
+def _not_found(pixels: UInt8, record: FaceRecord, n_faces: int) -> tuple[str, str]:
+    where = f"in {pixels.shape[1]}x{pixels.shape[0]} px"
+    if record.box is None:
+        return "no face", where
+    box = ", ".join(f"{edge:g}" for edge in record.box)
+    if n_faces:
+        return "other face", f"{n_faces} found beside the listed box {box}, {where}"
+    return "no face", f"around the listed box {box}, {where}"
+
+
+def _moved(face: Landmarks, x: int, y: int) -> Landmarks:
+    left, top, right, bottom = face.box
+    points = face.points + np.array([x, y], np.float32)
+    return Landmarks(points, (left + x, top + y, right + x, bottom + y), face.score)
+
+
+def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    """Intersection over union of two boxes."""
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return width * height / (areas - width * height)
+
+
+def _text(name: str) -> str:
+    """A name that UTF-8 can hold; file names need not be."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _reject(record: FaceRecord, reason: str, detail: str) -> Row:
+    return {
+        "id": _text(record.id),
+        "path": _text(record.path),
+        "split": record.split,
+        "reason": reason,
+        "detail": detail,
+    }
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """What a worker needs for every part."""
+
+    index: FaceIndex
+    out: Path
+    settings: Settings
+
+    def do(self, number: int, faces: Sequence[FaceRecord]) -> int:
+        """Prepare and write one part."""
+        results = [prepare_face(self.index, face, self.settings) for face in faces]
+        write_part(self.out, number, [row for row, _ in results if row], [no for _, no in results if no])
+        return number
+
+
+def _work(bench: _Bench, jobs: dict[int, list[FaceRecord]], workers: int) -> Iterator[int]:
+    """The numbers of the parts, each when it is written."""
+    if workers == 1 or len(jobs) < 2:
+        yield from (bench.do(number, faces) for number, faces in jobs.items())
+        return
+    context = multiprocessing.get_context("spawn")  # a forked dlib or OpenCV may hang
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (bench, os.getpid()))
+    try:
+        for future in as_completed([pool.submit(_do_part, number, faces) for number, faces in jobs.items()]):
+            yield future.result()
+    except BrokenProcessPool:
+        raise DataError(
+            "a worker process died, perhaps for want of memory; run the same command again with fewer --workers: "
+            "what is finished is kept."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_bench: list[_Bench] = []  # the one of this worker process, given to it once instead of with every part
+
+
+def _start_worker(bench: _Bench, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _bench.append(bench)
+
+
+def _end_with(parent: int) -> None:
+    """A killed parent cannot end its workers, and they would work on beside those of the next run."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_S)
+    os._exit(1)
+
+
+def _do_part(number: int, faces: Sequence[FaceRecord]) -> int:
+    return _bench[0].do(number, faces)

@@ -1,0 +1,107 @@
+"""Training and validation: the data set's own division, else some faces of each emotion held out, by person."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emorph.core.errors import DataError
+from emorph.core.records import FaceRecord
+from emorph.core.types import UInt8
+
+LARGEST_SHARE = 5  # at most one in five of a class is held out
+HASH_SIDE = 16  # the hash has this many bits, squared
+SAME_PICTURE_BITS = 20  # two hashes that differ in no more bits are taken for one picture
+
+
+def split_faces(records: Sequence[FaceRecord], *, holdout: int, seed: int) -> list[FaceRecord]:
+    """The records, each in "train" or "val".
+
+    A data set with faces in "val" keeps its own division. Else up to ``holdout`` faces of each label, and never more
+    than a fifth of them, go to "val": whole persons where they are known, whole files else, drawn by ``seed`` and the
+    records' ids alone, so that their order does not matter. A limit may be missed by a little where a person would
+    exceed it. Raises DataError for a negative ``holdout``, or if the own division has a person on both sides.
+    """
+    if holdout < 0:
+        raise DataError(f"expected 0 or more faces to hold out, found {holdout}.")
+    if any(record.split == "val" for record in records):
+        divided = [record if record.split else replace(record, split="train") for record in records]
+    else:
+        held = _held_out(records, holdout, seed)
+        divided = [replace(record, split="val" if _group(record) in held else "train") for record in records]
+    check_disjoint(divided)
+    return divided
+
+
+def check_disjoint(records: Iterable[FaceRecord]) -> None:
+    """Raises DataError naming a person or file that is both in training and in validation."""
+    sides: dict[tuple[str, str], str | None] = {}
+    for record in records:
+        for key in (("person", record.identity), ("file", record.path)):
+            if key[1] is not None and sides.setdefault((key[0], key[1]), record.split) != record.split:
+                raise DataError(f"the {key[0]} {key[1]} is both in training and in validation; mend the split column.")
+
+
+def _group(record: FaceRecord) -> tuple[str, str]:
+    return ("person", record.identity) if record.identity is not None else ("file", record.path)
+
+
+def _held_out(records: Sequence[FaceRecord], holdout: int, seed: int) -> set[tuple[str, str]]:
+    """The groups for validation; rare labels choose first, because common ones have more to choose from."""
+    groups: dict[tuple[str, str], Counter[int | None]] = defaultdict(Counter)
+    for record in records:
+        groups[_group(record)][record.label] += 1
+    totals: Counter[int | None] = Counter(record.label for record in records)
+    limits = {label: min(holdout, count // LARGEST_SHARE) for label, count in totals.items()}
+    keys = sorted(groups)
+    order = [keys[i] for i in np.random.default_rng(seed).permutation(len(keys))]
+    by_label: dict[int | None, list[tuple[str, str]]] = defaultdict(list)
+    for key in order:
+        for label in groups[key]:
+            by_label[label].append(key)
+    held: set[tuple[str, str]] = set()
+    taken: Counter[int | None] = Counter()
+    for label in sorted(totals, key=lambda label: (totals[label], -1 if label is None else label)):
+        for key in by_label[label]:
+            if taken[label] >= limits[label]:
+                break
+            if key not in held and all(taken[of] + n <= limits[of] for of, n in groups[key].items()):
+                held.add(key)
+                taken.update(groups[key])
+    return held
+
+
+def picture_hash(pixels: UInt8) -> bytes:
+    """What a picture looks like in 256 bits: whether each of 16x16 areas is brighter than its right neighbour.
+
+    pixels: uint8 (H, W, 3) RGB. It hardly changes when a picture is scaled or compressed again.
+    """
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(gray, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
+    return np.packbits(small[:, :-1] > small[:, 1:]).tobytes()
+
+
+def same_pictures(
+    some: Sequence[bytes], others: Sequence[bytes], max_bits: int = SAME_PICTURE_BITS
+) -> list[tuple[int, int]]:
+    """Pairs (i, j) of ``some[i]`` and ``others[j]`` whose hashes differ in at most ``max_bits`` bits, in order."""
+    if not some or not others:
+        return []
+    left, right = _signs(some), _signs(others)
+    n_bits = left.shape[1]
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, len(left), 256):
+        # of two rows of +-1, the product counts equal bits minus differing ones
+        differing = (n_bits - left[start : start + 256] @ right.T) / 2
+        pairs += [(start + int(i), int(j)) for i, j in np.argwhere(differing <= max_bits)]
+    return pairs
+
+
+def _signs(hashes: Sequence[bytes]) -> NDArray[np.float32]:
+    bits = np.unpackbits(np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), -1), axis=1)
+    return bits.astype(np.float32) * 2 - 1
