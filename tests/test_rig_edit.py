@@ -39,6 +39,7 @@ def tiny_rig(channels: int = 3) -> Rig:
             "channel_mult": (1, 1),
             "num_res_blocks": 1,
             "attention_resolutions": (),
+            "encoder_width": 16,
             "code_dim": 8,
             "face": "ict",
             "prediction": "v",
@@ -49,6 +50,8 @@ def tiny_rig(channels: int = 3) -> Rig:
     for module in rig.denoisingUNet.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, std=0.06)
+    assert rig.encoder.fc is not None
+    nn.init.normal_(rig.encoder.fc.weight, std=2.0)
     return rig
 
 

@@ -31,6 +31,7 @@ MODEL = {
     "channel_mult": [1, 1],
     "num_res_blocks": 1,
     "attention_resolutions": [16],
+    "encoder_width": 16,
     "code_dim": 8,
     "face": "ict",
 }
