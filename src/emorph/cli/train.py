@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emorph.train.loop import Outcome
     from emorph.train.plan import DataConfig, RunConfig
     from emorph.train.tasks.judge import JudgeRunConfig
+    from emorph.train.tasks.rig import RigRunConfig
 
 app = typer.Typer(help="Training: run a configuration, resume a run.", no_args_is_help=True)
 
@@ -87,16 +88,29 @@ def _train(config: RunConfig, resuming: bool, devices: str, nodes: int) -> None:
     from emorph.train.loop import train
     from emorph.train.plan import describe
     from emorph.train.tasks.judge import JudgeRunConfig
+    from emorph.train.tasks.rig import RigRunConfig
 
     faces = open_faces(config.data, *config.picture)
     with torch.device("meta"):
         n_parameters = count_parameters(config.new_model())
     say(describe(config, len(faces), n_parameters))
+    if isinstance(config, RigRunConfig):
+        _read_coefficients(config, faces)
     outcome = train(config, faces, resume=resuming, devices=devices, nodes=nodes)
     _say_how_it_ended(outcome, config.out)
     if isinstance(config, JudgeRunConfig):
         _say_recall(config, outcome.folder / "ema")
     typer.echo(str(outcome.folder / "ema"))
+
+
+def _read_coefficients(config: RigRunConfig, faces: FaceStore) -> None:
+    """Beforehand, with progress; the run finds them in their file."""
+    with items(1) as work, work.item("reading faces"):
+        known = config.told(faces, work.step).known
+    work.finish()
+    n_rows = len(known)
+    if n_rows > int(known.sum()):
+        say(f"{n_rows - int(known.sum()):,} of {n_rows:,} pictures fit no 3D face; they are left out.")
 
 
 def _say_how_it_ended(outcome: Outcome, run: str) -> None:

@@ -3,6 +3,17 @@
 from emorph.models.deca import DecaEncoder
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.emoca import EmocaEncoder
-from emorph.models.port import load, load_face_encoder
+from emorph.models.port import load, load_face_encoder, load_rig
+from emorph.models.rig import Rig, RigConfig
 
-__all__ = ["DecaEncoder", "DiffAE", "DiffAEConfig", "EmocaEncoder", "load", "load_face_encoder"]
+__all__ = [
+    "DecaEncoder",
+    "DiffAE",
+    "DiffAEConfig",
+    "EmocaEncoder",
+    "Rig",
+    "RigConfig",
+    "load",
+    "load_face_encoder",
+    "load_rig",
+]

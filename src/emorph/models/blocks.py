@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from emorph.core.errors import ConfigError
 
+Modulation = tuple[Tensor, Tensor | None]
+
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """GroupNorm with 32 groups, fewer where there are fewer channels; eps 1e-5 (the checkpoints need it exactly).
@@ -104,9 +106,10 @@ class PlainResBlock(nn.Module):
 class ModulatedResBlock(nn.Module):
     """The U-Net's residual block, modulated by time and by z_sem (Preechakul et al. 2022, Eq. 7, AdaGN).
 
-    Between its two convolutions: norm, × (1 + scale_t) + shift_t, × (1 + scale_z). The modulation is handed in
-    as one scale and shift, because (h s_t + b_t) g_z = h (s_t g_z) + (b_t g_z), and because
-    a sampler needs each part only once: z's for a whole trajectory, time's for a whole batch.
+    Between its two convolutions: norm, × (1 + scale_t) + shift_t, × (1 + scale_z), and + shift_z with ``z_shifts`` (the
+    rig's blocks). The modulation is handed in as one scale and shift, because
+    (h s_t + b_t) g_z + b_z = h (s_t g_z) + (b_t g_z + b_z), and because a sampler needs each part only once: z's for a
+    whole trajectory, time's for a whole batch.
     """
 
     def __init__(
@@ -118,13 +121,15 @@ class ModulatedResBlock(nn.Module):
         *,
         dropout: float = 0.0,
         resample: str | None = None,
+        z_shifts: bool = False,
     ) -> None:
         super().__init__()
+        self.z_shifts = z_shifts
         self.in_layers = nn.Sequential(
             group_norm(in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
         )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embed_dim, 2 * out_channels))
-        self.cond_emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(z_dim, out_channels))
+        self.cond_emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(z_dim, (2 if z_shifts else 1) * out_channels))
         self.out_layers = nn.Sequential(
             group_norm(out_channels),
             nn.SiLU(),
@@ -136,15 +141,20 @@ class ModulatedResBlock(nn.Module):
             nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
         )
 
-    def time_modulation(self, time: Tensor) -> tuple[Tensor, Tensor]:
-        """1 + scale and shift of embedded time (B, E), both (B, C, 1, 1)."""
-        scale, shift = self.emb_layers(time)[:, :, None, None].chunk(2, dim=1)
+    def z_modulation(self, z: Tensor) -> Modulation:
+        """1 + scale of z_sem (B, Z), and its shift, None without ``z_shifts``; each (B, C, 1, 1)."""
+        numbers = self.cond_emb_layers(z)[:, :, None, None]
+        if not self.z_shifts:
+            return 1 + numbers, None
+        scale, shift = numbers.chunk(2, dim=1)
         return 1 + scale, shift
 
-    def z_gain(self, z: Tensor) -> Tensor:
-        """1 + scale of z_sem (B, Z), (B, C, 1, 1)."""
-        gain: Tensor = 1 + self.cond_emb_layers(z)[:, :, None, None]
-        return gain
+    def modulation(self, time: Tensor, by_z: Modulation) -> tuple[Tensor, Tensor]:
+        """Scale and shift (B, C, 1, 1) of embedded time (B, E) and z together."""
+        scale, shift = self.emb_layers(time)[:, :, None, None].chunk(2, dim=1)
+        gain, offset = by_z
+        scale, shift = (1 + scale) * gain, shift * gain
+        return scale, shift if offset is None else shift + offset
 
     def forward(self, x: Tensor, modulation: tuple[Tensor, Tensor]) -> Tensor:
         """x: (B, in_channels, H, W); modulation: scale and shift, (B, out_channels, 1, 1)."""

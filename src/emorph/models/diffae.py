@@ -159,11 +159,11 @@ class DiffAE(UNet):
 
     def denoiser(self, z: Tensor) -> Denoise:
         """``forward`` with z fixed, for a sampler: all rows share t, and z's part is computed once."""
-        gains = self.z_gains(z)
+        by_z = self.z_modulations(z)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             self._check(x_t)
-            raw = self._unfold(self.modulated(self._fold(x_t), t[:1], gains))
+            raw = self._unfold(self.modulated(self._fold(x_t), t[:1], by_z))
             return eps_from(raw, x_t, t, self.rates, self.config.prediction)
 
         return denoise

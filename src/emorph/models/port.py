@@ -1,4 +1,4 @@
-"""Loads any file of the diffusion autoencoder's family, official or ours; what it is shows in its keys and shapes."""
+"""Loads any file of the diffusion autoencoder or the rig, official or ours; what it is shows in its keys and shapes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from emorph.core.errors import CheckpointError
 from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
 from emorph.face3d.convert import convert_flame, is_flame_source
 from emorph.face3d.ict_source import MODEL_FILE, convert_ict, is_ict_source
-from emorph.models import diffae, directions, judge
+from emorph.models import diffae, directions, judge, rig
 from emorph.models.deca import DecaEncoder
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions, DirectionsConfig, LatentStats
 from emorph.models.emoca import EmocaEncoder
 from emorph.models.judge import JudgeConfig
+from emorph.models.rig import Rig, RigConfig
 from emorph.models.sources import Role, Source, read_face_encoder, read_safetensors
 
 OFFICIAL_FILE = "last.ckpt"
+ModelConfig = DiffAEConfig | JudgeConfig | RigConfig
 
 
 @dataclass(frozen=True)
 class ModelInfo:
     """What a model file or folder is. training: epoch, step and the like, where the file tells them.
 
-    config: of an autoencoder or a judge. labels: of directions or a judge. weights: the file that holds the numbers,
+    config: of an autoencoder, a judge or a rig. labels: of directions or a judge. weights: the file of the numbers,
     with its size and hash.
     """
 
@@ -39,7 +41,7 @@ class ModelInfo:
     file_bytes: int
     sha256: str
     n_parameters: int
-    config: DiffAEConfig | JudgeConfig | None
+    config: ModelConfig | None
     labels: tuple[str, ...]
     has_latent_stats: bool
     training: Mapping[str, int | str]
@@ -61,6 +63,21 @@ def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
     source.need("autoencoder", "an autoencoder")
     config = source.config(image_size)
     return DiffAE.from_tensors(config, source.weights | source.statistics, path.name)
+
+
+def load_rig(name: str | Path, *, image_size: int | None = None, num_heads: int = 1) -> Rig:
+    """A rig from any of its files, in float32 and evaluation mode.
+
+    name: a folder of ours, a bundled model or a hub id; an official ``model*.pt`` of stage 1 or 2, whose encoder shows
+    in its keys; a checkpoint of a training run (its EMA is taken). image_size, num_heads: for a bare state dict of
+    unofficial sizes, see ``rig_config_from_state``. Raises as ``load``.
+    """
+    path = _inside(locate(name))
+    if path.is_dir():
+        return Rig.from_pretrained(path)
+    source = Source.read(path)
+    source.need("rig", "a rig")
+    return Rig.from_tensors(source.rig_config(image_size, num_heads), source.weights, path.name)
 
 
 def load_face_encoder(name: str | Path) -> DecaEncoder:
@@ -99,10 +116,10 @@ def read_latent_stats(path: str | Path) -> LatentStats:
 def convert(
     source: str | Path, folder: str | Path, *, dtype: torch.dtype = torch.float32, image_size: int | None = None
 ) -> Path:
-    """Write an official file as a folder of ours: an autoencoder's, a classifier's directions, or a face model.
+    """Write an official file as a folder of ours: an autoencoder, a rig, a classifier (as directions), a face model.
 
     source: as in ``load``; or FLAME's model file or its folder; or a copy of ICT-FaceKit's repository.
-    dtype: of an autoencoder's weights. Raises MissingAssetError if a file beside it is lacking, and
+    dtype: of an autoencoder's or a rig's weights. Raises MissingAssetError if a file beside it is lacking, and
     CheckpointError also if the folder exists and is not empty.
     """
     folder = Path(folder)
@@ -111,10 +128,15 @@ def convert(
     path = _inside(locate(source))
     if path.is_dir() and is_ict_source(path):
         convert_ict(path, folder / MODEL_FILE)
-    elif is_flame_source(path):
+        return folder
+    if is_flame_source(path):
         convert_flame(path, folder)
-    elif path.is_file() and Source.read(path, numbers=False).role == "directions":
+        return folder
+    role = Source.read(path, numbers=False).role if path.is_file() else _folder_config(path)[0]
+    if role == "directions" and path.is_file():
         read_directions(path).save_pretrained(folder)
+    elif role == "rig":
+        load_rig(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
     else:
         load(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
     return folder
@@ -124,7 +146,7 @@ def describe(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
     """What a file or folder is; its weights are hashed but not loaded. Raises as ``load``."""
     path = _inside(locate(name))
     labels: tuple[str, ...] = ()
-    config: DiffAEConfig | JudgeConfig | None = None
+    config: ModelConfig | None = None
     training: Mapping[str, int | str] = {}
     if path.is_dir():
         role, config, labels = _folder_config(path)
@@ -138,7 +160,10 @@ def describe(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
         source = Source.read(path, numbers=False)
         role, layout, training = source.role, source.layout, source.facts
         weights, has_stats = source.weights, bool(source.statistics)
-        config = source.config(image_size) if role == "autoencoder" else None
+        if role == "rig":
+            config = source.rig_config(image_size)
+        else:
+            config = source.config(image_size) if role == "autoencoder" else None
         labels = source.labels() if role == "directions" else ()
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -162,7 +187,7 @@ def _inside(path: Path) -> Path:
     return path
 
 
-def _folder_config(folder: Path) -> tuple[Role, DiffAEConfig | JudgeConfig | None, tuple[str, ...]]:
+def _folder_config(folder: Path) -> tuple[Role, ModelConfig | None, tuple[str, ...]]:
     try:
         kind = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get("kind")
     except (OSError, ValueError, AttributeError):
@@ -173,4 +198,6 @@ def _folder_config(folder: Path) -> tuple[Role, DiffAEConfig | JudgeConfig | Non
     if kind == judge.KIND:
         config = JudgeConfig.parse(read_config(folder, judge.KIND), str(folder))
         return "judge", config, config.labels
+    if kind == rig.KIND:
+        return "rig", RigConfig.parse(read_config(folder, rig.KIND), str(folder)), ()
     return "autoencoder", DiffAEConfig.parse(read_config(folder, diffae.KIND), str(folder)), ()

@@ -1,4 +1,4 @@
-"""The sizes of a diffusion autoencoder, read off the keys and shapes of its weights."""
+"""The sizes of a diffusion autoencoder or a rig, read off the keys and shapes of its weights."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from emorph.core.errors import CheckpointError
+from emorph.core.errors import CheckpointError, ConfigError
 from emorph.models.diffae import DiffAEConfig
 from emorph.models.latent import LatentNetConfig
+from emorph.models.rig import N_BUFFERS, RigConfig
 
 PRESETS = ("ffhq128", "ffhq256")
-OFFICIAL_ATTENTION_SIDE = 16  # every published DiffAE attends on feature maps of this side, whatever its picture
+OFFICIAL_ATTENTION_SIDE = 16  # every published DiffAE and rig attends on maps of this side, whatever its picture
+OFFICIAL_RIG_DROPOUT = 0.1
+RIG_UNET = "denoisingUNet."
 
 Weights = Mapping[str, Tensor]
 
@@ -66,6 +69,49 @@ def diffae_config_from_state(
         },
         source,
     )
+
+
+def rig_config_from_state(
+    state: Weights, *, image_size: int | None = None, num_heads: int = 1, source: str = "the state dict"
+) -> RigConfig:
+    """The configuration whose rig has these weights (only keys and shapes are read).
+
+    The encoder shows in its blocks. Weights do not tell the side of the picture nor the attention's heads: the side is
+    ``image_size``, or follows from the one level that attends, at 16 x 16; the official model has one head.
+    Raises CheckpointError if these are not the weights of a rig, or nothing tells the side.
+    """
+    unet = {key.removeprefix(RIG_UNET): value for key, value in state.items() if key.startswith(RIG_UNET)}
+    try:
+        _, model_channels = unet["time_embed.0.weight"].shape
+        per_level = _blocks_per_level(unet)
+        mult, attending = _levels(unet, "", per_level, model_channels)
+        fields = {
+            "encoder": "resnet50" if "encoder.layer1.0.conv3.weight" in state else "resnet18",
+            "encoder_width": int(state["encoder.conv1.weight"].shape[0]),
+            "model_channels": model_channels,
+            "channel_mult": mult,
+            "num_res_blocks": per_level - 1,
+            "code_dim": int(state["encoder.fc.weight"].shape[0]),
+            "image_channels": int(unet["input_blocks.0.0.weight"].shape[1]) - N_BUFFERS,
+        }
+    except KeyError as error:
+        raise CheckpointError(f"{source} does not fit: {error.args[0]} is missing.") from None
+    except (ValueError, IndexError, ZeroDivisionError) as error:
+        raise CheckpointError(
+            f"{source} does not fit: the sizes of a rig cannot be read off its weights ({error})."
+        ) from None
+    side = image_size or (OFFICIAL_ATTENTION_SIDE << attending[0] if len(attending) == 1 else None)
+    if side is None:
+        raise CheckpointError(
+            f"{source} does not tell the side of its pictures (attention at {len(attending)} levels); "
+            "pass it as image_size=, for example image_size=256."
+        )
+    sides = tuple(side >> level for level in attending)
+    rest = {"num_heads": num_heads, "dropout": OFFICIAL_RIG_DROPOUT, "attention_resolutions": sides}
+    try:
+        return RigConfig.parse({**fields, **rest, "image_size": side}, source)
+    except ConfigError as error:
+        raise CheckpointError(f"{source} does not fit: {error}") from None
 
 
 def latent_config_from_state(state: Weights) -> LatentNetConfig | None:

@@ -15,24 +15,25 @@ class ResNet(nn.Module):
     """Pictures (B, 3, H, W) to features (B, n_features): 512 of ResNet-18, 2048 of ResNet-50.
 
     n_outputs: a linear layer ``fc`` follows, with so many outputs; None gives the features.
+    width: channels of the first layer; another than 64 makes all layers narrower or wider alike.
     """
 
-    def __init__(self, depth: Depth, n_outputs: int | None = None) -> None:
+    def __init__(self, depth: Depth, n_outputs: int | None = None, *, width: int = 64) -> None:
         super().__init__()
         widens = depth == 50
-        self.n_features = 2048 if widens else 512
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.n_features = (32 if widens else 8) * width
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        n_in, layers = 64, []
+        n_in, layers = width, []
         for level, n_blocks in enumerate(BLOCKS[depth]):
-            width = 64 << level
+            n_inner = width << level
             blocks: list[nn.Module] = []
             for i in range(n_blocks):
                 stride = 2 if level and i == 0 else 1
-                block = _Bottleneck(n_in, width, stride) if widens else _Basic(n_in, width, stride)
+                block = _Bottleneck(n_in, n_inner, stride) if widens else _Basic(n_in, n_inner, stride)
                 blocks.append(block)
-                n_in = width * (4 if widens else 1)
+                n_in = n_inner * (4 if widens else 1)
             layers.append(nn.Sequential(*blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
         self.fc = nn.Linear(self.n_features, n_outputs) if n_outputs is not None else None

@@ -15,16 +15,17 @@ from emorph.core.inert import Placeholder
 from emorph.core.unpickle import read_torch_file
 from emorph.models.diffae import DiffAEConfig, latent_stats_from
 from emorph.models.directions import LatentStats
-from emorph.models.recognise import diffae_config_from_state
+from emorph.models.recognise import diffae_config_from_state, rig_config_from_state
+from emorph.models.rig import RigConfig
 
-Role = Literal["autoencoder", "directions", "latents", "judge"]
+Role = Literal["autoencoder", "directions", "latents", "judge", "rig"]
 
 FACE_NETWORKS = ("E_flame", "E_detail", "D_detail", "E_expression")
 STATISTICS = ("conds_mean", "conds_std")
 FACTS = ("epoch", "global_step", "pytorch-lightning_version")
 _BODY = ("time_embed.", "input_blocks.", "middle_block.", "output_blocks.", "encoder.", "latent_net.")
+_RIG = "denoisingUNet."
 _FOREIGN = (
-    ("denoisingUNet.", "a DiffusionRig model"),
     ("deca.", "an EMOCA checkpoint"),
     ("E_flame", "a DECA model"),
     ("lin0.model.", "the LPIPS metric's weights"),
@@ -91,6 +92,8 @@ class Source:
         """What messages call this file."""
         if self.role == "directions":
             return f"an official emotion/attribute classifier ({len(self.weights['weight'])} classes)"
+        if self.role == "rig":
+            return "a DiffusionRig model"
         return "a diffusion autoencoder" if self.role == "autoencoder" else "a file of z_sem's statistics (latent.pkl)"
 
     def need(self, role: Role, expected: str) -> None:
@@ -99,6 +102,7 @@ class Source:
             "autoencoder": "load it with emorph.models.load",
             "directions": "pass it as directions=",
             "latents": "read it with emorph.models.port.read_latent_stats",
+            "rig": "load it with emorph.models.load_rig",
         }
         if self.role != role:
             raise CheckpointError(f"{self.name} is {self.what}, not {expected}; {use[self.role]}.")
@@ -109,6 +113,10 @@ class Source:
         return diffae_config_from_state(
             self.weights, image_size=image_size, hyper_parameters=known, x_T=self.x_T, source=self.name
         )
+
+    def rig_config(self, image_size: int | None, num_heads: int = 1) -> RigConfig:
+        """Sizes of a rig."""
+        return rig_config_from_state(self.weights, image_size=image_size, num_heads=num_heads, source=self.name)
 
     def labels(self) -> tuple[str, ...]:
         """Names of a classifier's classes."""
@@ -137,6 +145,8 @@ def _sort(state: Mapping[Any, Any], name: str, *, is_lightning: bool) -> tuple[R
         tensors[key.removeprefix("module.")] = value
     if "classifier.weight" in tensors:
         return "directions", _classifier(tensors, name)
+    if any(key.startswith(_RIG) for key in tensors):
+        return "rig", tensors
     if "conds_mean" in tensors and set(tensors) <= {"conds", *STATISTICS}:
         return "latents", {key: tensors[key] for key in tensors if key != "conds"}
     return "autoencoder", _body(tensors, name, is_lightning=is_lightning)

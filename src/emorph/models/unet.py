@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from emorph.models.blocks import Attention, ModulatedResBlock, group_norm, timestep_embedding, zeroed
+from emorph.models.blocks import Attention, ModulatedResBlock, Modulation, group_norm, timestep_embedding, zeroed
 
 
 class TimeEmbedding(nn.Module):
@@ -31,7 +31,8 @@ class TimeEmbedding(nn.Module):
 class UNet(nn.Module):
     """U-Net on feature maps whose residual blocks are modulated by time and z_sem.
 
-    ``attention_resolutions`` are sides of feature maps in pixels. The module names are the official checkpoint's.
+    ``attention_resolutions`` are sides of feature maps in pixels. z_shifts: z gives a shift, too.
+    The module names are the official checkpoint's.
     """
 
     def __init__(
@@ -48,13 +49,16 @@ class UNet(nn.Module):
         embed_dim: int,
         z_dim: int,
         dropout: float,
+        z_shifts: bool = False,
     ) -> None:
         super().__init__()
 
         def block(c_in: int, c_out: int, resample: str | None = None) -> ModulatedResBlock:
-            return ModulatedResBlock(c_in, c_out, embed_dim, z_dim, dropout=dropout, resample=resample)
+            return ModulatedResBlock(
+                c_in, c_out, embed_dim, z_dim, dropout=dropout, resample=resample, z_shifts=z_shifts
+            )
 
-        self.time_embed = TimeEmbedding(model_channels, embed_dim)
+        self.time_embed: nn.Module = TimeEmbedding(model_channels, embed_dim)
         channels = channel_mult[0] * model_channels
         inputs = [nn.ModuleList([nn.Conv2d(in_channels, channels, 3, padding=1)])]
         skips = [channels]
@@ -91,19 +95,13 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """x: (B, in_channels, H, W); t: (B,) or (1,); z: (B, z_dim). Returns (B, out_channels, H, W)."""
-        return self.modulated(x, t, self.z_gains(z))
+        return self.modulated(x, t, self.z_modulations(z))
 
-    def modulated(self, x: Tensor, t: Tensor, z_gains: Sequence[Tensor]) -> Tensor:
-        """``forward`` for a z whose gains are known; t of one element serves the whole batch."""
+    def modulated(self, x: Tensor, t: Tensor, by_z: Sequence[Modulation]) -> Tensor:
+        """``forward`` for a z whose modulations are known; t of one element serves the whole batch."""
         time = self.time_embed(t)
-        modulations = iter(
-            [
-                (scale * gain, shift * gain)
-                for (scale, shift), gain in zip(
-                    (block.time_modulation(time) for block in self.residual_blocks()), z_gains, strict=True
-                )
-            ]
-        )
+        pairs = zip(self.residual_blocks(), by_z, strict=True)
+        modulations = iter([block.modulation(time, part) for block, part in pairs])
         skips = []
         for layers in self.input_blocks:
             x = _through(layers, x, modulations)
@@ -114,9 +112,9 @@ class UNet(nn.Module):
         y: Tensor = self.out(x)
         return y
 
-    def z_gains(self, z: Tensor) -> list[Tensor]:
+    def z_modulations(self, z: Tensor) -> list[Modulation]:
         """What z (B, z_dim) contributes to every residual block, in the order of ``forward``."""
-        return [block.z_gain(z) for block in self.residual_blocks()]
+        return [block.z_modulation(z) for block in self.residual_blocks()]
 
     def residual_blocks(self) -> Iterator[ModulatedResBlock]:
         """Every residual block in the order of ``forward``."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -132,6 +133,8 @@ class _Trainer:
         power = config.data.class_power
         self.repeats = class_weights(faces.labels, power) if power else None  # type: ignore[attr-defined]
         task = config.build(faces, self.repeats)
+        if task.usable is not None:
+            self.repeats = np.where(task.usable, 1.0 if self.repeats is None else self.repeats, 0.0)
         self.task, self.model = task, task.model
         self.average = copy.deepcopy(task.model)
         self.ema = EMA(self.average.to(fabric.device), optim.ema_decay)

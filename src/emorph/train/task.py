@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emorph.models.diffae import DiffAE
 from emorph.models.judge import Judge
+from emorph.models.rig import Rig
 
-Model = DiffAE | Judge
+Model = DiffAE | Judge | Rig
 
 
 class Task(ABC):
@@ -20,12 +23,14 @@ class Task(ABC):
 
     loss: forward(*inputs) -> {"loss": scalar to minimise, and its parts for the logbook}. ``model`` is its submodule of
     that name; what else it holds is trained too, saved with the trainer's state, and thrown away in the end.
-    watched: parts of the model whose gradient norm is written down, by name.
+    watched: parts of the model whose gradient norm is written down, by name. usable: bool (n_faces,), the faces that
+    are drawn at all; None is all of them.
     """
 
     model: Model
     loss: nn.Module
     watched: Mapping[str, nn.Module] = {}
+    usable: NDArray[np.bool_] | None = None
 
     @abstractmethod
     def start(self, name: str) -> Model:

@@ -10,6 +10,7 @@ from emorph.train.plan import RunConfig
 CONFIGS = {
     "autoencoder": "emorph.train.tasks.autoencoder:AutoencoderConfig",
     "judge": "emorph.train.tasks.judge:JudgeRunConfig",
+    "rig": "emorph.train.tasks.rig:RigRunConfig",
 }
 
 

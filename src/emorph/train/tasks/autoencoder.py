@@ -158,23 +158,24 @@ class AutoencoderTask(Task):
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor]:
         """Faces, half of them mirrored, with labels, landmarks, time steps and noise."""
         n_steps = self.model.diffusion.n_train_steps
-        flips, steps = zip(*(_flip_and_step(seed, n_steps) for seed in seeds), strict=True)
+        flips, steps = zip(*(flip_and_step(seed, n_steps) for seed in seeds), strict=True)
         landmarks = items["landmarks"].to(device, non_blocking=True) if "landmarks" in items else None
         x0 = unit_range(items["image"].to(device, non_blocking=True))
         batch = Batch(x0, items["label"].to(device, non_blocking=True), landmarks)
         if self.mirror:
             batch = mirrored(batch, torch.tensor(flips, device=device))
-        noise = torch.stack([_noise(seed, x0.shape[1:], device) for seed in seeds])
+        noise = torch.stack([device_noise(seed, x0.shape[1:], device) for seed in seeds])
         return batch.x0, batch.label, batch.landmarks, torch.tensor(steps, device=device), noise
 
 
-def _flip_and_step(seed: int, n_steps: int) -> tuple[bool, int]:
+def flip_and_step(seed: int, n_steps: int) -> tuple[bool, int]:
+    """Whether a sample is mirrored, and its time step."""
     generator = torch.Generator().manual_seed(seed)
     flip, step = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     return flip < 0.5, int(step * n_steps)
 
 
-def _noise(seed: int, shape: torch.Size, device: torch.device) -> Tensor:
+def device_noise(seed: int, shape: torch.Size, device: torch.device) -> Tensor:
     """Drawn on the device, unlike ``seeded_noise``: a run's noise must be fast, an edit's the same everywhere."""
     generator = torch.Generator(device).manual_seed(hash_seed(seed, 1))
     return torch.randn(shape, generator=generator, device=device)

@@ -1,0 +1,178 @@
+"""How a rig is told of faces: a picture and its landmarks to coefficients, and coefficients to buffers.
+
+All coefficients here belong to the picture's own square frame, whoever made them; ``texture`` is one skin colour (B, 3)
+where the face model has no texture of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
+from emorph.core.images import to_pixels
+from emorph.core.types import FaceCoeffs, Photo
+from emorph.face3d.buffers import render_buffers
+from emorph.face3d.camera import CROP_SIDE_PX, project
+from emorph.face3d.fit import fit_landmarks
+from emorph.face3d.flame import FLAME
+from emorph.face3d.ict import ICT
+from emorph.face3d.lighting import estimate_light
+from emorph.face3d.model import FaceModel
+from emorph.face3d.photo import open_model
+from emorph.face3d.skinning import vertex_normals
+from emorph.models.deca import DecaEncoder, crop_face
+from emorph.models.port import load_face_encoder
+from emorph.models.rig import FaceKind
+
+ReaderName = Literal["landmarks", "deca", "emoca"]
+READERS: tuple[ReaderName, ...] = ("landmarks", "deca", "emoca")
+_FACING = 0.25  # skin whose normal points less towards the viewer says little about light
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Coefficients of B faces. reasons: for each why it is not to be trusted, or ""."""
+
+    coeffs: FaceCoeffs
+    reasons: tuple[str, ...]
+
+
+class FaceReader(Protocol):
+    """Reads coefficients of ``face`` off pictures."""
+
+    name: ReaderName
+
+    @property
+    def face(self) -> FaceModel: ...
+
+    def read(self, pictures: Tensor, points: Tensor) -> Reading:
+        """pictures: float (B, 3, S, S) in [-1, 1]. points: (B, 68, 2), in their pixels, centres at whole numbers."""
+        ...
+
+
+class LandmarkReader:
+    """Fits the face model to the landmarks, and its light to the picture; no network is needed."""
+
+    name: ReaderName = "landmarks"
+
+    def __init__(self, face: FaceModel) -> None:
+        self.face = face
+
+    def read(self, pictures: Tensor, points: Tensor) -> Reading:
+        """As ``FaceReader.read``."""
+        fit = fit_landmarks(self.face, points, pictures.shape[-1])
+        return Reading(lit(self.face, fit.coeffs, pictures, fit.points), fit.reasons)
+
+
+class NetworkReader:
+    """DECA or EMOCA, on the crops that they were trained on; their answer is trusted as it is."""
+
+    def __init__(self, network: DecaEncoder, face: FLAME) -> None:
+        self.network, self.face = network, face
+        self.name: ReaderName = "emoca" if network.name == "emoca" else "deca"
+
+    def read(self, pictures: Tensor, points: Tensor) -> Reading:
+        """As ``FaceReader.read``. Raises ShapeError for landmarks that span nothing."""
+        found = [
+            crop_face(Photo(pixels), marks)
+            for pixels, marks in zip(to_pixels(pictures), points.cpu().numpy(), strict=True)
+        ]
+        crops, to_crop = (torch.cat(parts).to(pictures.device) for parts in zip(*found, strict=True))
+        coeffs = in_picture(self.network.encode(crops), to_crop, pictures.shape[-1])
+        if self.face.albedo(coeffs.texture[:, :0]) is None:
+            coeffs = lit(self.face, coeffs, pictures, points)
+        return Reading(coeffs, ("",) * len(coeffs))
+
+
+def open_face(kind: FaceKind, path: str | Path | None = None) -> ICT | FLAME:
+    """The 3D face model that a rig was trained with; ICT-FaceKit's usual place needs no path.
+
+    Raises MissingAssetError, with what to get or to name, and CheckpointError if the file is another model's.
+    """
+    if kind == "flame" and path is None:
+        raise MissingAssetError(
+            "this rig shows FLAME heads: convert FLAME's files once with `emorph models convert generic_model.pkl -o "
+            "flame`, and name that folder as the face model (its page is in `emorph models list`)."
+        )
+    face = open_model(Path(path).expanduser() if path is not None else None)
+    if (kind == "flame") != isinstance(face, FLAME):
+        raise CheckpointError(f"this rig was trained with faces of {kind}, but {path} is {face.name}.")
+    return face
+
+
+def open_reader(name: str, face: ICT | FLAME, network: str | Path | None = None) -> FaceReader:
+    """A reader by its name; the networks give coefficients of FLAME.
+
+    network: file of DECA or EMOCA, by default the one that ``emorph models list`` names.
+    Raises MissingAssetError, CheckpointError, and ConfigError for a name that is not known or does not fit the face.
+    """
+    if name == "landmarks":
+        return LandmarkReader(face)
+    if name not in READERS:
+        raise ConfigError(f"there is no encoder {name!r} of faces; use {', '.join(READERS)}.")
+    if not isinstance(face, FLAME):
+        raise ConfigError(f"{name} gives FLAME's coefficients, but this rig shows faces of {face.name}; use landmarks.")
+    found = NetworkReader(load_face_encoder(network or name), face)
+    if found.name != name:
+        raise CheckpointError(f"{network} is a file of {found.name}, but the encoder is to be {name}.")
+    return found
+
+
+def rig_buffers(face: FaceModel, coeffs: FaceCoeffs, side_px: int) -> Tensor:
+    """What the rig sees of B faces, (B, 9, S, S): shaded, normals, albedo. Raises MissingAssetError, ShapeError."""
+    own = face.albedo(coeffs.texture[:, :0]) is not None
+    return render_buffers(face, coeffs, side_px, albedo=None if own else coeffs.texture).stacked()
+
+
+def in_picture(coeffs: FaceCoeffs, picture_to_crop: Tensor, side_px: int) -> FaceCoeffs:
+    """Coefficients of DECA's crops, seen from the square picture that these were cut from.
+
+    picture_to_crop: (B, 3, 3), see ``emorph.face3d.camera.deca_crop``; it scales and moves, so that the picture's
+    camera is an orthographic one, too, and the same as projecting into the crop and from there into the picture.
+    """
+    back = torch.linalg.inv(picture_to_crop.double()).to(coeffs.camera.dtype)
+    stretch = CROP_SIDE_PX / side_px * back[:, 0, 0]
+    middle = (CROP_SIDE_PX / 2 * back[:, :2, :2].sum(dim=2) + back[:, :2, 2]) * 2 / side_px - 1
+    scale = coeffs.camera[:, 0] * stretch
+    shift = coeffs.camera[:, 1:] + middle * middle.new_tensor([1.0, -1.0]) / scale[:, None]
+    return replace(coeffs, camera=torch.cat([scale[:, None], shift], dim=1))
+
+
+def lit(face: FaceModel, coeffs: FaceCoeffs, pictures: Tensor, points: Tensor) -> FaceCoeffs:
+    """The coefficients with the light that explains the pictures, and the skin's colour as their texture.
+
+    The skin between the landmarks is looked at where the mesh's vertices lie, each with the area that it shows.
+    Of a face model with a texture, the texture is the mean one, and the light makes up for the skin's colour.
+    """
+    vertices = face.vertices(coeffs)
+    on_screen = project(vertices, coeffs.camera)[:, None, :, :2]
+    corners = vertices[:, face.faces]
+    facing = torch.linalg.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])[..., 2]
+    area = torch.zeros_like(vertices[..., 0])
+    area.index_add_(1, face.faces.flatten(), facing.clamp_min(0).repeat_interleave(3, dim=1))
+    normals = vertex_normals(vertices, face.faces)
+    inside = F.grid_sample(_between(points, pictures), on_screen, mode="nearest", align_corners=False)[:, 0, 0]
+    colours = F.grid_sample(pictures / 2 + 0.5, on_screen, mode="bilinear", align_corners=False)[:, :, 0].mT
+    light, skin = estimate_light(colours, normals, area * inside * (normals[..., 2] > _FACING))
+    mean = face.albedo(coeffs.texture[:1, :0])
+    if mean is None:
+        return replace(coeffs, light=light, texture=skin)
+    scale = skin / mean.mean(dim=(2, 3)).clamp_min(1e-3)
+    return replace(coeffs, light=light * scale[:, None], texture=coeffs.texture[:, :0])
+
+
+def _between(points: Tensor, like: Tensor) -> Tensor:
+    """1 between the landmarks, (B, 1, S, S): hair and neck lie outside."""
+    masks = np.zeros((len(points), 1, *like.shape[2:]), np.float32)
+    limit = 4.0 * like.shape[-1]
+    for mask, marks in zip(masks, points.nan_to_num(0).clamp(-limit, limit).cpu().numpy(), strict=True):
+        cv2.fillConvexPoly(mask[0], cv2.convexHull(marks.round().astype(np.int32)), 1.0)
+    return torch.from_numpy(masks).to(like.device)

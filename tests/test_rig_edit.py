@@ -1,0 +1,262 @@
+"""Transfer between photos: what is asked for moves, the rest stays, and what is missing is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from emorph.cli.main import app
+from emorph.core.errors import ConfigError, MissingAssetError, NoFaceError, UnknownNameError
+from emorph.core.images import read_metadata, read_photo
+from emorph.core.types import CropSpec, Landmarks, Photo
+from emorph.edit import rig as rig_module
+from emorph.edit.rig import PARTS, RigEditor, RigFace, check_parts, taken_over
+from emorph.face3d.camera import centre_of, project
+from emorph.models import Rig, RigConfig
+from emorph.models.rig_faces import LandmarkReader, rig_buffers
+from made_face import made_face, made_faces, marks, write_made_face
+
+SIDE = 160
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def tiny_rig(channels: int = 3) -> Rig:
+    """A rig whose layers all do something: what training would start at zero is random here."""
+    torch.manual_seed(channels)
+    config = RigConfig.parse(
+        {
+            "image_size": 32,
+            "image_channels": channels,
+            "model_channels": 32,
+            "channel_mult": (1, 1),
+            "num_res_blocks": 1,
+            "attention_resolutions": (),
+            "encoder_width": 16,
+            "code_dim": 8,
+            "face": "ict",
+            "prediction": "v",
+            "crop": CropSpec(1.2, (0.0, 0.05)),
+        }
+    )
+    rig = Rig(config).eval()
+    for module in rig.denoisingUNet.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.06)
+    assert rig.encoder.fc is not None
+    nn.init.normal_(rig.encoder.fc.weight, std=2.0)
+    return rig
+
+
+@pytest.fixture(scope="module")
+def editor() -> RigEditor:
+    return RigEditor(tiny_rig(), LandmarkReader(made_face()), model_id="tiny", device="cpu", steps=4)
+
+
+@pytest.fixture(scope="module")
+def photos() -> list[Photo]:
+    """Five photos of made faces."""
+    face, coeffs = made_face(), made_faces(made_face(), 5, seed=2)
+    shaded = rig_buffers(face, coeffs, SIDE)[:, :3].clamp(0, 1)
+    pixels = (shaded * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    return [Photo(np.maximum(p, 40), Path(f"made{i}.png")) for i, p in enumerate(pixels)]
+
+
+@pytest.fixture(autouse=True)
+def known_landmarks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No detector knows the made faces; where they are is known."""
+    if "photos" not in request.fixturenames:
+        return
+    face = made_face()
+    points = marks(face, made_faces(face, 5, seed=2), SIDE).numpy()
+
+    def found(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
+        assert photo.path is not None
+        return [Landmarks(points[int(photo.path.stem[-1])], (10, 10, 150, 150), 2.0)]
+
+    monkeypatch.setattr(rig_module, "find_faces", found)
+
+
+def test_only_what_is_asked_for_is_taken_over() -> None:
+    face, coeffs = made_face(), made_faces(made_face(), 2)
+    own, other = coeffs[:1], coeffs[1:]
+    fields = ("shape", "expression", "pose", "jaw", "camera", "light", "texture")
+    moving = {"expression": {"expression"}, "light": {"light"}, "pose": {"pose", "camera"}, "code": set()}
+    other = replace(other, jaw=torch.ones(1, 3))
+    moving["expression"].add("jaw")
+    for part in PARTS:
+        result = taken_over(face, own, other, [part])
+        assert {f for f in fields if not torch.equal(getattr(result, f), getattr(own, f))} == moving[part], part
+        assert all(torch.equal(getattr(result, f), getattr(other, f)) for f in moving[part] - {"camera"})
+
+
+def test_a_turned_head_stays_where_it_was() -> None:
+    face, coeffs = made_face(), made_faces(made_face(), 2)
+    own = replace(coeffs[:1], pose=torch.zeros(1, 3))
+    far = replace(coeffs[1:], pose=torch.tensor([[0.2, 0.7, 0.1]]))
+
+    def centre(c: object) -> torch.Tensor:
+        points = project(face.landmarks(face.vertices(c), c.pose), c.camera)  # type: ignore[arg-type, attr-defined]
+        return centre_of(points)
+
+    torch.testing.assert_close(centre(taken_over(face, own, far, ["pose"])), centre(own), atol=1e-5, rtol=1e-5)
+    assert (centre(replace(own, pose=far.pose)) - centre(own)).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_changes_the_face_and_nothing_else(editor: RigEditor, photos: list[Photo], part: str) -> None:
+    (done,) = editor.transfer(photos[:1], photos[1], [part])
+    assert done.photo.pixels.shape == photos[0].pixels.shape
+    changed = (done.photo.pixels != photos[0].pixels).any(axis=2)
+    assert changed[60:110, 50:110].mean() > 0.3
+    assert not changed[:5].any()
+    assert not changed[-5:].any()
+    assert np.abs(done.after - done.before).max() > 2
+    (same,) = editor.transfer(photos[:1], photos[0], [part])
+    assert np.array_equal(same.photo.pixels, photos[0].pixels)
+    assert np.array_equal(np.asarray(done.image), done.photo.pixels)
+
+
+def test_the_reconstruction_does_not_depend_on_the_edit(editor: RigEditor, photos: list[Photo]) -> None:
+    results = [editor.transfer(photos[:1], photos[1], parts)[0] for parts in (["light"], ["expression", "code"])]
+    np.testing.assert_allclose(results[0].before, results[1].before, atol=0.05)
+    assert results[1].parts == ("expression", "code")
+    assert np.abs(results[0].after - results[1].after).max() > 1
+
+
+def test_several_sources_and_an_album(editor: RigEditor, photos: list[Photo]) -> None:
+    alone = editor.transfer(photos[:1], photos[4], ["expression"])[0]
+    together = editor.transfer(photos[:3], photos[4], ["expression"])
+    np.testing.assert_allclose(alone.after, together[0].after, atol=0.05)
+    shapes = torch.cat([done.coeffs.shape for done in together])
+    album = editor.transfer(photos[:3], photos[4], ["expression"], album=True)
+    assert all(torch.allclose(done.coeffs.shape[0], shapes.mean(dim=0), atol=1e-5) for done in album)
+    assert not torch.allclose(shapes[0], shapes.mean(dim=0), atol=1e-2)
+
+
+def test_a_seed_starts_from_its_own_noise(editor: RigEditor, photos: list[Photo]) -> None:
+    a, b, c = (editor.transfer(photos[:1], photos[1], ["pose"], seed=seed)[0].after for seed in (1, 1, 2))
+    assert np.array_equal(a, b)
+    assert np.abs(a - c).max() > 1
+    assert np.abs(a - editor.transfer(photos[:1], photos[1], ["pose"])[0].after).max() > 1
+
+
+def test_progress_counts_every_step_once(editor: RigEditor, photos: list[Photo]) -> None:
+    own = editor.sources(photos[0])
+    for seed, total in ((None, 8), (3, 4)):
+        steps: list[tuple[int, int]] = []
+        editor.apply(own, own[0], ["code"], seed=seed, on_step=lambda *s, steps=steps: steps.append(s))
+        assert steps == [(i, total) for i in range(1, total + 1)]
+    twice: list[tuple[int, int]] = []
+    editor.apply([*own, *own], own[0], ["code"], seed=1, on_step=lambda *s: twice.append(s))
+    assert twice == [(i, 8) for i in range(1, 9)]
+
+
+def test_a_gray_rig_keeps_the_photos_colours(photos: list[Photo]) -> None:
+    editor = RigEditor(tiny_rig(1), LandmarkReader(made_face()), device="cpu", steps=3)
+    (done,) = editor.transfer(photos[:1], photos[1], ["expression"])
+    assert done.before.shape == (32, 32, 1)
+    change = done.photo.pixels.astype(int) - photos[0].pixels
+    moved = np.abs(change).sum(axis=2) > 9
+    inside = (done.photo.pixels > 3).all(axis=2) & (done.photo.pixels < 252).all(axis=2) & moved
+    assert inside.sum() > 100
+    assert np.ptp(change[inside], axis=1).mean() < 0.5 * np.abs(change[inside]).mean()
+
+
+def test_the_readers_are_chosen_apart(photos: list[Photo]) -> None:
+    face = made_face()
+
+    class Smiling(LandmarkReader):
+        def read(self, pictures: torch.Tensor, points: torch.Tensor) -> object:  # type: ignore[override]
+            reading = super().read(pictures, points)
+            return replace(reading, coeffs=replace(reading.coeffs, expression=torch.ones(1, 3)))
+
+    editor = RigEditor(tiny_rig(), LandmarkReader(face), Smiling(face), device="cpu", steps=3)  # type: ignore[arg-type]
+    source, target = editor.sources(photos[0])[0], editor.target(photos[1])
+    assert (target.coeffs.expression == 1).all()
+    assert not (source.coeffs.expression == 1).any()
+    assert (editor.apply([source], target, ["expression"]).coeffs.expression == 1).all()
+
+
+def test_coefficients_belong_to_the_crop(editor: RigEditor, photos: list[Photo]) -> None:
+    own: RigFace = editor.sources(photos[2])[0]
+    covered = rig_buffers(editor.face, own.coeffs, 32)[0, 6] > 0
+    bright = own.picture[0].amax(dim=0) > -0.6  # the background is 40 of 255
+    assert (covered == bright).float().mean() > 0.9
+
+
+def test_a_face_that_is_none_is_refused(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = rig_module.find_faces
+
+    def upside_down(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
+        (found,) = original(photo, min_face_px=min_face_px)
+        points = found.points.copy()
+        points[27:68] = points[27:68][::-1]
+        return [replace(found, points=points)]
+
+    monkeypatch.setattr(rig_module, "find_faces", upside_down)
+    with pytest.raises(NoFaceError, match=r"no 3D face fits the face found in made1\.png: "):
+        editor.transfer(photos[:1], photos[1])  # the target is read first
+
+
+def test_parts_that_are_not_known() -> None:
+    assert check_parts(["light", "expression", "light"]) == ("expression", "light")
+    with pytest.raises(UnknownNameError, match="did you mean 'expression'"):
+        check_parts(["expresion"])
+    with pytest.raises(ConfigError, match="name what to take over: expression, pose"):
+        check_parts([])
+
+
+def test_without_a_rig_one_sentence_says_what_to_do(tmp_path: Path) -> None:
+    if rig_module.DEFAULT_RIG in rig_module.bundled_models():
+        pytest.skip("a rig comes with emorph")
+    with pytest.raises(MissingAssetError, match=r"emorph train run examples/emorph-rig/rig\.toml"):
+        RigEditor.from_pretrained()
+    assert (ROOT / "examples" / "emorph-rig" / "rig.toml").is_file()
+
+
+def test_the_rigs_own_face_model_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
+    tiny_rig().save_pretrained(tmp_path / "rig")
+    with pytest.raises(MissingAssetError, match=r"ict_face\.npz is not there"):
+        RigEditor.from_pretrained(tmp_path / "rig")
+    found = RigEditor.from_pretrained(tmp_path / "rig", face_model=write_made_face(tmp_path / "ict_face.npz"))
+    assert (found.source_reader.name, found.target_reader.name, found.steps) == ("landmarks", "landmarks", 20)
+    with pytest.raises(ConfigError, match="emoca gives FLAME's coefficients"):
+        RigEditor.from_pretrained(tmp_path / "rig", face_model=tmp_path / "ict_face.npz", target_encoder="emoca")
+
+
+def test_the_command_on_real_photos(tmp_path: Path) -> None:
+    if not (SHARED / "ict_face.npz").is_file():
+        pytest.skip(f"{SHARED / 'ict_face.npz'} is not here")
+    tiny_rig().save_pretrained(tmp_path / "rig")
+    source, target = SHARED / "photos" / "woman_smile.jpg", ROOT / "examples" / "astronaut.png"
+    common = ["--model", str(tmp_path / "rig"), "--face-model", str(SHARED / "ict_face.npz"), "--steps", "2", "--json"]
+    asked = ["transfer", str(source), str(SHARED / "photos" / "no_face.jpg"), str(target), "--part", "light,expression"]
+    done = CliRunner().invoke(app, [*asked, "-o", str(tmp_path / "out"), "--album", *common])
+    assert done.exit_code == 1, done.output  # one of the sources has no face
+    (row,) = json.loads(done.stdout)
+    path = tmp_path / "out" / "woman_smile_expression-light.png"
+    assert row["edited"] == str(path)
+    assert read_photo(path).pixels.shape == read_photo(source).pixels.shape
+    assert (read_photo(path).pixels != read_photo(source).pixels).any()
+    made = json.loads(read_metadata(path)["emorph"])
+    assert made["parts"] == ["expression", "light"]
+    assert made["target"] == "astronaut.png"
+    assert "expression and light" in read_metadata(path)["Description"]
+    assert "no face" in done.stderr
+
+
+def test_the_command_needs_two_photos() -> None:
+    done = CliRunner().invoke(app, ["transfer", "a.jpg"])
+    assert isinstance(done.exception, ConfigError)
+    assert "at least one photo to change" in str(done.exception)
