@@ -53,7 +53,7 @@ def test_a_table_of_another_method(tmp_path: Path) -> None:
     pictures(tmp_path, "a.png", "b.png")
     table = tmp_path / "theirs.csv"
     table.write_text(
-        "\ufeffSource, edited,target,identity,strength,note\na.png,b.png,Happiness,Ann,,x\na.png,c.png,3,\n"
+        "\ufeffSource, edited,target,identity,strength\na.png,b.png,Happy,Ann,\na.png,c.png,3,\n"
     )
     with pytest.raises(DataError, match=r"theirs\.csv, line 3: emotion '3' is not known"):
         read_pairs(table)
@@ -123,7 +123,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "edits.jsonl").write_text(json.dumps([1]))
     with pytest.raises(DataError, match="line 1 is not an edit record"):
         read_pairs(tmp_path)
-    with pytest.raises(DataError, match="is no folder, edits.jsonl or CSV"):
+    with pytest.raises(DataError, match=r"is no folder, edits\.jsonl or CSV"):
         read_pairs(tmp_path / "nothing")
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="no UTF-8 text"):
