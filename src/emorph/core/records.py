@@ -50,6 +50,14 @@ class FaceRecord:
     score: float = 0.0
     descriptor: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Take JSON's lists as tuples. Raises TypeError for what is no face."""
+        for name in ("size", "box", "points", "descriptor"):
+            rows = (tuple(value) if isinstance(value, list) else value for value in getattr(self, name))
+            object.__setattr__(self, name, tuple(rows))
+        if not self.trouble and (len(self.size), len(self.box), len(self.points)) != (2, 4, 68):
+            raise TypeError("neither 68 points nor a trouble")
+
 
 @dataclass(frozen=True)
 class ScoreRecord:
