@@ -52,9 +52,7 @@ def test_records_of_emorph_edit(tmp_path: Path) -> None:
 def test_a_table_of_another_method(tmp_path: Path) -> None:
     pictures(tmp_path, "a.png", "b.png")
     table = tmp_path / "theirs.csv"
-    table.write_text(
-        "\ufeffSource, edited,target,identity,strength\na.png,b.png,Happy,Ann,\na.png,c.png,3,\n"
-    )
+    table.write_text("\ufeffSource, edited,target,identity,strength\na.png,b.png,Happy,Ann,\na.png,c.png,3,\n")
     with pytest.raises(DataError, match=r"theirs\.csv, line 3: emotion '3' is not known"):
         read_pairs(table)
     table.write_text("source,edited,target,identity,strength\na.png,b.png,Happiness,Ann,\na.png,c.png,sad,,1.5\n")
