@@ -4,82 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from emorph.core.expressions import Emotion
-from emorph.core.records import FaceRecord, ScoreRecord
-from emorph.core.types import CropSpec
+from emorph.core.records import FaceRecord
 from emorph.evaluate.evidence import bootstrapped, join
-from emorph.evaluate.inputs import Pair
-from emorph.evaluate.panel import CropPlan, NotMeasured, Panel, PanelJudge
-from emorph.evaluate.run import PROBABILITY, Judged, Records
+from emorph.evaluate.panel import Panel
 from emorph.evaluate.statistics import Estimate
-from emorph.evaluate.summary import MethodScores, Summary, summarise
+from emorph.evaluate.summary import Summary
 from emorph.evaluate.tables import Table, Value, as_csv
 from emorph.evaluate.tradeoff import area_under, harmonic_mean
-
-EMOTIONS = (Emotion.NEUTRAL, Emotion.HAPPY, Emotion.SURPRISE, Emotion.FEAR)
-JUDGE = PanelJudge("judge@1", EMOTIONS, CropPlan("ffhq", 16, CropSpec()), lambda crops: np.zeros((len(crops), 4)))
-PANEL = Panel((JUDGE,), (NotMeasured("emonet_8", "needs emonet_8.pth, get it from https://example.org"),))
-N_PERSONS = 20
-
-
-class Made:
-    """Records of made faces: persons lie 0.8 apart, two photos of one 0.3."""
-
-    def __init__(self, *, photos_each: int = 2) -> None:
-        rng = np.random.default_rng(0)
-        self.records = Records()
-        self.judged: list[Judged] = []
-        self.rng = rng
-        self.sources = [(f"p{i}", f"s{i}_{k}") for i in range(N_PERSONS) for k in range(photos_each)]
-        centres = {f"p{i}": self.direction(0.8 / 2**0.5) for i in range(N_PERSONS)}
-        self.places = {id: centres[person] + self.direction(0.3 / 2**0.5) for person, id in self.sources}
-        for id, place in self.places.items():
-            self.add(id, place, Emotion.NEUTRAL)
-
-    def direction(self, length: float) -> np.ndarray:
-        found = self.rng.normal(size=128)
-        return found / np.linalg.norm(found) * length
-
-    def add(self, id: str, place: np.ndarray, shown: Emotion, p: float = 0.7) -> None:
-        points = tuple((float(i), float(i % 7)) for i in range(68))
-        face = FaceRecord(id, "", (64, 64), 1, (0, 0, 9, 9), points, 1.0, tuple(place.tolist()))
-        rest = (1 - p) / (len(EMOTIONS) - 1)
-        answers = [ScoreRecord(id, PROBABILITY + e.word, p if e == shown else rest, JUDGE.id) for e in EMOTIONS]
-        self.records.add([face], answers)
-
-    def edit(
-        self,
-        method: str,
-        target: Emotion,
-        shown: Emotion,
-        *,
-        moved: float = 0.1,
-        strength: float = 1.0,
-        swap: bool = False,
-        p: float = 0.7,
-        sources: Sequence[int] | None = None,
-    ) -> None:
-        """Edit all sources, or some, to ``target``; the judge then sees ``shown``."""
-        for i in range(len(self.sources)) if sources is None else sources:
-            person, source = self.sources[i]
-            other = self.sources[(i + 7) % len(self.sources)][1]
-            id = f"{source}-{method}{target.word}{strength}"
-            place = self.places[other if swap else source] + (self.direction(moved) if moved else 0)
-            self.add(id, place, shown, p)
-            values = {"mae_outside": 0.001, "expression_distance": moved, "pose_distance": moved / 10}
-            self.records.add([], [ScoreRecord(id, metric, value) for metric, value in values.items()])
-            pair = Pair(method, Path(f"{source}.png"), Path(f"{id}.png"), target, strength, person)
-            self.judged.append(Judged(pair, source, id))
-
-    def summary(self, panel: Panel = PANEL) -> Summary:
-        return summarise(self.judged, self.records, panel)
+from evaluate_sets import PANEL, Made
 
 
 def cell(table: Table, row: str, column: str) -> str | Value:
@@ -163,10 +101,6 @@ def test_without_persons_what_needs_them_is_not_measured() -> None:
     assert "Only 1 source photo: intervals of so few are too narrow." in found.warnings
 
 
-def scores_of(made: Made) -> dict[str, MethodScores]:
-    return {score.evidence.method: score for score in made.summary().scores}
-
-
 def test_baselines_rank_as_a_person_would_rank_them() -> None:
     made = Made()
     for target in (Emotion.HAPPY, Emotion.SURPRISE):
@@ -176,7 +110,8 @@ def test_baselines_rank_as_a_person_would_rank_them() -> None:
             made.edit("good", target, target, strength=strength, moved=moved, sources=range(share))
             made.edit("good", target, Emotion.NEUTRAL, strength=strength, moved=moved, sources=range(share, 40))
         made.edit("strong", target, target, moved=0.9)
-    scores = scores_of(made)
+    summary = made.summary()
+    scores = {score.evidence.method: score for score in summary.scores}
 
     def value(estimate: Estimate | None) -> float:
         assert estimate is not None
@@ -193,7 +128,7 @@ def test_baselines_rank_as_a_person_would_rank_them() -> None:
     matched = {name: scores[name].tradeoffs[0].verified_at(0.5) for name in ("good", "swap", "nothing")}
     assert value(matched["good"]) > value(matched["swap"])
     assert matched["nothing"] is None
-    warnings = made.summary().warnings
+    warnings = summary.warnings
     assert any(w.startswith("nothing: ") and "doing nothing beats these edits" in w for w in warnings)
     assert any(w.startswith("swap: Most edits are not the person any more") for w in warnings)
     assert not any(w.startswith("good: ") for w in warnings)
@@ -251,7 +186,8 @@ def test_two_methods_are_compared_edit_by_edit() -> None:
     made.edit("a", Emotion.HAPPY, Emotion.HAPPY, sources=range(10))
     made.edit("a", Emotion.HAPPY, Emotion.NEUTRAL, sources=range(10, 30))
     made.edit("b", Emotion.HAPPY, Emotion.HAPPY, moved=0.2, sources=range(5, 40))
-    found = table(made.summary(), "compare_a_b")
+    summary = made.summary()
+    found = table(summary, "compare_a_b")
     assert found.title == "b against a"
     gap = cell(found, "recognised", "b less a")
     assert isinstance(gap, Value)
@@ -260,6 +196,10 @@ def test_two_methods_are_compared_edit_by_edit() -> None:
     assert mean(found, "recognised", "b") == 1.0
     assert cell(found, "recognised", "verdict") == "b is better"
     assert cell(found, "distance", "verdict") == "a is better"
+    assert mean(found, "HES", "a") == pytest.approx(harmonic_mean(0.2, 1))
+    assert mean(found, "HES", "b less a") == pytest.approx(1 - harmonic_mean(0.2, 1))
+    beside = table(summary, "side_by_side")
+    assert (mean(beside, "Gain", "a"), mean(beside, "Gain", "b")) == (pytest.approx(1 / 3), 1.0)
     assert cell(found, "change outside", "verdict") == "no difference that n can show"
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emorph import __version__
-from emorph.cli import doctor, edit, face, models, sheet, train
+from emorph.cli import doctor, edit, evaluate, face, models, sheet, train
 from emorph.cli.console import say
 from emorph.core.errors import EmorphError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("edit")(edit.edit)
 app.command("sheet")(sheet.sheet)
 app.command("face")(face.face)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.command("doctor")(doctor.doctor)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emorph.core.records import FaceRecord
 from emorph.core.types import Float32, Float64
 from emorph.evaluate.evidence import Evidence
-from emorph.evaluate.identity import Pairs, pairs
+from emorph.evaluate.identity import Pairs, distances, pairs
 from emorph.evaluate.statistics import Estimate, bootstrap
 
 FALSE_ACCEPTS = 0.01
@@ -29,7 +30,10 @@ class Gallery:
     def of(cls, sets: Sequence[Evidence]) -> Gallery:
         """All sources of all sets."""
         found = {scored.source.id: scored for evidence in sets for scored in evidence.edits}
-        persons = tuple(scored.pair.person or id for id, scored in found.items())
+        named = {
+            scored.source.id: scored.pair.person for evidence in sets for scored in evidence.edits if scored.pair.person
+        }
+        persons = tuple(named.get(id, id) for id in found)
         rows = [scored.source.descriptor for scored in found.values()]
         return cls(
             tuple(found), persons, np.array(rows, dtype=np.float32).reshape(len(rows), len(rows[0]) if rows else 0)
@@ -88,7 +92,7 @@ class IdentityScores:
         names = np.unique(np.asarray(gallery.persons), return_inverse=True)[1]
         distance, is_first = np.zeros(len(own)), np.zeros(len(own))
         for i, scored in enumerate(evidence.edits):
-            to_all = np.linalg.norm(gallery.descriptors.astype(np.float64) - scored.edit.descriptor, axis=1)
+            to_all = _distances(gallery.descriptors, scored.edit)
             distance[i] = to_all[own[i]]
             others = to_all[names != names[own[i]]]
             is_first[i] = float(to_all[own[i]] < others.min()) if len(others) else np.nan
@@ -117,12 +121,19 @@ class IdentityScores:
             return found
         for i, scored in enumerate(self.evidence.edits):
             face = scored.edit if edited else scored.source
+            own = gallery.ids.index(scored.source.id)
             others = [
                 j
                 for j, person in enumerate(gallery.persons)
-                if gallery.ids[j] != scored.source.id and person == (scored.pair.person or scored.source.id)
+                if gallery.ids[j] != scored.source.id and person == gallery.persons[own]
             ]
             if others:
-                distances = np.linalg.norm(gallery.descriptors[others].astype(np.float64) - face.descriptor, axis=1)
+                distances = _distances(gallery.descriptors[others], face)
                 found[i] = float((distances < threshold).mean())
         return found
+
+
+def _distances(photos: Float32, face: FaceRecord) -> Float64:
+    """Of a face to each photo (n, 128), (n,)."""
+    own = np.array(face.descriptor, dtype=np.float32)
+    return distances(photos, np.broadcast_to(own, photos.shape))

@@ -10,7 +10,7 @@ import numpy as np
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float64
 from emorph.evaluate import checks
-from emorph.evaluate.compare import comparison
+from emorph.evaluate.compare import comparison, side_by_side
 from emorph.evaluate.emotion_scores import EmotionScores
 from emorph.evaluate.evidence import Bools, Evidence, join
 from emorph.evaluate.identity_scores import FALSE_ACCEPTS, Gallery, IdentityScores
@@ -57,12 +57,16 @@ def summarise(judged: Sequence[Judged], records: Records, panel: Panel) -> Summa
     sets = join(judged, records)
     gallery = Gallery.of(sets)
     scores = tuple(_scores(evidence, gallery, panel) for evidence in sets)
+    measured = [score for score in scores if score.evidence.edits]
+    is_alone = len(scores) == 1
+    heads = [headline(score, "" if is_alone else f"{score.evidence.method}: ") for score in measured]
     tables: list[Table] = []
-    for score in scores:
-        if score.evidence.edits:
-            tables += _tables(score, is_alone=len(scores) == 1)
-    for other in scores[1:]:
-        tables.append(comparison(scores[0], other))
+    if len(measured) > 1:
+        names = [score.evidence.method for score in measured]
+        tables.append(side_by_side(list(zip(names, heads, strict=True))))
+        tables += [comparison(measured[0], other) for other in measured[1:]]
+    for score, head in zip(measured, heads, strict=True):
+        tables += [head, *_details(score, "" if is_alone else f"{score.evidence.method}: ")]
     missing = (*panel.missing, *ALWAYS_MISSING)
     return Summary(tuple(checks.warnings(scores, gallery, panel)), tuple(tables), missing, scores)
 
@@ -73,10 +77,8 @@ def _scores(evidence: Evidence, gallery: Gallery, panel: Panel) -> MethodScores:
     return MethodScores(evidence, identity, emotions, tuple(Tradeoff.of(emotion, identity) for emotion in emotions))
 
 
-def _tables(scores: MethodScores, *, is_alone: bool) -> list[Table]:
-    name = "" if is_alone else f"{scores.evidence.method}: "
-    tables = [headline(scores, name)]
-    tables += [_per_emotion(scores, emotion, name) for emotion in scores.emotions]
+def _details(scores: MethodScores, name: str) -> list[Table]:
+    tables = [_per_emotion(scores, emotion, name) for emotion in scores.emotions]
     tables += [_confusion(emotion, name) for emotion in scores.emotions]
     if len(scores.evidence.sweep()) > 1:
         tables.append(_by_strength(scores, name))
