@@ -64,13 +64,14 @@ class Evidence:
     @functools.cached_property
     def dose(self) -> float:
         """The strength of the headline numbers: that nearest to 1, and not 0 where there is another."""
-        asked = sorted(set(self.strengths.tolist()), reverse=True)
+        asked: list[float] = self.sweep()[::-1]
         return min([s for s in asked if s] or asked, key=lambda s: abs(s - 1))
 
     @functools.cached_property
     def at_dose(self) -> Bools:
         """Which edits the headline numbers are made of."""
-        return self.strengths == self.dose
+        chosen: Bools = self.strengths == self.dose
+        return chosen
 
     def sweep(self) -> list[float]:
         """All strengths, rising."""
@@ -141,12 +142,9 @@ def bootstrapped(
     if not np.isfinite(value):
         return None
     of_group = np.unique(np.asarray(groups), return_inverse=True)[1]
-    members = [np.flatnonzero(of_group == i) for i in range(int(of_group.max()) + 1)]
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(N_RESAMPLES):
-        drawn = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
-        found.append(statistic(drawn))
+    n_groups = int(of_group.max()) + 1
+    times = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_RESAMPLES)
+    found = [statistic(np.repeat(rows, drawn[of_group])) for drawn in times]
     kept = np.array(found)[np.isfinite(found)]
     low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]) if len(kept) else (value, value)
     return Estimate(float(value), float(low), float(high), n, level)
