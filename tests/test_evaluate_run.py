@@ -184,5 +184,12 @@ def test_wrong_shards_and_files_are_named(judged: list[Judged], panel: Panel, tm
     (tmp_path / "faces.jsonl").write_text("[1]\n")
     with pytest.raises(DataError, match=r"faces\.jsonl, line 1 is no FaceRecord"):
         evaluate(judged, tmp_path, panel)
+    (tmp_path / "faces.jsonl").unlink()
+    (tmp_path / "scores.jsonl").write_text(
+        '{"id": "a", "metric": "m", "value": 1}\n{"id": "a", "metric": "m", "value": "1"}\n'
+    )
+    with pytest.raises(DataError, match=r"scores\.jsonl, line 2 is no ScoreRecord: value '1'"):
+        evaluate(judged, tmp_path, panel)
+    (tmp_path / "faces.jsonl").touch()
     with pytest.raises(DataError, match="cannot be written"):
         evaluate(judged, tmp_path / "faces.jsonl" / "x", panel)

@@ -68,6 +68,12 @@ class ScoreRecord:
     value: float
     judge: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises TypeError for what is no number of a face."""
+        texts = (self.id, self.metric, self.judge)
+        if type(self.value) not in (int, float) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"value {self.value!r} of {texts!r}")
+
 
 Record = TypeVar("Record", EditRecord, FaceRecord, ScoreRecord)
 
