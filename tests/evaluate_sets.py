@@ -11,7 +11,7 @@ import torch
 
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image
-from emorph.core.records import FaceRecord, ScoreRecord
+from emorph.core.records import SeenFace, ScoreRecord
 from emorph.core.types import CropSpec
 from emorph.evaluate.inputs import Pair
 from emorph.evaluate.panel import CropPlan, NotMeasured, Panel, PanelJudge
@@ -90,7 +90,7 @@ class Made:
 
     def add(self, id: str, place: np.ndarray, shown: Emotion, p: float = 0.7) -> None:
         points = tuple((float(i), float(i % 7)) for i in range(68))
-        face = FaceRecord(id, "", (64, 64), 1, (0, 0, 9, 9), points, 1.0, tuple(place.tolist()))
+        face = SeenFace(id, "", (64, 64), 1, (0, 0, 9, 9), points, 1.0, tuple(place.tolist()))
         rest = (1 - p) / (len(EMOTIONS) - 1)
         answers = [ScoreRecord(id, PROBABILITY + e.word, p if e == shown else rest, JUDGE.id) for e in EMOTIONS]
         self.records.add([face], answers)

@@ -19,7 +19,7 @@ from PIL import Image
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import write_image
-from emorph.core.records import FaceRecord
+from emorph.core.records import SeenFace
 from emorph.evaluate.cases import best_and_worst, ranked
 from emorph.evaluate.plots import curve, histogram
 from emorph.evaluate.report import page, write_report
@@ -124,7 +124,7 @@ def test_what_was_left_out_is_listed(made: Made) -> None:
     broken = Made()
     broken.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(12))
     id = broken.judged[3].edit_id
-    broken.records.faces[id] = FaceRecord(id, trouble="that.png is <damaged>.")
+    broken.records.faces[id] = SeenFace(id, trouble="that.png is <damaged>.")
     text = " ".join(read(page(broken.summary(), PANEL, "")).text)
     assert "that.png is <damaged>." in text
     assert "1 of 12 edits could not be measured" in text

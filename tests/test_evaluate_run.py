@@ -182,7 +182,7 @@ def test_wrong_shards_and_files_are_named(judged: list[Judged], panel: Panel, tm
         with pytest.raises(ConfigError, match="is not a part of a whole"):
             Shard.parse(text)
     (tmp_path / "faces.jsonl").write_text("[1]\n")
-    with pytest.raises(DataError, match=r"faces\.jsonl, line 1 is no FaceRecord"):
+    with pytest.raises(DataError, match=r"faces\.jsonl, line 1 is no SeenFace"):
         evaluate(judged, tmp_path, panel)
     (tmp_path / "faces.jsonl").unlink()
     (tmp_path / "scores.jsonl").write_text(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from emorph.core.expressions import Emotion
-from emorph.core.records import FaceRecord
+from emorph.core.records import SeenFace
 from emorph.evaluate.evidence import bootstrapped, join
 from emorph.evaluate.panel import Panel
 from emorph.evaluate.statistics import Estimate
@@ -149,9 +149,9 @@ def test_what_could_not_be_measured_is_in_no_n() -> None:
     made = Made()
     made.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(12))
     broken = made.judged[0].edit_id
-    made.records.faces[broken] = FaceRecord(broken, trouble="x.png is damaged.")
+    made.records.faces[broken] = SeenFace(broken, trouble="x.png is damaged.")
     made.judged[1] = replace(made.judged[1], trouble="y.png cannot be read.")
-    made.records.faces["s1_0"] = FaceRecord("s1_0", trouble="no face found.")
+    made.records.faces["s1_0"] = SeenFace("s1_0", trouble="no face found.")
     found = made.summary()
     (evidence,) = join(made.judged, made.records)
     assert [item.why for item in evidence.excluded] == [
@@ -164,7 +164,7 @@ def test_what_could_not_be_measured_is_in_no_n() -> None:
     assert gain.estimate.n == 9
     assert any("3 of 12 edits could not be measured" in warning for warning in found.warnings)
     for item in made.judged:
-        made.records.faces[item.edit_id] = FaceRecord(item.edit_id, trouble="gone.")
+        made.records.faces[item.edit_id] = SeenFace(item.edit_id, trouble="gone.")
     nothing = made.summary()
     assert nothing.tables == ()
     assert "Not one edit could be measured." in nothing.warnings

@@ -33,7 +33,7 @@ class EditRecord:
 
 
 @dataclass(frozen=True)
-class FaceRecord:
+class SeenFace:
     """The face that was judged in one photo.
 
     id: of the photo's content (a source), or of its source's and its own content joined by "-" (an edit).
@@ -61,7 +61,7 @@ class FaceRecord:
 
 @dataclass(frozen=True)
 class ScoreRecord:
-    """One number. id: of the face it tells of, as in ``FaceRecord``. judge: who says so, "" for plain geometry."""
+    """One number. id: of the face it tells of, as in ``SeenFace``. judge: who says so, "" for plain geometry."""
 
     id: str
     metric: str
@@ -75,10 +75,10 @@ class ScoreRecord:
             raise TypeError(f"value {self.value!r} of {texts!r}")
 
 
-Record = TypeVar("Record", EditRecord, FaceRecord, ScoreRecord)
+Record = TypeVar("Record", EditRecord, SeenFace, ScoreRecord)
 
 
-def append(path: Path, records: Iterable[EditRecord | FaceRecord | ScoreRecord]) -> None:
+def append(path: Path, records: Iterable[EditRecord | SeenFace | ScoreRecord]) -> None:
     """Add records to a JSONL file, one line each. Raises DataError if it cannot be written."""
     lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]  # ASCII: any file name survives
     try:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from emorph.core.errors import EmorphError
 from emorph.core.images import read_photo
-from emorph.core.records import FaceRecord
+from emorph.core.records import SeenFace
 from emorph.core.types import Float64
 from emorph.evaluate.evidence import Scored
 from emorph.evaluate.identity_scores import DLIB_THRESHOLD
@@ -74,7 +74,7 @@ def _pictures(scored: Scored) -> tuple[str, str]:
     return _thumb(scored.pair.source, scored.source), edited
 
 
-def _thumb(path: Path, face: FaceRecord) -> str:
+def _thumb(path: Path, face: SeenFace) -> str:
     try:
         image = Image.fromarray(read_photo(path).pixels)
     except EmorphError:
@@ -87,7 +87,7 @@ def _thumb(path: Path, face: FaceRecord) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _window(face: FaceRecord, size: tuple[int, int]) -> tuple[tuple[int, int], int]:
+def _window(face: SeenFace, size: tuple[int, int]) -> tuple[tuple[int, int], int]:
     """Upper left corner and side of a square around the face that lies in the photo."""
     left, top, right, bottom = face.box
     side = min(round((1 + 2 * SURROUNDINGS) * max(right - left, bottom - top)), *size)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emorph.core.records import FaceRecord
+from emorph.core.records import SeenFace
 from emorph.core.types import Float64
 from emorph.evaluate.inputs import Pair
 from emorph.evaluate.panel import PanelJudge
@@ -29,8 +29,8 @@ class Scored:
     """An edit that could be measured. geometry: by metric; not every metric is in every pair."""
 
     pair: Pair
-    source: FaceRecord
-    edit: FaceRecord
+    source: SeenFace
+    edit: SeenFace
     geometry: dict[str, float]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emorph.core.records import FaceRecord
+from emorph.core.records import SeenFace
 from emorph.core.types import Float32, Float64
 from emorph.evaluate.evidence import Evidence
 from emorph.evaluate.identity import Pairs, distances, pairs
@@ -133,7 +133,7 @@ class IdentityScores:
         return found
 
 
-def _distances(photos: Float32, face: FaceRecord) -> Float64:
+def _distances(photos: Float32, face: SeenFace) -> Float64:
     """Of a face to each photo (n, 128), (n,)."""
     own = np.array(face.descriptor, dtype=np.float32)
     return distances(photos, np.broadcast_to(own, photos.shape))

@@ -15,7 +15,7 @@ import torch
 
 from emorph.core.errors import EmorphError, MissingAssetError, NoFaceError
 from emorph.core.images import read_photo, to_tensor
-from emorph.core.records import FaceRecord, ScoreRecord
+from emorph.core.records import SeenFace, ScoreRecord
 from emorph.core.types import Landmarks, Photo, UInt8
 from emorph.evaluate.geometry import expression_distance, mae_outside, pose_distance
 from emorph.evaluate.identity import describe
@@ -30,11 +30,11 @@ LAST_PAIR_METRIC = "pose_distance"  # is written last, so that with it all are t
 
 @dataclass(frozen=True)
 class View:
-    """A photo to look at. id: as in ``FaceRecord``. known: what an earlier run found. wanted: judges' ids."""
+    """A photo to look at. id: as in ``SeenFace``. known: what an earlier run found. wanted: judges' ids."""
 
     id: str
     path: Path
-    known: FaceRecord | None
+    known: SeenFace | None
     wanted: tuple[str, ...]
 
 
@@ -52,7 +52,7 @@ class Task:
 class Looked:
     """What one task gave: new records, and (judge, id of the face, crop) for the judges."""
 
-    faces: list[FaceRecord]
+    faces: list[SeenFace]
     scores: list[ScoreRecord]
     crops: list[tuple[str, str, UInt8]]
 
@@ -69,7 +69,7 @@ def look(task: Task) -> Looked:
             try:
                 looked.scores.extend(_paired(view.id, source, edit))
             except EmorphError as error:
-                looked.faces.append(FaceRecord(view.id, trouble=str(error)))
+                looked.faces.append(SeenFace(view.id, trouble=str(error)))
     return looked
 
 
@@ -79,7 +79,7 @@ class _Seen:
     landmarks: Landmarks
 
 
-def landmarks_of(record: FaceRecord) -> Landmarks:
+def landmarks_of(record: SeenFace) -> Landmarks:
     """The face that a record tells of."""
     left, top, right, bottom = record.box
     return Landmarks(np.array(record.points, dtype=np.float32), (left, top, right, bottom), record.score)
@@ -97,7 +97,7 @@ def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, C
     except MissingAssetError:
         raise  # no trouble of this photo's
     except EmorphError as error:
-        looked.faces.append(FaceRecord(view.id, trouble=str(error)))
+        looked.faces.append(SeenFace(view.id, trouble=str(error)))
         return None
     if view.known is None:
         looked.faces.append(record)
@@ -105,7 +105,7 @@ def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, C
     return _Seen(photo, landmarks)
 
 
-def _found(id: str, photo: Photo, source: _Seen | None) -> FaceRecord:
+def _found(id: str, photo: Photo, source: _Seen | None) -> SeenFace:
     """The largest face; of an edit, the one that lies where the source's face lies."""
     faces = find_faces(photo)
     height, width = photo.pixels.shape[:2]
@@ -117,7 +117,7 @@ def _found(id: str, photo: Photo, source: _Seen | None) -> FaceRecord:
         face = min(faces, key=lambda other: float(np.abs(_place(other, photo) - wanted).max()))
     # rounded first, so that a run that goes on from the file sees the same face
     points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.points)
-    record = FaceRecord(id, "", (width, height), len(faces), face.box, points, round(face.score, 4))
+    record = SeenFace(id, "", (width, height), len(faces), face.box, points, round(face.score, 4))
     descriptor = tuple(round(float(v), 6) for v in describe(photo, landmarks_of(record)))
     return dataclasses.replace(record, descriptor=descriptor)
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from emorph.core.errors import ConfigError, DataError
-from emorph.core.records import FaceRecord, ScoreRecord, append, mend, read_finished
+from emorph.core.records import SeenFace, ScoreRecord, append, mend, read_finished
 from emorph.core.types import Float64, UInt8
 from emorph.evaluate.inputs import Pair
 from emorph.evaluate.look import LAST_PAIR_METRIC, Looked, Task, View, look
@@ -51,7 +51,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Judged:
-    """A pair with the ids of its two faces, as in ``FaceRecord``; trouble: why a file is no picture at all."""
+    """A pair with the ids of its two faces, as in ``SeenFace``; trouble: why a file is no picture at all."""
 
     pair: Pair
     source_id: str
@@ -63,7 +63,7 @@ class Judged:
 class Records:
     """All that is known of the faces: by id; and numbers by (id, judge), by metric."""
 
-    faces: dict[str, FaceRecord] = field(default_factory=dict)
+    faces: dict[str, SeenFace] = field(default_factory=dict)
     scores: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
 
     @classmethod
@@ -71,12 +71,12 @@ class Records:
         """Everything of all shards that lie in ``folder``; of repeated records the last counts. Raises DataError."""
         records = cls()
         for path in sorted(folder.glob("faces*.jsonl")):
-            records.add(read_finished(path, FaceRecord), [])
+            records.add(read_finished(path, SeenFace), [])
         for path in sorted(folder.glob("scores*.jsonl")):
             records.add([], read_finished(path, ScoreRecord))
         return records
 
-    def add(self, faces: Sequence[FaceRecord], scores: Sequence[ScoreRecord]) -> None:
+    def add(self, faces: Sequence[SeenFace], scores: Sequence[ScoreRecord]) -> None:
         """Take new records in."""
         self.faces.update((face.id, face) for face in faces)
         for score in scores:
@@ -155,7 +155,7 @@ class _Files:
             raise DataError(f"{folder} cannot be written ({error.strerror}); choose another -o.") from None
         return files
 
-    def write(self, faces: Sequence[FaceRecord], scores: Sequence[ScoreRecord], records: Records) -> None:
+    def write(self, faces: Sequence[SeenFace], scores: Sequence[ScoreRecord], records: Records) -> None:
         if scores:
             append(self.scores, scores)
         if faces:
