@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emorph import __version__
-from emorph.cli import data, doctor, edit, face, models, sheet, train, transfer
+from emorph.cli import data, doctor, edit, evaluate, face, models, sheet, train, transfer
 from emorph.cli.console import say
 from emorph.core.errors import EmorphError
 
@@ -26,6 +26,7 @@ app.command("edit")(edit.edit)
 app.command("sheet")(sheet.sheet)
 app.command("face")(face.face)
 app.command("transfer")(transfer.transfer)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
@@ -64,7 +65,53 @@ class EditRecord:
     seconds: float
 
 
-def append(path: Path, records: Iterable[EditRecord]) -> None:
+@dataclass(frozen=True)
+class SeenFace:
+    """The face that was judged in one photo.
+
+    id: of the photo's content (a source), or of its source's and its own content joined by "-" (an edit).
+    trouble: why nothing can be measured, "" where all is well; the rest is empty then. size: (width, height).
+    box, points: as in ``Landmarks``. descriptor: of dlib's network.
+    """
+
+    id: str
+    trouble: str = ""
+    size: tuple[int, ...] = ()
+    n_faces: int = 0
+    box: tuple[int, ...] = ()
+    points: tuple[tuple[float, float], ...] = ()
+    score: float = 0.0
+    descriptor: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take JSON's lists as tuples. Raises TypeError for what is no face."""
+        for name in ("size", "box", "points", "descriptor"):
+            rows = (tuple(value) if isinstance(value, list) else value for value in getattr(self, name))
+            object.__setattr__(self, name, tuple(rows))
+        if not self.trouble and (len(self.size), len(self.box), len(self.points)) != (2, 4, 68):
+            raise TypeError("neither 68 points nor a trouble")
+
+
+@dataclass(frozen=True)
+class ScoreRecord:
+    """One number. id: of the face it tells of, as in ``SeenFace``. judge: who says so, "" for plain geometry."""
+
+    id: str
+    metric: str
+    value: float
+    judge: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises TypeError for what is no number of a face."""
+        texts = (self.id, self.metric, self.judge)
+        if type(self.value) not in (int, float) or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"value {self.value!r} of {texts!r}")
+
+
+Record = TypeVar("Record", EditRecord, SeenFace, ScoreRecord)
+
+
+def append(path: Path, records: Iterable[EditRecord | SeenFace | ScoreRecord]) -> None:
     """Add records to a JSONL file, one line each. Raises DataError if it cannot be written."""
     lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]  # ASCII: any file name survives
     try:
@@ -80,7 +127,40 @@ def read(path: Path) -> list[EditRecord]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             record = EditRecord(**json.loads(line))
-        except (json.JSONDecodeError, TypeError) as error:
+            by_id[record.id] = record
+        except (json.JSONDecodeError, TypeError, RecursionError) as error:
             raise DataError(f"{path}, line {number} is not an edit record: {error}.") from None
-        by_id[record.id] = record
     return list(by_id.values())
+
+
+def read_finished(path: Path, kind: type[Record]) -> list[Record]:
+    """All records of a file that a stopped run left: none if there is no file, without a last line that was cut off.
+
+    Raises DataError naming a bad line.
+    """
+    if not path.exists():
+        return []
+    found = []
+    for number, line in enumerate(_whole_lines(path).decode("utf-8", "replace").splitlines(), 1):
+        try:
+            found.append(kind(**json.loads(line)))
+        except (json.JSONDecodeError, TypeError, RecursionError) as error:
+            raise DataError(f"{path}, line {number} is no {kind.__name__}: {error}; move the file away.") from None
+    return found
+
+
+def mend(path: Path) -> None:
+    """Cut off an unfinished last line, so that ``append`` starts a new one."""
+    if path.exists():
+        length = len(_whole_lines(path))
+        if length < path.stat().st_size:
+            with path.open("r+b") as file:
+                file.truncate(length)
+
+
+def _whole_lines(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from None
+    return content[: content.rfind(b"\n") + 1]

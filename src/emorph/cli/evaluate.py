@@ -1,0 +1,112 @@
+"""``emorph evaluate``: pairs of photos in, scores, tables and a page out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emorph.cli.console import items, print_json, say
+from emorph.cli.options import Json
+from emorph.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from emorph.evaluate.inputs import Pair
+    from emorph.evaluate.summary import Summary
+
+
+def evaluate(
+    edits: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="EDITS...",
+            help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity); or a folder of "
+            "pictures named STEM_EMOTION.png. Several with --compare.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The report's folder; a stopped run goes on from it.")
+    ] = Path("report"),
+    compare: Annotated[bool, typer.Option("--compare", help="Several sets; all are compared with the first.")] = False,
+    sources: Annotated[Path | None, typer.Option(help="Folder of the source photos, for a folder of pictures.")] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help="emorph-judge, a folder, emonet_8, emonet_5, or an ONNX judge's name; may be repeated."),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="What the sources are, as affectnet/train; judges trained on it are refused.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")] = min(
+        2, os.cpu_count() or 1
+    ),
+    shard: Annotated[
+        str, typer.Option(help="Only a part, as 1/2; the records of all parts merge in one folder.")
+    ] = "1/1",
+    as_json: Json = False,
+) -> None:
+    """Judge edits, of emorph or of any other method: is it still the person, and is it the expression asked for?"""
+    from emorph.evaluate.panel import BUNDLED_JUDGE, Panel
+    from emorph.evaluate.report import as_json as summary_as_json
+    from emorph.evaluate.report import check_template, write_report
+    from emorph.evaluate.run import Records, Shard, identify, unfinished
+    from emorph.evaluate.run import evaluate as run
+    from emorph.evaluate.summary import summarise
+
+    part = Shard.parse(shard)
+    pairs = _pairs(edits, sources, compare=compare)
+    check_template()
+    panel = Panel.load(judge or [BUNDLED_JUDGE])
+    if split is not None:
+        panel.refuse_unfair(split)
+    for missing in panel.missing:
+        say(f"not measured: {missing.name}: {missing.why}")
+    judged = identify(pairs)
+    with items(1) as work:
+        run(judged, out, panel, workers=workers, shard=part, on_step=work.step)
+    records = Records.read(out)
+    if left := unfinished(judged, records, panel):
+        say(f"{left} sources are left to other shards; the one that finishes last, or a run without --shard, reports.")
+        return
+    summary = summarise(judged, records, panel)
+    page = write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]]))
+    if as_json:
+        print_json({"report": str(page), **summary_as_json(summary)})
+    else:
+        _tell(summary)
+        typer.echo(str(page))
+    _mention_left_out(summary)
+
+
+def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pair]:
+    from emorph.evaluate.inputs import method_names, read_pairs
+
+    if len(edits) > 1 and not compare:
+        raise ConfigError(f"{len(edits)} sets of edits are given; add --compare to compare them, or name one.")
+    if compare and len(edits) < 2:
+        raise ConfigError("--compare needs two sets of edits at least; name another one.")
+    named = zip(edits, method_names(edits), strict=True)
+    return [pair for path, name in named for pair in read_pairs(path, sources=sources, method=name)]
+
+
+def _tell(summary: Summary) -> None:
+    """Warnings and the first table, for a look without the page."""
+    for warning in summary.warnings:
+        say(f"Warning: {warning}")
+    for table in summary.tables:
+        if table.name.endswith("summary"):
+            typer.echo(table.title)
+            for row in table.rows:
+                typer.echo(f"  {row[0]!s:<64} {row[2]!s}")
+
+
+def _mention_left_out(summary: Summary) -> None:
+    """List what could not be measured and end with exit status 1, if anything could not."""
+    left_out = [item for score in summary.scores for item in score.evidence.excluded]
+    for item in left_out:
+        say(f"left out: {item.edited}: {item.why}")
+    if left_out:
+        raise typer.Exit(1)

@@ -1,0 +1,119 @@
+"""Two sets of edits of the same photos: the difference of their scores with its interval, by paired bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emorph.core.types import Float64
+from emorph.evaluate.evidence import Ints, bootstrapped
+from emorph.evaluate.statistics import Estimate, bootstrap
+from emorph.evaluate.tables import Cell, Table, Value
+from emorph.evaluate.tradeoff import harmonic_mean
+
+if TYPE_CHECKING:
+    from emorph.evaluate.summary import MethodScores
+
+
+def paired_rows(a: MethodScores, b: MethodScores) -> list[tuple[int, int]]:
+    """Rows of edits of the same photo to the same target at the same strength, at the first set's dose."""
+
+    def keys(scores: MethodScores) -> dict[tuple[str, int, float], int]:
+        edits = scores.evidence.edits
+        return {(s.source.id, s.pair.target.value, s.pair.strength): i for i, s in enumerate(edits)}
+
+    second = keys(b)
+    return [(i, second[key]) for key, i in keys(a).items() if key in second and key[2] == a.evidence.dose]
+
+
+def difference(a: Float64, b: Float64, rows: list[tuple[int, int]], groups: list[str]) -> Estimate | None:
+    """Mean of b less a over paired rows, with its interval by source photo; None of none."""
+    gaps = np.array([b[j] - a[i] for i, j in rows], dtype=np.float64)
+    known = np.isfinite(gaps)
+    if not known.any():
+        return None
+    return bootstrap(gaps[known], [groups[i] for (i, _), is_in in zip(rows, known, strict=True) if is_in])
+
+
+def comparison(a: MethodScores, b: MethodScores) -> Table:
+    """Every per-edit score of both, paired."""
+    rows = paired_rows(a, b) if a.evidence.edits and b.evidence.edits else []
+    measures: list[tuple[str, bool, bool, Float64, Float64]] = []
+    for first, second in zip(a.emotions, b.emotions, strict=True):
+        measures.append((f"recognised ({first.judge.id})", True, True, first.right_after, second.right_after))
+        measures.append((f"probability of the target ({first.judge.id})", True, True, first.after, second.after))
+    measures.append(("passes for the person", True, True, a.identity.passes, b.identity.passes))
+    measures.append(("found first among the sources", True, True, a.identity.is_first, b.identity.is_first))
+    measures.append(("distance to the source", False, False, a.identity.distance, b.identity.distance))
+    for title, metric in (("head turned, rad", "pose_distance"), ("change outside the face", "mae_outside")):
+        measures.append((title, False, False, a.evidence.geometry(metric), b.evidence.geometry(metric)))
+    found = [_harmonic_row(i, rows, a, b) for i in range(len(a.emotions))]
+    found += [_row(measure, rows, a, b) for measure in measures]
+    names = (a.evidence.method, b.evidence.method)
+    return Table(
+        "compare_" + "_".join("".join(c if c.isalnum() else "_" for c in name) for name in names),
+        f"{names[1]} against {names[0]}",
+        f"{len(rows)} edits of the same photos to the same targets at strength {a.evidence.dose if rows else 1:g}; "
+        "the difference's interval is a paired bootstrap by source photo. Doing nothing wins every row of identity: "
+        "only HES weighs both.",
+        ("measure", "better", names[0], names[1], f"{names[1]} less {names[0]}", "verdict"),
+        tuple(found),
+    )
+
+
+def _row(
+    measure: tuple[str, bool, bool, Float64, Float64], rows: list[tuple[int, int]], a: MethodScores, b: MethodScores
+) -> tuple[Cell, ...]:
+    title, higher_is_better, is_share, first, second = measure
+    better = "higher" if higher_is_better else "lower"
+    gap = difference(first, second, rows, a.evidence.groups)
+    if gap is None:
+        return (title, better, "–", "–", "not measured for the same edits", "–")
+    zero = np.zeros(max(len(first), len(second)))
+    own = difference(zero, first, [(i, i) for i, j in rows if np.isfinite(second[j] - first[i])], a.evidence.groups)
+    other = difference(zero, second, [(j, j) for i, j in rows if np.isfinite(second[j] - first[i])], b.evidence.groups)
+    cells: list[Cell] = ["–" if e is None else Value(e, is_share) for e in (own, other, gap)]
+    return (title, better, *cells, _verdict(gap, a, b, higher_is_better=higher_is_better))
+
+
+def _harmonic_row(judge: int, rows: list[tuple[int, int]], a: MethodScores, b: MethodScores) -> tuple[Cell, ...]:
+    """HES of both on the paired rows."""
+    gains = (a.emotions[judge].gain, b.emotions[judge].gain)
+    passes = (a.identity.passes, b.identity.passes)
+    both = np.array(rows, dtype=np.int64).reshape(-1, 2)
+    known = np.all([np.isfinite(values[k][both[:, k]]) for values in (gains, passes) for k in (0, 1)], axis=0)
+    both = both[known]
+
+    def harmonic(drawn: Ints, k: int) -> float:
+        own = both[drawn, k]
+        return harmonic_mean(gains[k][own].mean(), passes[k][own].mean())
+
+    groups = [a.evidence.groups[i] for i in both[:, 0]]
+    statistics = (lambda d: harmonic(d, 0), lambda d: harmonic(d, 1), lambda d: harmonic(d, 1) - harmonic(d, 0))
+    estimates = [bootstrapped(statistic, groups, len(both)) for statistic in statistics]
+    title = f"HES: gain with identity ({a.emotions[judge].judge.id})"
+    gap = estimates[2]
+    if gap is None:
+        return (title, "higher", "–", "–", "not measured for the same edits", "–")
+    cells: list[Cell] = ["–" if e is None else Value(e) for e in estimates]
+    return (title, "higher", *cells, _verdict(gap, a, b, higher_is_better=True))
+
+
+def _verdict(gap: Estimate, a: MethodScores, b: MethodScores, *, higher_is_better: bool) -> str:
+    if gap.low <= 0 <= gap.high:
+        return "no difference that n can show"
+    return f"{(b if (gap.mean > 0) == higher_is_better else a).evidence.method} is better"
+
+
+def side_by_side(headlines: Sequence[tuple[str, Table]]) -> Table:
+    """The edits' column of several methods' headline tables, a column each."""
+    names = tuple(name for name, _ in headlines)
+    column = headlines[0][1].header.index("edits")
+    rows = [
+        (first[0], first[1], *(table.rows[i][column] for _, table in headlines))
+        for i, first in enumerate(headlines[0][1].rows)
+    ]
+    note = "Each method's own edits at its own strength; paired differences of the same edits stand below."
+    return Table("side_by_side", "Side by side", note, ("measure", "better", *names), tuple(rows))

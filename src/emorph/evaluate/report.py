@@ -1,0 +1,190 @@
+"""A summary as files: one HTML page that can be sent to a colleague, and its tables as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import platform
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import emorph
+from emorph.core.errors import DataError, MissingAssetError
+from emorph.evaluate.cases import best_and_worst
+from emorph.evaluate.evidence import LEVEL, N_RESAMPLES
+from emorph.evaluate.identity import RECOGNISER_FILE
+from emorph.evaluate.panel import Panel
+from emorph.evaluate.plots import curve, histogram
+from emorph.evaluate.statistics import N_RESAMPLES as N_MEAN_RESAMPLES
+from emorph.evaluate.summary import MethodScores, Summary
+from emorph.evaluate.tables import Value, as_csv
+
+PAGE_FILE = "report.html"
+MOST_LISTED = 200  # edits that were left out, on the page; edits.csv has all
+VERSIONS_OF = ("torch", "numpy", "opencv-python-headless", "dlib-bin", "pillow", "onnxruntime")
+
+
+def write_report(folder: Path, summary: Summary, panel: Panel, command: str) -> Path:
+    """Write report.html, tables.csv, tables.md, tables.tex, edits.csv and summary.json; each appears complete.
+
+    Returns the page. Raises DataError if they cannot be written, MissingAssetError without Jinja2.
+    """
+    texts = {
+        PAGE_FILE: page(summary, panel, command),
+        "tables.csv": as_csv(summary.tables),
+        "tables.md": _markdown(summary, command),
+        "tables.tex": "\n".join(table.latex() for table in summary.tables),
+        "edits.csv": per_edit(summary.scores),
+        "summary.json": json.dumps(as_json(summary), indent=2, ensure_ascii=False) + "\n",
+    }
+    for name, text in texts.items():
+        _write(folder / name, text)
+    return folder / PAGE_FILE
+
+
+def page(summary: Summary, panel: Panel, command: str) -> str:
+    """The whole page, pictures embedded."""
+    template = _template()
+    names = [score.evidence.method for score in summary.scores]
+    excluded = [item for score in summary.scores for item in score.evidence.excluded]
+    found: str = template.render(
+        title=f"Edits judged: {', '.join(names)}",
+        warnings=summary.warnings,
+        tables=summary.tables,
+        plots=_plots(summary.scores),
+        pictures=[(score.evidence.method, *best_and_worst(score)) for score in summary.scores],
+        missing=summary.missing,
+        excluded=excluded[:MOST_LISTED],
+        command=command,
+        facts=facts(panel),
+    )
+    return found
+
+
+def check_template() -> None:
+    """Raises MissingAssetError if pages cannot be made here; to be asked before hours of work."""
+    _template()
+
+
+def facts(panel: Panel) -> list[tuple[str, str]]:
+    """What the numbers depend on: versions, judges with the first digits of their files' SHA-256, seeds."""
+    versions = [f"emorph {emorph.__version__}", f"Python {platform.python_version()}"]
+    versions += [f"{name} {version}" for name in VERSIONS_OF if (version := _version(name))]
+    return [
+        ("versions", ", ".join(versions)),
+        ("judges of emotions", ", ".join(judge.id for judge in panel.judges) or "none"),
+        ("trained on", "; ".join(f"{j.id}: {', '.join(j.trained_on)}" for j in panel.judges if j.trained_on) or "–"),
+        ("recogniser", RECOGNISER_FILE),
+        (
+            "intervals",
+            f"{LEVEL:.0%}, percentile bootstrap by source photo, seed 0, {N_MEAN_RESAMPLES} resamples of means, "
+            f"{N_RESAMPLES} of other statistics",
+        ),
+    ]
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """The summary for machines: warnings, tables as rows of cells, what is missing and what was left out."""
+
+    def cell(value: str | Value) -> Any:
+        return asdict(value.estimate) if isinstance(value, Value) else value
+
+    return {
+        "warnings": list(summary.warnings),
+        "tables": {
+            table.name: {
+                "title": table.title,
+                "rows": [dict(zip(table.header, map(cell, row), strict=True)) for row in table.rows],
+            }
+            for table in summary.tables
+        },
+        "not_measured": [asdict(item) for item in summary.missing],
+        "left_out": [
+            {"method": score.evidence.method, "edited": str(item.edited), "why": item.why}
+            for score in summary.scores
+            for item in score.evidence.excluded
+        ],
+    }
+
+
+def per_edit(scores: Sequence[MethodScores]) -> str:
+    """Every edit with its numbers as CSV; edits that were left out have none, and say why."""
+    judges = [emotion.judge.id for emotion in scores[0].emotions] if scores else []
+    geometry = ("expression_distance", "pose_distance", "mae_outside")
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    header = ["method", "source", "edited", "identity", "target", "strength", "distance", "passes", *geometry]
+    header += [f"{name} {judge}" for judge in judges for name in ("target before", "target after")]
+    writer.writerow([*header, "left out"])
+    for score in scores:
+        method = score.evidence.method
+        for i, scored in enumerate(score.evidence.edits):
+            pair = scored.pair
+            numbers = [score.identity.distance[i], score.identity.passes[i]]
+            numbers += [scored.geometry.get(metric, float("nan")) for metric in geometry]
+            numbers += [value for emotion in score.emotions for value in (emotion.before[i], emotion.after[i])]
+            shown = ["" if value != value else f"{value:.6g}" for value in map(float, numbers)]
+            row = [method, pair.source, pair.edited, pair.person, pair.target.word, f"{pair.strength:g}"]
+            writer.writerow([*row, *shown, ""])
+        for item in score.evidence.excluded:
+            writer.writerow([method, "", item.edited, *[""] * (len(header) - 3), item.why])
+    return file.getvalue()
+
+
+def _plots(scores: Sequence[MethodScores]) -> list[str]:
+    """A trade-off for each judge, and the distances between their controls."""
+    scores = [score for score in scores if score.evidence.edits]
+    if not scores:
+        return []
+    found = []
+    for i, _ in enumerate(scores[0].emotions):
+        lines = [(score.evidence.method, score.tradeoffs[i].points()) for score in scores]
+        if any(points for _, points in lines):
+            found.append(curve(lines))
+    gallery = scores[0].identity.gallery
+    rows = [(f"{s.evidence.method}, edit and source", s.identity.distance[s.evidence.at_dose]) for s in scores]
+    controls = [("two persons", gallery.pairs.impostor), ("two photos of one person", gallery.pairs.genuine)]
+    found.append(histogram([*controls, *rows], "distance", gallery.threshold))
+    return found
+
+
+def _markdown(summary: Summary, command: str) -> str:
+    parts = [f"> {warning}\n" for warning in summary.warnings]
+    parts += [table.markdown() for table in summary.tables]
+    parts.append("Not measured:\n\n" + "".join(f"- {item.name}: {item.why}\n" for item in summary.missing))
+    return "\n".join([*parts, f"Made with `{command}`.\n"])
+
+
+def _template() -> Any:
+    try:
+        import jinja2
+    except ImportError:
+        raise MissingAssetError("the report page needs Jinja2: pip install 'emorph[evaluate]'.") from None
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(Path(__file__).with_name(PAGE_FILE).read_text(encoding="utf-8"))
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    try:
+        try:
+            draft.write_text(text, encoding="utf-8", errors="replace")  # a file name may hold what UTF-8 cannot
+            draft.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}); choose another -o.") from None

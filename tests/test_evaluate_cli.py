@@ -1,0 +1,122 @@
+"""``emorph evaluate`` on small made sets: what it writes and says, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from emorph.cli.main import main
+from emorph.evaluate import look
+from evaluate_sets import made_set, save_judge
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def emorph(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Runs the command in this process: (exit status, stdout, stderr)."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["emorph", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with judge/ and made.csv, and rest.csv, whose edit is missing, and none.csv of unedited photos."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    save_judge(folder / "judge")
+    made_set(folder)
+    (folder / "rest.csv").write_text("source,edited,target\nann.png,ann_happy_1.png,happy\nann.png,gone.png,sad\n")
+    (folder / "none.csv").write_text("source,edited,target\nann.png,ann.png,happy\nbob.png,bob.png,happy\n")
+    return folder
+
+
+def quick(place: Path) -> list[object]:
+    return ["--judge", place / "judge", "--workers", 1]
+
+
+def test_one_command_makes_the_report_and_a_second_only_reads(
+    emorph: Command, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = place / "report"
+    status, printed, err = emorph("evaluate", place / "made.csv", "-o", out, *quick(place))
+    assert status == 0, err
+    assert printed.splitlines()[-1] == str(out / "report.html")
+    assert "Recognised as the target (judge@" in printed
+    assert "Warning: Only 2 source photos" in err
+    html = (out / "report.html").read_text()
+    assert f"emorph evaluate {place / 'made.csv'} -o {out}" in html
+    assert html.count("data:image/jpeg;base64,") == 8  # four edits at the dose with their sources
+    monkeypatch.setattr(look, "find_faces", None)
+    status, printed, err = emorph("evaluate", place / "made.csv", "-o", out, *quick(place), "--json")
+    assert status == 0, err
+    found = json.loads(printed)
+    assert found["report"] == str(out / "report.html")
+    assert found["left_out"] == []
+    assert found["tables"]["made_summary"]["rows"][0]["edits"]["n"] == 4
+
+
+def test_shards_report_when_the_last_is_done(emorph: Command, place: Path, tmp_path: Path) -> None:
+    status, printed, err = emorph("evaluate", place / "none.csv", "-o", tmp_path, *quick(place), "--shard", "2/2")
+    assert (status, printed) == (0, "")
+    assert "1 sources are left to other shards" in err
+    assert not (tmp_path / "report.html").exists()
+    status, printed, err = emorph("evaluate", place / "none.csv", "-o", tmp_path, *quick(place), "--shard", "1/2")
+    assert status == 0
+    assert "doing nothing beats these edits on everything" in err
+    assert (tmp_path / "report.html").exists()
+
+
+def test_what_is_missing_stops_nothing(
+    emorph: Command, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
+    judges = ["--judge", "emonet_8", "--workers", 1]
+    status, _, err = emorph("evaluate", place / "rest.csv", "-o", tmp_path / "out", *judges)
+    assert status == 1
+    assert "not measured: emonet_8: the judge EmoNet needs emonet_8.pth: get it from https://" in err
+    assert "left out: gone.png: gone.png cannot be read" in err
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "1 of 2 edits could not be measured" in html
+    assert "not measured: no judge is here" in html
+
+
+def test_sets_are_compared(emorph: Command, place: Path) -> None:
+    sets = [place / "made.csv", place / "none.csv"]
+    status, printed, err = emorph("evaluate", *sets, "--compare", "-o", place / "report", *quick(place), "--json")
+    assert status == 0, err
+    rows = json.loads(printed)["tables"]["compare_made_none"]["rows"]
+    (row,) = [row for row in rows if row["measure"] == "distance to the source"]
+    assert row["none"]["mean"] == 0 < row["made"]["mean"]
+    assert row["verdict"] == "none is better"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["made.csv", "none.csv"], "2 sets of edits are given; add --compare"),
+        (["made.csv", "--compare"], "--compare needs two sets"),
+        (["made.csv", "--judge", "emorph-jugde"], "judge 'emorph-jugde' is not known; did you mean 'emorph-judge'"),
+        (["made.csv", "--shard", "3/2"], "is not a part of a whole"),
+        (["nothing.csv"], "nothing.csv cannot be read"),
+        (["ann.png"], "is no folder, edits.jsonl or CSV"),
+    ],
+)
+def test_wrong_words_are_named(
+    emorph: Command, place: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(place)
+    status, printed, err = emorph("evaluate", *words, "-o", "never")
+    assert (status, printed) == (2, "")
+    assert message in err
+    assert not Path("never").exists()

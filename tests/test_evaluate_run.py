@@ -1,0 +1,195 @@
+"""The run: every photo looked at once, stopped runs go on, shards merge, and trouble is listed instead of hidden."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emorph.core.errors import CheckpointError, ConfigError, DataError, MissingAssetError, UnknownNameError
+from emorph.core.images import write_image
+from emorph.evaluate import look
+from emorph.evaluate.inputs import Pair, read_pairs
+from emorph.evaluate.panel import Panel
+from emorph.evaluate.run import Judged, Records, Shard, evaluate, identify, unfinished
+from evaluate_sets import made_set, save_judge
+
+
+@pytest.fixture(scope="module")
+def panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
+    return Panel.load([str(save_judge(tmp_path_factory.mktemp("judges") / "small"))])
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
+    return identify(read_pairs(made_set(tmp_path_factory.mktemp("set"))))
+
+
+@pytest.fixture(scope="module")
+def whole(judged: list[Judged], panel: Panel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Records]:
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, evaluate(judged, folder, panel)
+
+
+@pytest.fixture
+def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the photos in which faces were sought."""
+    names: list[str] = []
+    original = look.find_faces
+
+    def counted(photo: look.Photo) -> list[look.Landmarks]:
+        names.append(photo.name)
+        return original(photo)
+
+    monkeypatch.setattr(look, "find_faces", counted)
+    return names
+
+
+def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[Judged], panel: Panel) -> None:
+    folder, records = whole
+    (judge,) = panel.judges
+    assert len(records.faces) == 2 + 6
+    for item in judged:
+        assert len(records.faces[item.source_id].descriptor) == 128
+        answer = records.answer(item.edit_id, judge)
+        assert answer is not None
+        assert answer.sum() == pytest.approx(1, abs=1e-5)
+        pair = records.scores[item.edit_id, ""]
+        assert set(pair) == {"mae_outside", "expression_distance", "pose_distance"}
+        assert 0 <= pair["mae_outside"] < 1e-3
+        assert pair["expression_distance"] < 0.2
+    lines = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+    assert {line["judge"] for line in lines} == {"", judge.id}
+    assert len(lines) == 6 * 3 + 8 * 3
+    assert judge.id.startswith("small@")
+
+
+def test_a_second_run_does_nothing(
+    whole: tuple[Path, Records], judged: list[Judged], panel: Panel, looked_for: list[str]
+) -> None:
+    folder, records = whole
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert evaluate(judged, folder, panel) == records
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert looked_for == []
+
+
+def test_a_stopped_run_goes_on(
+    whole: tuple[Path, Records], judged: list[Judged], panel: Panel, looked_for: list[str], tmp_path: Path
+) -> None:
+    def stop(done: int, total: int) -> None:
+        assert total == 2
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(judged, tmp_path, panel, on_step=stop)
+    assert len(looked_for) == 4
+    with (tmp_path / "faces.jsonl").open("a") as file:
+        file.write('{"id": "cut of')
+    looked_for.clear()
+    assert evaluate(judged, tmp_path, panel) == whole[1] == Records.read(tmp_path)
+    assert sorted(looked_for) == ["bob.png", "bob_happy_0.5.png", "bob_happy_1.png", "bob_sad_1.png"]
+
+
+def test_half_an_answer_is_no_answer(
+    whole: tuple[Path, Records], judged: list[Judged], panel: Panel, looked_for: list[str], tmp_path: Path
+) -> None:
+    folder, records = whole
+    shutil.copytree(folder, tmp_path / "cut")
+    scores = tmp_path / "cut" / "scores.jsonl"
+    lines = scores.read_text().splitlines(keepends=True)
+    scores.write_text("".join(lines[:-2]) + lines[-2][:20])
+    assert evaluate(judged, tmp_path / "cut", panel) == records
+    assert looked_for == []  # the judge is asked again, but no face is sought again
+
+
+def test_shards_merge_to_one_run(
+    whole: tuple[Path, Records], judged: list[Judged], panel: Panel, tmp_path: Path
+) -> None:
+    evaluate(judged, tmp_path, panel, shard=Shard.parse("1/2"))
+    assert unfinished(judged, Records.read(tmp_path), panel) == 1
+    evaluate(judged, tmp_path / "elsewhere", panel, shard=Shard(2, 2))
+    for path in (tmp_path / "elsewhere").iterdir():
+        shutil.copy(path, tmp_path)
+    merged = Records.read(tmp_path)
+    assert unfinished(judged, merged, panel) == 0
+    assert merged == whole[1]
+
+
+def test_workers_find_the_same(whole: tuple[Path, Records], judged: list[Judged], panel: Panel, tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    found = evaluate(judged, tmp_path, panel, workers=2, on_step=lambda *step: steps.append(step))
+    assert found == whole[1]
+    assert steps == [(1, 2), (2, 2)]
+
+
+def test_trouble_is_listed_and_remembered(
+    judged: list[Judged], panel: Panel, looked_for: list[str], tmp_path: Path
+) -> None:
+    source = judged[0].pair.source
+    (tmp_path / "cut.png").write_bytes(judged[0].pair.edited.read_bytes()[:500])
+    write_image(tmp_path / "gray.png", np.full((64, 64, 3), 128, np.uint8))
+    names = ("cut.png", "gray.png", "missing.png")
+    pairs = identify([Pair("m", source, tmp_path / name, judged[0].pair.target) for name in names])
+    for _ in range(2):
+        records = evaluate(pairs, tmp_path / "out", panel)
+    assert looked_for == [source.name, "gray.png"]
+    assert "cut.png" in records.faces[pairs[0].edit_id].trouble
+    assert records.faces[pairs[1].edit_id].trouble == "no face found in gray.png (64x64 px)."
+    assert pairs[2].trouble == f"{tmp_path / 'missing.png'} cannot be read (No such file or directory)."
+    assert records.faces[pairs[0].source_id].trouble == ""
+
+
+def test_a_changed_edit_is_judged_anew(panel: Panel, looked_for: list[str], tmp_path: Path) -> None:
+    table = made_set(tmp_path)
+    pair = read_pairs(table)[0]
+    evaluate(identify([pair]), tmp_path / "out", panel)
+    shutil.copy(tmp_path / "ann_sad_1.png", pair.edited)
+    looked_for.clear()
+    evaluate(identify([pair]), tmp_path / "out", panel)
+    assert looked_for == [pair.edited.name]
+
+
+def test_a_missing_judge_is_said_and_a_wrong_one_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
+    panel = Panel.load(["enet_b0_8_va_mtl", "emonet_8"])
+    assert panel.judges == ()
+    assert [missing.name for missing in panel.missing] == ["enet_b0_8_va_mtl", "emonet_8"]
+    assert all("get it from https://" in missing.why for missing in panel.missing)
+    with pytest.raises(UnknownNameError, match="judge 'emonet_9' is not known; did you mean 'emonet_8'"):
+        Panel.load(["emonet_9"])
+    with pytest.raises(CheckpointError, match="tells persons apart"):
+        Panel.load(["w600k_r50"])
+
+
+def test_a_missing_detector_is_no_trouble_of_a_photo(
+    judged: list[Judged], panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(photo: look.Photo) -> list[look.Landmarks]:
+        raise MissingAssetError("no detector")
+
+    monkeypatch.setattr(look, "find_faces", absent)
+    with pytest.raises(MissingAssetError):
+        evaluate(judged, tmp_path, panel)
+    assert not Records.read(tmp_path).faces
+
+
+def test_wrong_shards_and_files_are_named(judged: list[Judged], panel: Panel, tmp_path: Path) -> None:
+    for text in ("2", "0/2", "3/2", "a/b", "1/-2"):
+        with pytest.raises(ConfigError, match="is not a part of a whole"):
+            Shard.parse(text)
+    (tmp_path / "faces.jsonl").write_text("[1]\n")
+    with pytest.raises(DataError, match=r"faces\.jsonl, line 1 is no SeenFace"):
+        evaluate(judged, tmp_path, panel)
+    (tmp_path / "faces.jsonl").unlink()
+    (tmp_path / "scores.jsonl").write_text(
+        '{"id": "a", "metric": "m", "value": 1}\n{"id": "a", "metric": "m", "value": "1"}\n'
+    )
+    with pytest.raises(DataError, match=r"scores\.jsonl, line 2 is no ScoreRecord: value '1'"):
+        evaluate(judged, tmp_path, panel)
+    (tmp_path / "faces.jsonl").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        evaluate(judged, tmp_path / "faces.jsonl" / "x", panel)

@@ -1,0 +1,234 @@
+"""From scores to tables: against numbers worked out by hand, and baselines ranked as a person would rank them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from emorph.core.expressions import Emotion
+from emorph.core.records import SeenFace
+from emorph.evaluate.evidence import bootstrapped, join
+from emorph.evaluate.panel import Panel
+from emorph.evaluate.statistics import Estimate
+from emorph.evaluate.summary import Summary
+from emorph.evaluate.tables import Table, Value, as_csv
+from emorph.evaluate.tradeoff import area_under, harmonic_mean
+from evaluate_sets import PANEL, Made
+
+
+def cell(table: Table, row: str, column: str) -> str | Value:
+    (found,) = [r for r in table.rows if str(r[0]).startswith(row)]
+    return found[table.header.index(column)]
+
+
+def mean(table: Table, row: str, column: str = "edits") -> float:
+    value = cell(table, row, column)
+    assert isinstance(value, Value), value
+    return value.estimate.mean
+
+
+def table(summary: Summary, name: str) -> Table:
+    (found,) = [t for t in summary.tables if t.name.endswith(name)]
+    return found
+
+
+def test_emotion_numbers_are_those_worked_out_by_hand() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(10))
+    made.edit("m", Emotion.FEAR, Emotion.SURPRISE, sources=range(4))
+    made.edit("m", Emotion.SURPRISE, Emotion.SURPRISE, sources=range(4, 8))
+    made.edit("m", Emotion.NEUTRAL, Emotion.HAPPY, sources=range(2))
+    made.edit("m", Emotion.CONTEMPT, Emotion.HAPPY, sources=range(3))
+    found = made.summary()
+    head = table(found, "summary")
+    assert mean(head, "Recognised") == pytest.approx(14 / 20)
+    assert mean(head, "Recognised", "unedited photo") == pytest.approx(2 / 20)
+    assert mean(head, "Gain") == pytest.approx(12 / 20)
+    assert mean(head, "Probability") == pytest.approx((14 * 0.7 + 6 * 0.1) / 20)
+    assert mean(head, "Mutual confusion") == pytest.approx((1.0 + 0.0) / 2)
+    gain = cell(head, "Gain", "edits")
+    assert isinstance(gain, Value)
+    assert gain.estimate.n == 20  # contempt is not measurable, so it is in no n
+    assert gain.estimate.low < 12 / 20 < gain.estimate.high
+    matrix = table(found, "confusion_judge")
+    assert matrix.rows[-1] == ("fear (n = 4)", "0", "0", "4", "0")
+    assert matrix.shades[1] == (0.0, 1.0, 0.0, 0.0)
+    per_emotion = table(found, "per_emotion_judge")
+    assert mean(per_emotion, "fear", "recognised") == 0.0
+    assert cell(per_emotion, "contempt", "recognised") == "not measurable: the judge has no such class"
+
+
+def test_linearity_is_pearsons_over_the_sweep_with_the_unedited_photo() -> None:
+    made = Made()
+    for strength, p in ((0.5, 0.4), (1.0, 0.7), (1.5, 0.9)):
+        made.edit("m", Emotion.HAPPY, Emotion.HAPPY, strength=strength, p=p)
+    r = np.corrcoef([0, 0.5, 1, 1.5], [0.1, 0.4, 0.7, 0.9])[0, 1]
+    assert mean(table(made.summary(), "summary"), "Linearity") == pytest.approx(r)
+
+
+def test_identity_lies_between_its_controls() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY, moved=0.1)
+    found = made.summary()
+    head = table(found, "summary")
+    identity = found.scores[0].identity
+    assert mean(head, "Distance") == pytest.approx(0.1, abs=1e-6)
+    assert mean(head, "Distance", "another photo of the person") == pytest.approx(0.3, abs=0.03)
+    assert mean(head, "Distance", "another person") == pytest.approx(0.85, abs=0.05)
+    assert identity.gallery.threshold == pytest.approx(np.quantile(identity.gallery.pairs.impostor, 0.01))
+    for row in ("Passes for the person", "Passes for other photos", "Found first"):
+        assert mean(head, row) == 1.0
+    assert mean(head, "Calibrated") > 1
+    assert found.warnings == ()
+
+
+def test_without_persons_what_needs_them_is_not_measured() -> None:
+    made = Made(photos_each=1)
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY)
+    made.judged = [replace(item, pair=replace(item.pair, person="")) for item in made.judged]
+    head = table(made.summary(), "summary")
+    assert str(cell(head, "Calibrated", "edits")).startswith("not measured: needs two photos of a person")
+    assert mean(head, "Passes for the person") == 1.0
+    one = Made(photos_each=1)
+    one.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=[0])
+    found = one.summary()
+    assert str(cell(table(found, "summary"), "Passes for the person", "edits")).startswith("not measured: needs photos")
+    assert any("photos of one person only" in warning for warning in found.warnings)
+    assert "Only 1 source photo: intervals of so few are too narrow." in found.warnings
+
+
+def test_baselines_rank_as_a_person_would_rank_them() -> None:
+    made = Made()
+    for target in (Emotion.HAPPY, Emotion.SURPRISE):
+        made.edit("nothing", target, Emotion.NEUTRAL, moved=0)
+        made.edit("swap", target, target, swap=True, moved=0.05)
+        for strength, share, moved in ((0.5, 10, 0.1), (1.0, 30, 0.2)):
+            made.edit("good", target, target, strength=strength, moved=moved, sources=range(share))
+            made.edit("good", target, Emotion.NEUTRAL, strength=strength, moved=moved, sources=range(share, 40))
+        made.edit("strong", target, target, moved=0.9)
+    summary = made.summary()
+    scores = {score.evidence.method: score for score in summary.scores}
+
+    def value(estimate: Estimate | None) -> float:
+        assert estimate is not None
+        return estimate.mean
+
+    harmonic = {name: value(score.tradeoffs[0].harmonic()) for name, score in scores.items()}
+    area = {name: value(score.tradeoffs[0].area()) for name, score in scores.items()}
+    assert harmonic["nothing"] == area["nothing"] == 0
+    assert harmonic["good"] > harmonic["strong"]
+    assert harmonic["good"] > 0.8 > 0.1 > harmonic["swap"]
+    assert area["good"] > area["swap"] > area["nothing"]
+    first = {name: score.identity.is_first.mean() for name, score in scores.items()}
+    assert first["nothing"] == first["good"] == 1 > first["swap"] == 0
+    matched = {name: scores[name].tradeoffs[0].verified_at(0.5) for name in ("good", "swap", "nothing")}
+    assert value(matched["good"]) > value(matched["swap"])
+    assert matched["nothing"] is None
+    warnings = summary.warnings
+    assert any(w.startswith("nothing: ") and "doing nothing beats these edits" in w for w in warnings)
+    assert any(w.startswith("swap: Most edits are not the person any more") for w in warnings)
+    assert not any(w.startswith("good: ") for w in warnings)
+
+
+def test_impostors_that_are_not_apart_come_first_among_the_words() -> None:
+    made = Made()
+    for id, face in made.records.faces.items():
+        place = made.direction(0.3)
+        made.records.faces[id] = replace(face, descriptor=tuple(place.tolist()))
+        made.places[id] = place
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY)
+    (warning,) = made.summary().warnings
+    assert warning.startswith("The impostors are not apart")
+
+
+def test_what_could_not_be_measured_is_in_no_n() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(12))
+    broken = made.judged[0].edit_id
+    made.records.faces[broken] = SeenFace(broken, trouble="x.png is damaged.")
+    made.judged[1] = replace(made.judged[1], trouble="y.png cannot be read.")
+    made.records.faces["s1_0"] = SeenFace("s1_0", trouble="no face found.")
+    found = made.summary()
+    (evidence,) = join(made.judged, made.records)
+    assert [item.why for item in evidence.excluded] == [
+        "x.png is damaged.",
+        "y.png cannot be read.",
+        "its source: no face found.",
+    ]
+    gain = cell(table(found, "summary"), "Gain", "edits")
+    assert isinstance(gain, Value)
+    assert gain.estimate.n == 9
+    assert any("3 of 12 edits could not be measured" in warning for warning in found.warnings)
+    for item in made.judged:
+        made.records.faces[item.edit_id] = SeenFace(item.edit_id, trouble="gone.")
+    nothing = made.summary()
+    assert nothing.tables == ()
+    assert "Not one edit could be measured." in nothing.warnings
+
+
+def test_no_judge_stops_nothing() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY)
+    found = made.summary(Panel((), PANEL.missing))
+    head = table(found, "summary")
+    assert cell(head, "Recognised", "edits") == "not measured: no judge is here"
+    assert mean(head, "Passes for the person") == 1.0
+    assert found.missing[0].name == "emonet_8"
+    assert any(warning.startswith("No judge of emotions is here") for warning in found.warnings)
+
+
+def test_two_methods_are_compared_edit_by_edit() -> None:
+    made = Made()
+    made.edit("a", Emotion.HAPPY, Emotion.HAPPY, sources=range(10))
+    made.edit("a", Emotion.HAPPY, Emotion.NEUTRAL, sources=range(10, 30))
+    made.edit("b", Emotion.HAPPY, Emotion.HAPPY, moved=0.2, sources=range(5, 40))
+    summary = made.summary()
+    found = table(summary, "compare_a_b")
+    assert found.title == "b against a"
+    gap = cell(found, "recognised", "b less a")
+    assert isinstance(gap, Value)
+    assert (gap.estimate.mean, gap.estimate.n) == (pytest.approx(20 / 25), 25)
+    assert mean(found, "recognised", "a") == pytest.approx(5 / 25)
+    assert mean(found, "recognised", "b") == 1.0
+    assert cell(found, "recognised", "verdict") == "b is better"
+    assert cell(found, "distance", "verdict") == "a is better"
+    assert mean(found, "HES", "a") == pytest.approx(harmonic_mean(0.2, 1))
+    assert mean(found, "HES", "b less a") == pytest.approx(1 - harmonic_mean(0.2, 1))
+    beside = table(summary, "side_by_side")
+    assert (mean(beside, "Gain", "a"), mean(beside, "Gain", "b")) == (pytest.approx(1 / 3), 1.0)
+    assert cell(found, "change outside", "verdict") == "no difference that n can show"
+
+
+def test_intervals_come_from_sources_and_not_from_edits() -> None:
+    values = np.repeat([0.0, 1.0], 50)
+    groups = ["x"] * 50 + ["y"] * 50
+    found = bootstrapped(lambda rows: float(values[rows].mean()), groups, 100)
+    assert found is not None
+    assert (found.low, found.mean, found.high) == (0, 0.5, 1)
+    assert bootstrapped(lambda rows: float("nan"), groups, 100) is None
+
+
+def test_trade_off_by_hand() -> None:
+    assert harmonic_mean(0.5, 1.0) == pytest.approx(2 / 3)
+    assert harmonic_mean(-0.5, 1.0) == 0
+    assert area_under([(0.4, 0.8), (0.3, 0.7), (0.6, 0.5)]) == pytest.approx(0.4 * 0.9 + 0.2 * 0.65)
+
+
+def test_tables_in_every_form() -> None:
+    made = Made()
+    made.edit("m_1", Emotion.HAPPY, Emotion.HAPPY)
+    found = made.summary()
+    head = table(found, "summary")
+    rows = list(csv.DictReader(io.StringIO(as_csv(found.tables))))
+    (gain,) = [r for r in rows if r["row"].startswith("Gain") and r["column"] == "edits"]
+    assert (float(gain["mean"]), int(gain["n"])) == (1.0, 40)
+    assert float(gain["low"]) <= 1.0
+    assert "| Gain over the unedited photo (judge@1) | higher | 100.0 % (100.0 to 100.0; n = 40) |" in head.markdown()
+    assert r"100.0 \% (100.0 to 100.0; n = 40)" in head.latex()
+    odd = Table("t", "A_b & c", "50 %", ("x|y", "z"), (("<b>|", "1"),))
+    assert r"\caption{A\_b \& c. 50 \%}" in odd.latex()
+    assert r"| &lt;b>\| | 1 |" in odd.markdown()
