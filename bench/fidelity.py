@@ -92,7 +92,10 @@ def cells(values: list[tuple[float, float, float]], i: int) -> list[str]:
     """PSNR, SSIM and worst SSIM of one solver at one number of evaluations."""
     if i >= len(values):
         return ["-"] * 3
-    return [f"{value:.{digits}f}" for value, digits in zip(values[i], (2, 4, 4), strict=True)]
+    return [
+        f"{value:.{digits}f}" if np.isfinite(value) else "exact"
+        for value, digits in zip(values[i], (2, 4, 4), strict=True)
+    ]
 
 
 def plot(found: dict[str, list[tuple[float, float, float]]]) -> None:
