@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from emorph.cli import options
-from emorph.cli.main import main
 from emorph.core import records
 from emorph.core.errors import ConfigError
 from emorph.core.images import read_metadata
@@ -30,20 +29,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_model().save_pretrained(folder)
     tiny_directions().save_pretrained(folder / "directions")
     return folder
-
-
-@pytest.fixture
-def emorph(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs the command in this process: (exit status, stdout, stderr)."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["emorph", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def quick(model: Path) -> list[object]:

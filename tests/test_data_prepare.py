@@ -19,11 +19,12 @@ from emorph.cli.rate import describe
 from emorph.core.errors import ConfigError, DataError
 from emorph.core.images import read_photo
 from emorph.core.records import FaceRecord
+from emorph.core.shard import Shard
 from emorph.core.types import Photo
 from emorph.data import parts
 from emorph.data.index import FaceIndex
 from emorph.data.layouts import open_index
-from emorph.data.prepare import Settings, Shard, part_size, prepare, prepare_face
+from emorph.data.prepare import Settings, part_size, prepare, prepare_face
 from emorph.data.quality import _POSE_INDEX, _POSE_MODEL, Gate, fault, head_pose, sharpness
 from emorph.data.store import FaceStore
 from emorph.faces import find_faces

@@ -2,14 +2,12 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from emorph.cli.main import main
 from emorph.data.layouts import open_index
 from emorph.data.page import write_page
 from emorph.data.report import scan_report
@@ -20,18 +18,6 @@ Command = Callable[..., tuple[int, str, str]]
 
 # AffectNet's counts over a hundred, rounded up; validation has five of each code
 TOTALS = [754, 1350, 260, 146, 69, 44, 254, 43, 336, 122, 830]
-
-
-@pytest.fixture
-def emorph(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["emorph", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")

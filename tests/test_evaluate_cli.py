@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from emorph.cli.main import main
 from emorph.evaluate import look
 from evaluate_sets import made_set, save_judge
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def emorph(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Runs the command in this process: (exit status, stdout, stderr)."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["emorph", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +91,7 @@ def test_sets_are_compared(emorph: Command, place: Path) -> None:
         (["made.csv", "none.csv"], "2 sets of edits are given; add --compare"),
         (["made.csv", "--compare"], "--compare needs two sets"),
         (["made.csv", "--judge", "emorph-jugde"], "judge 'emorph-jugde' is not known; did you mean 'emorph-judge'"),
-        (["made.csv", "--shard", "3/2"], "is not a part of a whole"),
+        (["made.csv", "--shard", "3/2"], "expected NUMBER/OF counting from 1"),
         (["nothing.csv"], "nothing.csv cannot be read"),
         (["ann.png"], "is no folder, edits.jsonl or CSV"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 
 from emorph.core.errors import CheckpointError, ConfigError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.images import write_image
+from emorph.core.shard import Shard
 from emorph.evaluate import look
 from emorph.evaluate.inputs import Pair, read_pairs
-from emorph.evaluate.panel import Panel
-from emorph.evaluate.run import Judged, Records, Shard, evaluate, identify, unfinished
+from emorph.evaluate.panel import BUNDLED_JUDGE, Panel
+from emorph.evaluate.run import Judged, Records, evaluate, identify, unfinished
 from evaluate_sets import made_set, save_judge
 
 
@@ -179,7 +181,7 @@ def test_a_missing_detector_is_no_trouble_of_a_photo(
 
 def test_wrong_shards_and_files_are_named(judged: list[Judged], panel: Panel, tmp_path: Path) -> None:
     for text in ("2", "0/2", "3/2", "a/b", "1/-2"):
-        with pytest.raises(ConfigError, match="is not a part of a whole"):
+        with pytest.raises(ConfigError, match="expected NUMBER/OF counting from 1"):
             Shard.parse(text)
     (tmp_path / "faces.jsonl").write_text("[1]\n")
     with pytest.raises(DataError, match=r"faces\.jsonl, line 1 is no SeenFace"):
@@ -193,3 +195,13 @@ def test_wrong_shards_and_files_are_named(judged: list[Judged], panel: Panel, tm
     (tmp_path / "faces.jsonl").touch()
     with pytest.raises(DataError, match="cannot be written"):
         evaluate(judged, tmp_path / "faces.jsonl" / "x", panel)
+
+
+def test_a_judge_is_refused_on_what_it_was_trained_on() -> None:
+    bundled = Panel.load([BUNDLED_JUDGE])
+    bundled.refuse_unfair("fer2013/val")
+    with pytest.raises(DataError, match=r"emorph-judge was trained on fer2013/train, so it cannot judge it"):
+        bundled.refuse_unfair("fer2013/train")
+    emonet = dataclasses.replace(bundled.judges[0], id="emonet_8@0123abcd", trained_on=("affectnet/train",))
+    with pytest.raises(DataError, match="emonet_8 was trained on affectnet/train"):
+        Panel((emonet,), ()).refuse_unfair("affectnet/train")

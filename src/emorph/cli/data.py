@@ -73,8 +73,9 @@ def prepare(
     as_json: Json = False,
 ) -> None:
     """Cut out every good face and write the data set that training reads; a stopped run is gone on with."""
+    from emorph.core.shard import Shard
     from emorph.data.layouts import open_index
-    from emorph.data.prepare import Settings, Shard, usable_cores
+    from emorph.data.prepare import Settings, usable_cores
     from emorph.data.prepare import prepare as prepare_all
     from emorph.data.quality import Gate
 

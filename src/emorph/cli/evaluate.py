@@ -49,10 +49,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Judge edits, of emorph or of any other method: is it still the person, and is it the expression asked for?"""
+    from emorph.core.shard import Shard
     from emorph.evaluate.panel import BUNDLED_JUDGE, Panel
     from emorph.evaluate.report import as_json as summary_as_json
     from emorph.evaluate.report import check_template, write_report
-    from emorph.evaluate.run import Records, Shard, identify, unfinished
+    from emorph.evaluate.run import Records, identify, unfinished
     from emorph.evaluate.run import evaluate as run
     from emorph.evaluate.summary import summarise
 

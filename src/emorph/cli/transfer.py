@@ -25,7 +25,7 @@ def transfer(
     ],
     part: Annotated[
         str, typer.Option(help="What to take over: expression, pose, light, code; several with commas.")
-    ] = ("expression"),
+    ] = "expression",
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder for the pictures.")] = Path("transferred"),
     album: Annotated[bool, typer.Option("--album", help="The sources show one person: use their mean shape.")] = False,
     face: Face = "largest",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,3 +82,13 @@ def official(name: str) -> Path | None:
                 f"{asset.path}, or pass its path (terms: {asset.terms})."
             )
     return None
+
+
+def packaged_file(package: str, inside: str) -> Path:
+    """A data file inside an installed package, which is not imported for it. Raises MissingAssetError."""
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or []) if spec is not None else []
+    for folder in folders:
+        if (Path(folder) / inside).is_file():
+            return Path(folder) / inside
+    raise MissingAssetError(f"{Path(inside).name} was not found; install it with: pip install {package}")

@@ -24,6 +24,7 @@ from PIL import Image
 from emorph.core.config import Config
 from emorph.core.errors import ConfigError, DataError, EmorphError
 from emorph.core.records import Box, FaceRecord
+from emorph.core.shard import Shard
 from emorph.core.types import AlignedFace, Float64, Landmarks, Photo, UInt8
 from emorph.data.index import FaceIndex
 from emorph.data.parts import Plan, Row, Summary, begin, finish, missing_parts, write_part
@@ -52,22 +53,6 @@ class Settings(Config):
     holdout: int = 500
     seed: int = 0
     gate: Gate = Gate()
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The share of one machine: part p is done by the machine ``number`` (from 1) with p % of == number - 1."""
-
-    number: int = 1
-    of: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """ "3/16" is the third of sixteen. Raises ConfigError."""
-        number, _, of = text.partition("/")
-        if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
-            return cls(int(number), int(of))
-        raise ConfigError(f"--shard {text!r}: expected NUMBER/OF counting from 1, as in 3/16.")
 
 
 def prepare(

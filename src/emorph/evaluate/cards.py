@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -58,9 +59,14 @@ class JudgeCard:
         return place
 
     def check_fair_on(self, split: str) -> None:
-        """Raises DataError if the judge was trained on ``split``, say "affectnet/train", which it shall judge."""
-        if split in self.trained_on:
-            raise DataError(f"{self.name} was trained on {split}, so it cannot judge it; take another judge or split.")
+        """As ``check_fair``."""
+        check_fair(self.name, self.trained_on, split)
+
+
+def check_fair(name: str, trained_on: Collection[str], split: str) -> None:
+    """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it shall judge."""
+    if split in trained_on:
+        raise DataError(f"{name} was trained on {split}, so it cannot judge it; take another judge or split.")
 
 
 def judge_card(name: str) -> JudgeCard:

@@ -48,17 +48,8 @@ class EmoNetJudge:
         return cls(model)
 
     def crop(self, photo: Photo, landmarks: Landmarks) -> UInt8:
-        """The square around the 68 points, uint8 (256, 256, 3) RGB, black outside the photo. Raises ShapeError."""
-        low, high = landmarks.points.min(axis=0).astype(float), landmarks.points.max(axis=0).astype(float)
-        side = CROP_SPAN * float((high - low).max())
-        if not np.isfinite(side) or side < 1:
-            raise ShapeError("expected finite landmarks that span a face; detect the face again.")
-        scale = SIDE_PX / side
-        centre = (low + high) / 2
-        shift = (SIDE_PX - 1) / 2 - scale * centre  # pixel centres at whole numbers
-        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-        crop: UInt8 = cv2.warpAffine(photo.pixels, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
-        return crop
+        """As ``emonet_crop``."""
+        return emonet_crop(photo, landmarks)
 
     @torch.inference_mode()
     def __call__(self, crops: UInt8) -> EmotionReading:
@@ -75,3 +66,17 @@ class EmoNetJudge:
             probabilities[part, list(self.model.classes)] = found.logits.softmax(dim=1).cpu().numpy()
             affect[:, part] = torch.stack([found.valence, found.arousal]).clamp(-1, 1).cpu().numpy()
         return EmotionReading(probabilities, self.model.classes, *affect)
+
+
+def emonet_crop(photo: Photo, landmarks: Landmarks) -> UInt8:
+    """The square around the 68 points, uint8 (256, 256, 3) RGB, black outside the photo. Raises ShapeError."""
+    low, high = landmarks.points.min(axis=0).astype(float), landmarks.points.max(axis=0).astype(float)
+    side = CROP_SPAN * float((high - low).max())
+    if not np.isfinite(side) or side < 1:
+        raise ShapeError("expected finite landmarks that span a face; detect the face again.")
+    scale = SIDE_PX / side
+    centre = (low + high) / 2
+    shift = (SIDE_PX - 1) / 2 - scale * centre  # pixel centres at whole numbers
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    crop: UInt8 = cv2.warpAffine(photo.pixels, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
+    return crop

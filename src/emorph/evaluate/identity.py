@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emorph.core.errors import DataError, MissingAssetError
+from emorph.core.assets import packaged_file
+from emorph.core.errors import DataError
 from emorph.core.types import Float32, Float64, Landmarks, Photo
 
 RECOGNISER_FILE = "dlib_face_recognition_resnet_model_v1.dat"
@@ -95,10 +94,4 @@ def _recogniser() -> Any:
     """dlib's network; reading its 22 MB takes a moment, hence only on first use."""
     import dlib
 
-    spec = importlib.util.find_spec("face_recognition_models")
-    folders = list(spec.submodule_search_locations or []) if spec is not None else []
-    for folder in folders:
-        file = Path(folder) / "models" / RECOGNISER_FILE
-        if file.is_file():
-            return dlib.face_recognition_model_v1(str(file))
-    raise MissingAssetError(f"{RECOGNISER_FILE} was not found; install it with: pip install face_recognition_models")
+    return dlib.face_recognition_model_v1(str(packaged_file("face_recognition_models", f"models/{RECOGNISER_FILE}")))

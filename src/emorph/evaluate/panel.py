@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, to_tensor
 from emorph.core.pretrained import WEIGHTS_FILE, locate
 from emorph.core.types import CropSpec, Float64, Landmarks, Photo, UInt8
-from emorph.evaluate.cards import CARDS
-from emorph.evaluate.emonet_judge import TRAINED_ON, EmoNetJudge
+from emorph.evaluate.cards import CARDS, check_fair
+from emorph.evaluate.emonet_judge import TRAINED_ON, EmoNetJudge, emonet_crop
 from emorph.evaluate.emotion import judge_crops
 from emorph.evaluate.judges import EmotionJudge, EmotionReading, box_crop
 from emorph.faces.align import align
@@ -24,6 +24,7 @@ from emorph.models.emonet import SIDE_PX
 from emorph.models.judge import Judge
 
 BUNDLED_JUDGE = "emorph-judge"
+BUNDLED_TRAINED_ON = ("fer2013/train",)
 EMONETS: dict[str, Literal[5, 8]] = {"emonet_8": 8, "emonet_5": 5}
 
 
@@ -41,7 +42,7 @@ class CropPlan:
             return align(photo, landmarks, self.side_px, self.spec).pixels
         if self.kind == "box":
             return box_crop(photo, landmarks, self.side_px)
-        return EmoNetJudge.crop(cast("EmoNetJudge", None), photo, landmarks)  # needs no weights
+        return emonet_crop(photo, landmarks)
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,7 @@ class Panel:
     def refuse_unfair(self, split: str) -> None:
         """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it shall judge."""
         for judge in self.judges:
-            if split in judge.trained_on:
-                CARDS[judge.id.partition("@")[0]].check_fair_on(split)
+            check_fair(judge.id.partition("@")[0], judge.trained_on, split)
 
 
 def _judge(name: str, threads: int) -> PanelJudge:
@@ -117,7 +117,8 @@ def _judge(name: str, threads: int) -> PanelJudge:
         return judge_crops(judge, list(luminance(to_tensor(crops))))
 
     plan = CropPlan("ffhq", config.image_size, config.crop)
-    return PanelJudge(f"{folder.name}@{_digits(folder / WEIGHTS_FILE)}", config.emotions, plan, answer)
+    trained_on = BUNDLED_TRAINED_ON if name == BUNDLED_JUDGE else ()
+    return PanelJudge(f"{folder.name}@{_digits(folder / WEIGHTS_FILE)}", config.emotions, plan, answer, trained_on)
 
 
 def _onnx(name: str, threads: int) -> PanelJudge:

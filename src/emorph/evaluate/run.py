@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from emorph.core.errors import ConfigError, DataError
+from emorph.core.errors import DataError
 from emorph.core.records import ScoreRecord, SeenFace, append, mend, read_finished
+from emorph.core.shard import Shard
 from emorph.core.types import Float64, UInt8
 from emorph.evaluate.inputs import Pair
 from emorph.evaluate.look import LAST_PAIR_METRIC, Looked, Task, View, look
@@ -26,27 +27,6 @@ from emorph.evaluate.panel import Panel, PanelJudge
 BATCH = 64  # crops that a judge takes at once
 ID_DIGITS = 16
 PROBABILITY = "probability_"  # + an emotion's word
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Part ``number`` (from 1) of ``of``: whole sources with all their edits."""
-
-    number: int = 1
-    of: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """ "1/2". Raises ConfigError."""
-        number, slash, of = text.partition("/")
-        if slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
-            return cls(int(number), int(of))
-        raise ConfigError(f"--shard {text!r} is not a part of a whole, as in 1/2 or 2/2.")
-
-    @property
-    def ending(self) -> str:
-        """Of the record files' stems."""
-        return "" if self.of == 1 else f".{self.number}of{self.of}"
 
 
 @dataclass(frozen=True)

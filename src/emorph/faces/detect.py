@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from emorph.core.errors import MissingAssetError, NoFaceError, ShapeError, UnknownNameError
+from emorph.core.assets import packaged_file
+from emorph.core.errors import NoFaceError, ShapeError, UnknownNameError
 from emorph.core.types import Float64, Landmarks, Photo, UInt8
 
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
@@ -165,10 +164,4 @@ def _predictor() -> Any:
     """The 68-point predictor; reading its 100 MB takes about a second, hence only on first use."""
     import dlib
 
-    spec = importlib.util.find_spec("face_recognition_models")
-    folders = list(spec.submodule_search_locations or []) if spec is not None else []
-    for folder in folders:
-        file = Path(folder) / "models" / PREDICTOR_FILE
-        if file.is_file():
-            return dlib.shape_predictor(str(file))
-    raise MissingAssetError(f"{PREDICTOR_FILE} was not found; install it with: pip install face_recognition_models")
+    return dlib.shape_predictor(str(packaged_file("face_recognition_models", f"models/{PREDICTOR_FILE}")))
