@@ -58,10 +58,6 @@ class JudgeCard:
             raise MissingAssetError(f"the judge {self.name} needs {self.file}: {remedy} (terms: {self.terms}).")
         return place
 
-    def check_fair_on(self, split: str) -> None:
-        """As ``check_fair``."""
-        check_fair(self.name, self.trained_on, split)
-
 
 def check_fair(name: str, trained_on: Collection[str], split: str) -> None:
     """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it shall judge."""
