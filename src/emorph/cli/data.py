@@ -48,7 +48,7 @@ def scan(
     index = open_index(root, layout)
     if not no_files:
         with items(1) as work:
-            check_files(index, work.step)
+            check_files(index, work.step, look_alikes=True)
     _present(index, holdout, seed, page, as_json=as_json)
 
 

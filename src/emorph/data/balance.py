@@ -51,6 +51,30 @@ class BalancedOrder(EndlessOrder):
         if not self.members or n_each < 1:
             raise DataError(f"no face has an emotion to balance by, or none of each is asked for ({n_each}).")
 
+    @property
+    def epoch_size(self) -> int:
+        """Samples in an epoch."""
+        return self.n_each * len(self.members)
+
+    @property
+    def repeats(self) -> NDArray[np.float64]:
+        """How often each face comes in an epoch on average, (n,)."""
+        each = np.zeros(self.n)
+        for members in self.members:
+            each[members] = self.n_each / len(members)
+        return each
+
+    def drawn(self, n_samples: int) -> NDArray[np.int64]:
+        """How often each face comes among the first ``n_samples``, int64 (n,)."""
+        whole, left = divmod(n_samples, self.epoch_size)
+        part = self.epoch(whole)[:left]
+        times = np.zeros(self.n, np.int64)
+        for c, members in enumerate(self.members):
+            laps, rest = divmod(whole * self.n_each + int(np.isin(part, members).sum()), len(members))
+            times[members] += laps
+            times[np.random.default_rng([self.seed, c, laps]).permutation(members)[:rest]] += 1
+        return times
+
     def epoch(self, epoch: int) -> NDArray[np.int64]:
         """The order of one epoch, int64, ``n_each`` times the number of classes long."""
         k = len(self.members)
@@ -93,6 +117,16 @@ class WeightedOrder(EndlessOrder):
         n = len(weights)
         super().__init__(n, seed=seed, start=start, rank=rank, n_ranks=n_ranks, weights=weights * n / weights.sum())
         self.groups = groups
+
+    @property
+    def even(self) -> bool:
+        """Whether all epochs are of one length: they are, weights or not."""
+        return True
+
+    @property
+    def epoch_size(self) -> int:
+        """Samples in an epoch."""
+        return self.n
 
     def epoch(self, epoch: int) -> NDArray[np.int64]:
         """The order of one epoch, int64, of length n."""

@@ -1,17 +1,18 @@
-"""Whether the pictures that a data set lists are there and whole, without decoding those that look so."""
+"""Whether the pictures that a data set lists are there and whole, and, if asked, which of them look the same."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from emorph.core.decode import check_size, decode, opened
 from emorph.core.errors import DataError, ImageError
 from emorph.core.records import FaceRecord
+from emorph.data.duplicates import copies, draft, hash_of
 from emorph.data.index import FaceIndex
 
 THREADS = 8  # files are waited for, not computed
@@ -20,26 +21,37 @@ MISSING = "missing"
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # first two bytes of JPEG, PNG -> last bytes when whole
 
 
-def check_files(index: FaceIndex, on_step: Callable[[int, int], None] | None = None) -> None:
+def check_files(
+    index: FaceIndex, on_step: Callable[[int, int], None] | None = None, *, look_alikes: bool = False
+) -> None:
     """Leave out the records of ``index`` whose pictures are missing or cut short, and count them as problems.
 
     A JPEG or PNG with a sound head and its end mark counts as whole; any other is decoded. Boxes that lie outside their
-    picture are dropped. on_step: called with files done and files in all.
+    picture are dropped. look_alikes: decode all of them, as small as may be, and count those that look like another.
+    on_step: called with files done and files in all.
     Raises DataError if not one file is there: then the photos are elsewhere, not missing.
     """
     index.checked = True
     if index.encoded is not None:
+        if look_alikes:
+            count_look_alikes(index, *_hashes_of_encoded(index, on_step))
         return
     groups = [(path, list(records)) for path, records in groupby(index.records, lambda record: record.path)]
     kept: list[FaceRecord] = []
+    looks: list[bytes | None] = []
+    seen: list[list[FaceRecord]] = []
     n_missing = 0
-    for done, ((path, records), found) in enumerate(zip(groups, _look_at(index.root, groups), strict=True), 1):
+    for done, ((path, records), found) in enumerate(
+        zip(groups, _look_at(index.root, groups, look_alikes), strict=True), 1
+    ):
         if isinstance(found, str):
             kind = "missing file" if found == MISSING else "unreadable file"
             n_missing += found == MISSING
             index.problems.add(kind, path if found == MISSING else f"{path}: {found}", len(records))
         else:
-            kept += [_with_sound_box(record, found, index) for record in records]
+            kept += [_with_sound_box(record, found.size, index) for record in records]
+            looks.append(found.look)
+            seen.append(records)
         if on_step is not None and (done % 256 == 0 or done == len(groups)):
             on_step(done, len(groups))
     if groups and n_missing == len(groups):
@@ -48,23 +60,70 @@ def check_files(index: FaceIndex, on_step: Callable[[int, int], None] | None = N
             "unpack them beside the lists, or scan with --no-files."
         )
     index.records = kept
+    if look_alikes:
+        count_look_alikes(index, seen, looks)
 
 
-def _look_at(root: Path, groups: Iterable[tuple[str, object]]) -> Iterator[tuple[int, int] | str]:
-    """Width and height of each picture, or MISSING, or what is wrong with it, in order."""
+def count_look_alikes(
+    index: FaceIndex, pictures: Sequence[Sequence[FaceRecord]], looks: Sequence[bytes | None]
+) -> None:
+    """Count as problems the pictures that look like another, and those of them that are on both sides of the division.
+
+    pictures: the records of each; looks: its hash, or None.
+    """
+    for group in copies(looks):
+        first, *others = ([*pictures[i]] for i in group.members)
+        for records in others:
+            name = f"{_name(index, records[0])} looks like {_name(index, first[0])}"
+            index.problems.add("looks like another picture", f"{name} ({group.bits} of 256 bits differ at most)")
+        sides = {record.split for i in group.members for record in pictures[i]}
+        if {"train", "val"} <= sides:
+            for i in group.members:
+                if (record := pictures[i][0]).split == "val":
+                    index.problems.add("looks like a picture of the other list", _name(index, record))
+
+
+def _name(index: FaceIndex, record: FaceRecord) -> str:
+    return record.path if index.encoded is None else record.id
+
+
+def _hashes_of_encoded(
+    index: FaceIndex, on_step: Callable[[int, int], None] | None
+) -> tuple[list[list[FaceRecord]], list[bytes | None]]:
+    looks = []
+    for done, record in enumerate(index.records, 1):
+        looks.append(hash_of(index.pixels(record)))
+        if on_step is not None and (done % 256 == 0 or done == len(index.records)):
+            on_step(done, len(index.records))
+    return [[record] for record in index.records], looks
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A picture that is there. size: width and height. look: its perceptual hash, if asked for and if it has one."""
+
+    size: tuple[int, int]
+    look: bytes | None
+
+
+def _look_at(root: Path, groups: Iterable[tuple[str, object]], with_look: bool) -> Iterator[_Found | str]:
+    """What each picture is, or MISSING, or what is wrong with it, in order."""
     with ThreadPoolExecutor(THREADS) as threads:
-        yield from threads.map(lambda group: _size(root / group[0]), groups)
+        yield from threads.map(lambda group: _open(root / group[0], with_look), groups)
 
 
-def _size(path: Path) -> tuple[int, int] | str:
+def _open(path: Path, with_look: bool) -> _Found | str:
     try:
         if not path.is_file():
             return MISSING
         with opened(path) as image:
-            check_size(image.size, path.name)
-            if not _ends_well(path):
-                decode(image, path.name)
-            return image.size[0], image.size[1]
+            size = image.size[0], image.size[1]
+            check_size(size, path.name)
+            whole = _ends_well(path)
+            if with_look and whole:
+                draft(image)
+            pixels = decode(image, path.name) if with_look or not whole else None
+            return _Found(size, hash_of(pixels) if pixels is not None and with_look else None)
     except ImageError as error:
         return str(error)
     except OSError as error:  # a folder without permission, a disk that fails

@@ -42,6 +42,8 @@ KINDS: dict[str, str] = {
     "box outside the picture": "box dropped",
     "bad landmarks": "landmarks dropped",
     "several faces in one file": "each kept, with its own box",
+    "looks like another picture": "kept; the first of each group is not counted",
+    "looks like a picture of the other list": "kept; validation is easier than it seems",
     "folder that names no emotion": "left out",
     "empty class": "has no face to train with",
     "file that is not a picture": "left out",

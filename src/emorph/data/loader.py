@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+PREFETCH = 4  # batches that each worker process has ready
+
 
 class EndlessOrder(Sampler[int]):
     """Indices of an endless run over n samples, one epoch's permutation after another.
@@ -32,9 +34,35 @@ class EndlessOrder(Sampler[int]):
         self.n, self.seed, self.start, self.rank, self.n_ranks = n, seed, start, rank, n_ranks
         self.weights = weights
 
+    @property
+    def even(self) -> bool:
+        """Whether all epochs are of one length."""
+        return self.weights is None
+
+    @property
+    def epoch_size(self) -> int:
+        """Samples in an epoch; the expected number where epochs differ, as with weights."""
+        return self.n if self.weights is None else round(float(self.weights.sum()))
+
+    @property
+    def repeats(self) -> NDArray[np.float64] | None:
+        """How often each sample comes in an epoch on average, (n,); None is once."""
+        return self.weights
+
+    def drawn(self, n_samples: int) -> NDArray[np.int64]:
+        """How often each sample comes among the first ``n_samples`` of the run, over all ranks, int64 (n,)."""
+        whole = n_samples // self.n if self.weights is None else 0  # epochs that hold each sample once
+        times = np.full(self.n, whole, np.int64)
+        left, epoch = n_samples - whole * self.n, whole
+        while left > 0:
+            order = self.epoch(epoch)[:left]
+            times += np.bincount(order, minlength=self.n)
+            left, epoch = left - len(order), epoch + 1
+        return times
+
     def __iter__(self) -> Iterator[int]:
-        position = 0
-        epoch = 0
+        epoch = self.start // self.epoch_size if self.even else 0
+        position = epoch * self.epoch_size if self.even else 0
         while True:
             order = self.epoch(epoch)
             first = max(0, self.start - position)
@@ -76,6 +104,7 @@ def endless_batches(
         pin_memory=pin,
         drop_last=True,
         worker_init_fn=_ignore_ctrl_c,
+        prefetch_factor=PREFETCH if workers else None,
     )
     return iter(loader)
 

@@ -95,6 +95,15 @@ class FaceStore(Dataset[Sample]):
             sample["landmarks"] = torch.from_numpy((points - [w.left - 0.5, w.top - 0.5]) * (2 / w.side) - 1).float()
         return sample
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the table's columns."""
+        return tuple(self._table.column_names)
+
+    def of_split(self, split: str) -> FaceStore:
+        """The faces of another split, read in the same way. Raises DataError if there are none."""
+        return FaceStore(self.path, side_px=self.side_px, channels=self.channels, split=split, window=self.window)
+
     def column(self, name: str) -> list[Any]:
         """One column of the (split's) table, as a list."""
         if name not in self._table.column_names:

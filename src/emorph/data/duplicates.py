@@ -1,0 +1,118 @@
+"""Pictures that look the same: perceptual hashes, compared in bands so that hundreds of thousands take seconds.
+
+Two hashes of at most d differing bits agree in at least one of d + 1 bands (pigeonhole), so that only pictures with
+an equal band are compared (multi-index hashing; Norouzi et al. 2012). Nothing within d bits is missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from emorph.core.types import UInt8
+from emorph.data.splits import HASH_SIDE, picture_hash
+
+NEAR_BITS = 10  # of 256; copies that were scaled or compressed again differ in some 0 to 8
+LEAST_CONTRAST = 2.0  # standard deviation of gray levels; the hash of a flatter picture is noise
+DRAFT_PX = 4 * (HASH_SIDE + 1)  # a JPEG need not be decoded any larger
+_PAIRS_AT_A_TIME = 1 << 20
+
+_BITS_OF_A_BYTE = np.array([byte.bit_count() for byte in range(256)], np.uint8)
+
+Pairs = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Pictures that look the same. members: their places, ascending; bits: differing ones to the first, at most."""
+
+    members: tuple[int, ...]
+    bits: int
+
+
+def hash_of(pixels: UInt8) -> bytes | None:
+    """The perceptual hash of a picture, uint8 (H, W, 3); None where it is too flat or small to have a look."""
+    if min(pixels.shape[:2]) <= HASH_SIDE or float(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).std()) < LEAST_CONTRAST:
+        return None
+    return picture_hash(pixels)
+
+
+def draft(image: Image.Image) -> None:
+    """Let an opened JPEG be decoded at an eighth, a quarter or a half, if that is enough for its hash."""
+    image.draft("RGB", (DRAFT_PX, DRAFT_PX))
+
+
+def copies(hashes: Sequence[bytes | None], max_bits: int = NEAR_BITS) -> list[Copies]:
+    """Groups of pictures that are linked by pairs of at most ``max_bits`` differing bits, by their first member."""
+    known = np.array([i for i, one in enumerate(hashes) if one is not None], np.int64)
+    if len(known) < 2:
+        return []
+    packed = np.frombuffer(b"".join(one for one in hashes if one is not None), np.uint8).reshape(len(known), -1)
+    unique, place = np.unique(packed, axis=0, return_inverse=True)  # copies bit for bit need no comparing
+    root = _linked(len(unique), near_pairs(unique, max_bits))[place.reshape(-1)]
+    order = np.argsort(root, kind="stable")
+    starts = np.flatnonzero(np.diff(root[order], prepend=-1))
+    groups = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]
+    found = [
+        Copies(tuple(known[rows].tolist()), int(_differing(packed[rows[:1]], packed[rows]).max())) for rows in groups
+    ]
+    return sorted(found, key=lambda group: group.members)
+
+
+def near_pairs(packed: UInt8, max_bits: int) -> Pairs:
+    """Pairs (i < j) of rows of packed bits, uint8 (n, n_bytes), that differ in at most ``max_bits``; (n_pairs, 2)."""
+    bits = np.unpackbits(packed, axis=1)
+    # neighbouring bits tell of neighbouring places; bands of scattered ones tell more apart
+    scattered = np.random.default_rng(0).permutation(bits.shape[1])
+    found = [np.zeros((0, 2), np.int64)]
+    for columns in np.array_split(scattered, max_bits + 1):
+        keys = np.packbits(bits[:, columns], axis=1)
+        for pairs in _equal_pairs(keys):
+            near = _differing(packed[pairs[:, 0]], packed[pairs[:, 1]]) <= max_bits
+            found.append(pairs[near])
+    return np.unique(np.concatenate(found), axis=0)
+
+
+def _equal_pairs(keys: UInt8) -> Iterator[Pairs]:
+    """Pairs (i < j) of equal rows of uint8 (n, n_bytes), some at a time."""
+    _, label = np.unique(keys, axis=0, return_inverse=True)
+    label = label.reshape(-1)
+    order = np.argsort(label, kind="stable")
+    ends = np.flatnonzero(np.diff(label[order], append=-1)) + 1
+    after = np.repeat(ends, np.diff(ends, prepend=0)) - np.arange(len(order)) - 1  # members of its group that follow
+    total = np.cumsum(after)
+    start = 0
+    while start < len(order):
+        base = total[start - 1] if start else 0
+        stop = max(int(np.searchsorted(total, base + _PAIRS_AT_A_TIME, side="right")), start + 1)
+        n = after[start:stop]
+        left = np.repeat(np.arange(start, stop), n)
+        right = left + 1 + np.arange(len(left)) - np.repeat(np.cumsum(n) - n, n)
+        if len(left):
+            yield np.stack([order[left], order[right]], axis=1)
+        start = stop
+
+
+def _differing(some: UInt8, others: UInt8) -> NDArray[np.int64]:
+    """Differing bits of rows of packed bits, (n, n_bytes) or one row; (n,)."""
+    counts: NDArray[np.int64] = _BITS_OF_A_BYTE[some ^ others].sum(axis=1, dtype=np.int64)
+    return counts
+
+
+def _linked(n: int, pairs: Pairs) -> Pairs:
+    """The least row that each of n rows is linked to, by whatever chain; int64 (n,)."""
+    root = np.arange(n)
+    while len(pairs):
+        least = np.minimum(root[pairs[:, 0]], root[pairs[:, 1]])
+        before = root.copy()
+        for side in (0, 1):
+            np.minimum.at(root, pairs[:, side], least)
+        root = root[root]
+        if (root == before).all():
+            break
+    return root

@@ -1,0 +1,69 @@
+"""Pictures that look the same: found whatever their size and compression, in any number, and nothing else."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from emorph.data.duplicates import copies, hash_of, near_pairs
+from made_data import affectnet, picture, row
+
+pytest.importorskip("datasets", reason="needs the extra 'train'")
+Command = Callable[..., tuple[int, str, str]]
+
+
+def test_planted_copies_are_found_and_others_are_not(emorph: Command, tmp_path: Path) -> None:
+    pictures = tmp_path / "Manually_Annotated_Images"
+    names = [f"1/{i}.png" for i in range(8)]
+    for i, name in enumerate(names):
+        picture(pictures / name, seed=i, side=120)
+    small = cv2.resize(cv2.imread(str(pictures / "1/2.png")), (70, 70), interpolation=cv2.INTER_AREA)
+    assert cv2.imwrite(str(pictures / "1/copy.jpg"), small, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    assert cv2.imwrite(str(pictures / "1/flat.png"), np.full((90, 90, 3), 128, np.uint8))
+    assert cv2.imwrite(str(pictures / "1/flat2.png"), np.full((90, 90, 3), 130, np.uint8))
+    train = [row(name, i % 2) for i, name in enumerate([*names, "1/flat.png", "1/flat2.png"])]
+    affectnet(tmp_path, train, [row("1/copy.jpg", 0)])
+    _, out, err = emorph("data", "scan", tmp_path, "--json")
+    problems = json.loads(out)["problems"]
+    assert problems["looks like another picture"]["count"] == 1, err
+    example = problems["looks like another picture"]["examples"][0]
+    assert "1/copy.jpg" in example
+    assert "1/2.png" in example
+    assert problems["looks like a picture of the other list"]["count"] == 1
+    _, out, _ = emorph("data", "scan", tmp_path, "--json", "--no-files")
+    assert "looks like another picture" not in json.loads(out)["problems"]
+
+
+def test_bands_miss_nothing() -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.random((300, 256)) < 0.5
+    bits[200:] = bits[:100] ^ (rng.random((100, 256)) < 0.04)  # some 10 bits each
+    packed = np.packbits(bits, axis=1)
+    distance = (bits[:, None] != bits[None]).sum(axis=2)
+    expected = np.argwhere(np.triu(distance <= 10, 1))
+    assert 20 < len(expected) < 90
+    assert np.array_equal(near_pairs(packed, 10), expected)
+
+
+def test_groups_are_linked_by_chains_and_exact_copies() -> None:
+    first = np.zeros(256, bool)
+    first[::3] = True
+    hashes: list[bytes | None] = []
+    for n_changed in (0, 8, 16, 0):
+        changed = first.copy()
+        changed[:n_changed] ^= True
+        hashes.append(np.packbits(changed).tobytes())
+    far = np.packbits(~first).tobytes()
+    found = copies([far, None, *hashes], max_bits=10)
+    assert [group.members for group in found] == [(2, 3, 4, 5)]
+    assert found[0].bits == 16
+    assert copies([None, far]) == []
+
+
+def test_what_has_no_look_has_no_hash() -> None:
+    assert hash_of(np.full((40, 40, 3), 9, np.uint8)) is None
+    assert hash_of(np.random.default_rng(0).integers(0, 256, (10, 40, 3), np.uint8)) is None
+    assert hash_of(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)) is not None
