@@ -12,13 +12,22 @@ from emorph.core.errors import MissingAssetError
 
 @dataclass(frozen=True)
 class Asset:
-    """A file that the user gets from its owner. file: its path below ``home()``, as its owner names it."""
+    """A file that the user gets from its owner.
+
+    file: its path below ``home()``, as its owner names it. page: where its owner tells of it. url: of the file itself,
+    or of a zip file with ``member`` in it, where one may simply download it; else "". size: in bytes, 0 if not known.
+    sha256: its digest or the first digits of it, "" if not known; size and sha256 are of what lies at ``url``.
+    """
 
     name: str
     what: str
     file: str
     page: str
     terms: str
+    url: str = ""
+    member: str = ""
+    size: int = 0
+    sha256: str = ""
 
     @property
     def path(self) -> Path:
@@ -74,8 +83,8 @@ def official(name: str) -> Path | None:
                 return asset.path
             if asset.name == "ict-facekit":
                 raise MissingAssetError(
-                    f"{asset.path} is not there. Copy the repository {asset.page} ({asset.terms}) and run: "
-                    f"emorph models convert ICT-FaceKit -o {asset.path.parent}"
+                    f"{asset.path} is not there. Get it with emorph models get {asset.name}, or copy the repository "
+                    f"{asset.page} ({asset.terms}) and run: emorph models convert ICT-FaceKit -o {asset.path.parent}"
                 )
             raise MissingAssetError(
                 f"{name} is given out by its authors alone. Get {asset.file} from {asset.page} and put it at "
