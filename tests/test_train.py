@@ -18,7 +18,7 @@ from emorph.models.diffae import DiffAE
 from emorph.train.checkpoint import latest, load_state, step_folders
 from emorph.train.ema import EMA
 from emorph.train.loop import Outcome, learning_rate, train
-from emorph.train.plan import OptimConfig, describe
+from emorph.train.plan import LogConfig, OptimConfig, describe
 from emorph.train.task import hash_seed
 from emorph.train.tasks.autoencoder import (
     MIRRORED_68,
@@ -52,6 +52,7 @@ def run_config(out: Path, **budget: float) -> AutoencoderConfig:
         "model": {**tiny_config().model_dump(), "dropout": 0.2},
         "optim": {"batch_size": 4, "micro_batch": 2, "lr": 1e-3, "ema_decay": 0.9},
         "aux": {"landmarks": 0.1, "labels": 0.1},
+        "samples": {"n": 0},
         "budget": budget,
     }
     return AutoencoderConfig.parse(values)
@@ -212,9 +213,8 @@ def test_landmarks_asked_for_must_be_there(tmp_path: Path, faces: TensorFaces) -
         run(run_config(tmp_path / "run", steps=1), without)
 
 
-def test_stats_name_the_share_of_waiting(tmp_path: Path, faces: TensorFaces, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emorph.train.logbook.EVERY_SECONDS", 0.0)
-    run(run_config(tmp_path / "run", steps=3), faces)
+def test_stats_name_the_share_of_waiting(tmp_path: Path, faces: TensorFaces) -> None:
+    run(run_config(tmp_path / "run", steps=3).model_copy(update={"log": LogConfig(every_steps=1)}), faces)
     rows = [json.loads(line) for line in (tmp_path / "run" / "stats.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert rows[-1]["samples"] == 12

@@ -1,4 +1,4 @@
-"""``emorph train``: run a configuration, resume a run."""
+"""``emorph train``: say what a configuration will do, run it, resume a run."""
 
 from __future__ import annotations
 
@@ -7,41 +7,111 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import items, say
+from emorph.cli.console import items, print_json, say
+from emorph.cli.options import Json
 from emorph.core.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from emorph.data.store import FaceStore
     from emorph.train.loop import Outcome
+    from emorph.train.order import KnownFaces
     from emorph.train.plan import DataConfig, RunConfig
     from emorph.train.tasks.judge import JudgeRunConfig
     from emorph.train.tasks.rig import RigRunConfig
 
-app = typer.Typer(help="Training: run a configuration, resume a run.", no_args_is_help=True)
+app = typer.Typer(
+    help="Training: say what a configuration will do, run it, resume a run.\n\n"
+    "One GPU, several, or several machines: --devices and --nodes; under torchrun or SLURM (srun) the same command "
+    "runs in each process, and finds its place by their environment variables.",
+    no_args_is_help=True,
+)
 
 CLASSIFIER = "classifier"  # no run of steps and checkpoints, but a minute's fit
-Devices = Annotated[str, typer.Option(help="How many devices, or auto.")]
-Nodes = Annotated[int, typer.Option(min=1, help="How many machines.")]
+ConfigFile = Annotated[Path, typer.Argument(help="A TOML file, such as examples/emorph-base/1_start.toml.")]
+Devices = Annotated[str, typer.Option(help="How many devices of each machine share a batch, or auto.")]
+Nodes = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="How many machines share a batch. Start the same command on each under SLURM (srun), under torchrun, or "
+        "with MASTER_ADDR, MASTER_PORT and NODE_RANK set.",
+    ),
+]
+HOLDOUT = 500  # of each emotion, as `emorph data prepare` holds out by default
+Accelerator = Annotated[str, typer.Option(help="auto, gpu, cpu or mps.")]
 MaxMinutes = Annotated[float | None, typer.Option(min=0.01, help="Save and stop after so many minutes.")]
+
+
+@app.command("plan")
+def plan(
+    config: ConfigFile,
+    faces: Annotated[
+        int | None, typer.Option(min=1, help="Faces in the data set, if it is not there yet, or to try another number.")
+    ] = None,
+    scan: Annotated[
+        Path | None,
+        typer.Option(help="Take the training faces of this raw data set, as `emorph data scan` counts them."),
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Instead of the file's budget.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the file's budget.")] = None,
+    epochs: Annotated[float | None, typer.Option(min=0.001, help="Instead of the file's budget.")] = None,
+    max_minutes: MaxMinutes = None,
+    devices: Devices = "auto",
+    nodes: Nodes = 1,
+    accelerator: Accelerator = "auto",
+    no_warm_up: Annotated[
+        bool, typer.Option("--no-warm-up", help="Do not try a few steps to measure the time.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a run will do, before it starts: samples, steps, epochs, emotions, saves, memory and time.
+
+    Nothing is written.
+    """
+    task = _task(config)
+    if task == CLASSIFIER:
+        _plan_classifier(config, faces, as_json=as_json)
+        return
+    from emorph.train.devices import count_devices
+    from emorph.train.forecast import make_plan
+    from emorph.train.plan_text import full_text
+
+    found = _limited(_read(config, task), max_minutes)
+    found = found.with_budget(samples=samples, steps=steps, epochs=epochs)
+    store = _faces_if_there(found) if faces is None and scan is None else None
+    forecast = make_plan(
+        found,
+        store,
+        _known(found, store, faces, scan),
+        n_devices=count_devices(devices, nodes, accelerator),
+        accelerator=accelerator,
+        measure=not no_warm_up,
+    )
+    if as_json:
+        print_json(forecast.to_json())
+    else:
+        typer.echo(f"{config}: {full_text(forecast)}")
 
 
 @app.command("run")
 def run(
-    config: Annotated[Path, typer.Argument(help="A TOML file, such as examples/emorph-base/1_start.toml.")],
+    config: ConfigFile,
     max_minutes: MaxMinutes = None,
     devices: Devices = "auto",
     nodes: Nodes = 1,
+    accelerator: Accelerator = "auto",
 ) -> None:
     """Train what a configuration states; Ctrl-C saves, and `emorph train resume` goes on."""
     task = _task(config)
     if task == CLASSIFIER:
-        if (max_minutes, devices, nodes) != (None, "auto", 1):
+        if (max_minutes, devices, nodes, accelerator) != (None, "auto", 1, "auto"):
             raise ConfigError(
-                "a classifier takes a minute on one device: leave out --max-minutes, --devices and --nodes."
+                "a classifier takes a minute on one device: leave out --max-minutes, --devices, --nodes and "
+                "--accelerator."
             )
         _run_classifier(config)
         return
-    _train(_limited(_read(config, task), max_minutes), False, devices, nodes)
+    _train(_limited(_read(config, task), max_minutes), False, devices, nodes, accelerator)
 
 
 @app.command("resume")
@@ -50,13 +120,33 @@ def resume(
     max_minutes: MaxMinutes = None,
     devices: Devices = "auto",
     nodes: Nodes = 1,
+    accelerator: Accelerator = "auto",
 ) -> None:
     """Go on with a run from its last checkpoint, exactly as if it had not stopped."""
     from emorph.train.loop import CONFIG_FILE
 
     file = run / CONFIG_FILE
-    config = _read(file, _task(file))
-    _train(_limited(config.model_copy(update={"out": str(run.resolve())}), max_minutes), True, devices, nodes)
+    config = _read(file, _task(file)).model_copy(update={"out": str(run.resolve())})
+    _train(_limited(config, max_minutes), True, devices, nodes, accelerator)
+
+
+@app.command("samples")
+def samples(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    steps: Annotated[
+        str | None, typer.Option(help="Which steps, as in 5000,7000,10000; all that there are if left out.")
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The page to write.")] = Path("samples.html"),
+) -> None:
+    """Set the sheets that runs drew at their checkpoints side by side, on one page."""
+    from emorph.train.samples_page import write_page
+
+    try:
+        wanted = [int(step) for step in steps.split(",")] if steps else None
+    except ValueError:
+        raise ConfigError(f"--steps {steps!r}: expected numbers with commas between them, as in 5000,10000.") from None
+    sheets = write_page(out, runs, wanted)
+    typer.echo(f"{out}  ({len(sheets)} sheets)")
 
 
 def _task(path: Path) -> str:
@@ -81,22 +171,68 @@ def _limited(config: RunConfig, max_minutes: float | None) -> RunConfig:
     return config.model_copy(update={"budget": config.budget.model_copy(update={"max_minutes": max_minutes})})
 
 
-def _train(config: RunConfig, resuming: bool, devices: str, nodes: int) -> None:
-    import torch
+def _faces_if_there(config: RunConfig) -> FaceStore | None:
+    return open_faces(config.data, *config.picture) if Path(config.data.path).exists() else None
 
-    from emorph.models.diffae import count_parameters
+
+def _known(config: RunConfig, store: FaceStore | None, faces: int | None, scan: Path | None) -> KnownFaces | None:
+    """What there is to plan with: the option's answer, else the data set's, else the configuration's."""
+    from emorph.train.order import KnownFaces
+
+    if scan is not None:
+        from emorph.data.layouts import open_index
+        from emorph.data.report import scan_report
+
+        report = scan_report(open_index(scan, None), holdout=HOLDOUT, seed=0)
+        return KnownFaces.scanned(report.faces, f"a scan of {scan}")
+    if store is not None:
+        return KnownFaces.of(store, config.data.path, with_affect=config.data.balance.startswith("affect"))
+    assumed = config.data.assumed_faces
+    if faces is not None:
+        of_each = isinstance(assumed, dict) and sum(assumed.values()) == faces
+        return KnownFaces.stated(assumed if of_each and assumed else faces, "--faces")
+    return KnownFaces.stated(assumed, "data.assumed_faces") if assumed else None
+
+
+def _plan_classifier(path: Path, faces: int | None, *, as_json: bool) -> None:
+    from emorph.train.plan_text import fit_text
+    from emorph.train.tasks.classifier import ClassifierConfig
+
+    config = ClassifierConfig.read(path)
+    if faces is None and Path(config.data.path).exists():
+        faces = int((open_faces(config.data, 1, 1).labels >= 0).sum())
+    text, values = fit_text(config.head, faces, mirror=config.data.mirror)
+    if as_json:
+        print_json({"task": CLASSIFIER, **values})
+    else:
+        typer.echo(f"{path}: {text}")
+
+
+def _train(config: RunConfig, resuming: bool, devices: str, nodes: int, accelerator: str) -> None:
     from emorph.train.loop import train
-    from emorph.train.plan import describe
+    from emorph.train.plan_text import short_text
     from emorph.train.tasks.judge import JudgeRunConfig
+    from emorph.train.tasks.latent import LatentRunConfig
     from emorph.train.tasks.rig import RigRunConfig
 
     faces = open_faces(config.data, *config.picture)
-    with torch.device("meta"):
-        n_parameters = count_parameters(config.new_model())
-    say(describe(config, len(faces), n_parameters))
     if isinstance(config, RigRunConfig):
         _read_coefficients(config, faces)
-    outcome = train(config, faces, resume=resuming, devices=devices, nodes=nodes)
+    if isinstance(config, LatentRunConfig):
+        with items(1) as work, work.item("encoding faces"):
+            config.codes(faces, work.step)
+        work.finish()
+    outcome = train(
+        config,
+        faces,
+        resume=resuming,
+        devices=devices,
+        nodes=nodes,
+        accelerator=accelerator,
+        on_start=lambda plan: say(short_text(plan)),
+    )
+    if not outcome.first_process:
+        return
     _say_how_it_ended(outcome, config.out)
     if isinstance(config, JudgeRunConfig):
         _say_recall(config, outcome.folder / "ema")
@@ -114,12 +250,12 @@ def _read_coefficients(config: RigRunConfig, faces: FaceStore) -> None:
 
 
 def _say_how_it_ended(outcome: Outcome, run: str) -> None:
-    reasons = {
-        "budget": "the budget is spent",
-        "max_minutes": "max_minutes is reached",
-        "interrupted": "it was stopped",
-    }
-    say(f"{outcome.step:,} steps, {outcome.samples:,} samples: {reasons[outcome.ended_by]}.")
+    from emorph.train.plan_text import duration
+
+    say(
+        f"{outcome.step:,} steps, {outcome.samples:,} samples, {outcome.epochs:.2f} epochs in "
+        f"{duration(outcome.seconds)}: {outcome.because}."
+    )
     if outcome.ended_by != "budget":
         say(f"Go on with: emorph train resume {run}")
 
@@ -138,39 +274,18 @@ def _say_recall(config: JudgeRunConfig, folder: Path) -> None:
 
 
 def _run_classifier(path: Path) -> None:
-    from emorph.models.port import load
-    from emorph.train.tasks.classifier import ClassifierConfig, encode_all, train_classifier
+    from emorph.train.tasks.classifier import ClassifierConfig, run_classifier
+    from emorph.train.tasks.classifier_report import lines
 
     config = ClassifierConfig.read(path)
-    model = load(config.model)
-    size = (model.config.image_size, model.config.image_channels)
-    cache = Path(config.out).parent / "z_sem"
-    training = open_faces(config.data, *size)
-    held_out = open_faces(config.data.model_copy(update={"split": config.held_out}), *size)
-    with items(2) as work:
-        with work.item("encoding"):
-            codes = encode_all(
-                model,
-                training,
-                cache,
-                mirror=config.data.mirror,
-                confounds=config.head.confounds,
-                on_step=work.step,
-            )
-        with work.item("encoding held-out faces"):
-            held = encode_all(model, held_out, cache, mirror=False, on_step=work.step)
+    with items(1) as work, work.item("classifier"):
+        result = run_classifier(config, work.named_step)
     work.finish()
-    result = train_classifier(config.head, config.seed, codes, held)
-    result.directions.save_pretrained(config.out)
-    for word, (recall, n) in result.recall.items():
-        say(f"{word:<10} recall {recall:6.1%}  (n = {n})")
-    say(f"{'all':<10} accuracy {result.accuracy:.1%}  (n = {len(held.labels)})")
+    for line in lines(result.confusion, result.calibration, result.affect):
+        say(line)
     typer.echo(config.out)
 
 
 def open_faces(data: DataConfig, side_px: int, channels: int) -> FaceStore:
     """The faces that a configuration's [data] names."""
-    from emorph.data.store import CropWindow, FaceStore
-
-    window = CropWindow(*data.window) if data.window else None
-    return FaceStore(data.path, side_px=side_px, channels=channels, split=data.split, window=window)
+    return data.open(side_px, channels)

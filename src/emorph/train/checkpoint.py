@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 
 from emorph.core.errors import CheckpointError
 from emorph.core.pretrained import atomic_folder
@@ -25,9 +29,19 @@ def step_folders(run: Path) -> list[Path]:
     return sorted(p for p in run.glob("step_*") if (p / STATE_FILE).exists())
 
 
-def save(run: Path, step: int, model: Saveable, ema: Saveable, state: dict[str, Any], *, keep: int) -> Path:
-    """Write step_NNNNNNNN with model/, ema/ and the trainer's state, then delete all but the newest ``keep``.
+def save(
+    run: Path,
+    step: int,
+    model: Saveable,
+    ema: Saveable,
+    state: dict[str, Any],
+    *,
+    keep: int,
+    keep_steps: Sequence[int] = (),
+) -> Path:
+    """Write step_NNNNNNNN with model/, ema/ and the trainer's state, then delete what is not to be kept.
 
+    The newest ``keep`` stay, and those of ``keep_steps`` besides.
     Raises CheckpointError if the disk does not take it; older checkpoints are then untouched.
     """
     target = run / f"step_{step:08d}"
@@ -36,13 +50,50 @@ def save(run: Path, step: int, model: Saveable, ema: Saveable, state: dict[str, 
             model.save_pretrained(folder / "model")
             ema.save_pretrained(folder / "ema")
             torch.save(state, folder / STATE_FILE)
-    except (OSError, RuntimeError) as error:
+            _reach_the_disk(folder)
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"{target} could not be written ({error}). Free some disk space, then go on with: emorph train resume {run}"
         ) from error
-    for old in step_folders(run)[:-keep]:
-        shutil.rmtree(old)
+    passing = [folder for folder in step_folders(run) if step_of(folder) not in keep_steps]
+    for old in passing[:-keep]:
+        trash = old.replace(old.with_name(f".{old.name}.old"))  # a half-deleted folder would look like a checkpoint
+        shutil.rmtree(trash, ignore_errors=True)
     return target
+
+
+def step_of(folder: Path) -> int:
+    """The step that a checkpoint's folder is named by."""
+    return int(folder.name.removeprefix("step_"))
+
+
+def clear_drafts(run: Path) -> None:
+    """Delete what a killed process left half written or half deleted."""
+    for draft in (*run.glob(".step_*"), *run.glob(".*.part")):
+        shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a small file so that there is never half of it. Raises CheckpointError."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", prefix=f".{path.name}.", suffix=".part", dir=path.parent, delete=False
+        ) as draft:
+            draft.write(text)
+        Path(draft.name).chmod(0o644)
+        Path(draft.name).replace(path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} could not be written ({error.strerror}); make room, or choose another."
+        ) from None
+
+
+def _reach_the_disk(folder: Path) -> None:
+    """Wait until the files would outlive a power cut: else the new name may be there without what it names."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def load_state(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch import nn
 class EMA:
     """Keeps ``average`` = decay · average + (1 - decay) · weights, of floating-point state; the rest is copied.
 
+    Frozen weights are the average's own from the start, and are passed over.
     The decay is warmed up as min(decay, (1 + n) / (10 + n)), so that a short run is not an average of its start.
     """
 
@@ -23,8 +24,12 @@ class EMA:
         self.n_updates += 1
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
         source = module.state_dict()
-        own, new = [], []
+        passed = {name for name, weight in module.named_parameters() if not weight.requires_grad}
+        own, new, seen = [], [], set()
         for key, value in self.average.state_dict().items():
+            if key in passed or value.data_ptr() in seen:  # the latent net lists one tensor under two names
+                continue
+            seen.add(value.data_ptr())
             if value.is_floating_point():
                 own.append(value)
                 new.append(source[key].detach())

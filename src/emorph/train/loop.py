@@ -1,50 +1,71 @@
 """The training loop, on Lightning Fabric: one process or many, resumable to the bit.
 
 The i-th sample of step n, and everything random about it, follow from (seed, n, i) alone: a checkpoint holds weights,
-EMA, optimiser and the step, nothing is lost or doubled, and two processes see what one would.
+EMA, optimiser and the step, nothing is lost or doubled, and two processes see what one would. One thing differs:
+dropout's masks follow from (seed, n, process, micro-batch), so that several processes give the gradients of one to
+float rounding where there is no dropout, and other masks of the same rate where there is.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib
+import json
+import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from emorph.core.errors import ConfigError, MissingAssetError
-from emorph.data.loader import EndlessOrder, class_weights, endless_batches
+from emorph.core.errors import ConfigError
+from emorph.data.loader import endless_batches
 from emorph.models.diffae import load_strictly
 from emorph.train import checkpoint
+from emorph.train.devices import open_fabric
 from emorph.train.ema import EMA
+from emorph.train.forecast import Forecast, forecast
 from emorph.train.interrupt import StopRequest
-from emorph.train.logbook import Logbook
-from emorph.train.plan import OptimConfig, RunConfig
+from emorph.train.logbook import Logbook, cut_back
+from emorph.train.order import KnownFaces, order_of
+from emorph.train.plan import OptimConfig, RunConfig, split_batch
+from emorph.train.plan_text import full_text
+from emorph.train.samples import SheetWriter
 from emorph.train.task import Model, hash_seed
+from emorph.train.tensorboard import Board, open_board
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 CONFIG_FILE = "run.toml"
+PLAN_FILE, PLAN_TEXT, OUTCOME_FILE = "plan.json", "plan.txt", "outcome.json"
 Decision = TypeVar("Decision")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: "budget", "max_minutes" or "interrupted"; ``folder`` is its last checkpoint."""
+    """How a run ended: "budget", "max_minutes" or "interrupted"; ``folder`` is its last checkpoint.
+
+    because: the same in words. seconds: of training in all, over every start. first_process: whether this is the one
+    that speaks for all.
+    """
 
     ended_by: str
     step: int
     samples: int
     folder: Path
+    because: str
+    epochs: float
+    seconds: float
+    first_process: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """What outcome.json holds."""
+        told = ("ended_by", "because", "step", "samples", "epochs", "seconds")
+        return {**{name: getattr(self, name) for name in told}, "checkpoint": self.folder.name}
 
 
 def train(
@@ -56,26 +77,36 @@ def train(
     nodes: int = 1,
     accelerator: str = "auto",
     show_progress: bool = True,
+    on_start: Callable[[Forecast], None] | None = None,
     on_checkpoint: Callable[[Path, Model], None] | None = None,
 ) -> Outcome:
     """Train the run that ``config`` states until its budget is spent, and return how it ended.
 
-    faces: items {"image": uint8 (C, S, S)}, with ``labels`` where class_power is not 0. Ctrl-C saves and returns.
-    on_checkpoint(folder, ema_model) is called on the first process after each save.
+    faces: items {"image": uint8 (C, S, S)}, with ``labels`` where emotions are balanced. Ctrl-C saves and returns.
+    on_start(forecast) and on_checkpoint(folder, ema_model), after each save, are called on the first process.
     Raises ConfigError if the folder already holds another run, CheckpointError, DataError.
     """
     run = Path(config.out)
-    _claim(run, config, resume=resume)
-    fabric = _fabric(config, devices, nodes, accelerator)
+    _look_at(run, resume=resume)
+    fabric = open_fabric(config.optim, devices, nodes, accelerator)
     trainer = _Trainer(config, faces, fabric, run)
     if resume:
         trainer.restore(checkpoint.latest(run))
     elif config.init:
         trainer.start_from(config.init)
-    return trainer.run_to_end(show_progress and fabric.is_global_zero, on_checkpoint)
+    if fabric.is_global_zero:
+        trainer.write_plan(resume=resume)
+        if on_start:
+            on_start(trainer.forecast)
+    fabric.barrier()
+    outcome = trainer.run_to_end(show_progress and fabric.is_global_zero, on_checkpoint)
+    if fabric.is_global_zero:
+        checkpoint.write_whole(run / OUTCOME_FILE, json.dumps(outcome.to_json(), indent=2) + "\n")
+    return outcome
 
 
-def _claim(run: Path, config: RunConfig, *, resume: bool) -> None:
+def _look_at(run: Path, *, resume: bool) -> None:
+    """Whether the run's folder is as it should be, before anything is loaded."""
     if resume:
         checkpoint.latest(run)
         return
@@ -83,65 +114,60 @@ def _claim(run: Path, config: RunConfig, *, resume: bool) -> None:
         raise ConfigError(f"{run} already holds a run. Go on with: emorph train resume {run}, or choose another 'out'.")
     try:
         run.mkdir(parents=True, exist_ok=True)
-        (run / CONFIG_FILE).write_text(config.to_toml(), encoding="utf-8")
+        with tempfile.TemporaryFile(dir=run):
+            pass
     except OSError as error:
         raise ConfigError(f"{run} cannot be written ({error.strerror}); choose another 'out'.") from None
-
-
-def _fabric(config: RunConfig, devices: str | int, nodes: int, accelerator: str) -> Fabric:
-    fabric = _fabric_class()(
-        accelerator=accelerator, devices=devices, num_nodes=nodes, precision=config.optim.precision
-    )
-    fabric.launch()
-    return fabric
-
-
-def _fabric_class() -> type[Fabric]:
-    for package in ("lightning_fabric", "lightning.fabric"):  # alone, or as a part of "lightning"
-        try:
-            found: type[Fabric] = importlib.import_module(package).Fabric
-        except ImportError:
-            continue
-        return found
-    raise MissingAssetError("training needs the extra packages: pip install 'emorph[train]'.")
 
 
 class _Trainer:
     def __init__(self, config: RunConfig, faces: Dataset[Any], fabric: Fabric, run: Path) -> None:
         self.config, self.fabric, self.run = config, fabric, run
         self.faces = faces
-        self.n_faces = len(faces)  # type: ignore[arg-type]  # a map-style data set has a length
+        with_affect = config.data.balance.startswith("affect")
+        self.known = KnownFaces.of(faces, config.data.path, with_affect=with_affect)
         optim = config.optim
-        self.micro_batch = optim.micro_batch or optim.batch_size
-        per_round = self.micro_batch * fabric.world_size
-        if optim.batch_size % per_round:
-            if optim.micro_batch:
-                raise ConfigError(
-                    f"batch_size {optim.batch_size} is not a multiple of micro_batch {self.micro_batch} "
-                    f"x {fabric.world_size} devices."
-                )
-            if optim.batch_size % fabric.world_size:
-                raise ConfigError(f"batch_size {optim.batch_size} cannot be shared by {fabric.world_size} devices.")
-            self.micro_batch = optim.batch_size // fabric.world_size
-        self.rounds = optim.batch_size // (self.micro_batch * fabric.world_size)
-        self.total_steps = config.budget.n_steps(self.n_faces, optim.batch_size)
+        self.micro_batch, self.rounds = split_batch(optim, fabric.world_size)
+        torch.manual_seed(hash_seed(config.seed, -1))
+        task = config.build(faces, order_of(config.data, self.known, seed=config.seed).repeats)
+        self.usable = task.usable
+        self.order = order_of(config.data, self.known, seed=config.seed, usable=task.usable)
+        self.total_steps = config.budget.n_steps(self.order.epoch_size, optim.batch_size)
+        config.checkpoint.check(self.total_steps)
         self.step = 0
+        self.restored: Path | None = None
+        self.partial: dict[str, Any] = {}
         self.started = time.monotonic()
         self.elapsed_s = 0.0
 
-        torch.manual_seed(hash_seed(config.seed, -1))
-        power = config.data.class_power
-        self.repeats = class_weights(faces.labels, power) if power else None  # type: ignore[attr-defined]
-        task = config.build(faces, self.repeats)
-        if task.usable is not None:
-            self.repeats = np.where(task.usable, 1.0 if self.repeats is None else self.repeats, 0.0)
         self.task, self.model = task, task.model
+        self.faces = faces if task.items is None else task.items
+        self.sheets = SheetWriter(run, task, faces, config.samples)
+        self.board: Board | None = None
         self.average = copy.deepcopy(task.model)
         self.ema = EMA(self.average.to(fabric.device), optim.ema_decay)
         optimizer = torch.optim.AdamW(
             task.loss.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
         )
-        self.loss, self.optimizer = fabric.setup(task.loss, optimizer)
+        if optim.channels_last:
+            task.loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        loss: torch.nn.Module = torch.compile(task.loss) if optim.compile else task.loss  # type: ignore[assignment]
+        self.loss, self.optimizer = fabric.setup(loss, optimizer)
+
+    @property
+    def forecast(self) -> Forecast:
+        """What this run will do."""
+        return forecast(self.config, self.known, n_devices=self.fabric.world_size, usable=self.usable)
+
+    def write_plan(self, *, resume: bool) -> None:
+        """Make the run's folder ready: the configuration and the plan of a new run, the log up to a checkpoint."""
+        checkpoint.clear_drafts(self.run)
+        cut_back(self.run, self.step, unfinished=bool(self.partial.get("n")))
+        if resume:
+            return
+        checkpoint.write_whole(self.run / CONFIG_FILE, self.config.to_toml())
+        checkpoint.write_whole(self.run / PLAN_FILE, json.dumps(self.forecast.to_json(), indent=2) + "\n")
+        checkpoint.write_whole(self.run / PLAN_TEXT, full_text(self.forecast) + "\n")
 
     def start_from(self, name: str) -> None:
         """Take over the weights of another model of the same sizes."""
@@ -159,6 +185,8 @@ class _Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.elapsed_s = state["step"], state["elapsed_s"]
         self.ema.n_updates = state["ema_updates"]
+        self.partial = state.get("logbook", {})
+        self.restored = folder
 
     def save(self, on_checkpoint: Callable[[Path, Model], None] | None) -> Path:
         """Write a checkpoint on the first process."""
@@ -171,10 +199,15 @@ class _Trainer:
                 "samples": self.samples,
                 "elapsed_s": self.elapsed_s,
                 "ema_updates": self.ema.n_updates,
+                "logbook": self.partial,
             }
-            checkpoint.save(self.run, self.step, self.model, self.average, state, keep=self.config.checkpoint.keep)
+            kept = self.config.checkpoint
+            checkpoint.save(
+                self.run, self.step, self.model, self.average, state, keep=kept.keep, keep_steps=kept.keep_steps
+            )
             if on_checkpoint:
                 on_checkpoint(folder, self.average)
+            self.sheets.write(self.step, self.average, self.board)
         self.fabric.barrier()
         return folder
 
@@ -182,29 +215,69 @@ class _Trainer:
     def samples(self) -> int:
         return self.step * self.config.optim.batch_size
 
+    @property
+    def epochs(self) -> float:
+        return self.samples / self.order.epoch_size
+
     def run_to_end(self, show: bool, on_checkpoint: Callable[[Path, Model], None] | None) -> Outcome:
         """Train until the budget, the clock or Ctrl-C ends it; always ends on a saved step."""
         batches = self._batches()
         clock = last_save = time.monotonic()
         ended_by = "budget"
-        saved: Path | None = None
+        saved = self.restored
         self.loss.train()
-        with Logbook(self.run, self.total_steps, self.step, show=show) as logbook, StopRequest() as stop:
+        if self.fabric.is_global_zero:
+            self.board = open_board(self.run, self.config.log.tensorboard, self.step)
+        with (
+            Logbook(
+                self.run,
+                self.total_steps,
+                self.step,
+                show=show,
+                every_steps=self.config.log.every_steps,
+                partial=self.partial,
+                board=self.board,
+            ) as logbook,
+            StopRequest() as stop,
+        ):
             while self.step < self.total_steps:
                 scalars = self._one_step(batches)
                 now = time.monotonic()
                 self.elapsed_s += now - clock
                 clock = now
                 if self.fabric.is_global_zero:
-                    logbook.add(self.step, self.samples, self.samples / self.n_faces, scalars)
+                    logbook.add(self.step, self.samples, self.epochs, scalars)
+                    self.partial = logbook.partial
                 saved = None
-                if self._agree(now - last_save > 60 * self.config.checkpoint.every_minutes):
+                if self._agree(self.config.checkpoint.due(self.step) or self._long_ago(last_save)):
                     saved, last_save = self.save(on_checkpoint), time.monotonic()
                 reason = self._agree((stop.requested and "interrupted") or self._out_of_time())
                 if reason:
                     ended_by = reason
                     break
-        return Outcome(ended_by, self.step, self.samples, saved or self.save(on_checkpoint))
+            saved = saved or self.save(on_checkpoint)
+        return Outcome(
+            ended_by,
+            self.step,
+            self.samples,
+            saved,
+            because=self._because(ended_by),
+            epochs=self.epochs,
+            seconds=self.elapsed_s,
+            first_process=self.fabric.is_global_zero,
+        )
+
+    def _because(self, ended_by: str) -> str:
+        budget = self.config.budget
+        if ended_by == "max_minutes":
+            return f"max_minutes = {budget.max_minutes:g} is reached"
+        if ended_by == "interrupted":
+            return "it was stopped"
+        return f"its budget is spent ({' and '.join(f'{unit} = {amount:,}' for unit, amount in budget.units.items())})"
+
+    def _long_ago(self, last_save: float) -> bool:
+        minutes = self.config.checkpoint.minutes
+        return minutes is not None and time.monotonic() - last_save > 60 * minutes
 
     def _out_of_time(self) -> str:
         limit = self.config.budget.max_minutes
@@ -217,13 +290,14 @@ class _Trainer:
     def _batches(self) -> Iterator[dict[str, Tensor]]:
         data = self.config.data
         fabric = self.fabric
-        order = EndlessOrder(
-            self.n_faces,
+        order = order_of(
+            data,
+            self.known,
             seed=self.config.seed,
+            usable=self.usable,
             start=self.samples,
             rank=fabric.global_rank,
             n_ranks=fabric.world_size,
-            weights=self.repeats,
         )
         return endless_batches(
             self.faces, order, self.micro_batch, workers=data.workers, pin=fabric.device.type == "cuda"
@@ -231,7 +305,7 @@ class _Trainer:
 
     def _one_step(self, batches: Iterator[dict[str, Tensor]]) -> dict[str, float]:
         wait_s = 0.0
-        losses: dict[str, float] = defaultdict(float)
+        losses: dict[str, Tensor] = {}
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.optim, self.step, self.total_steps)
         for i in range(self.rounds):
@@ -244,7 +318,8 @@ class _Trainer:
                 parts = self.loss(*inputs)
                 self.fabric.backward(parts["loss"] / self.rounds)
             for name, value in parts.items():
-                losses[name] += float(value.detach()) / self.rounds
+                share = value.detach().float() / self.rounds
+                losses[name] = losses[name] + share if name in losses else share
         watched = {f"{name}_grad_norm": float(_grad_norm(part)) for name, part in self.task.watched.items()}
         norm = self.fabric.clip_gradients(
             self.loss, self.optimizer, max_norm=self.config.optim.grad_clip, error_if_nonfinite=False
@@ -259,11 +334,20 @@ class _Trainer:
         self.ema.update(self.model)
         self.step += 1
         return {
-            **losses,
+            **self._over_all(losses),
             "grad_norm": float(norm) if norm is not None else float("nan"),
             **watched,
             "wait_s": wait_s,
         }
+
+    def _over_all(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        """The means over all processes, each of which has seen its share of the batch."""
+        values = torch.stack(list(losses.values()))
+        if self.fabric.world_size > 1:
+            reduced = self.fabric.all_reduce(values, reduce_op="mean")
+            assert isinstance(reduced, Tensor)
+            values = reduced
+        return dict(zip(losses, values.tolist(), strict=True))
 
     def _seeds(self, i: int) -> list[int]:
         """One seed for each sample of this process's i-th micro-batch, by its place in the whole batch."""

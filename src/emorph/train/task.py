@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from emorph.models.diffae import DiffAE
 from emorph.models.judge import Judge
 from emorph.models.rig import Rig
+from emorph.train.samples import Sheet, Shown
 
 Model = DiffAE | Judge | Rig
 
@@ -24,13 +26,15 @@ class Task(ABC):
     loss: forward(*inputs) -> {"loss": scalar to minimise, and its parts for the logbook}. ``model`` is its submodule of
     that name; what else it holds is trained too, saved with the trainer's state, and thrown away in the end.
     watched: parts of the model whose gradient norm is written down, by name. usable: bool (n_faces,), the faces that
-    are drawn at all; None is all of them.
+    are drawn at all; None is all of them. items: what the loop reads in place of the faces, in their order; None is
+    the faces themselves.
     """
 
     model: Model
     loss: nn.Module
     watched: Mapping[str, nn.Module] = {}
     usable: NDArray[np.bool_] | None = None
+    items: Dataset[Any] | None = None
 
     @abstractmethod
     def start(self, name: str) -> Model:
@@ -39,6 +43,10 @@ class Task(ABC):
     @abstractmethod
     def draw(self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device) -> tuple[Any, ...]:
         """The loss's inputs for a batch of samples; what is random about the i-th follows from the i-th seed alone."""
+
+    def sheet(self, model: Model, shown: Shown) -> Sheet | None:
+        """Pictures that show how ``model``, the average of the weights, does; None if there is nothing to see."""
+        return None
 
 
 def hash_seed(*parts: int) -> int:

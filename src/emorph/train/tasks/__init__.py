@@ -9,6 +9,7 @@ from emorph.train.plan import RunConfig
 
 CONFIGS = {
     "autoencoder": "emorph.train.tasks.autoencoder:AutoencoderConfig",
+    "latent": "emorph.train.tasks.latent:LatentRunConfig",
     "judge": "emorph.train.tasks.judge:JudgeRunConfig",
     "rig": "emorph.train.tasks.rig:RigRunConfig",
 }

@@ -26,7 +26,8 @@ from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.port import load
 from emorph.train.plan import RunConfig
-from emorph.train.task import Task, hash_seed
+from emorph.train.samples import Sheet, Shown, autoencoder_sheet
+from emorph.train.task import Model, Task, hash_seed
 
 # Where each of the 68 landmarks lies in a mirrored face (iBUG/dlib order)
 MIRRORED_68 = (
@@ -64,6 +65,13 @@ class AutoencoderConfig(RunConfig):
 
     def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> AutoencoderTask:
         return AutoencoderTask(self, faces, repeats)
+
+    def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
+        stats = LabelStats(torch.ones(len(Emotion)), torch.zeros(68, 2), torch.ones(68, 2))
+        loss = AutoencoderLoss(self.model, self.optim.loss_weight, self.aux, stats)
+        side, channels = self.picture
+        x0, zeros = torch.zeros(n, channels, side, side), torch.zeros(n, dtype=torch.int64)
+        return loss, (x0, zeros, torch.zeros(n, 68, 2), zeros, torch.zeros_like(x0))
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,10 @@ class AutoencoderTask(Task):
             batch = mirrored(batch, torch.tensor(flips, device=device))
         noise = torch.stack([device_noise(seed, x0.shape[1:], device) for seed in seeds])
         return batch.x0, batch.label, batch.landmarks, torch.tensor(steps, device=device), noise
+
+    def sheet(self, model: Model, shown: Shown) -> Sheet | None:
+        """Faces, their reconstructions, and their z_sem with other noises."""
+        return autoencoder_sheet(model, shown) if isinstance(model, DiffAE) else None
 
 
 def flip_and_step(seed: int, n_steps: int) -> tuple[bool, int]:

@@ -1,41 +1,50 @@
-"""The linear emotion classifier on z_sem (Preechakul et al. 2022, Sec. 5.3): encode each face once, cache, fit."""
+"""The linear emotion classifier on z_sem (Preechakul et al. 2022, Sec. 5.3): encode each face once, cache, fit.
+
+With annotations, valence and arousal are read by two linear regressors beside it.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
-from safetensors.torch import load_file, save_file
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from emorph.core.config import Config
+from emorph.core.device import choose_device
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
-from emorph.core.images import unit_range
-from emorph.data.store import FaceStore
-from emorph.models.diffae import DiffAE
+from emorph.data.balance import balanced_order
+from emorph.evaluate.emotion import Confusion, confusion
 from emorph.models.directions import Directions, LatentStats
+from emorph.models.port import load
+from emorph.train.calibration import Calibration, calibration
+from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.plan import DataConfig, existing_below
-from emorph.train.tasks.autoencoder import mirrored_landmarks
-from emorph.train.tasks.confounds import light_and_pose, one_hot_columns, without_confounds
+from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
+from emorph.train.tasks.classifier_report import METRICS_FILE, metrics_json
+from emorph.train.tasks.confounds import without_confounds
 
-ENCODE_BATCH = 64
+Balance = Literal["weights", "sampling", "none"]
+OnStep = Callable[[str, int, int], None]
 
 
 class HeadConfig(Config):
-    """How the linear layer is trained: AdamW over the cached codes, classes weighted to count the same.
+    """How the linear layer is trained: AdamW over the cached codes.
 
-    gain: what strength 1 means, in distances between class means; stored with the directions.
+    balance: how rare emotions come to count as much as common ones: by weights in the loss, by being drawn more often
+    (as many draws an epoch as faces), or not at all.
+    gain, gains: what strength 1 means, in distances between class means, for all emotions and for some by their words;
+    stored with the directions.
     confounds: columns of the data set whose differences are no expression (such as where a picture comes from); they
     are taken out of the class means, as light and head pose always are.
+    landmark_ridge: of the linear map from codes to landmarks, which data sets with landmarks give.
     """
 
     epochs: int = Field(40, gt=0)
@@ -43,15 +52,26 @@ class HeadConfig(Config):
     lr: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.1, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    balance: Balance = "weights"
     gain: float = Field(1.0, gt=0)
+    gains: dict[str, Annotated[float, Field(gt=0)]] = Field({})
     confounds: tuple[str, ...] = ()
+    landmark_ridge: float = Field(30.0, gt=0)
+
+    @field_validator("gains")
+    @classmethod
+    def _known(cls, gains: dict[str, float]) -> dict[str, float]:
+        words = [emotion.word for emotion in Emotion]
+        if unknown := sorted(set(gains) - set(words)):
+            raise ValueError(f"{unknown[0]!r} is no emotion; known are {', '.join(words)}")
+        return gains
 
 
 class ClassifierConfig(Config):
     """A run of the linear classifier, as a TOML file states it.
 
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
-    held_out: the split whose recall is told.
+    held_out: the split that it is measured on.
     """
 
     task: Literal["classifier"] = "classifier"
@@ -63,7 +83,7 @@ class ClassifierConfig(Config):
     head: HeadConfig = HeadConfig()
 
     @model_validator(mode="after")
-    def _two_splits(self) -> Self:
+    def _two_splits(self) -> ClassifierConfig:
         if self.data.split is None or self.data.split == self.held_out:
             raise ValueError(
                 f"data.split and held_out name the splits to train and to measure on; found {self.data.split!r} and "
@@ -84,111 +104,129 @@ class ClassifierConfig(Config):
 
 
 @dataclass(frozen=True)
-class Codes:
-    """z_sem of a data set, and of its mirror image where asked for.
+class ClassifierResult:
+    """The directions, and how they answer on held-out faces.
 
-    z: (N, z_dim); labels: int64 (N,); confounds: float (N, n), what differs between faces without being expression.
+    confusion: rows are labels, columns answers. affect: agreement with the annotations, by name; empty without them.
     """
 
-    z: Tensor
-    labels: Tensor
-    confounds: Tensor
-
-    def labelled(self) -> Codes:
-        """Those of the faces that have a label; -1 is none."""
-        known = self.labels >= 0
-        return Codes(self.z[known], self.labels[known], self.confounds[known])
-
-
-@dataclass(frozen=True)
-class ClassifierResult:
-    """The directions, and their recall on held-out faces: class word -> (recall, n)."""
-
     directions: Directions
-    recall: dict[str, tuple[float, int]]
-    accuracy: float
+    confusion: Confusion
+    calibration: Calibration
+    affect: dict[str, AffectScore]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of held-out faces whose label is the answer."""
+        return self.confusion.accuracy
 
 
-def encode_all(
-    model: DiffAE,
-    faces: FaceStore,
-    cache: Path,
-    *,
-    mirror: bool,
-    confounds: Sequence[str] = (),
-    on_step: Callable[[int, int], None] | None = None,
-) -> Codes:
-    """z_sem of every face, read from ``cache`` where the same model has encoded the same data before."""
-    file = cache / f"{_fingerprint(model, faces, mirror, confounds)}.safetensors"
-    if file.exists():
-        stored = load_file(file)
-        return Codes(stored["z"], stored["labels"], stored["confounds"])
-    device = next(model.parameters()).device
-    passes: list[list[Tensor]] = [[], []] if mirror else [[]]
-    other: list[list[Tensor]] = [[] for _ in passes]
-    columns = one_hot_columns(faces, confounds)
-    with torch.inference_mode():
-        for start in range(0, len(faces), ENCODE_BATCH):
-            rows = range(start, min(start + ENCODE_BATCH, len(faces)))
-            samples = [faces[i] for i in rows]
-            x = unit_range(torch.stack([sample["image"] for sample in samples])).to(device)
-            points = torch.stack([s["landmarks"] for s in samples]) if "landmarks" in samples[0] else None
-            for i, codes in enumerate(passes):
-                picture = x.flip(-1) if i else x
-                turned = mirrored_landmarks(points) if i and points is not None else points
-                codes.append(model.encode(picture).cpu())
-                other[i].append(
-                    torch.cat([light_and_pose(picture.cpu(), turned), columns[rows.start : rows.stop]], dim=1)
-                )
-            if on_step:
-                on_step(rows.stop, len(faces))
-    z = torch.cat([code for codes in passes for code in codes])
-    measured = torch.cat([value for values in other for value in values])
-    labels = torch.from_numpy(faces.labels).repeat(len(passes))
-    cache.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".part")
-    save_file({"z": z, "labels": labels, "confounds": measured}, temporary)
-    temporary.replace(file)
-    return Codes(z, labels, measured)
+def run_classifier(config: ClassifierConfig, on_step: OnStep | None = None) -> ClassifierResult:
+    """Encode what is not encoded yet, train, measure, and write directions and metrics.json to ``config.out``.
+
+    on_step(what, done, total) reports the encoding. Raises DataError, CheckpointError.
+    """
+    model = load(config.model).to(choose_device())
+    cache = Path(config.out).parent / CACHE_FOLDER
+    size = (model.config.image_size, model.config.image_channels)
+    faces = config.data.open(*size)
+
+    def report(what: str) -> Callable[[int, int], None] | None:
+        return on_step and (lambda done, total: on_step(what, done, total))
+
+    def encoded(what: str, split: str, *, mirror: bool) -> Codes:
+        chosen = faces if split == config.data.split else faces.of_split(split)
+        return encode_all(
+            model,
+            chosen,
+            cache,
+            mirror=mirror,
+            confounds=config.head.confounds,
+            workers=config.data.workers,
+            on_step=report(what),
+        )
+
+    training = encoded("encoding", config.data.split or "", mirror=config.data.mirror)
+    held_out = encoded("encoding held-out faces", config.held_out, mirror=False)
+    result = train_classifier(config.head, config.seed, training, held_out)
+    text = metrics_json(result.confusion, result.calibration, result.affect, {"head": config.head.model_dump()})
+    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text})
+    return result
 
 
 def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Codes) -> ClassifierResult:
     """Fit the linear layer on normalised codes; the same seed gives the same weights.
 
-    Raises DataError if a class of AffectNet's eight has no face.
+    Raises DataError if a class of AffectNet's eight has no training face, or if no held-out face has a label.
     """
+    stats = LatentStats(train.labelled().z.mean(dim=0), train.labelled().z.std(dim=0))
+    affect = fit_affect(stats.normalise(train.z), train)
     train, held_out = train.labelled(), held_out.labelled()
+    if len(held_out.z) < 2:
+        raise DataError(f"{len(held_out.z)} held-out faces have a label; the classifier is measured on them.")
+    z = stats.normalise(train.z)
+    weight, bias = fit_layer(config, seed, train.labels, lambda rows: z[rows])
+    means = without_confounds(class_means(z, train.labels, len(Emotion)), z, train.confounds)
+    labels = tuple(emotion.word for emotion in Emotion)
+    gain = tuple(config.gains.get(word, config.gain) for word in labels) if config.gains else config.gain
+    points = None if train.landmarks is None else landmark_map(z, train.landmarks, config.landmark_ridge)
+    directions = Directions(weight, bias, labels, stats, means=means, gain=gain, landmarks=points, affect=affect)
+    return judged(directions, held_out)
+
+
+def fit_layer(
+    config: HeadConfig, seed: int, labels: Tensor, codes_of: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Weight (8, z_dim) and bias (8,) of the linear layer. labels: int64 (N,).
+
+    codes_of: normalised codes (n, z_dim) of faces int64 (n,). Raises DataError if an emotion has no face.
+    """
     n_classes = len(Emotion)
-    counts = torch.bincount(train.labels, minlength=n_classes)
+    counts = torch.bincount(labels, minlength=n_classes)
     if (counts == 0).any():
         missing = ", ".join(Emotion(int(i)).word for i in torch.nonzero(counts == 0))
         raise DataError(f"no training face is labelled {missing}; the classifier needs all eight emotions.")
-    stats = LatentStats(train.z.mean(dim=0), train.z.std(dim=0))
-    z = stats.normalise(train.z)
-    layer = torch.nn.Linear(z.shape[1], n_classes)
+    layer = torch.nn.Linear(codes_of(torch.zeros(1, dtype=torch.int64)).shape[1], n_classes)
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
-    class_weight = len(z) / (n_classes * counts.float())
+    weighted = config.balance == "weights"
+    class_weight = len(labels) / (n_classes * counts.float()) if weighted else torch.ones(n_classes)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    n_steps = config.epochs * -(-len(z) // config.batch_size)
+    n_steps = config.epochs * -(-len(labels) // config.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(config.epochs):
-        for rows in torch.split(torch.randperm(len(z), generator=generator), config.batch_size):
+    for order in _orders(config, seed, labels):
+        for rows in torch.split(order, config.batch_size):
             losses = F.cross_entropy(
-                layer(z[rows]), train.labels[rows], reduction="none", label_smoothing=config.label_smoothing
+                layer(codes_of(rows)), labels[rows], reduction="none", label_smoothing=config.label_smoothing
             )
-            loss = (losses * class_weight[train.labels[rows]]).mean()
+            loss = (losses * class_weight[labels[rows]]).mean()
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()
-    means = class_means(z, train.labels, n_classes)
-    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
-    means = without_confounds(means, z, train.confounds)
-    labels = tuple(emotion.word for emotion in Emotion)
-    directions = Directions(weight, bias, labels, stats, means=means, gain=config.gain)
-    return _judged(directions, held_out)
+    return layer.weight.detach().clone(), layer.bias.detach().clone()
+
+
+def _orders(config: HeadConfig, seed: int, labels: Tensor) -> list[Tensor]:
+    """The faces of each epoch, int64 (N,) each."""
+    if config.balance == "sampling":
+        order = balanced_order("classes:1", np.asarray(labels), seed=seed)
+        return [torch.from_numpy(order.epoch(epoch)) for epoch in range(config.epochs)]
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randperm(len(labels), generator=generator) for _ in range(config.epochs)]
+
+
+def landmark_map(z: Tensor, landmarks: Tensor, ridge: float) -> Tensor:
+    """How landmarks move with the code: ridge regression. z: (N, z_dim), normalised; landmarks: (N, 68, 2).
+
+    Returns (68, 2, z_dim).
+    """
+    centred = (landmarks - landmarks.mean(dim=0)).flatten(1).double()
+    codes = z.double() - z.double().mean(dim=0)
+    gram = codes.T @ codes + ridge * torch.eye(codes.shape[1], dtype=codes.dtype)
+    weight = torch.linalg.solve(gram, codes.T @ centred)
+    found: Tensor = weight.T.reshape(landmarks.shape[1], 2, -1).to(z.dtype).contiguous()
+    return found
 
 
 def class_means(z: Tensor, labels: Tensor, n_classes: int, *, enough: int = 50) -> Tensor:
@@ -214,36 +252,11 @@ def class_means(z: Tensor, labels: Tensor, n_classes: int, *, enough: int = 50) 
     return found
 
 
-def _judged(directions: Directions, held_out: Codes) -> ClassifierResult:
-    found = directions.logits(held_out.z).argmax(dim=1)
-    recall = {}
-    for emotion in Emotion:
-        rows = held_out.labels == emotion.value
-        n = int(rows.sum())
-        if n:
-            recall[emotion.word] = (float((found[rows] == emotion.value).float().mean()), n)
-    accuracy = float((found == held_out.labels).float().mean())
-    return ClassifierResult(directions, recall, accuracy)
-
-
-def _fingerprint(model: DiffAE, faces: FaceStore, mirror: bool, confounds: Sequence[str]) -> str:
-    """Of everything that the codes depend on: encoder weights, data, crop."""
-    digest = hashlib.sha256()
-    for key, value in model.encoder.state_dict().items():
-        digest.update(key.encode())
-        digest.update(np.ascontiguousarray(value.float().cpu().numpy()).tobytes())
-    stat = faces.path.stat()
-    facts = [
-        str(faces.path.resolve()),
-        stat.st_size,
-        stat.st_mtime_ns,
-        faces.split,
-        len(faces),
-        faces.side_px,
-        str(faces.window),
-        mirror,
-        list(confounds),
-    ]
-    digest.update(json.dumps(facts).encode())
-    digest.update(faces.labels.tobytes())
-    return digest.hexdigest()[:32]
+def judged(directions: Directions, held_out: Codes) -> ClassifierResult:
+    """Measure directions of the eight emotions on labelled faces and, where they are annotated, their affect."""
+    logits = directions.logits(held_out.z)
+    true = [Emotion(int(label)) for label in held_out.labels]
+    answers = confusion(tuple(Emotion), true, logits.double().softmax(dim=1).numpy())
+    return ClassifierResult(
+        directions, answers, calibration(logits, held_out.labels), score_affect(directions, held_out)
+    )

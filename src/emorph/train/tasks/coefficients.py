@@ -21,7 +21,6 @@ from emorph.core.types import FaceCoeffs
 from emorph.data.store import FaceStore
 from emorph.face3d.camera import screen_to_pixels
 from emorph.models.rig_faces import FaceReader, NetworkReader
-from emorph.train.tasks.autoencoder import mirrored_landmarks
 
 READ_BATCH = 64
 _NUMBERS = ("shape", "expression", "pose", "jaw", "camera", "light", "texture")
@@ -29,32 +28,27 @@ _NUMBERS = ("shape", "expression", "pose", "jaw", "camera", "light", "texture")
 
 @dataclass(frozen=True)
 class Coefficients:
-    """Of N faces and, where asked for, of their N mirror images after them.
+    """Of N faces.
 
-    known: bool (rows,), False where no face of the model fits; the coefficients there mean nothing.
+    known: bool (N,), False where no face of the model fits; the coefficients there mean nothing.
     """
 
     coeffs: FaceCoeffs
     known: Tensor
 
-    def with_mean_shape(self, n_halves: int) -> Coefficients:
-        """All of one person, whose shape is the mean of them; mirror images have the mean of their own half.
-
-        Raises DataError if no face is known.
-        """
-        shapes = []
-        for shape, known in zip(self.coeffs.shape.chunk(n_halves), self.known.chunk(n_halves), strict=True):
-            if not known.any():
-                raise DataError("no face of the album could be read as a 3D face; look with: emorph face PHOTO")
-            shapes.append(shape[known].mean(dim=0).expand_as(shape))
-        return replace(self, coeffs=replace(self.coeffs, shape=torch.cat(shapes)))
+    def with_mean_shape(self) -> Coefficients:
+        """All of one person, whose shape is the mean of them. Raises DataError if no face is known."""
+        if not self.known.any():
+            raise DataError("no face of the album could be read as a 3D face; look with: emorph face PHOTO")
+        shape = self.coeffs.shape
+        mean = shape[self.known].mean(dim=0).expand_as(shape)
+        return replace(self, coeffs=replace(self.coeffs, shape=mean))
 
 
 def read_all(
     reader: FaceReader,
     faces: Dataset[Any],
     *,
-    mirror: bool,
     cache: Path | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Coefficients:
@@ -65,12 +59,12 @@ def read_all(
     """
     file = None
     if cache and isinstance(faces, FaceStore):
-        file = cache / f"{_fingerprint(reader, faces, mirror)}.safetensors"
+        file = cache / f"{_fingerprint(reader, faces)}.safetensors"
     if file and file.exists():
         stored = load_file(file)
         return Coefficients(FaceCoeffs(encoder=reader.name, **{k: stored[k] for k in _NUMBERS}), stored["known"].bool())
     n_faces = len(faces)  # type: ignore[arg-type]  # a map-style data set has a length
-    halves: list[list[tuple[FaceCoeffs, Tensor]]] = [[], []] if mirror else [[]]
+    parts: list[tuple[FaceCoeffs, Tensor]] = []
     with torch.inference_mode():
         for start in range(0, n_faces, READ_BATCH):
             rows = [faces[i] for i in range(start, min(start + READ_BATCH, n_faces))]
@@ -78,12 +72,9 @@ def read_all(
                 raise DataError("a rig needs landmarks, but the data set has no column 'landmarks68'.")
             pictures = unit_range(torch.stack([row["image"] for row in rows])).expand(-1, 3, -1, -1)
             points = torch.stack([row["landmarks"] for row in rows])
-            halves[0].append(_read(reader, pictures, points))
-            if mirror:
-                halves[1].append(_read(reader, pictures.flip(-1), mirrored_landmarks(points)))
+            parts.append(read_faces(reader, pictures, points))
             if on_step:
                 on_step(start + len(rows), n_faces)
-    parts = [part for half in halves for part in half]
     numbers = {name: torch.cat([getattr(coeffs, name) for coeffs, _ in parts]).clone() for name in _NUMBERS}
     known = torch.cat([ok for _, ok in parts])
     if file:
@@ -94,14 +85,17 @@ def read_all(
     return Coefficients(FaceCoeffs(encoder=reader.name, **numbers), known)
 
 
-def _read(reader: FaceReader, pictures: Tensor, points: Tensor) -> tuple[FaceCoeffs, Tensor]:
-    """points: (B, 68, 2) in [-1, 1] across the pictures."""
+def read_faces(reader: FaceReader, pictures: Tensor, points: Tensor) -> tuple[FaceCoeffs, Tensor]:
+    """Coefficients of B faces, and whether each is known, bool (B,).
+
+    pictures: (B, 3, S, S) in [-1, 1]; points: (B, 68, 2) in [-1, 1] across the pictures.
+    """
     size = (pictures.shape[-2], pictures.shape[-1])
     reading = reader.read(pictures.contiguous(), screen_to_pixels(points, size))
     return reading.coeffs, torch.tensor([not reason for reason in reading.reasons])
 
 
-def _fingerprint(reader: FaceReader, faces: FaceStore, mirror: bool) -> str:
+def _fingerprint(reader: FaceReader, faces: FaceStore) -> str:
     """Of everything that the coefficients depend on: face model, network, data, crop."""
     digest = hashlib.sha256()
     modules = [reader.face, *([reader.network] if isinstance(reader, NetworkReader) else [])]
@@ -111,5 +105,5 @@ def _fingerprint(reader: FaceReader, faces: FaceStore, mirror: bool) -> str:
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     stat = faces.path.stat()
     facts = [str(faces.path.resolve()), stat.st_size, stat.st_mtime_ns, faces.split, len(faces), faces.side_px]
-    digest.update(json.dumps([*facts, faces.channels, str(faces.window), mirror, reader.name]).encode())
+    digest.update(json.dumps([*facts, faces.channels, str(faces.window), reader.name]).encode())
     return digest.hexdigest()[:32]

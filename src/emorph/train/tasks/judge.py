@@ -71,6 +71,10 @@ class JudgeRunConfig(RunConfig):
     def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> JudgeTask:
         return JudgeTask(self, faces)
 
+    def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
+        side, channels = self.picture
+        return JudgeLoss(self), (torch.zeros(n, channels, side, side), torch.ones(n, len(self.model.labels)))
+
 
 class JudgeLoss(nn.Module):
     """The judge and its cross-entropy in one module."""

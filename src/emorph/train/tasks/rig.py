@@ -7,6 +7,7 @@ the encoder stays as it is, running statistics and all (officially those drift).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,15 +22,17 @@ from emorph.core.config import Config
 from emorph.core.errors import DataError
 from emorph.core.images import unit_range
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
-from emorph.models.port import load_rig
-from emorph.models.rig import Rig, RigConfig
+from emorph.models.rig import N_BUFFERS, Rig, RigConfig
 from emorph.models.rig_faces import FaceReader, ReaderName, open_face, open_reader, rig_buffers
+from emorph.models.rig_start import start_rig
 from emorph.train.plan import OptimConfig, RunConfig, existing_below
-from emorph.train.task import Task
+from emorph.train.samples import Sheet, Shown, rig_sheet
+from emorph.train.task import Model, Task
 from emorph.train.tasks.autoencoder import device_noise, flip_and_step
-from emorph.train.tasks.coefficients import Coefficients, read_all
+from emorph.train.tasks.coefficients import Coefficients, read_all, read_faces
 
 CACHE_FOLDER = "coefficients"
+NORMAL_X = 3  # of the nine channels
 
 
 class CoefficientsConfig(Config):
@@ -37,17 +40,25 @@ class CoefficientsConfig(Config):
 
     encoder: landmarks needs no network; deca and emoca give FLAME's. face_model: ict_face.npz, or a converted FLAME
     folder; network: DECA's or EMOCA's file; by default where ``emorph models list`` says.
+    keep_buffers: render each face once and keep its buffers in memory as 16-bit numbers (18 S² bytes a face), which
+    without a GPU saves much of a small rig's time.
     """
 
     encoder: ReaderName = "landmarks"
     face_model: str | None = None
     network: str | None = None
+    keep_buffers: bool = False
 
 
 class RigOptimConfig(OptimConfig):
-    """As everywhere, with P2 weighting."""
+    """As everywhere, with P2 weighting.
+
+    code_dropout: the share of samples that get no code, so that the rig learns to obey the buffers instead; officially
+    none.
+    """
 
     loss_weight: LossWeight = "p2"
+    code_dropout: float = Field(0.0, ge=0, lt=1)
 
 
 class RigRunConfig(RunConfig):
@@ -75,6 +86,12 @@ class RigRunConfig(RunConfig):
     def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> RigTask:
         return RigTask(self, self.reader(), self.told(faces))
 
+    def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
+        loss = RigLoss(self.model, self.optim.loss_weight, trains_encoder=self.stage == 1)
+        side, channels = self.picture
+        x0, buffers = torch.zeros(n, channels, side, side), torch.zeros(n, N_BUFFERS, side, side)
+        return loss, (x0, buffers, torch.zeros(n, dtype=torch.int64), torch.zeros_like(x0))
+
     def reader(self) -> FaceReader:
         """What reads the faces. Raises MissingAssetError, CheckpointError, ConfigError."""
         asked = self.coefficients
@@ -83,8 +100,8 @@ class RigRunConfig(RunConfig):
     def told(self, faces: Dataset[Any], on_step: Callable[[int, int], None] | None = None) -> Coefficients:
         """The faces' coefficients, as the stage takes them; kept beside the run. Raises DataError."""
         cache = Path(self.out).parent / CACHE_FOLDER
-        found = read_all(self.reader(), faces, mirror=self.data.mirror, cache=cache, on_step=on_step)
-        return found.with_mean_shape(2 if self.data.mirror else 1) if self.stage == 2 else found
+        found = read_all(self.reader(), faces, cache=cache, on_step=on_step)
+        return found.with_mean_shape() if self.stage == 2 else found
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -99,10 +116,13 @@ class RigRunConfig(RunConfig):
 class RigLoss(nn.Module):
     """The model and its loss in one module, so that every wrapper (DDP, compile, autocast) sees one forward."""
 
-    def __init__(self, config: RigConfig, weight: LossWeight, *, trains_encoder: bool) -> None:
+    def __init__(
+        self, config: RigConfig, weight: LossWeight, *, trains_encoder: bool, code_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.model = Rig(config)
         self.weight = weight
+        self.code_dropout = code_dropout
         self.trains_encoder = trains_encoder
         self.model.encoder.requires_grad_(trains_encoder)
 
@@ -119,7 +139,10 @@ class RigLoss(nn.Module):
         """
         config, table = self.model.config, self.model.rates
         x_t = q_sample(x0, t, noise, table)
-        raw = self.model.predict(x_t, t, buffers, self.model.encode(x0))
+        code = self.model.encode(x0)
+        if self.training and self.code_dropout:
+            code = code * (torch.rand(len(code), 1, device=code.device) >= self.code_dropout)
+        raw = self.model.predict(x_t, t, buffers, code)
         target = training_target(x0, t, noise, table, config.prediction)
         errors = (raw.float() - target).square().mean(dim=(1, 2, 3))
         weighted = (errors * loss_weight(t, table, config.prediction, self.weight)).mean()
@@ -132,33 +155,80 @@ class RigTask(Task):
     model: Rig
 
     def __init__(self, config: RigRunConfig, reader: FaceReader, told: Coefficients) -> None:
-        self.loss = RigLoss(config.model, config.optim.loss_weight, trains_encoder=config.stage == 1)
+        self.loss = RigLoss(
+            config.model,
+            config.optim.loss_weight,
+            trains_encoder=config.stage == 1,
+            code_dropout=config.optim.code_dropout,
+        )
         self.model = self.loss.model
         self.watched = {"encoder": self.model.encoder} if config.stage == 1 else {}
         self.mirror = config.data.mirror
         self.told = told
-        self.n_faces = len(told.known) // (2 if self.mirror else 1)
-        self.usable = told.known.reshape(-1, self.n_faces).all(dim=0).numpy()
+        self.usable = told.known.numpy()
         if not self.usable.any():
-            raise DataError(f"none of the {self.n_faces} faces could be read as a 3D face; check the landmarks.")
+            raise DataError(f"none of the {len(told.known)} faces could be read as a 3D face; check the landmarks.")
         self.face = reader.face
+        self.reader = reader
+        self.stage = config.stage
+        self._shown: tuple[Tensor, Tensor] | None = None
+        self.kept: dict[int, Tensor] | None = {} if config.coefficients.keep_buffers else None
 
     def start(self, name: str) -> Rig:
-        """A folder, a bundled name, a hub id or an official checkpoint."""
-        return load_rig(name)
+        """A folder, a bundled name, a hub id or an official checkpoint; of an autoencoder the U-Net is taken."""
+        return start_rig(name, self.model.config)
 
     def draw(
         self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Faces, half of them mirrored, with their buffers, rendered on the device, time steps and noise."""
         flips, steps = zip(*(flip_and_step(seed, self.model.diffusion.n_train_steps) for seed in seeds), strict=True)
-        flip = torch.tensor(flips) & self.mirror
+        flip = (torch.tensor(flips) & self.mirror).to(device)[:, None, None, None]
         x0 = unit_range(items["image"].to(device, non_blocking=True))
-        x0 = torch.where(flip.to(device)[:, None, None, None], x0.flip(-1), x0)
-        coeffs = self.told.coeffs[items["index"] + self.n_faces * flip].to(device)
-        if isinstance(self.face, nn.Module):
-            self.face.to(device)
-        with torch.no_grad():
-            buffers = rig_buffers(self.face, coeffs, self.model.config.image_size)
+        x0 = torch.where(flip, x0.flip(-1), x0)
+        buffers = self._buffers(items["index"], device)
+        buffers = torch.where(flip, mirrored(buffers), buffers)
         noise = torch.stack([device_noise(seed, x0.shape[1:], device) for seed in seeds])
         return x0, buffers, torch.tensor(steps, device=device), noise
+
+    def sheet(self, model: Model, shown: Shown) -> Sheet | None:
+        """Faces, their buffers, and what the rig makes of these; None if no face of the sheet can be read."""
+        if not isinstance(model, Rig) or shown.landmarks is None:
+            return None
+        if self._shown is None:
+            self._shown = self._read(shown.images, shown.landmarks, model.config.image_size)
+        device = next(model.parameters()).device
+        x, buffers = (tensor.to(device) for tensor in self._shown)
+        return rig_sheet(model, x, buffers, shown.seeds) if len(x) else None
+
+    def _read(self, images: Tensor, points: Tensor, side_px: int) -> tuple[Tensor, Tensor]:
+        """Pictures and buffers of the faces that can be read, in stage 2 with the album's shape."""
+        if isinstance(self.face, nn.Module):
+            self.face.cpu()  # the next step takes it back to where it trains
+        x = unit_range(images)
+        coeffs, known = read_faces(self.reader, x.expand(-1, 3, -1, -1), points)
+        if self.stage == 2:
+            coeffs = replace(coeffs, shape=self.told.coeffs.shape[:1].expand_as(coeffs.shape))
+        return x[known], rig_buffers(self.face, coeffs[known], side_px)
+
+    @torch.no_grad()
+    def _buffers(self, rows: Tensor, device: torch.device) -> Tensor:
+        """Of these rows of ``told``, (B, 9, S, S)."""
+        if isinstance(self.face, nn.Module):
+            self.face.to(device)
+        if self.kept is None:
+            return self._rendered(rows, device)
+        new = rows[[int(row) not in self.kept for row in rows]]
+        if len(new):
+            self.kept.update(zip(new.tolist(), self._rendered(new, device).half(), strict=True))
+        return torch.stack([self.kept[row] for row in rows.tolist()]).float()
+
+    def _rendered(self, rows: Tensor, device: torch.device) -> Tensor:
+        return rig_buffers(self.face, self.told.coeffs[rows].to(device), self.model.config.image_size)
+
+
+def mirrored(buffers: Tensor) -> Tensor:
+    """Buffers (B, 9, S, S) of the mirrored faces: the picture is turned round, and so are the normals' x."""
+    signs = buffers.new_ones(buffers.shape[1])
+    signs[NORMAL_X] = -1
+    return buffers.flip(-1) * signs[:, None, None]

@@ -1,0 +1,268 @@
+"""What a run will do, before it starts: its length, what it draws of each emotion, its saves, memory and time."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from emorph.core.errors import ConfigError
+from emorph.core.expressions import Emotion
+from emorph.data.loader import EndlessOrder
+from emorph.train.order import KnownFaces, order_of
+from emorph.train.plan import CheckpointConfig, RunConfig, split_batch
+from emorph.train.resources import Resources, estimated_activations, resources
+from emorph.train.warm_up import WarmUp, warm_up
+
+FEW_EPOCHS = 2.0
+UNLABELLED = "no label"
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """Faces of one emotion, and how many samples of it the run draws."""
+
+    word: str
+    faces: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Saves:
+    """How many checkpoints a run writes, and how many of them stay; ``written`` is None where only the clock tells."""
+
+    every_steps: int | None
+    every_minutes: float | None
+    keep_steps: tuple[int, ...]
+    written: int | None
+    stay: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A run's plan.
+
+    faces: in the data set, None where nobody knows; faces_from: who says so; assumed: whether they are not there yet.
+    epoch_size: samples that one round of the order draws. classes: empty where no labels are known; classes_exact:
+    whether the very faces were counted, or numbers of them. seen: share of the faces that are drawn at all; least,
+    most: how often one face is. untimed: why there is no warm_up. stop_step: where max_minutes stops the run, if it
+    does.
+    """
+
+    task: str
+    out: str
+    data: str
+    faces: int | None
+    faces_from: str
+    assumed: bool
+    balance: str
+    epoch_size: int | None
+    batch_size: int
+    micro_batch: int
+    rounds: int
+    devices: int
+    budget: dict[str, float]
+    max_minutes: float | None
+    steps: int
+    samples: int
+    epochs: float | None
+    classes: tuple[ClassCount, ...]
+    classes_exact: bool
+    seen: float | None
+    least: int | None
+    most: int | None
+    saves: Saves
+    needs: Resources
+    warm_up: WarmUp | None
+    untimed: str
+    stop_step: int | None
+    warnings: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float | None:
+        """Time that all steps take; None without a measured warm-up."""
+        return self.steps * self.warm_up.step_s if self.warm_up else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for machines."""
+        return {**asdict(self), "needs": self.needs.to_json(), "seconds": self.seconds}
+
+
+def forecast(
+    config: RunConfig,
+    known: KnownFaces | None,
+    *,
+    n_devices: int = 1,
+    usable: NDArray[np.bool_] | None = None,
+    needs: Resources | None = None,
+    tried: WarmUp | None = None,
+    untimed: str = "",
+) -> Forecast:
+    """Work out what ``config`` states, on ``known`` faces.
+
+    usable: bool (n,), the faces that are drawn at all. Raises ConfigError where the configuration contradicts itself.
+    """
+    optim = config.optim
+    order = order_of(config.data, known, seed=config.seed, usable=usable) if known else None
+    micro_batch, rounds = split_batch(optim, n_devices)
+    epoch_size = order.epoch_size if order else None
+    steps = config.budget.n_steps(epoch_size, optim.batch_size)
+    config.checkpoint.check(steps)
+    samples = steps * optim.batch_size
+    needs = needs or resources(config, micro_batch, n_devices=n_devices, how="not estimated before a run")
+    drawn = _drawn(order, known, samples) if order and known else None
+    found = Forecast(
+        task=config.task,
+        out=config.out,
+        data=config.data.path,
+        faces=known.n if known else None,
+        faces_from=known.source if known else "nobody",
+        assumed=bool(known and known.assumed),
+        balance=f"class_power {config.data.class_power:g}" if config.data.class_power else config.data.balance,
+        epoch_size=epoch_size,
+        batch_size=optim.batch_size,
+        micro_batch=micro_batch,
+        rounds=rounds,
+        devices=n_devices,
+        budget=config.budget.units,
+        max_minutes=config.budget.max_minutes,
+        steps=steps,
+        samples=samples,
+        epochs=samples / epoch_size if epoch_size else None,
+        classes=_classes(known, drawn),
+        classes_exact=bool(known and not known.assumed),
+        seen=float((drawn > 0).mean()) if drawn is not None else None,
+        least=int(drawn.min()) if drawn is not None else None,
+        most=int(drawn.max()) if drawn is not None else None,
+        saves=_saves(config.checkpoint, steps, needs, tried),
+        needs=needs,
+        warm_up=tried,
+        untimed=untimed,
+        stop_step=_stop_step(config, steps, tried),
+        warnings=(),
+    )
+    return Forecast(**{**vars(found), "warnings": tuple(_warnings(found))})
+
+
+def make_plan(
+    config: RunConfig,
+    faces: Dataset[Any] | None,
+    known: KnownFaces | None,
+    *,
+    n_devices: int = 1,
+    accelerator: str = "auto",
+    measure: bool = True,
+) -> Forecast:
+    """A forecast with memory and time: measured in a few steps, or else memory estimated and time left open.
+
+    faces: the data set, None where it is not there; known: what is known of it all the same.
+    """
+    micro_batch, rounds = split_batch(config.optim, n_devices)
+    if measure:
+        try:
+            tried = warm_up(config, faces, micro_batch, rounds, accelerator=accelerator)
+        except ConfigError as error:
+            untimed = str(error)
+        else:
+            how = f"measured with {tried.tried} face{'s' if tried.tried > 1 else ''} at a time on {tried.device}"
+            needs = resources(config, micro_batch, n_devices=n_devices, activations=tried.activations, how=how)
+            return forecast(config, known, n_devices=n_devices, needs=needs, tried=tried)
+    else:
+        untimed = "no warm-up was asked for"
+    estimate = estimated_activations(config.model_dump_json(), type(config))
+    how = "estimated from tensor shapes" if estimate else f"not known for the task {config.task!r}"
+    needs = resources(config, micro_batch, n_devices=n_devices, activations=estimate, how=how)
+    return forecast(config, known, n_devices=n_devices, needs=needs, untimed=untimed)
+
+
+def _drawn(order: EndlessOrder, known: KnownFaces, samples: int) -> NDArray[np.int64]:
+    if known.labels is None and order.repeats is None:  # nothing to tell the faces apart by: whole rounds, and a rest
+        laps, rest = divmod(samples, known.n)
+        return np.where(np.arange(known.n) < rest, laps + 1, laps)
+    return order.drawn(samples)
+
+
+def _classes(known: KnownFaces | None, drawn: NDArray[np.int64] | None) -> tuple[ClassCount, ...]:
+    if known is None or known.labels is None or drawn is None or not (known.labels >= 0).any():
+        return ()
+    rows = [(emotion.word, known.labels == emotion.value) for emotion in Emotion]
+    rows.append((UNLABELLED, known.labels < 0))
+    return tuple(
+        ClassCount(word, int(mine.sum()), int(drawn[mine].sum()))
+        for word, mine in rows
+        if mine.any() or word != UNLABELLED
+    )
+
+
+def _saves(config: CheckpointConfig, steps: int, needs: Resources, warm_up: WarmUp | None) -> Saves:
+    at = set(config.keep_steps) | {steps}
+    if config.every_steps:
+        at |= set(range(config.every_steps, steps + 1, config.every_steps))
+    written: int | None = len(at)
+    if config.minutes:
+        written = len(at) + int(steps * warm_up.step_s / (60 * config.minutes)) if warm_up else None
+    passing = len(at - set(config.keep_steps)) if not config.minutes else config.keep
+    stay = len(config.keep_steps) + min(config.keep, passing)
+    if written is not None:
+        stay = min(stay, written)
+    # one more while the newest is being written
+    disk = needs.checkpoint * (stay + (1 if written is None or written > stay else 0))
+    return Saves(config.every_steps, config.minutes, config.keep_steps, written, stay, disk)
+
+
+def _stop_step(config: RunConfig, steps: int, warm_up: WarmUp | None) -> int | None:
+    limit = config.budget.max_minutes
+    if limit is None or warm_up is None:
+        return None
+    step = max(1, math.ceil(60 * limit / warm_up.step_s))
+    return step if step < steps else None
+
+
+def _warnings(plan: Forecast) -> list[str]:
+    found = []
+    if plan.epochs is not None and plan.epochs < FEW_EPOCHS:
+        unit, amount = next(iter(plan.budget.items()))
+        ten = math.ceil(10 * (plan.epoch_size or 0) / plan.batch_size)
+        found.append(
+            f"only {plan.epochs:.2f} epochs: the run ends because budget.{unit} = {amount:,} is spent, not because the "
+            f"faces are learned. Ten epochs would be {ten:,} steps: budget.epochs = 10."
+        )
+    missing = [row.word for row in plan.classes if not row.faces]
+    if missing and plan.balance != "none":
+        found.append(f"no face is labelled {', '.join(missing)}; the run never sees what is to be learned there.")
+    if plan.stop_step is not None:
+        epochs = plan.stop_step * plan.batch_size / plan.epoch_size if plan.epoch_size else None
+        found.append(
+            f"max_minutes = {plan.max_minutes:g} stops it at about step {plan.stop_step:,} of {plan.steps:,}"
+            f"{f' ({epochs:.2f} epochs)' if epochs is not None else ''}; emorph train resume goes on from there."
+        )
+    free = _free_bytes(Path(plan.out))
+    if free is not None and free < plan.saves.disk_bytes:
+        found.append(
+            f"its checkpoints take {plan.saves.disk_bytes / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free at "
+            f"{plan.out}."
+        )
+    if plan.warm_up and plan.warm_up.free_bytes is not None and plan.warm_up.free_bytes < plan.needs.memory:
+        found.append(
+            f"it needs about {plan.needs.memory / 1e9:.1f} GB of memory, but only "
+            f"{plan.warm_up.free_bytes / 1e9:.1f} GB are free here: set optim.micro_batch below {plan.micro_batch}."
+        )
+    if plan.faces is None:
+        found.append(f"{plan.data} is not there: epochs and emotions are not known. Say how many faces with --faces N.")
+    return found
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """Free disk space where ``folder`` is or will be."""
+    while not folder.exists():
+        if folder.parent == folder:
+            return None
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

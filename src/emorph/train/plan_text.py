@@ -1,0 +1,187 @@
+"""A plan in words: what a researcher wants to know at one glance before a run starts."""
+
+from __future__ import annotations
+
+import textwrap
+
+from emorph.train.forecast import UNLABELLED, Forecast
+from emorph.train.tasks.classifier import HeadConfig
+
+LABEL_WIDTH = 12
+LINE_WIDTH = 110
+BALANCES = {
+    "none": "every face once an epoch; emotions as often as they are in the data",
+    "cap": "of every emotion the same number, the rarest's or as many as stated",
+    "repeat": "of every emotion as many as the commonest has, the rarer ones repeated",
+    "classes": "draws even out the emotions; an epoch has as many draws as there are faces",
+    "affect": "draws even out valence and arousal; an epoch has as many draws as there are faces",
+    "class_power": "rare emotions are repeated, and come nearer to the common ones",
+}
+
+
+def full_text(plan: Forecast) -> str:
+    """The whole plan, line by line."""
+    rows = [
+        ("data", _data(plan)),
+        ("length", length(plan)),
+        ("batch", _batch(plan)),
+        ("balance", f"{plan.balance}: {BALANCES[plan.balance.replace(':', ' ').split()[0]]}"),
+        ("saves", _saves(plan)),
+        ("memory", _memory(plan)),
+        ("time", _time(plan)),
+        ("ends", ending(plan)),
+    ]
+    title = (
+        f"{plan.task}, {plan.needs.parameters / 1e6:.1f} M parameters, {plan.needs.trained / 1e6:.1f} M of them trained"
+    )
+    blocks = [title, "\n".join(_row(*row) for row in rows)]
+    if plan.classes:
+        blocks.append(_class_table(plan))
+    if plan.warnings:
+        blocks.append("\n".join(_row("warning", warning, indent="") for warning in plan.warnings))
+    return "\n\n".join(blocks)
+
+
+def short_text(plan: Forecast) -> str:
+    """The plan in a few lines, for the start of a run."""
+    faces = "" if plan.faces is None else f" of {plan.epoch_size:,} faces"
+    lines = [f"{length(plan)}{faces}; {plan.needs.parameters / 1e6:.1f} M parameters", f"Ends {ending(plan)}."]
+    if plan.classes and plan.balance != "none":
+        drawn = [row.samples for row in plan.classes if row.faces and row.word != UNLABELLED]
+        lines.append(f"Balance {plan.balance}: {min(drawn):,} to {max(drawn):,} samples of each emotion.")
+    lines += [f"Warning: {warning}" for warning in plan.warnings]
+    return "\n".join(lines)
+
+
+def length(plan: Forecast) -> str:
+    """Steps, samples and epochs, each from the others."""
+    epochs = f" = {plan.epochs:.2f} epochs" if plan.epochs is not None else ""
+    return f"{plan.steps:,} steps x batch {plan.batch_size} = {plan.samples:,} samples{epochs}"
+
+
+def ending(plan: Forecast) -> str:
+    """Which budget ends the run, and where."""
+    stated = " and ".join(f"{unit} = {amount:,}" for unit, amount in plan.budget.items())
+    if plan.stop_step is not None:
+        return f"when {plan.max_minutes:g} minutes are over (max_minutes), at about step {plan.stop_step:,}"
+    limit = f", or when {plan.max_minutes:g} minutes are over" if plan.max_minutes and not plan.warm_up else ""
+    return f"after step {plan.steps:,}, when the budget is spent ({stated}){limit}"
+
+
+def fit_text(head: HeadConfig, faces: int | None, *, mirror: bool) -> tuple[str, dict[str, int | None]]:
+    """The plan of a linear classifier, in words and as numbers. faces: labelled ones, None if nobody knows."""
+    codes = None if faces is None else faces * (2 if mirror else 1)
+    steps = None if codes is None else head.epochs * -(-codes // head.batch_size)
+    values = {"faces": faces, "codes": codes, "epochs": head.epochs, "batch_size": head.batch_size, "steps": steps}
+    counted = (
+        "" if codes is None else f": {faces:,} faces{' and their mirror images' if mirror else ''}, {steps:,} steps"
+    )
+    text = (
+        f"a linear classifier on codes of faces that are encoded once and kept; {head.epochs} epochs of batch "
+        f"{head.batch_size}{counted or ', of faces that are not there yet'}. It takes about a minute after encoding."
+    )
+    return text, values
+
+
+def duration(seconds: float) -> str:
+    """ "40 s", "12 min", "3.4 h" or "5.2 days"."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.1f} {unit}" if unit == "h" else f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.1f} days"
+
+
+def _data(plan: Forecast) -> str:
+    if plan.faces is None:
+        return f"not there yet: {plan.data}"
+    once = ""
+    if plan.seen is not None:
+        once = f"; {plan.seen:.1%} of them are drawn" if plan.seen < 1 else ""
+        once += f"; a face is drawn {_times(plan.least, plan.most)}"
+    source = f"by {plan.faces_from}; {plan.data} is not there yet" if plan.assumed else plan.data
+    return f"{plan.faces:,} faces ({source}){once}"
+
+
+def _times(least: int | None, most: int | None) -> str:
+    if least == most:
+        return "once" if most == 1 else f"{most:,} times"
+    return f"{least:,} to {most:,} times"
+
+
+def _batch(plan: Forecast) -> str:
+    devices = f"{plan.devices} device{'s' if plan.devices > 1 else ''}"
+    return f"{plan.batch_size} = {plan.micro_batch} at a time x {plan.rounds} accumulated x {devices}"
+
+
+def _saves(plan: Forecast) -> str:
+    saves = plan.saves
+    when = [f"every {saves.every_steps:,} steps"] if saves.every_steps else []
+    when += [f"every {saves.every_minutes:g} min"] if saves.every_minutes else []
+    kept = f"; steps {', '.join(f'{s:,}' for s in saves.keep_steps)} are kept for good" if saves.keep_steps else ""
+    number = "" if saves.written is None else f", {saves.written:,} in all"
+    return (
+        f"{' and '.join(when)}, and at the end{number}{kept}; {size(plan.needs.checkpoint)} each (model, average, "
+        f"optimiser), {saves.stay} stay, at most {size(saves.disk_bytes)} on disk at once"
+    )
+
+
+def _memory(plan: Forecast) -> str:
+    needs = plan.needs
+    parts = (
+        ("weights", needs.weights),
+        ("gradients", needs.gradients),
+        ("optimiser", needs.optimiser),
+        ("average (EMA)", needs.average),
+    )
+    known = ", ".join(f"{name} {size(n)}" for name, n in parts)
+    device = " on each device" if plan.devices > 1 else ""
+    if needs.activations is None:
+        return f"{size(needs.memory)}{device} and activations ({needs.how}): {known}"
+    return f"about {size(needs.memory)}{device}: {known}, activations {size(needs.activations)} ({needs.how})"
+
+
+def _time(plan: Forecast) -> str:
+    tried, seconds = plan.warm_up, plan.seconds
+    if tried is None or seconds is None:
+        return f"not measured: {plan.untimed}" if plan.untimed else "not measured"
+    faces_per_s = plan.batch_size / tried.step_s
+    faces = "the data set's faces" if tried.own_faces else "made faces, as the data set's are not there or not complete"
+    waiting = f"; {tried.wait_share:.1%} of it is waiting for data" if tried.wait_share is not None else ""
+    fewer = f" {tried.tried} at a time, so the run may be faster" if tried.tried < plan.micro_batch else ""
+    return (
+        f"about {duration(seconds)}: {tried.step_s:.3g} s a step, {faces_per_s:.3g} faces a second on {tried.device}, "
+        f"tried with {faces}{fewer}{waiting}"
+    )
+
+
+def size(n_bytes: float) -> str:
+    """ "812 kB", "1.23 GB"."""
+    for limit, unit in ((1e6, "kB"), (1e9, "MB")):
+        if n_bytes < limit:
+            return f"{n_bytes / limit * 1000:.0f} {unit}"
+    return f"{n_bytes / 1e9:.3g} GB" if n_bytes < 1e12 else f"{n_bytes / 1e12:.3g} TB"
+
+
+def _class_table(plan: Forecast) -> str:
+    header = ("emotion", "faces", "samples", "share", "each face")
+    rows = [header]
+    for row in plan.classes:
+        each = f"{row.samples / row.faces:.2f}x" if row.faces else "-"
+        rows.append((row.word, f"{row.faces:,}", f"{row.samples:,}", f"{row.samples / plan.samples:.1%}", each))
+    total = sum(row.faces for row in plan.classes)
+    rows.append(("all", f"{total:,}", f"{plan.samples:,}", "100.0%", f"{plan.samples / total:.2f}x"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    lines = [
+        "  "
+        + "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    ]
+    if not plan.classes_exact and plan.balance == "none":
+        lines.append("  (without the faces themselves, what the last epoch's part draws is counted on made ones)")
+    return "\n".join(lines)
+
+
+def _row(label: str, text: str, indent: str = "  ") -> str:
+    lines = textwrap.wrap(text, LINE_WIDTH - LABEL_WIDTH)
+    first = f"{indent}{label:<{LABEL_WIDTH - len(indent)}}"
+    return "\n".join((first if i == 0 else " " * LABEL_WIDTH) + line for i, line in enumerate(lines))

@@ -1,0 +1,131 @@
+"""The sheets of several steps, and of several runs, side by side: one HTML file, a row a face, a column a step."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from emorph.core.errors import DataError, ImageError
+from emorph.core.images import read_metadata, read_photo
+from emorph.core.types import UInt8
+from emorph.edit.sheet import GAP_PX, LABEL_PX
+from emorph.train.samples import FOLDER, LAYOUT_KEY
+
+TEMPLATE = Path(__file__).with_name("samples.html.j2")
+SHOWN_PX = 144  # side of a tile on the page, at most
+
+
+@dataclass(frozen=True)
+class StepSheet:
+    """A sheet read back. tiles: uint8 (n_rows, n_columns, side, side, 3); the first n_fixed columns are the same at
+    every step."""
+
+    run: str
+    step: int
+    titles: tuple[str, ...]
+    n_fixed: int
+    tiles: UInt8
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Sheets of the same faces. fixed, drawn: titles of their columns; rows: of each face its fixed tiles, and of each
+    sheet its drawn ones, as data URLs."""
+
+    sheets: tuple[StepSheet, ...]
+    fixed: tuple[str, ...]
+    drawn: tuple[str, ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[tuple[str, ...], ...]], ...]
+
+
+def write_page(path: Path, runs: Sequence[Path], steps: Sequence[int] | None = None) -> list[StepSheet]:
+    """Write the page of some runs; it appears complete or not at all. Returns the sheets that it shows.
+
+    steps: which, in this order; by default all that there are. Raises DataError if there are none, ImageError.
+    """
+    import jinja2
+
+    sheets = [sheet for run in runs for sheet in read_sheets(run, steps)]
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        runs=[run.resolve().name for run in runs],
+        comparisons=[_comparison(group) for group in alike(sheets)],
+        tile_px=min(SHOWN_PX, max(sheet.tiles.shape[2] for sheet in sheets)),
+    )
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}); choose another -o.") from None
+    return sheets
+
+
+def read_sheets(run: Path, steps: Sequence[int] | None = None) -> list[StepSheet]:
+    """The sheets of a run, by step, or those of some steps. Raises DataError naming what there is, ImageError."""
+    files = {int(path.stem.removeprefix("step_")): path for path in sorted((run / FOLDER).glob("step_*.png"))}
+    if not files:
+        raise DataError(
+            f"{run} holds no sheets in {FOLDER}/; a run writes them at its checkpoints unless [samples] n is 0."
+        )
+    for step in steps or ():
+        if step not in files:
+            raise DataError(f"{run} has no sheet of step {step}; it has {', '.join(map(str, files))}.")
+    return [_read(files[step], run.resolve().name) for step in steps or files]
+
+
+def _read(path: Path, run: str) -> StepSheet:
+    try:
+        layout = json.loads(read_metadata(path)[LAYOUT_KEY])
+        titles, side, n_rows = tuple(layout["titles"]), int(layout["tile_px"]), int(layout["n_rows"])
+        step, n_fixed = int(layout["step"]), int(layout["n_fixed"])
+    except (KeyError, ValueError, TypeError):
+        raise ImageError(f"{path} does not say where its tiles are; it is no sheet that a run wrote.") from None
+    pixels = read_photo(path).pixels
+    pitch = side + GAP_PX
+    expected = (LABEL_PX + n_rows * pitch - GAP_PX, len(titles) * pitch - GAP_PX)
+    if pixels.shape[:2] != expected:
+        raise ImageError(f"{path} has {pixels.shape[1]}x{pixels.shape[0]} px, but {expected[1]}x{expected[0]} is said.")
+    tops = [LABEL_PX + row * pitch for row in range(n_rows)]
+    tiles = np.stack(
+        [[pixels[top : top + side, pitch * k : pitch * k + side] for k in range(len(titles))] for top in tops]
+    )
+    return StepSheet(run, step, titles, n_fixed, tiles)
+
+
+def alike(sheets: Sequence[StepSheet]) -> list[list[StepSheet]]:
+    """The sheets in groups of the same columns and the same faces, in order."""
+    groups: list[list[StepSheet]] = []
+    for sheet in sheets:
+        for group in groups:
+            first = group[0]
+            same = (first.titles, first.n_fixed, first.tiles.shape) == (sheet.titles, sheet.n_fixed, sheet.tiles.shape)
+            n = first.n_fixed
+            if same and np.array_equal(first.tiles[:, :n], sheet.tiles[:, :n]):
+                group.append(sheet)
+                break
+        else:
+            groups.append([sheet])
+    return groups
+
+
+def _comparison(sheets: Sequence[StepSheet]) -> Comparison:
+    first, n = sheets[0], sheets[0].n_fixed
+    rows = []
+    for i in range(len(first.tiles)):
+        fixed = tuple(_url(tile) for tile in first.tiles[i, :n])
+        rows.append((fixed, tuple(tuple(_url(tile) for tile in sheet.tiles[i, n:]) for sheet in sheets)))
+    return Comparison(tuple(sheets), first.titles[:n], first.titles[n:], tuple(rows))
+
+
+def _url(tile: UInt8) -> str:
+    """A tile as a data URL."""
+    bgr = cv2.cvtColor(np.ascontiguousarray(tile), cv2.COLOR_RGB2BGR)
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
