@@ -68,7 +68,7 @@ def test_what_is_missing_stops_nothing(
     judges = ["--judge", "emonet_8", "--workers", 1]
     status, _, err = emorph("evaluate", place / "rest.csv", "-o", tmp_path / "out", *judges)
     assert status == 1
-    assert "not measured: emonet_8: the judge EmoNet needs emonet_8.pth: get it from https://" in err
+    assert "not measured: emonet_8: emonet_8 needs emonet_8.pth: get it with emorph models get emonet_8" in err
     assert "left out: gone.png: gone.png cannot be read" in err
     html = (tmp_path / "out" / "report.html").read_text()
     assert "1 of 2 edits could not be measured" in html
@@ -80,7 +80,7 @@ def test_sets_are_compared(emorph: Command, place: Path) -> None:
     status, printed, err = emorph("evaluate", *sets, "--compare", "-o", place / "report", *quick(place), "--json")
     assert status == 0, err
     rows = json.loads(printed)["tables"]["compare_made_none"]["rows"]
-    (row,) = [row for row in rows if row["measure"] == "distance to the source"]
+    (row,) = [row for row in rows if row["measure"].startswith("Distance")]
     assert row["none"]["mean"] == 0 < row["made"]["mean"]
     assert row["verdict"] == "none is better"
 

@@ -72,7 +72,8 @@ def test_the_crop_is_the_square_around_the_points(judge: EmoNetJudge) -> None:
 def test_the_file_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: EmoNetJudge) -> None:
     monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
     with pytest.raises(
-        MissingAssetError, match=r"needs emonet_8\.pth: get it from https://github\.com/\S+ .* put it at"
+        MissingAssetError,
+        match=r"needs emonet_8\.pth: get it with emorph models get emonet_8, or from https://\S+ and put it at",
     ):
         EmoNetJudge.load()
     (tmp_path / "judges").mkdir()

@@ -99,7 +99,7 @@ def test_all_files_tell_the_same(made: Made, tmp_path: Path) -> None:
     summary = made.summary()
     written = write_report(tmp_path, summary, PANEL, "emorph evaluate")
     assert written == tmp_path / "report.html"
-    names = {"report.html", "tables.csv", "tables.md", "tables.tex", "edits.csv", "summary.json"}
+    names = {"report.html", "tables.csv", "tables.md", "tables.tex", "edits.csv", "summary.json", "judges.json"}
     assert {path.name for path in tmp_path.iterdir()} == names
     found = json.loads((tmp_path / "summary.json").read_text())
     rows = {row["measure"]: row for row in found["tables"]["good_summary"]["rows"]}

@@ -160,7 +160,7 @@ def test_a_missing_judge_is_said_and_a_wrong_one_refused(tmp_path: Path, monkeyp
     panel = Panel.load(["enet_b0_8_va_mtl", "emonet_8"])
     assert panel.judges == ()
     assert [missing.name for missing in panel.missing] == ["enet_b0_8_va_mtl", "emonet_8"]
-    assert all("get it from https://" in missing.why for missing in panel.missing)
+    assert all("get it with emorph models get" in missing.why for missing in panel.missing)
     with pytest.raises(UnknownNameError, match="judge 'emonet_9' is not known; did you mean 'emonet_8'"):
         Panel.load(["emonet_9"])
     with pytest.raises(CheckpointError, match="tells persons apart"):

@@ -16,7 +16,7 @@ from emorph.evaluate.panel import Panel
 from emorph.evaluate.statistics import Estimate
 from emorph.evaluate.summary import Summary
 from emorph.evaluate.tables import Table, Value, as_csv
-from emorph.evaluate.tradeoff import area_under, harmonic_mean
+from emorph.evaluate.tradeoff import area_under, harmonic_mean, identity_at
 from evaluate_sets import PANEL, Made
 
 
@@ -122,7 +122,10 @@ def test_baselines_rank_as_a_person_would_rank_them() -> None:
     assert harmonic["nothing"] == area["nothing"] == 0
     assert harmonic["good"] > harmonic["strong"]
     assert harmonic["good"] > 0.8 > 0.1 > harmonic["swap"]
-    assert area["good"] > area["swap"] > area["nothing"]
+    assert area["good"] > 0.5 > 0.05 > area["swap"] >= 0
+    success = {name: value(score.tradeoffs[0].success()) for name, score in scores.items()}
+    assert success["good"] > 0.6 > 0.2 > success["strong"]
+    assert success["nothing"] == 0 >= success["swap"]
     first = {name: score.identity.is_first.mean() for name, score in scores.items()}
     assert first["nothing"] == first["good"] == 1 > first["swap"] == 0
     matched = {name: scores[name].tradeoffs[0].verified_at(0.5) for name in ("good", "swap", "nothing")}
@@ -195,10 +198,10 @@ def test_two_methods_are_compared_edit_by_edit() -> None:
     assert mean(found, "recognised", "a") == pytest.approx(5 / 25)
     assert mean(found, "recognised", "b") == 1.0
     assert cell(found, "recognised", "verdict") == "b is better"
-    assert cell(found, "distance", "verdict") == "a is better"
+    assert cell(found, "Distance", "verdict") == "a is better"
     assert mean(found, "HES", "a") == pytest.approx(harmonic_mean(0.2, 1))
     assert mean(found, "HES", "b less a") == pytest.approx(1 - harmonic_mean(0.2, 1))
-    beside = table(summary, "side_by_side")
+    beside = table(summary, "side_by_side_parts")
     assert (mean(beside, "Gain", "a"), mean(beside, "Gain", "b")) == (pytest.approx(1 / 3), 1.0)
     assert cell(found, "change outside", "verdict") == "no difference that n can show"
 
@@ -215,7 +218,10 @@ def test_intervals_come_from_sources_and_not_from_edits() -> None:
 def test_trade_off_by_hand() -> None:
     assert harmonic_mean(0.5, 1.0) == pytest.approx(2 / 3)
     assert harmonic_mean(-0.5, 1.0) == 0
-    assert area_under([(0.4, 0.8), (0.3, 0.7), (0.6, 0.5)]) == pytest.approx(0.4 * 0.9 + 0.2 * 0.65)
+    curve = [(0.4, 0.8), (0.3, 0.7), (0.6, 0.5)]
+    assert area_under(curve) == pytest.approx(0.4 * 0.8 + 0.2 * 0.5)
+    assert [identity_at(curve, gain) for gain in (0.0, 0.2, 0.5)] == [1.0, 0.8, 0.5]
+    assert np.isnan(identity_at(curve, 0.7))
 
 
 def test_tables_in_every_form() -> None:

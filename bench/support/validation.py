@@ -28,9 +28,14 @@ class Face:
 
 def held_out_faces(data: Path) -> list[Face]:
     """All faces of the split "val", in the file's order."""
+    return read_faces(data, "val")
+
+
+def read_faces(data: Path, split: str) -> list[Face]:
+    """All faces of a split, in the file's order."""
     faces = []
     for i, row in enumerate(pq.read_table(data).to_pylist()):
-        if row["split"] != "val":
+        if row["split"] != split:
             continue
         pixels = np.asarray(Image.open(io.BytesIO(row["image"])).convert("RGB"))
         points = np.frombuffer(row["landmarks68"], "<f2").reshape(68, 2).astype(np.float32)

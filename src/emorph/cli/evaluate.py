@@ -24,8 +24,8 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="EDITS...",
-            help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity); or a folder of "
-            "pictures named STEM_EMOTION.png. Several with --compare.",
+            help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, valence, "
+            "arousal); or a folder of pictures named STEM_EMOTION.png. Several with --compare.",
         ),
     ],
     out: Annotated[
@@ -35,7 +35,17 @@ def evaluate(
     sources: Annotated[Path | None, typer.Option(help="Folder of the source photos, for a folder of pictures.")] = None,
     judge: Annotated[
         list[str] | None,
-        typer.Option(help="emorph-judge, a folder, emonet_8, emonet_5, or an ONNX judge's name; may be repeated."),
+        typer.Option(
+            help="emorph-judge, a folder, emonet_8, emonet_5, an ONNX judge's name, or its .onnx file beside its card; "
+            "may be repeated."
+        ),
+    ] = None,
+    recogniser: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Besides dlib's: an ONNX recogniser's name (emorph models list), or an .onnx file in ArcFace's "
+            "format; may be repeated."
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="What the sources are, as affectnet/train; judges trained on it are refused.")
@@ -60,7 +70,7 @@ def evaluate(
     part = Shard.parse(shard)
     pairs = _pairs(edits, sources, compare=compare)
     check_template()
-    panel = Panel.load(judge or [BUNDLED_JUDGE])
+    panel = Panel.load(judge or [BUNDLED_JUDGE], recogniser or [])
     if split is not None:
         panel.refuse_unfair(split)
     for missing in panel.missing:
@@ -94,11 +104,11 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
 
 
 def _tell(summary: Summary) -> None:
-    """Warnings and the first table, for a look without the page."""
+    """Warnings and the first tables, for a look without the page."""
     for warning in summary.warnings:
         say(f"Warning: {warning}")
     for table in summary.tables:
-        if table.name.endswith("summary"):
+        if table.name.endswith(("headline", "summary")):
             typer.echo(table.title)
             for row in table.rows:
                 typer.echo(f"  {row[0]!s:<64} {row[2]!s}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from emorph.core.assets import home
+from emorph.core.downloads import HSEMOTION_NAMES, download, present
 from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 
 Kind = Literal["emotion", "identity"]
@@ -25,7 +26,7 @@ class JudgeCard:
     channels: their order in the network's input. mean, std: of (x / 255 - mean) / std, in the order of ``channels``.
     classes: of the first outputs, in the network's order, in its own words; empty for a recogniser.
     has_va: valence and arousal follow the classes. trained_on: data sets with their splits, "affectnet/train".
-    page: where its owner gives it; url: the file itself, where one may simply be downloaded.
+    page: where its owner gives it.
     """
 
     name: str
@@ -40,7 +41,6 @@ class JudgeCard:
     trained_on: tuple[str, ...]
     terms: str
     page: str
-    url: str = ""
 
     @property
     def file(self) -> str:
@@ -52,11 +52,44 @@ class JudgeCard:
 
         Raises MissingAssetError, with the place to get it from and to put it at.
         """
-        place = home() / "judges" / self.file if path is None else Path(path)
-        if not place.is_file():
-            remedy = f"get it from {self.url or self.page} and put it at {place}"
-            raise MissingAssetError(f"the judge {self.name} needs {self.file}: {remedy} (terms: {self.terms}).")
-        return place
+        if path is None:
+            return present(self.name).path
+        if not Path(path).is_file():
+            raise MissingAssetError(f"the judge {self.name} needs {path}, which is not there; check the path.")
+        return Path(path)
+
+    @classmethod
+    def read(cls, path: Path) -> JudgeCard:
+        """A card that a user wrote for a file of his own: JSON with this class's fields. Raises DataError."""
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            card = cls(**{key: _frozen(value) for key, value in found.items()})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} is no judge's card ({error}); its fields are {', '.join(_FIELDS)}.") from None
+        rows = (card.mean, card.std)
+        if (
+            card.kind not in ("emotion", "identity")
+            or card.channels not in ("RGB", "BGR")
+            or type(card.side_px) is not int
+            or any(len(row) != 3 or not all(isinstance(x, int | float) for x in row) for row in rows)
+            or (card.kind == "identity") != (card.crop == "arcface" and not card.classes)
+        ):
+            raise DataError(
+                f"{path} is no judge's card: its kind, side, channels, crop, classes or scaling do not fit."
+            )
+        return card
+
+    def as_json(self) -> dict[str, Any]:
+        """For reports, and for ``read``."""
+        return asdict(self)
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's list as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+_FIELDS = tuple(field.name for field in fields(JudgeCard))
 
 
 def check_fair(name: str, trained_on: Collection[str], split: str) -> None:
@@ -73,32 +106,31 @@ def judge_card(name: str) -> JudgeCard:
 
 
 _HSE_CLASSES = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
-_HSE_PAGE = "https://github.com/sb-ai-lab/EmotiEffLib"
-_INSIGHTFACE_PAGE = "https://github.com/deepinsight/insightface/tree/master/model_zoo"
-_ADAFACE_PAGE = "https://github.com/mk-minchul/AdaFace"
 _HALF = (0.5, 0.5, 0.5)
 
 
-def _hsemotion(name: str, side_px: int) -> JudgeCard:
+def _hsemotion(name: str) -> JudgeCard:
     small = name == "mbf_va_mtl"
     return JudgeCard(
         name=name,
         kind="emotion",
-        side_px=side_px,
+        side_px=112 if small else 260 if "_b2_" in name else 224,
         crop="box",
         channels="RGB",
         mean=_HALF if small else IMAGENET_MEAN,
         std=_HALF if small else IMAGENET_STD,
         classes=tuple(c for c in _HSE_CLASSES if not (name.endswith("_7") and c == "Contempt")),
         has_va=name.endswith("_va_mtl"),
-        trained_on=("vggface2/train", "affectnet/train"),
-        terms="code Apache-2.0; trained on AffectNet, so research use",
-        page=_HSE_PAGE,
-        url=f"{_HSE_PAGE}/raw/main/models/affectnet_emotions/onnx/{name}.onnx",
+        trained_on=("affectnet/train",),
+        terms=download(name).terms,
+        page=download(name).page,
     )
 
 
-def _recogniser(name: str, trained_on: str, terms: str, page: str, channels: Literal["RGB", "BGR"]) -> JudgeCard:
+def recogniser_card(
+    name: str, trained_on: str = "", channels: Literal["RGB", "BGR"] = "RGB", terms: str = "", page: str = ""
+) -> JudgeCard:
+    """A recogniser in ArcFace's format: 112 px by five points, (x - 127.5) / 127.5."""
     return JudgeCard(
         name=name,
         kind="identity",
@@ -109,35 +141,22 @@ def _recogniser(name: str, trained_on: str, terms: str, page: str, channels: Lit
         std=_HALF,
         classes=(),
         has_va=False,
-        trained_on=(trained_on,),
+        trained_on=(trained_on,) if trained_on else (),
         terms=terms,
         page=page,
     )
 
 
-_HSEMOTION_SIDES = {
-    "enet_b0_8_best_vgaf": 224,
-    "enet_b0_8_best_afew": 224,
-    "enet_b0_8_va_mtl": 224,
-    "mobilevit_va_mtl": 224,
-    "enet_b2_8": 260,
-    "enet_b2_7": 260,
-    "mbf_va_mtl": 112,
-}
-_EXPORTED = "code MIT; exported to ONNX by the user"
-_RESEARCH = "non-commercial research"
+def _known_recogniser(name: str, trained_on: str, channels: Literal["RGB", "BGR"] = "RGB") -> JudgeCard:
+    return recogniser_card(name, trained_on, channels, download(name).terms, download(name).page)
+
 
 _ALL: tuple[JudgeCard, ...] = (
-    *(_hsemotion(name, side_px) for name, side_px in _HSEMOTION_SIDES.items()),
-    *(
-        _recogniser(f"glint360k_cosface_{net}", "glint360k/train", _RESEARCH, _INSIGHTFACE_PAGE, "RGB")
-        for net in ("r18", "r34", "r50", "r100")
-    ),
-    _recogniser("w600k_r50", "webface600k/train", f"{_RESEARCH}; part of buffalo_l", _INSIGHTFACE_PAGE, "RGB"),
-    *(
-        _recogniser(f"adaface_{net}_{data}", f"{data}/train", _EXPORTED, _ADAFACE_PAGE, "BGR")
-        for net, data in (("ir50", "ms1mv2"), ("ir101", "webface12m"))
-    ),
+    *(_hsemotion(name) for name in HSEMOTION_NAMES),
+    *(_known_recogniser(f"glint360k_cosface_{net}", "glint360k/train") for net in ("r18", "r34", "r50", "r100")),
+    _known_recogniser("w600k_r50", "webface600k/train"),
+    _known_recogniser("adaface_ir50_ms1mv2", "ms1mv2/train", "BGR"),
+    _known_recogniser("adaface_ir101_webface12m", "webface12m/train", "BGR"),
 )
 
 CARDS: dict[str, JudgeCard] = {card.name: card for card in _ALL}

@@ -15,10 +15,11 @@ from emorph.core.images import read_photo
 from emorph.core.records import SeenFace
 from emorph.core.types import Float64
 from emorph.evaluate.evidence import Scored
-from emorph.evaluate.identity_scores import DLIB_THRESHOLD
-from emorph.evaluate.summary import MethodScores
+from emorph.evaluate.identity_scores import DLIB, DLIB_THRESHOLD
+from emorph.evaluate.scorecard import MethodScores
 
 N_CASES = 6
+N_LIKENESSES = 2  # recognisers that are quoted under a picture
 THUMB_PX = 150
 SURROUNDINGS = 0.45  # of the box's side, on each side
 JPEG_QUALITY = 85
@@ -36,7 +37,9 @@ class Case:
 def ranked(scores: MethodScores) -> list[int]:
     """Rows of the edits at the dose, best first: by the harmonic mean of what the first judge and identity say."""
     rows = np.flatnonzero(scores.evidence.at_dose)
-    likeness = np.clip(1 - scores.identity.distance / (2 * DLIB_THRESHOLD), 0, 1)
+    gallery = scores.identity.gallery
+    threshold = DLIB_THRESHOLD if gallery.name == DLIB else gallery.threshold or 0.5
+    likeness = np.clip(1 - scores.identity.distance / (2 * threshold), 0, 1)
     value: Float64 = likeness
     if scores.emotions:
         shown = np.nan_to_num(scores.emotions[0].after)
@@ -63,7 +66,11 @@ def _case(scores: MethodScores, row: int) -> Case:
         first = scores.emotions[0]
         answer = first.judge.emotions[int(np.argmax(first.answers[row]))]
         lines.append(f"seen as {answer.word}; target {100 * first.before[row]:.0f} → {100 * first.after[row]:.0f} %")
-    lines.append(f"distance {scores.identity.distance[row]:.2f}")
+    for identity in scores.identities[:N_LIKENESSES]:
+        gallery = identity.gallery
+        word = {"distance": "distance", "cosine": "CSIM", "calibrated": "identity"}[gallery.measure]
+        name = "" if gallery.measure != "cosine" else f" ({gallery.name.partition('@')[0]})"
+        lines.append(f"{word} {gallery.shown(identity.distance)[row]:.2f}{name}")
     lines.append(scored.pair.edited.name)
     return Case(*_pictures(scored), tuple(lines))
 

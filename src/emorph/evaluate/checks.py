@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emorph.evaluate.identity_scores import DLIB_THRESHOLD, Gallery
+from emorph.evaluate.identity_scores import DLIB, DLIB_THRESHOLD, LEAST_SEPARATION, Gallery
 from emorph.evaluate.panel import Panel
 from emorph.evaluate.tables import Value
 
 if TYPE_CHECKING:
-    from emorph.evaluate.summary import MethodScores
+    from emorph.evaluate.scorecard import MethodScores
 
 FEW_SOURCES = 10
 FEW_IMPOSTORS = 100  # a threshold at 1 % rests on one pair then
-LEAST_SEPARATION = 0.9  # share of (genuine, impostor) couples in which the genuine pair is the nearer
 
 
 def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> Iterator[str]:
@@ -24,6 +23,12 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
     for score in scores:
         yield from _of_method(score, "" if len(scores) == 1 else f"{score.evidence.method}: ")
     yield from _of_controls(gallery)
+    for identity in scores[0].identities if scores else ():
+        if identity.gallery.separation < LEAST_SEPARATION and identity.gallery is not gallery:
+            yield (
+                f"{identity.gallery.name} does not tell these persons apart ({identity.gallery.separation:.0%} of "
+                "genuine pairs are nearer than impostors): it is in no ensemble; do not believe its row."
+            )
     if not panel.judges:
         yield "No judge of emotions is here, so nothing is said of whether the edits show what was asked for."
     n_photos = len(gallery.ids)
@@ -73,13 +78,13 @@ def _of_controls(gallery: Gallery) -> Iterator[str]:
         yield f"Identity's threshold rests on {len(impostor)} impostor pair{'s' if len(impostor) > 1 else ''} only."
     end = "Read no identity number of this report as a success."
     if len(genuine):
-        nearer = float(np.searchsorted(np.sort(genuine), impostor).mean() / len(genuine))
+        nearer = gallery.separation
         if nearer < LEAST_SEPARATION:
             yield (
                 "The impostors are not apart: two photos of one person are more alike to the recogniser than photos of "
                 f"two persons in only {nearer:.0%} of {len(genuine)} x {len(impostor)} cases. {end}"
             )
-    elif float(np.median(impostor)) < DLIB_THRESHOLD:
+    elif gallery.name == DLIB and float(np.median(impostor)) < DLIB_THRESHOLD:
         share = float((impostor < DLIB_THRESHOLD).mean())
         yield (
             f"The impostors are not apart: {share:.0%} of the {len(impostor)} pairs of different persons lie under "

@@ -9,12 +9,13 @@ import numpy as np
 
 from emorph.core.types import Float64
 from emorph.evaluate.evidence import Ints, bootstrapped
+from emorph.evaluate.scorecard import recogniser_title
 from emorph.evaluate.statistics import Estimate, bootstrap
 from emorph.evaluate.tables import Cell, Table, Value
-from emorph.evaluate.tradeoff import harmonic_mean
+from emorph.evaluate.tradeoff import harmonic_mean, identity_at
 
 if TYPE_CHECKING:
-    from emorph.evaluate.summary import MethodScores
+    from emorph.evaluate.scorecard import MethodScores
 
 
 def paired_rows(a: MethodScores, b: MethodScores) -> list[tuple[int, int]]:
@@ -41,15 +42,25 @@ def comparison(a: MethodScores, b: MethodScores) -> Table:
     """Every per-edit score of both, paired."""
     rows = paired_rows(a, b) if a.evidence.edits and b.evidence.edits else []
     measures: list[tuple[str, bool, bool, Float64, Float64]] = []
+    for one, two in zip(a.emotions, b.emotions, strict=True):
+        values = [
+            emotion.right_after * scores.identity.passes - emotion.right_before
+            for emotion, scores in ((one, a), (two, b))
+        ]
+        measures.append((f"success gain ({one.judge.id})", True, True, values[0], values[1]))
     for first, second in zip(a.emotions, b.emotions, strict=True):
         measures.append((f"recognised ({first.judge.id})", True, True, first.right_after, second.right_after))
         measures.append((f"probability of the target ({first.judge.id})", True, True, first.after, second.after))
     measures.append(("passes for the person", True, True, a.identity.passes, b.identity.passes))
     measures.append(("found first among the sources", True, True, a.identity.is_first, b.identity.is_first))
-    measures.append(("distance to the source", False, False, a.identity.distance, b.identity.distance))
+    for identities in zip(a.identities, b.identities, strict=True):
+        title, better = recogniser_title(identities[0].gallery)
+        shown = [identity.gallery.shown(identity.distance) for identity in identities]
+        measures.append((title, better == "higher", False, shown[0], shown[1]))
     for title, metric in (("head turned, rad", "pose_distance"), ("change outside the face", "mae_outside")):
         measures.append((title, False, False, a.evidence.geometry(metric), b.evidence.geometry(metric)))
     found = [_harmonic_row(i, rows, a, b) for i in range(len(a.emotions))]
+    found += [_matched_row(i, a, b) for i in range(len(a.emotions))]
     found += [_row(measure, rows, a, b) for measure in measures]
     names = (a.evidence.method, b.evidence.method)
     return Table(
@@ -57,7 +68,7 @@ def comparison(a: MethodScores, b: MethodScores) -> Table:
         f"{names[1]} against {names[0]}",
         f"{len(rows)} edits of the same photos to the same targets at strength {a.evidence.dose if rows else 1:g}; "
         "the difference's interval is a paired bootstrap by source photo. Doing nothing wins every row of identity: "
-        "only HES weighs both.",
+        "only HES, success gain and identity at matched gain weigh both.",
         ("measure", "better", names[0], names[1], f"{names[1]} less {names[0]}", "verdict"),
         tuple(found),
     )
@@ -107,13 +118,44 @@ def _verdict(gap: Estimate, a: MethodScores, b: MethodScores, *, higher_is_bette
     return f"{(b if (gap.mean > 0) == higher_is_better else a).evidence.method} is better"
 
 
-def side_by_side(headlines: Sequence[tuple[str, Table]]) -> Table:
-    """The edits' column of several methods' headline tables, a column each."""
-    names = tuple(name for name, _ in headlines)
-    column = headlines[0][1].header.index("edits")
-    rows = [
-        (first[0], first[1], *(table.rows[i][column] for _, table in headlines))
-        for i, first in enumerate(headlines[0][1].rows)
-    ]
+def _matched_row(judge: int, a: MethodScores, b: MethodScores) -> tuple[Cell, ...]:
+    """The share that passes where both gain as much as the one that gains less, over all strengths of both."""
+    curves = [scores.tradeoffs[judge] for scores in (a, b)]
+    title = f"identity at matched gain ({a.emotions[judge].judge.id})"
+    shared = set(curves[0].groups) & set(curves[1].groups)
+    rows = [np.array([i for i, g in enumerate(c.groups) if g in shared], dtype=np.int64) for c in curves]
+    most = [max((gain for gain, _ in c.curve(own)), default=0.0) for c, own in zip(curves, rows, strict=True)]
+    level = min(most)
+    if level <= 0:
+        return (title, "higher", "–", "–", "not measured: one of them gains nothing", "–")
+    n_first = len(rows[0])
+    groups = [curves[0].groups[i] for i in rows[0]] + [curves[1].groups[i] for i in rows[1]]
+
+    def identity(drawn: Ints, k: int) -> float:
+        own = drawn[drawn < n_first] if k == 0 else drawn[drawn >= n_first] - n_first
+        return identity_at(curves[k].curve(rows[k][own]), level)
+
+    statistics = (lambda d: identity(d, 0), lambda d: identity(d, 1), lambda d: identity(d, 1) - identity(d, 0))
+    own, other, gap = (bootstrapped(statistic, groups, len(shared)) for statistic in statistics)
+    title = f"identity at matched gain of {level:.2f} ({a.emotions[judge].judge.id})"
+    if own is None or other is None or gap is None:
+        return (title, "higher", "–", "–", "not measured for the same photos", "–")
+    verdict = _verdict(gap, a, b, higher_is_better=True)
+    return (title, "higher", Value(own, True), Value(other, True), Value(gap, True), verdict)
+
+
+def side_by_side(names: Sequence[str], heads: Sequence[tuple[Table, Table]]) -> list[Table]:
+    """The edits' column of several methods' headline scores and of their parts, a column each."""
     note = "Each method's own edits at its own strength; paired differences of the same edits stand below."
-    return Table("side_by_side", "Side by side", note, ("measure", "better", *names), tuple(rows))
+    return [
+        _beside(
+            "side_by_side", "Side by side: emotion and identity together", note, names, [head for head, _ in heads]
+        ),
+        _beside("side_by_side_parts", "Side by side: the parts", note, names, [parts for _, parts in heads]),
+    ]
+
+
+def _beside(name: str, title: str, note: str, names: Sequence[str], tables: Sequence[Table]) -> Table:
+    column = tables[0].header.index("edits")
+    rows = [(row[0], row[1], *(table.rows[i][column] for table in tables)) for i, row in enumerate(tables[0].rows)]
+    return Table(name, title, note, ("measure", "better", *names), tuple(rows))

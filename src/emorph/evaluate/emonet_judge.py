@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import torch
 
-from emorph.core.assets import home
-from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
+from emorph.core.downloads import present
+from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Landmarks, Photo, UInt8
 from emorph.evaluate.judges import EmotionReading
@@ -20,8 +20,6 @@ from emorph.models.emonet import SIDE_PX, EmoNet
 CROP_SPAN = 1.8  # side of the square over the longer side of the landmarks' box
 MAX_BATCH = 16  # pictures in one run, which bounds its memory
 TRAINED_ON = ("affectnet/train",)
-TERMS = "CC BY-NC-ND 4.0"
-PAGE = "https://github.com/face-analysis/emonet"
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,7 @@ class EmoNetJudge:
 
         Raises MissingAssetError, with the place to get the file from, or CheckpointError.
         """
-        file = home() / "judges" / f"emonet_{n_classes}.pth" if path is None else Path(path)
-        if not file.is_file():
-            raise MissingAssetError(
-                f"the judge EmoNet needs emonet_{n_classes}.pth: get it from {PAGE} (folder pretrained) "
-                f"and put it at {file} (terms: {TERMS})."
-            )
+        file = present(f"emonet_{n_classes}").path if path is None else Path(path)
         model = EmoNet.from_file(file)
         if len(model.classes) != n_classes:
             raise CheckpointError(f"{file.name} has {len(model.classes)} classes, not {n_classes}.")

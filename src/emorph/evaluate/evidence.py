@@ -88,6 +88,14 @@ class Evidence:
         """A geometric number of each edit; NaN where it was not measured."""
         return np.array([scored.geometry.get(metric, np.nan) for scored in self.edits], dtype=np.float64)
 
+    def affect(self, judge: PanelJudge) -> tuple[Float64, Float64]:
+        """The judge's valence and arousal of the sources and of the edits, (n, 2) each; NaN where it tells none."""
+        nothing = np.full(2, np.nan)
+        rows = [(scored.source.id, scored.edit.id) for scored in self.edits]
+        found = [[self.records.affect(id, judge) for id in ids] for ids in rows]
+        known = np.array([[nothing if row is None else row for row in pair] for pair in found]).reshape(-1, 2, 2)
+        return known[:, 0], known[:, 1]
+
     def answers(self, judge: PanelJudge) -> tuple[Float64, Float64]:
         """The judge's probabilities for the sources and for the edits, (n, n_emotions) each."""
         n = len(judge.emotions)

@@ -1,104 +1,197 @@
-"""Is it still the person? Each edit against its source, measured on the scale that the set's own photos span."""
+"""Is it still the person? Each edit against its source, measured on the scale that the set's own photos span.
+
+A recogniser gives a distance of two faces: dlib's the Euclidean one of its descriptors, ArcFace and its kin 1 - cosine.
+That of the ensemble is 1 less the mean of their calibrated identities (as ID-Sim means cosines), so that a network with
+a wide scale does not outvote the others.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from emorph.core.records import SeenFace
-from emorph.core.types import Float32, Float64
-from emorph.evaluate.evidence import Evidence
-from emorph.evaluate.identity import Pairs, distances, pairs
+from emorph.core.types import Float64
+from emorph.evaluate.evidence import Bools, Evidence
+from emorph.evaluate.identity import Pairs
+from emorph.evaluate.panel import Panel
+from emorph.evaluate.run import Records
 from emorph.evaluate.statistics import Estimate, bootstrap
 
 FALSE_ACCEPTS = 0.01
+DLIB = "dlib"
 DLIB_THRESHOLD = 0.6  # the distance under which dlib's author takes two photos for one person
+ENSEMBLE = "ensemble"
+LEAST_SEPARATION = 0.9  # of a recogniser that tells persons apart
+
+Measure = Literal["distance", "cosine", "calibrated"]
+Distances = Callable[[Sequence[SeenFace]], Float64]  # of faces (m) to the gallery's photos (n): (m, n)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The unedited photos of all sets, each once: the controls. persons: names, or the photo's id where unknown."""
+    """The unedited photos of all sets, each once, as one recogniser sees them: the controls.
 
-    ids: tuple[str, ...]
+    name: the recogniser's id, "dlib" or "ensemble". measure: what it shows to people instead of its distance.
+    persons: names, or the photo's id where unknown. photos: n of them. to_photos: distances of any faces to them.
+    """
+
+    name: str
+    measure: Measure
     persons: tuple[str, ...]
-    descriptors: Float32
+    photos: tuple[SeenFace, ...]
+    to_photos: Distances
 
-    @classmethod
-    def of(cls, sets: Sequence[Evidence]) -> Gallery:
-        """All sources of all sets."""
-        found = {scored.source.id: scored for evidence in sets for scored in evidence.edits}
-        named = {
-            scored.source.id: scored.pair.person for evidence in sets for scored in evidence.edits if scored.pair.person
-        }
-        persons = tuple(named.get(id, id) for id in found)
-        rows = [scored.source.descriptor for scored in found.values()]
-        return cls(
-            tuple(found), persons, np.array(rows, dtype=np.float32).reshape(len(rows), len(rows[0]) if rows else 0)
-        )
+    @functools.cached_property
+    def ids(self) -> tuple[str, ...]:
+        """Of the photos."""
+        return tuple(photo.id for photo in self.photos)
+
+    @functools.cached_property
+    def between(self) -> Float64:
+        """Distances of the photos to each other, (n, n)."""
+        return self.to_photos(self.photos)
+
+    @functools.cached_property
+    def same(self) -> Bools:
+        """Whether two photos are of one person, (n, n)."""
+        names = np.unique(np.asarray(self.persons), return_inverse=True)[1]
+        found: Bools = names[:, None] == names
+        return found
 
     @functools.cached_property
     def pairs(self) -> Pairs:
         """Distances of all pairs of unedited photos."""
-        return pairs(self.descriptors, self.persons)
+        rows, columns = np.triu_indices(len(self.ids), k=1)
+        values, same = self.between[rows, columns], self.same[rows, columns]
+        return Pairs(values[same], values[~same])
 
     @functools.cached_property
     def threshold(self) -> float | None:
         """The distance that ``FALSE_ACCEPTS`` of the impostor pairs fall under; None with one person only."""
         return self.pairs.threshold(FALSE_ACCEPTS) if len(self.pairs.impostor) else None
 
-    @functools.cached_property
-    def knows_persons(self) -> bool:
-        """Whether a person has two photos here."""
-        return len(self.pairs.genuine) > 0
+    @property
+    def has_scale(self) -> bool:
+        """Whether there are two photos of a person, and two persons, so that identity can be calibrated."""
+        return len(self.pairs.genuine) > 0 and len(self.pairs.impostor) > 0
 
-    def distance_of(self, *, same_person: bool) -> Estimate | None:
-        """Mean distance of genuine or impostor pairs, with its interval over the first photo of each pair."""
-        distances = self.pairs.genuine if same_person else self.pairs.impostor
-        return bootstrap(distances, self._firsts(same_person)) if len(distances) else None
+    @functools.cached_property
+    def separation(self) -> float:
+        """Share of (genuine, impostor) couples of pairs in which the genuine one is the nearer; NaN without either."""
+        genuine, impostor = np.sort(self.pairs.genuine), self.pairs.impostor
+        return float(np.searchsorted(genuine, impostor).mean() / len(genuine)) if self.has_scale else float("nan")
+
+    def shown(self, distance: Float64) -> Float64:
+        """The recogniser's distances as people read them: cosines and identities grow with likeness."""
+        return distance if self.measure == "distance" else 1 - distance
+
+    def control(self, *, same_person: bool) -> Estimate | None:
+        """Mean of what is shown for genuine or impostor pairs, with its interval over the first photo of each pair."""
+        values = self.pairs.genuine if same_person else self.pairs.impostor
+        return bootstrap(self.shown(values), self._firsts(same_person)) if len(values) else None
 
     def genuine_passing(self) -> Estimate | None:
         """Share of the pairs of one person that pass the threshold, with its interval over the first photo."""
-        if self.threshold is None or not self.knows_persons:
+        if self.threshold is None or not len(self.pairs.genuine):
             return None
         return bootstrap(self.pairs.genuine < self.threshold, self._firsts(True))
 
     def _firsts(self, same_person: bool) -> list[int]:
-        first, second = np.triu_indices(len(self.ids), k=1)
-        names = np.unique(np.asarray(self.persons), return_inverse=True)[1]
-        found: list[int] = first[(names[first] == names[second]) == same_person].tolist()
+        rows, columns = np.triu_indices(len(self.ids), k=1)
+        found: list[int] = rows[self.same[rows, columns] == same_person].tolist()
         return found
+
+
+def galleries(sets: Sequence[Evidence], panel: Panel, records: Records) -> tuple[Gallery, ...]:
+    """One for each recogniser, the one that a report leads with first: the ensemble, else the first named, else dlib's.
+
+    The ensemble is of those that tell these persons apart: the scale of one that does not means nothing. There is none
+    of one, nor where no person has two photos.
+    """
+    edits = [scored for evidence in sets for scored in evidence.edits]
+    photos = {scored.source.id: scored.source for scored in edits}
+    named = {scored.source.id: scored.pair.person for scored in edits if scored.pair.person}
+    persons = tuple(named.get(id, id) for id in photos)
+
+    def gallery(name: str, measure: Measure, distances: Distances) -> Gallery:
+        return Gallery(name, measure, persons, tuple(photos.values()), distances)
+
+    found = [
+        gallery(recogniser.id, "cosine", _cosines(recogniser.id, tuple(photos), records))
+        for recogniser in panel.recognisers
+    ]
+    found.append(gallery(DLIB, "distance", _euclidean(tuple(photos.values()))))
+    sound = [part for part in found if part.separation >= LEAST_SEPARATION]
+    if len(sound) < 2:
+        return (*sound, *(part for part in found if all(part is not other for other in sound)))
+    return (gallery(ENSEMBLE, "calibrated", _uncalibrated(sound)), *found)
+
+
+def _euclidean(photos: Sequence[SeenFace]) -> Distances:
+    own = np.array([photo.descriptor for photo in photos], dtype=np.float64)
+
+    def distances(faces: Sequence[SeenFace]) -> Float64:
+        rows = [np.linalg.norm(own - np.array(face.descriptor), axis=1) for face in faces]
+        return np.array(rows, dtype=np.float64).reshape(len(faces), len(photos))
+
+    return distances
+
+
+def _cosines(recogniser: str, ids: Sequence[str], records: Records) -> Distances:
+    def vectors(faces: Sequence[str]) -> Float64:
+        rows = np.array([records.embeddings[id, recogniser] for id in faces], dtype=np.float64)
+        rows = rows.reshape(len(faces), rows.shape[-1] if rows.size else 1)
+        unit: Float64 = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit
+
+    def distances(faces: Sequence[SeenFace]) -> Float64:
+        found: Float64 = 1 - vectors([face.id for face in faces]) @ vectors(ids).T
+        return found
+
+    return distances
+
+
+def _uncalibrated(parts: Sequence[Gallery]) -> Distances:
+    def distances(faces: Sequence[SeenFace]) -> Float64:
+        found: Float64 = 1 - np.mean([part.pairs.calibrated(part.to_photos(faces)) for part in parts], axis=0)
+        return found
+
+    return distances
 
 
 @dataclass(frozen=True)
 class IdentityScores:
-    """A row an edit; distances of dlib's descriptors.
-
-    distance: to the own source. is_first: 1 where no other source of the gallery is nearer (of another person).
-    """
+    """A row an edit, as one recogniser sees it. to_photos: distances to the gallery's photos, (m, n)."""
 
     gallery: Gallery
     evidence: Evidence
-    distance: Float64
-    is_first: Float64
+    to_photos: Float64
 
     @classmethod
     def of(cls, evidence: Evidence, gallery: Gallery) -> IdentityScores:
         """Measure all edits of a set in the gallery."""
-        place = {id: i for i, id in enumerate(gallery.ids)}
-        own = np.array([place[scored.source.id] for scored in evidence.edits], dtype=np.int64)
-        names = np.unique(np.asarray(gallery.persons), return_inverse=True)[1]
-        distance, is_first = np.zeros(len(own)), np.zeros(len(own))
-        for i, scored in enumerate(evidence.edits):
-            to_all = _distances(gallery.descriptors, scored.edit)
-            distance[i] = to_all[own[i]]
-            others = to_all[names != names[own[i]]]
-            is_first[i] = float(to_all[own[i]] < others.min()) if len(others) else np.nan
-        return cls(gallery, evidence, distance, is_first)
+        return cls(gallery, evidence, gallery.to_photos([scored.edit for scored in evidence.edits]))
 
-    @property
+    @functools.cached_property
+    def distance(self) -> Float64:
+        """To the own source."""
+        found: Float64 = self.to_photos[np.arange(len(self._own)), self._own]
+        return found
+
+    @functools.cached_property
+    def is_first(self) -> Float64:
+        """1 where no photo of another person is as near as the own source; NaN where there is no other person."""
+        others = np.where(self.gallery.same[self._own], np.inf, self.to_photos)
+        nearest = others.min(axis=1, initial=np.inf)
+        found: Float64 = np.where(np.isfinite(nearest), self.distance < nearest, np.nan).astype(np.float64)
+        return found
+
+    @functools.cached_property
     def passes(self) -> Float64:
         """1 where the edit passes for the person of its source; NaN without a threshold."""
         threshold = self.gallery.threshold
@@ -109,31 +202,26 @@ class IdentityScores:
     @property
     def calibrated(self) -> Float64:
         """0 is another person, 1 another photo of the same person, above 1 more alike; NaN where no person has two."""
-        if not self.gallery.knows_persons or not len(self.gallery.pairs.impostor):
+        if not self.gallery.has_scale:
             return np.full(len(self.distance), np.nan)
         return self.gallery.pairs.calibrated(self.distance)
 
     def passes_for_other_photos(self, *, edited: bool) -> Float64:
         """Share of the other photos of the person that the edit (or its source) passes for; NaN where there is none."""
-        gallery, threshold = self.gallery, self.gallery.threshold
-        found = np.full(len(self.distance), np.nan)
+        threshold = self.gallery.threshold
+        found = np.full(len(self._own), np.nan)
         if threshold is None:
             return found
-        for i, scored in enumerate(self.evidence.edits):
-            face = scored.edit if edited else scored.source
-            own = gallery.ids.index(scored.source.id)
-            others = [
-                j
-                for j, person in enumerate(gallery.persons)
-                if gallery.ids[j] != scored.source.id and person == gallery.persons[own]
-            ]
-            if others:
-                distances = _distances(gallery.descriptors[others], face)
-                found[i] = float((distances < threshold).mean())
+        others = self.gallery.same[self._own].copy()
+        others[np.arange(len(self._own)), self._own] = False
+        passed = (self.to_photos if edited else self.gallery.between[self._own]) < threshold
+        n_others = others.sum(axis=1)
+        known = n_others > 0
+        found[known] = (passed & others).sum(axis=1)[known] / n_others[known]
         return found
 
-
-def _distances(photos: Float32, face: SeenFace) -> Float64:
-    """Of a face to each photo (n, 128), (n,)."""
-    own = np.array(face.descriptor, dtype=np.float32)
-    return distances(photos, np.broadcast_to(own, photos.shape))
+    @functools.cached_property
+    def _own(self) -> np.ndarray:
+        """Which of the gallery's photos is each edit's source."""
+        place = {id: i for i, id in enumerate(self.gallery.ids)}
+        return np.array([place[scored.source.id] for scored in self.evidence.edits], dtype=np.int64)

@@ -13,10 +13,11 @@ from emorph.core import records
 from emorph.core.errors import DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
+from emorph.evaluate.affect import NOT_ANNOTATED
 
 RECORDS_FILE = "edits.jsonl"
 NEEDED_COLUMNS = ("source", "edited", "target")
-KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity")
+KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "valence", "arousal")
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class Pair:
     """A photo and what a method made of it.
 
     method: what reports call the set. person: whose photo the source is, "" where nobody says.
+    affect: the valence and arousal that were asked for, or annotated; None where nobody says.
     """
 
     method: str
@@ -34,14 +36,16 @@ class Pair:
     target: Emotion
     strength: float = 1.0
     person: str = ""
+    affect: tuple[float, float] | None = None
 
 
 def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None = None) -> list[Pair]:
     """The pairs of one set, in its order; nothing is said yet about whether the pictures can be read.
 
     edits: an edits.jsonl, or a folder that holds one; a CSV with the columns source, edited, target and perhaps
-        strength and identity; or a folder of pictures STEM_EMOTION.png, STEM_EMOTION_STRENGTH.png or EMOTION/STEM.png,
-        each beside its source STEM.* or with it in ``sources``.
+        strength, identity, valence and arousal (in [-1, 1]; empty or -2 where not known); or a folder of pictures
+        STEM_EMOTION.png, STEM_EMOTION_STRENGTH.png or EMOTION/STEM.png, each beside its source STEM.* or with it in
+        ``sources``.
     Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
     """
     name = method or method_name(edits)
@@ -130,9 +134,23 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
         raise DataError(f"{where}: strength must be a finite number, found {fields['strength']!r}.")
     person = str(fields.get("identity") or "").strip()
     try:
-        return Pair(method, _located(source, folder), _located(edited, folder), emotion, strength, person)
+        files = _located(source, folder), _located(edited, folder)
+        return Pair(method, *files, emotion, strength, person, _affect(fields, where))
     except OSError as error:
         raise DataError(f"{where}: a file name cannot be looked up ({error.strerror}).") from None
+
+
+def _affect(fields: Mapping[str, object], where: str) -> tuple[float, float] | None:
+    """Valence and arousal; None where either is not given, or -2 as AffectNet has it. Raises DataError."""
+    texts = [fields.get(name) for name in ("valence", "arousal")]
+    if any(text in (None, "") for text in texts):
+        return None
+    numbers = [_strength(text) for text in texts]
+    if NOT_ANNOTATED in numbers:
+        return None
+    if numbers[0] is None or numbers[1] is None or max(abs(numbers[0]), abs(numbers[1])) > 1:
+        raise DataError(f"{where}: valence and arousal must be numbers from -1 to 1, found {texts}.")
+    return numbers[0], numbers[1]
 
 
 def _strength(value: object) -> float | None:

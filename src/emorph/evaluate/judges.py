@@ -55,8 +55,8 @@ class EmotionJudge:
     graph: OnnxGraph
 
     @classmethod
-    def load(cls, name: str, path: Path | str | None = None, *, threads: int = 0) -> EmotionJudge:
-        """The judge called ``name`` from ``path`` or from where its card looks.
+    def load(cls, name: str | JudgeCard, path: Path | str | None = None, *, threads: int = 0) -> EmotionJudge:
+        """The judge with this card, or of this name, from ``path`` or from where its card looks.
 
         Raises UnknownNameError, MissingAssetError, CheckpointError.
         """
@@ -98,8 +98,8 @@ class Recogniser:
     is_raw: bool
 
     @classmethod
-    def load(cls, name: str, path: Path | str | None = None, *, threads: int = 0) -> Recogniser:
-        """The recogniser called ``name`` from ``path`` or from where its card looks.
+    def load(cls, name: str | JudgeCard, path: Path | str | None = None, *, threads: int = 0) -> Recogniser:
+        """The recogniser with this card, or of this name, from ``path`` or from where its card looks.
 
         Raises UnknownNameError, MissingAssetError, CheckpointError.
         """
@@ -173,14 +173,16 @@ def read_emotions(judge: EmotionJudge, photos: Sequence[tuple[Photo, Landmarks]]
     return judge(np.stack([judge.crop(photo, landmarks) for photo, landmarks in photos]))
 
 
-def _load(name: str, path: Path | str | None, kind: str, threads: int) -> tuple[JudgeCard, OnnxGraph, Path]:
-    card = judge_card(name)
+def _load(name: str | JudgeCard, path: Path | str | None, kind: str, threads: int) -> tuple[JudgeCard, OnnxGraph, Path]:
+    card = name if isinstance(name, JudgeCard) else judge_card(name)
     if card.kind != kind:
-        raise CheckpointError(f"{name} judges {card.kind}, not {kind}.")
+        raise CheckpointError(f"{card.name} judges {card.kind}, not {kind}.")
     file = card.locate(path)
     graph = OnnxGraph.load(file, threads=threads)
     if graph.side_px not in (None, card.side_px):
-        raise CheckpointError(f"{file.name} takes pictures of {graph.side_px} px, {name} those of {card.side_px} px.")
+        raise CheckpointError(
+            f"{file.name} takes pictures of {graph.side_px} px, {card.name} those of {card.side_px} px."
+        )
     return card, graph, file
 
 

@@ -22,7 +22,7 @@ from emorph.evaluate.identity import describe
 from emorph.evaluate.panel import CropPlan
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces
-from emorph.faces.paste import face_mask
+from emorph.faces.mask import face_mask
 
 MASK_CROP_PX = 256
 LAST_PAIR_METRIC = "pose_distance"  # is written last, so that with it all are there

@@ -35,12 +35,15 @@ class Axis:
         return HEIGHT - BOTTOM - (value - self.low) / (self.high - self.low) * (HEIGHT - TOP - BOTTOM)
 
 
-def curve(lines: Sequence[tuple[str, Sequence[Point]]]) -> str:
+def curve(lines: Sequence[tuple[str, Sequence[Point]]], judge: str = "") -> str:
     """Share that passes for the person over the gain, a line a method, a dot a strength, with both intervals."""
     lowest = min([0.0, *(point.gain.low for _, points in lines for point in points)])
     shares = tuple((v, f"{100 * v:.0f} %") for v in np.linspace(-1, 1, 9).tolist())
     x = Axis(
-        lowest, 1, tuple(t for t in shares if t[0] >= lowest), "gain: recognised more often than the unedited photo"
+        lowest,
+        1,
+        tuple(t for t in shares if t[0] >= lowest),
+        f"gain: recognised more often than the unedited photo{judge and f' ({judge})'}",
     )
     y = Axis(0, 1, tuple(t for t in shares if t[0] >= 0), "passes for the person")
     parts = [_frame(x, y), f'<circle cx="{x.x(0):.1f}" cy="{y.y(1):.1f}" r="5" fill="none" stroke="#000"/>']
@@ -69,10 +72,11 @@ def histogram(rows: Sequence[tuple[str, Float64]], title: str, threshold: float 
     """Each row's share of its values by bin, as outlines over one axis; a dashed line at the threshold."""
     rows = [(f"{name} (n = {len(values)})", values) for name, values in rows if len(values)]
     highest = max([0.1, threshold or 0.0, *(float(values.max()) for _, values in rows)])
-    edges = np.linspace(0, highest, N_BINS + 1)
+    lowest = min([0.0, *(float(values.min()) for _, values in rows)])
+    edges = np.linspace(lowest, highest, N_BINS + 1)
     shares = [np.histogram(values, edges)[0] / len(values) for _, values in rows]
     peak = max([0.01, *(float(share.max()) for share in shares)])
-    x = Axis(0, highest, tuple((v, f"{v:.2f}") for v in np.linspace(0, highest, 6).tolist()), title)
+    x = Axis(lowest, highest, tuple((v, f"{v:.2f}") for v in np.linspace(lowest, highest, 6).tolist()), title)
     y = Axis(0, peak, tuple((v, f"{100 * v:.0f} %") for v in np.linspace(0, peak, 5).tolist()), "share")
     parts = [_frame(x, y)]
     for i, share in enumerate(shares):
@@ -80,7 +84,7 @@ def histogram(rows: Sequence[tuple[str, Float64]], title: str, threshold: float 
             f"L{x.x(a):.1f} {y.y(v):.1f}H{x.x(b):.1f}" for a, b, v in zip(edges, edges[1:], share, strict=False)
         )
         colour = COLOURS[i % len(COLOURS)]
-        outline = f"M{x.x(0):.1f} {y.y(0):.1f}{steps}V{y.y(0):.1f}Z"
+        outline = f"M{x.x(lowest):.1f} {y.y(0):.1f}{steps}V{y.y(0):.1f}Z"
         parts.append(f'<path d="{outline}" fill="{colour}" fill-opacity="0.2" stroke="{colour}"/>')
     if threshold is not None:
         place = x.x(threshold)

@@ -14,15 +14,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import emorph
 from emorph.core.errors import DataError, MissingAssetError
+from emorph.core.types import Float64
 from emorph.evaluate.cases import best_and_worst
 from emorph.evaluate.evidence import LEVEL, N_RESAMPLES
 from emorph.evaluate.identity import RECOGNISER_FILE
-from emorph.evaluate.panel import Panel
+from emorph.evaluate.panel import AFFECT, Panel
 from emorph.evaluate.plots import curve, histogram
+from emorph.evaluate.scorecard import MethodScores, recogniser_title
 from emorph.evaluate.statistics import N_RESAMPLES as N_MEAN_RESAMPLES
-from emorph.evaluate.summary import MethodScores, Summary
+from emorph.evaluate.summary import Summary
 from emorph.evaluate.tables import Value, as_csv
 
 PAGE_FILE = "report.html"
@@ -31,7 +35,9 @@ VERSIONS_OF = ("torch", "numpy", "opencv-python-headless", "dlib-bin", "pillow",
 
 
 def write_report(folder: Path, summary: Summary, panel: Panel, command: str) -> Path:
-    """Write report.html, tables.csv, tables.md, tables.tex, edits.csv and summary.json; each appears complete.
+    """Write the page, its tables as CSV, Markdown and LaTeX, and summary, edits and judges' cards for machines.
+
+    Each file appears complete.
 
     Returns the page. Raises DataError if they cannot be written, MissingAssetError without Jinja2.
     """
@@ -42,6 +48,7 @@ def write_report(folder: Path, summary: Summary, panel: Panel, command: str) -> 
         "tables.tex": "\n".join(table.latex() for table in summary.tables),
         "edits.csv": per_edit(summary.scores),
         "summary.json": json.dumps(as_json(summary), indent=2, ensure_ascii=False) + "\n",
+        "judges.json": json.dumps({asked.id: dict(asked.card) for asked in panel.asked}, indent=2) + "\n",
     }
     for name, text in texts.items():
         _write(folder / name, text)
@@ -79,8 +86,8 @@ def facts(panel: Panel) -> list[tuple[str, str]]:
     return [
         ("versions", ", ".join(versions)),
         ("judges of emotions", ", ".join(judge.id for judge in panel.judges) or "none"),
-        ("trained on", "; ".join(f"{j.id}: {', '.join(j.trained_on)}" for j in panel.judges if j.trained_on) or "–"),
-        ("recogniser", RECOGNISER_FILE),
+        ("trained on", "; ".join(f"{j.id}: {', '.join(j.trained_on)}" for j in panel.asked if j.trained_on) or "–"),
+        ("recognisers", ", ".join([RECOGNISER_FILE, *(recogniser.id for recogniser in panel.recognisers)])),
         (
             "intervals",
             f"{LEVEL:.0%}, percentile bootstrap by source photo, seed 0, {N_MEAN_RESAMPLES} resamples of means, "
@@ -115,42 +122,64 @@ def as_json(summary: Summary) -> dict[str, Any]:
 
 def per_edit(scores: Sequence[MethodScores]) -> str:
     """Every edit with its numbers as CSV; edits that were left out have none, and say why."""
-    judges = [emotion.judge.id for emotion in scores[0].emotions] if scores else []
     geometry = ("expression_distance", "pose_distance", "mae_outside")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    header = ["method", "source", "edited", "identity", "target", "strength", "distance", "passes", *geometry]
-    header += [f"{name} {judge}" for judge in judges for name in ("target before", "target after")]
-    writer.writerow([*header, "left out"])
-    for score in scores:
+    header = ["method", "source", "edited", "identity", "target", "strength"]
+    columns = [_columns(score, geometry) for score in scores]
+    names = list(columns[0]) if columns else []
+    writer.writerow([*header, *names, "left out"])
+    for score, numbers in zip(scores, columns, strict=True):
         method = score.evidence.method
         for i, scored in enumerate(score.evidence.edits):
             pair = scored.pair
-            numbers = [score.identity.distance[i], score.identity.passes[i]]
-            numbers += [scored.geometry.get(metric, float("nan")) for metric in geometry]
-            numbers += [value for emotion in score.emotions for value in (emotion.before[i], emotion.after[i])]
-            shown = ["" if value != value else f"{value:.6g}" for value in map(float, numbers)]
+            shown = ["" if value != value else f"{value:.6g}" for value in (float(numbers[name][i]) for name in names)]
             row = [method, pair.source, pair.edited, pair.person, pair.target.word, f"{pair.strength:g}"]
             writer.writerow([*row, *shown, ""])
         for item in score.evidence.excluded:
-            writer.writerow([method, "", item.edited, *[""] * (len(header) - 3), item.why])
+            writer.writerow([method, "", item.edited, *[""] * (len(header) - 3 + len(names)), item.why])
     return file.getvalue()
 
 
+def _columns(score: MethodScores, geometry: Sequence[str]) -> dict[str, Float64]:
+    """All numbers of a set's edits, by column: of each recogniser, of the pairs, of each judge."""
+    found: dict[str, Float64] = {}
+    for identity in score.identities:
+        gallery = identity.gallery
+        kind = {"distance": "distance", "cosine": "csim", "calibrated": "identity"}[gallery.measure]
+        found[f"{kind} {gallery.name}"] = gallery.shown(identity.distance)
+        found[f"passes {gallery.name}"] = identity.passes
+    found |= {metric: score.evidence.geometry(metric) for metric in geometry}
+    for emotion in score.emotions:
+        found[f"target before {emotion.judge.id}"] = emotion.before
+        found[f"target after {emotion.judge.id}"] = emotion.after
+        if emotion.judge.has_va:
+            _, after = score.evidence.affect(emotion.judge)
+            found |= {f"{word} {emotion.judge.id}": after[:, i] for i, word in enumerate(AFFECT)}
+    return found
+
+
 def _plots(scores: Sequence[MethodScores]) -> list[str]:
-    """A trade-off for each judge, and the distances between their controls."""
+    """A trade-off for each judge, and for each recogniser its edits between their controls."""
     scores = [score for score in scores if score.evidence.edits]
     if not scores:
         return []
     found = []
-    for i, _ in enumerate(scores[0].emotions):
+    for i, tradeoff in enumerate(scores[0].tradeoffs):
         lines = [(score.evidence.method, score.tradeoffs[i].points()) for score in scores]
         if any(points for _, points in lines):
-            found.append(curve(lines))
-    gallery = scores[0].identity.gallery
-    rows = [(f"{s.evidence.method}, edit and source", s.identity.distance[s.evidence.at_dose]) for s in scores]
-    controls = [("two persons", gallery.pairs.impostor), ("two photos of one person", gallery.pairs.genuine)]
-    found.append(histogram([*controls, *rows], "distance", gallery.threshold))
+            found.append(curve(lines, tradeoff.judge))
+    for i, identity in enumerate(scores[0].identities):
+        gallery = identity.gallery
+        pairs = gallery.pairs
+        rows = [("two persons", pairs.impostor), ("two photos of one person", pairs.genuine)]
+        rows += [
+            (f"{s.evidence.method}, edit and source", s.identities[i].distance[s.evidence.at_dose]) for s in scores
+        ]
+        shown = [(name, gallery.shown(values)) for name, values in rows]
+        threshold = gallery.threshold
+        mark = None if threshold is None else float(gallery.shown(np.array(threshold)))
+        found.append(histogram(shown, recogniser_title(gallery)[0], mark))
     return found
 
 

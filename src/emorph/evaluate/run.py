@@ -17,16 +17,15 @@ import numpy as np
 import torch
 
 from emorph.core.errors import DataError
-from emorph.core.records import ScoreRecord, SeenFace, append, mend, read_finished
+from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend, read_finished
 from emorph.core.shard import Shard
 from emorph.core.types import Float64, UInt8
 from emorph.evaluate.inputs import Pair
 from emorph.evaluate.look import LAST_PAIR_METRIC, Looked, Task, View, look
-from emorph.evaluate.panel import Panel, PanelJudge
+from emorph.evaluate.panel import AFFECT, PROBABILITY, Panel, PanelJudge, PanelRecogniser
 
 BATCH = 64  # crops that a judge takes at once
 ID_DIGITS = 16
-PROBABILITY = "probability_"  # + an emotion's word
 
 
 @dataclass(frozen=True)
@@ -41,31 +40,49 @@ class Judged:
 
 @dataclass
 class Records:
-    """All that is known of the faces: by id; and numbers by (id, judge), by metric."""
+    """All that is known of the faces: by id; numbers by (id, judge), by metric; and vectors by (id, recogniser)."""
 
     faces: dict[str, SeenFace] = field(default_factory=dict)
     scores: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+    embeddings: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Records:
         """Everything of all shards that lie in ``folder``; of repeated records the last counts. Raises DataError."""
         records = cls()
         for path in sorted(folder.glob("faces*.jsonl")):
-            records.add(read_finished(path, SeenFace), [])
+            records.add(read_finished(path, SeenFace))
         for path in sorted(folder.glob("scores*.jsonl")):
-            records.add([], read_finished(path, ScoreRecord))
+            records.add((), read_finished(path, ScoreRecord))
+        for path in sorted(folder.glob("embeddings*.jsonl")):
+            records.add((), (), read_finished(path, Embedding))
         return records
 
-    def add(self, faces: Sequence[SeenFace], scores: Sequence[ScoreRecord]) -> None:
+    def add(
+        self, faces: Sequence[SeenFace], scores: Sequence[ScoreRecord] = (), embeddings: Sequence[Embedding] = ()
+    ) -> None:
         """Take new records in."""
         self.faces.update((face.id, face) for face in faces)
         for score in scores:
             self.scores.setdefault((score.id, score.judge), {})[score.metric] = score.value
+        self.embeddings.update(((row.id, row.judge), row.values) for row in embeddings)
 
     def answer(self, id: str, judge: PanelJudge) -> Float64 | None:
         """The judge's probabilities for a face, in the order of its emotions; None if they are not all there."""
-        found = self.scores.get((id, judge.id), {})
-        names = [PROBABILITY + emotion.word for emotion in judge.emotions]
+        return self._numbers(id, judge.id, [PROBABILITY + emotion.word for emotion in judge.emotions])
+
+    def affect(self, id: str, judge: PanelJudge) -> Float64 | None:
+        """The judge's valence and arousal for a face, (2,); None if they are not there."""
+        return self._numbers(id, judge.id, AFFECT)
+
+    def has(self, id: str, asked: PanelJudge | PanelRecogniser) -> bool:
+        """Whether all is there that the judge or recogniser says of a face."""
+        if isinstance(asked, PanelRecogniser):
+            return (id, asked.id) in self.embeddings
+        return self._numbers(id, asked.id, asked.outputs) is not None
+
+    def _numbers(self, id: str, judge: str, names: Sequence[str]) -> Float64 | None:
+        found = self.scores.get((id, judge), {})
         return np.array([found[name] for name in names]) if all(name in found for name in names) else None
 
 
@@ -91,7 +108,7 @@ def evaluate(
     shard: Shard = Shard(),
     on_step: Callable[[int, int], None] | None = None,
 ) -> Records:
-    """Measure what ``folder`` does not hold yet, append it to faces.jsonl and scores.jsonl there, and return it all.
+    """Measure what ``folder`` does not hold yet, append it to the .jsonl files there, and return it all.
 
     workers: processes that find faces; 1 stays in this one. on_step: called with (done, total) sources.
     Raises DataError if a record file is damaged or cannot be written.
@@ -99,16 +116,16 @@ def evaluate(
     files = _Files.opened(folder, shard)
     records = Records.read(folder)
     tasks = _tasks(judged, records, panel, shard)
-    waiting: dict[str, list[tuple[str, UInt8]]] = {judge.id: [] for judge in panel.judges}
+    waiting: dict[str, list[tuple[str, UInt8]]] = {asked.id: [] for asked in panel.asked}
     with _looking(tasks, workers) as results:
         for done, looked in enumerate(results, 1):
-            files.write(looked.faces, looked.scores, records)
+            files.write(records, looked.faces, looked.scores)
             for judge_id, face_id, crop in looked.crops:
                 waiting[judge_id].append((face_id, crop))
-            for judge in panel.judges:
-                if len(waiting[judge.id]) >= BATCH or done == len(tasks):
-                    files.write([], _answers(judge, waiting[judge.id]), records)
-                    waiting[judge.id].clear()
+            for asked in panel.asked:
+                if len(waiting[asked.id]) >= BATCH or done == len(tasks):
+                    _answer(asked, waiting[asked.id], files, records)
+                    waiting[asked.id].clear()
             if on_step is not None:
                 on_step(done, len(tasks))
     return records
@@ -123,24 +140,30 @@ def unfinished(judged: Sequence[Judged], records: Records, panel: Panel) -> int:
 class _Files:
     faces: Path
     scores: Path
+    embeddings: Path
 
     @classmethod
     def opened(cls, folder: Path, shard: Shard) -> _Files:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            files = cls(folder / f"faces{shard.ending}.jsonl", folder / f"scores{shard.ending}.jsonl")
-            mend(files.faces)
-            mend(files.scores)
+            files = cls(*(folder / f"{name}{shard.ending}.jsonl" for name in ("faces", "scores", "embeddings")))
+            for path in (files.faces, files.scores, files.embeddings):
+                mend(path)
         except OSError as error:
             raise DataError(f"{folder} cannot be written ({error.strerror}); choose another -o.") from None
         return files
 
-    def write(self, faces: Sequence[SeenFace], scores: Sequence[ScoreRecord], records: Records) -> None:
-        if scores:
-            append(self.scores, scores)
-        if faces:
-            append(self.faces, faces)
-        records.add(faces, scores)
+    def write(
+        self,
+        records: Records,
+        faces: Sequence[SeenFace] = (),
+        scores: Sequence[ScoreRecord] = (),
+        embeddings: Sequence[Embedding] = (),
+    ) -> None:
+        for path, rows in ((self.embeddings, embeddings), (self.scores, scores), (self.faces, faces)):
+            if rows:
+                append(path, rows)
+        records.add(faces, scores, embeddings)
 
 
 def _digest(path: Path) -> tuple[str, str]:
@@ -161,7 +184,7 @@ def _tasks(judged: Sequence[Judged], records: Records, panel: Panel, shard: Shar
     for item in judged:
         if not item.trouble:
             by_source.setdefault(item.source_id, {})[item.edit_id] = item
-    plans = {judge.id: judge.plan for judge in panel.judges}
+    plans = {asked.id: asked.plan for asked in panel.asked}
     tasks = []
     for source_id in list(by_source)[shard.number - 1 :: shard.of]:
         edits = by_source[source_id]
@@ -185,7 +208,7 @@ def _is_done(view: View) -> bool:
 
 
 def _wanted(id: str, records: Records, panel: Panel) -> tuple[str, ...]:
-    return tuple(judge.id for judge in panel.judges if records.answer(id, judge) is None)
+    return tuple(asked.id for asked in panel.asked if not records.has(id, asked))
 
 
 def _is_unpaired(id: str, records: Records) -> bool:
@@ -193,15 +216,15 @@ def _is_unpaired(id: str, records: Records) -> bool:
     return not (face is not None and face.trouble) and LAST_PAIR_METRIC not in records.scores.get((id, ""), {})
 
 
-def _answers(judge: PanelJudge, waiting: Sequence[tuple[str, UInt8]]) -> list[ScoreRecord]:
-    found = []
+def _answer(
+    asked: PanelJudge | PanelRecogniser, waiting: Sequence[tuple[str, UInt8]], files: _Files, records: Records
+) -> None:
     for start in range(0, len(waiting), BATCH):
-        part = waiting[start : start + BATCH]
-        probabilities = judge.answer(np.stack([crop for _, crop in part]))
-        for (face_id, _), row in zip(part, probabilities, strict=True):
-            for emotion, p in zip(judge.emotions, row, strict=True):
-                found.append(ScoreRecord(face_id, f"{PROBABILITY}{emotion.word}", round(float(p), 6), judge.id))
-    return found
+        ids, crops = zip(*waiting[start : start + BATCH], strict=True)
+        if isinstance(asked, PanelRecogniser):
+            files.write(records, embeddings=asked.judge(ids, np.stack(crops)))
+        else:
+            files.write(records, scores=asked.judge(ids, np.stack(crops)))
 
 
 @contextmanager

@@ -26,10 +26,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """A judge's and the recogniser's rows of one set, where both are known."""
+    """A judge's and a recogniser's rows of one set, where both are known. before, after: recognised as the target."""
 
+    judge: str
     strengths: Float64
-    gain: Float64
+    before: Float64
+    after: Float64
     passes: Float64
     groups: tuple[str, ...]
     dose: float
@@ -41,7 +43,20 @@ class Tradeoff:
         known = np.isfinite(emotion.gain) & np.isfinite(identity.passes)
         groups = tuple(group for group, is_in in zip(evidence.groups, known, strict=True) if is_in)
         dose = evidence.dose if evidence.edits else 1.0
-        return cls(evidence.strengths[known], emotion.gain[known], identity.passes[known], groups, dose)
+        return cls(
+            judge=emotion.judge.id,
+            strengths=evidence.strengths[known],
+            before=emotion.right_before[known],
+            after=emotion.right_after[known],
+            passes=identity.passes[known],
+            groups=groups,
+            dose=dose,
+        )
+
+    @property
+    def gain(self) -> Float64:
+        """Recognised after less before, -1, 0 or 1."""
+        return self.after - self.before
 
     def points(self) -> list[Point]:
         """A point for each strength, rising."""
@@ -54,6 +69,15 @@ class Tradeoff:
             if gain is not None and verified is not None:
                 found.append(Point(strength, gain, verified))
         return found
+
+    def success(self, strength: float | None = None) -> Estimate | None:
+        """Share that is recognised as the target and passes, less the share recognised unedited; in [-1, 1].
+
+        An edit that does nothing has 0; another person's face, however expressive, has what the chance of passing for
+        somebody else leaves it.
+        """
+        rows = np.flatnonzero(self.strengths == (self.dose if strength is None else strength))
+        return _mean((self.after * self.passes - self.before)[rows], [self.groups[i] for i in rows])
 
     def harmonic(self, strength: float | None = None) -> Estimate | None:
         """HES at a strength, by default the dose: harmonic mean of gain (at least 0) and share that passes, in [0, 1].
@@ -69,25 +93,27 @@ class Tradeoff:
         return bootstrapped(statistic, [self.groups[i] for i in rows], len(rows))
 
     def area(self) -> Estimate | None:
-        """Area under the share that passes over the gain reached, from strength 0; in [0, 1], 0 for doing nothing."""
+        """Area under the share that passes over the gain reached; in [0, 1], 0 for doing nothing.
+
+        What lies between two strengths counts with the identity of the stronger: a gain is worth what it was had for,
+        so another person's face, which gains much at once, has next to nothing.
+        """
 
         def statistic(drawn: Ints) -> float:
-            return area_under(self._curve(drawn))
+            return area_under(self.curve(drawn))
 
         return bootstrapped(statistic, self.groups, len(self.groups))
 
     def verified_at(self, gain: float) -> Estimate | None:
-        """The share that passes where the gain is ``gain``, over strength; None where it is not reached."""
+        """The share that passes at the least strength that gains ``gain``; None where none does."""
 
         def statistic(drawn: Ints) -> float:
-            reached = _rising(self._curve(drawn))
-            if not reached or gain > reached[-1][0]:
-                return float("nan")
-            return float(np.interp(gain, [g for g, _ in reached], [v for _, v in reached]))
+            return identity_at(self.curve(drawn), gain)
 
         return bootstrapped(statistic, self.groups, len(self.groups))
 
-    def _curve(self, drawn: Ints) -> list[tuple[float, float]]:
+    def curve(self, drawn: Ints) -> list[tuple[float, float]]:
+        """(gain, share that passes) of the drawn rows by rising strength."""
         strengths = self.strengths[drawn]
         found = []
         for strength in sorted({abs(s) for s in strengths.tolist() if s}):
@@ -103,9 +129,13 @@ def harmonic_mean(gain: float, verified: float) -> float:
 
 
 def area_under(curve: Sequence[tuple[float, float]]) -> float:
-    """Of (gain, share that passes) by rising strength: trapezoids over the gain, where a strength gains more."""
-    reached = _rising(curve)
-    return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(reached))
+    """Of (gain, share that passes) by rising strength: the steps over the gain, where a strength gains more."""
+    return sum((b[0] - a[0]) * b[1] for a, b in itertools.pairwise(_rising(curve)))
+
+
+def identity_at(curve: Sequence[tuple[float, float]], gain: float) -> float:
+    """The share that passes at the first point of a curve that gains ``gain``; NaN where none does."""
+    return next((verified for reached, verified in _rising(curve) if reached >= gain), float("nan"))
 
 
 def _rising(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

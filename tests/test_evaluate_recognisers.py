@@ -1,0 +1,99 @@
+"""Recognisers in the run: made vectors give numbers worked out by hand, and ONNX files of three kinds one report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emorph.core.errors import CheckpointError, DataError
+from emorph.core.expressions import Emotion
+from emorph.core.records import Embedding
+from emorph.core.types import CropSpec
+from emorph.evaluate.panel import CropPlan, Panel, PanelRecogniser
+from emorph.evaluate.run import Records
+from evaluate_sets import PANEL, Made, made_set, save_judge
+from test_evaluate_judges import graph
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def recogniser(name: str) -> PanelRecogniser:
+    return PanelRecogniser(name, CropPlan("arcface", 112, CropSpec()), lambda crops: np.zeros((len(crops), 2)))
+
+
+def vectors(made: Made, name: str, *, noise: bool = False) -> None:
+    """The descriptors as a recogniser's unit vectors, or ones that know nobody."""
+    rng = np.random.default_rng(1)
+    for id, face in made.records.faces.items():
+        row = rng.normal(size=128) if noise else np.array(face.descriptor)
+        made.records.add((), (), [Embedding(id, name, tuple((row / np.linalg.norm(row)).tolist()))])
+
+
+def test_the_ensemble_is_the_mean_of_calibrated_identities() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY)
+    vectors(made, "arc@1")
+    vectors(made, "noise@1", noise=True)
+    panel = Panel(PANEL.judges, (), (recogniser("arc@1"), recogniser("noise@1")))
+    summary = made.summary(panel)
+    identities = {i.gallery.name: i for i in summary.scores[0].identities}
+    assert list(identities) == ["ensemble", "arc@1", "noise@1", "dlib"]
+    item = made.judged[0]
+    a, b = (np.array(made.records.embeddings[id, "arc@1"]) for id in (item.source_id, item.edit_id))
+    assert identities["arc@1"].gallery.shown(identities["arc@1"].distance)[0] == pytest.approx(a @ b)
+    both = (identities["arc@1"].calibrated + identities["dlib"].calibrated) / 2
+    ensemble = identities["ensemble"]
+    np.testing.assert_allclose(ensemble.gallery.shown(ensemble.distance), both)
+    assert ensemble.passes.mean() == 1
+    assert any(w.startswith("noise@1 does not tell these persons apart") for w in summary.warnings)
+    (found,) = [t for t in summary.tables if t.name == "m_recognisers"]
+    assert [row[0] for row in found.rows][1] == "CSIM, cosine with the source (arc@1)"
+
+
+def test_onnx_recognisers_and_valence_in_one_report(
+    emorph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / "judges").mkdir(parents=True)
+    graph(tmp_path / "home" / "judges" / "enet_b0_8_va_mtl.onnx", 224, 10)
+    files = [graph(tmp_path / f"{n}.onnx", 112, 16, scales=n == "scaling") for n in ("plain", "scaling", "swapped")]
+    card = {
+        "name": "swapped", "kind": "identity", "side_px": 112, "crop": "arcface", "channels": "BGR",
+        "mean": [0.5] * 3, "std": [0.5] * 3, "classes": [], "has_va": False, "trained_on": [], "terms": "", "page": "",
+    }  # fmt: skip
+    (tmp_path / "swapped.json").write_text(json.dumps(card))
+    words: list[object] = ["--judge", save_judge(tmp_path / "judge"), "--judge", "enet_b0_8_va_mtl", "--workers", 1]
+    for file in files:
+        words += ["--recogniser", file]
+    out = tmp_path / "out"
+    status, printed, err = emorph("evaluate", made_set(tmp_path), "-o", out, *words, "--json")
+    assert status == 0, err
+    tables = json.loads(printed)["tables"]
+    assert len(tables["made_affect_enet_b0_8_va_mtl"]["rows"]) == 8
+    assert tables["made_affect_enet_b0_8_va_mtl"]["rows"][0]["edits"]["n"] == 4
+    shown = {row["measure"].split("(")[1].split("@")[0].rstrip(")"): row for row in tables["made_recognisers"]["rows"]}
+    assert set(shown) == {"plain", "scaling", "swapped", "dlib"}
+    assert 0 < shown["plain"]["edits"]["mean"] < 1
+    assert shown["scaling"]["edits"]["mean"] == pytest.approx(shown["plain"]["edits"]["mean"], abs=1e-4)
+    assert abs(shown["swapped"]["edits"]["mean"] - shown["plain"]["edits"]["mean"]) > 1e-6
+    cards = {id.partition("@")[0]: found for id, found in json.loads((out / "judges.json").read_text()).items()}
+    assert (cards["swapped"]["channels"], cards["scaling"]["scales_its_picture_itself"]) == ("BGR", True)
+    lines = (out / "embeddings.jsonl").read_text().splitlines()
+    (out / "embeddings.jsonl").write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:9])
+    assert emorph("evaluate", tmp_path / "made.csv", "-o", out, *words)[0] == 0
+    assert len(Records.read(out).embeddings) == 3 * 8 == len(lines)
+
+
+def test_what_is_no_recogniser_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="enet_b2_8 tells emotions apart; it is a --judge"):
+        Panel.load([], ["enet_b2_8"])
+    file = graph(tmp_path / "mine.onnx", 112, 8)
+    with pytest.raises(DataError, match=r"needs a card .*mine\.json beside it"):
+        Panel.load([str(file)])
+    (tmp_path / "mine.json").write_text('{"name": 1}')
+    with pytest.raises(DataError, match=r"mine\.json is no judge's card"):
+        Panel.load([], [str(file)])
