@@ -17,7 +17,7 @@ from torch import Tensor
 
 from emorph.core.errors import CheckpointError, EmorphError, ShapeError, UnknownNameError
 from emorph.diffusion import Schedule, ddim_sample
-from emorph.models import DiffAE, DiffAEConfig, load
+from emorph.models import DiffAE, DiffAEConfig, Rig, RigConfig, load
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.latent import LatentNetConfig, sample_latents
 from emorph.models.port import convert, describe, read_directions, read_latent_stats
@@ -479,3 +479,9 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
                 read(tmp_path / name)
     with pytest.raises(UnknownNameError, match="model 'emorph-bsae' is not known"):
         load("emorph-bsae")
+
+
+def test_statistics_of_a_batch_norm_are_no_parameters(tmp_path: Path) -> None:
+    rig = Rig(RigConfig(image_size=32, model_channels=32, channel_mult=(1, 1), num_res_blocks=1, encoder_width=8))
+    rig.save_pretrained(tmp_path / "rig")
+    assert describe(tmp_path / "rig").n_parameters == sum(p.numel() for p in rig.parameters())

@@ -17,7 +17,8 @@ from emorph.core.errors import ConfigError, MissingAssetError, NoFaceError, Unkn
 from emorph.core.images import read_metadata, read_photo
 from emorph.core.types import CropSpec, Landmarks, Photo
 from emorph.edit import rig as rig_module
-from emorph.edit.rig import PARTS, RigEditor, RigFace, check_parts, taken_over
+from emorph.edit.rig import RigEditor
+from emorph.edit.rig_parts import PARTS, RigFace, check_parts, taken_over
 from emorph.face3d.camera import centre_of, project
 from emorph.models import Rig, RigConfig
 from emorph.models.rig_faces import LandmarkReader, rig_buffers
@@ -216,21 +217,13 @@ def test_parts_that_are_not_known() -> None:
         check_parts([])
 
 
-def test_without_a_rig_one_sentence_says_what_to_do(tmp_path: Path) -> None:
-    if rig_module.DEFAULT_RIG in rig_module.bundled_models():
-        pytest.skip("a rig comes with emorph")
-    with pytest.raises(MissingAssetError, match=r"emorph train run examples/emorph-rig/rig\.toml"):
-        RigEditor.from_pretrained()
-    assert (ROOT / "examples" / "emorph-rig" / "rig.toml").is_file()
-
-
 def test_the_rigs_own_face_model_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
     tiny_rig().save_pretrained(tmp_path / "rig")
     with pytest.raises(MissingAssetError, match=r"ict_face\.npz is not there"):
         RigEditor.from_pretrained(tmp_path / "rig")
     found = RigEditor.from_pretrained(tmp_path / "rig", face_model=write_made_face(tmp_path / "ict_face.npz"))
-    assert (found.source_reader.name, found.target_reader.name, found.steps) == ("landmarks", "landmarks", 20)
+    assert (found.source_reader.name, found.target_reader.name, found.steps) == ("landmarks", "landmarks", 10)
     with pytest.raises(ConfigError, match="emoca gives FLAME's coefficients"):
         RigEditor.from_pretrained(tmp_path / "rig", face_model=tmp_path / "ict_face.npz", target_encoder="emoca")
 

@@ -43,7 +43,7 @@ def test_official_file_gives_the_recorded_numbers(tmp_path: Path) -> None:
     check_tiny(model)
     info = describe(path)
     assert info.role == "rig"
-    assert info.n_parameters == sum(value.numel() for value in model.state_dict().values())
+    assert info.n_parameters == sum(parameter.numel() for parameter in model.parameters())
 
 
 def test_our_folder_and_a_runs_checkpoint(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from emorph.core.errors import ConfigError, DataError
+from emorph.core.errors import CheckpointError, ConfigError, DataError
 from emorph.core.images import unit_range
 from emorph.data.memory import TensorFaces
-from emorph.models import Rig, load_rig
+from emorph.face3d import neutral
+from emorph.models import DiffAE, DiffAEConfig, Rig, RigConfig, load_rig
+from emorph.models.directions import Directions, LatentStats
 from emorph.models.rig_faces import LandmarkReader, open_face, rig_buffers
 from emorph.train.loop import Outcome, train
 from emorph.train.plan import describe
+from emorph.train.tasks import rig as rig_task
 from emorph.train.tasks.coefficients import read_all
-from emorph.train.tasks.rig import RigRunConfig, RigTask
+from emorph.train.tasks.rig import RigLoss, RigRunConfig, RigTask
 from made_face import made_face, made_faces, marks, write_made_face
 
 pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
@@ -64,6 +68,7 @@ def run_config(out: Path, folder: Path, **changed: Any) -> RigRunConfig:
         "coefficients": {"face_model": str(folder / "ict_face.npz")},
         "optim": {"batch_size": 4, "lr": 1e-3, "ema_decay": 0.5},
         "budget": {"steps": 4},
+        "samples": {"n": 0},
     }
     return RigRunConfig.parse({**values, **changed})
 
@@ -102,6 +107,100 @@ def test_buffers_lie_on_their_pictures_mirrored_or_not(tmp_path: Path, folder: P
     torch.testing.assert_close(again[1], buffers[2:4], atol=1e-5, rtol=1e-5)
     assert torch.equal(again[2], t[2:4])
     assert torch.equal(again[3], noise[2:4])
+
+
+def test_mirrored_buffers_are_those_of_the_mirrored_face() -> None:
+    """A head that looks to one side, lit from it, against the same head and light to the other side."""
+    face = made_face()
+
+    def seen(side: int) -> Tensor:
+        coeffs = neutral(face)
+        light = coeffs.light.clone()
+        light[:, 1] = 0.4 * side
+        pose, camera = torch.tensor([[0.0, 0.4 * side, 0.0]]), torch.tensor([[0.085, 0.0, 0.6]])
+        return rig_buffers(face, replace(coeffs, pose=pose, light=light, camera=camera, texture=torch.ones(1, 3)), 64)
+
+    off = (rig_task.mirrored(seen(1)) - seen(-1)).abs()  # the mesh's diagonals are not mirrored, so some edges differ
+    assert off.mean() < 0.01
+    assert (seen(1) - seen(-1)).abs().mean() > 0.05
+
+
+def test_kept_buffers_are_rendered_once(
+    tmp_path: Path, folder: Path, faces: TensorFaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"face_model": str(folder / "ict_face.npz")}
+    fresh, kept = (
+        run_config(tmp_path, folder, coefficients={**own, "keep_buffers": keep}).build(faces, None)
+        for keep in (False, True)
+    )
+    rendered: list[int] = []
+
+    def counting(face: Any, coeffs: Any, side_px: int) -> Tensor:
+        rendered.append(len(coeffs))
+        return rig_buffers(face, coeffs, side_px)
+
+    monkeypatch.setattr(rig_task, "rig_buffers", counting)
+    device = torch.device("cpu")
+    for rows in ([0, 1, 2], [2, 5, 1]):
+        items = {"image": faces.images[rows], "index": torch.tensor(rows)}
+        wanted = fresh.draw(items, [4, 5, 6], device)[1]
+        torch.testing.assert_close(kept.draw(items, [4, 5, 6], device)[1], wanted, atol=2e-3, rtol=0)
+    assert rendered == [3, 3, 3, 1]
+
+
+def test_a_dropped_code_does_not_matter_in_training_alone(folder: Path) -> None:
+    torch.manual_seed(0)
+    loss = RigLoss(RigConfig.parse(MODEL), "plain", trains_encoder=True, code_dropout=0.5)
+    for module in loss.model.denoisingUNet.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.normal_(module.weight, std=0.05)
+    x0, noise, buffers = torch.randn(8, 1, SIDE, SIDE), torch.randn(8, 1, SIDE, SIDE), torch.rand(8, 9, SIDE, SIDE)
+    told: list[Tensor] = []
+    predict = loss.model.predict
+
+    def noting(x_t: Tensor, t: Tensor, buffers: Tensor, code: Tensor) -> Tensor:
+        told.append(code.detach())
+        return predict(x_t, t, buffers, code)
+
+    loss.model.predict = noting  # type: ignore[method-assign]
+    for mode in (True, False):
+        loss.train(mode)(x0, buffers, torch.full((8,), 500), noise)
+    dropped = [(code == 0).all(dim=1).sum().item() for code in told]
+    assert 0 < dropped[0] < 8
+    assert dropped[1] == 0
+
+
+def test_a_rig_starts_from_an_autoencoder(tmp_path: Path, folder: Path, faces: TensorFaces) -> None:
+    """It has learned nothing of the buffers, and draws what the autoencoder draws of an average face."""
+    torch.manual_seed(1)
+    sizes = {key: MODEL[key] for key in ("image_size", "image_channels", "model_channels", "channel_mult")}
+    base = DiffAE(
+        DiffAEConfig.parse(
+            {**sizes, "num_res_blocks": 1, "encoder_channel_mult": (1, 1), "z_dim": 16, "embed_dim": 128}
+            | {"patch_size": 2, "prediction": "v"}
+        )
+    ).eval()
+    for module in base.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.normal_(module.weight, std=0.05)
+    base.save_pretrained(tmp_path / "base")
+    mean = torch.randn(16)
+    Directions(
+        torch.zeros(8, 16), torch.zeros(8), tuple("abcdefgh"), LatentStats(mean, torch.ones(16))
+    ).save_pretrained(tmp_path / "base" / "directions")
+    model = {**MODEL, "patch_size": 2, "prediction": "v"}
+    config = run_config(tmp_path / "run", folder, model=model, init=str(tmp_path / "base"))
+    task = config.build(faces, None)
+    rig = task.start(str(tmp_path / "base")).eval()
+    x, t, buffers = torch.randn(2, 1, SIDE, SIDE), torch.tensor([30, 900]), torch.rand(2, 9, SIDE, SIDE)
+    with torch.inference_mode():
+        drawn = rig.predict(x, t, buffers, torch.zeros(2, 8))
+        torch.testing.assert_close(drawn, base.predict(x, t, mean.expand(2, -1)), atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(rig.predict(x, t, buffers, torch.ones(2, 8)), drawn)
+    assert run(config, faces).step == 4
+    other = run_config(tmp_path / "other", folder, model={**model, "channel_mult": [1, 2]})
+    with pytest.raises(CheckpointError, match=r"cannot start this rig: input_blocks\.3\.0"):
+        other.build(faces, None).start(str(tmp_path / "base"))
 
 
 def test_a_face_that_cannot_be_read_is_never_drawn(tmp_path: Path, folder: Path, faces: TensorFaces) -> None:
@@ -161,11 +260,10 @@ def test_stage_2_trains_the_denoiser_alone(tmp_path: Path, folder: Path, faces: 
     assert {key for key in before if key.startswith("denoisingUNet.")} == moved
     task = config.build(faces, None)
     assert isinstance(task, RigTask)
-    first, second = task.told.coeffs.shape.chunk(2)
-    assert (first == first[0]).all()
-    assert (second == second[0]).all()
-    known = read_all(config.reader(), faces, mirror=False)
-    torch.testing.assert_close(first[0], known.coeffs.shape[known.known].mean(dim=0))
+    shapes = task.told.coeffs.shape
+    assert (shapes == shapes[0]).all()
+    known = read_all(config.reader(), faces)
+    torch.testing.assert_close(shapes[0], known.coeffs.shape[known.known].mean(dim=0))
     with pytest.raises(ConfigError, match="stage 2 trains on from a rig of stage 1: set init"):
         run_config(tmp_path, folder, stage=2)
 
@@ -186,18 +284,18 @@ def test_coefficients_of_a_data_set_are_read_once(tmp_path: Path, folder: Path, 
     store = FaceStore(tmp_path / "faces.parquet", side_px=SIDE, channels=1)
     reader = LandmarkReader(open_face("ict", folder / "ict_face.npz"))
     steps: list[tuple[int, int]] = []
-    first = read_all(reader, store, mirror=True, cache=tmp_path / "kept", on_step=lambda *s: steps.append(s))
+    first = read_all(reader, store, cache=tmp_path / "kept", on_step=lambda *s: steps.append(s))
     assert steps == [(6, 6)]
-    assert np.flatnonzero(~first.known.numpy()).tolist() == [3, 9]
+    assert np.flatnonzero(~first.known.numpy()).tolist() == [3]
 
     def refuse(*args: Any) -> Any:
         raise AssertionError("read again")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LandmarkReader, "read", refuse)
-        again = read_all(reader, store, mirror=True, cache=tmp_path / "kept")
+        again = read_all(reader, store, cache=tmp_path / "kept")
         with pytest.raises(AssertionError, match="read again"):
-            read_all(reader, store, mirror=False, cache=tmp_path / "kept")
+            read_all(LandmarkReader(made_face()), store, cache=tmp_path / "other")
     assert torch.equal(again.known, first.known)
     for name in ("shape", "expression", "camera", "light", "texture"):
         assert torch.equal(getattr(again.coeffs, name), getattr(first.coeffs, name))
@@ -219,9 +317,9 @@ def test_the_examples_can_be_read_and_fit_together(name: str) -> None:
     folder = Path(__file__).resolve().parents[1] / "examples" / "emorph-rig"
     first, found = RigRunConfig.read(folder / "rig.toml"), RigRunConfig.read(folder / name)
     assert found.model == first.model
-    assert found.optim.loss_weight == "p2"
+    assert found.optim.loss_weight == ("plain" if name == "rig.toml" else "p2")
     assert found.stage == (1 if name == "rig.toml" else 2)
-    assert found.init is None or found.init.endswith(f"runs/rig/step_{first.budget.steps:08d}")
+    assert found.init == "emorph-base" or str(found.init).endswith(f"runs/rig/step_{first.budget.steps:08d}")
     with torch.device("meta"):
         n_parameters = sum(p.numel() for p in found.new_model().parameters())
     assert 2 * n_parameters < 16 * 2**20  # what may be shipped, in 16-bit numbers

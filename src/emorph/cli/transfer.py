@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emorph.cli.console import items, mention_other_faces, print_json
-from emorph.cli.options import Device, Face, Json, MinFace, check_writable, gather, output_names
+from emorph.cli.matrix import matrix
+from emorph.cli.options import Device, Face, Json, MinFace, Solver, Steps, check_writable, gather, output_names
 from emorph.core.errors import ConfigError, EmorphError
 
 if TYPE_CHECKING:
-    from emorph.edit.rig import RigEditor, RigFace, Transfer
+    from emorph.edit.rig_parts import RigFace
 
 Encoder = Annotated[str | None, typer.Option(help="landmarks, deca or emoca; by default what the rig is made for.")]
 
@@ -28,6 +27,9 @@ def transfer(
     ] = "expression",
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder for the pictures.")] = Path("transferred"),
     album: Annotated[bool, typer.Option("--album", help="The sources show one person: use their mean shape.")] = False,
+    as_matrix: Annotated[
+        bool, typer.Option("--matrix", help="All pairs of the photos in one picture, and what they measure as JSON.")
+    ] = False,
     face: Face = "largest",
     target_face: Annotated[str, typer.Option(help="Which face of the target: largest, left, or a number.")] = "largest",
     min_face: MinFace = 40,
@@ -39,7 +41,8 @@ def transfer(
     ] = None,
     source_encoder: Encoder = None,
     target_encoder: Encoder = None,
-    steps: Annotated[int, typer.Option(min=2, max=999, help="DDIM steps in each direction.")] = 20,
+    steps: Steps = None,
+    solver: Solver = "dpm",
     seed: Annotated[
         int | None, typer.Option(help="Draw from this seed's noise, not from the noise that holds the photo.")
     ] = None,
@@ -48,23 +51,30 @@ def transfer(
 ) -> None:
     """Take over a part of the target's face; the rest of each source photo stays as it is."""
     from emorph.edit.files import refuse_overwriting
-    from emorph.edit.rig import DEFAULT_RIG, RigEditor, check_parts, mean_shape
+    from emorph.edit.rig import DEFAULT_RIG, DEFAULT_STEPS, RigEditor
+    from emorph.edit.rig_files import how, write_edit
+    from emorph.edit.rig_parts import check_parts, mean_shape
 
     parts = check_parts(name.strip() for name in part.split(",") if name.strip())
-    if len(photos) < 2:
+    if len(photos) < 2 and not as_matrix:
         raise ConfigError("name at least one photo to change, and last the one to take from.")
-    sources = gather(photos[:-1])
+    sources = gather(photos if as_matrix else photos[:-1])
     paths = [out / f"{name}_{'-'.join(parts)}.png" for name in output_names(sources)]
     check_writable(out)
-    refuse_overwriting(paths, [*sources, photos[-1]])
+    if not as_matrix:
+        refuse_overwriting(paths, [*sources, photos[-1]])
     editor = RigEditor.from_pretrained(
         model or DEFAULT_RIG,
         face_model=face_model,
         source_encoder=source_encoder,
         target_encoder=target_encoder,
         device=device,
-        steps=steps,
+        steps=steps or DEFAULT_STEPS,
+        solver_name=solver,
     )
+    if as_matrix:
+        matrix(editor, sources, parts, out, min_face=min_face, as_json=as_json)
+        return
     giver = editor.target(photos[-1], target_face, min_face_px=min_face)
     listed: list[dict[str, Any]] = []
     read: dict[Path, list[RigFace]] = {}
@@ -84,41 +94,13 @@ def transfer(
             with work.item(source.name):
                 faces = read.get(source) or editor.sources(source, face, min_face_px=min_face)
                 done = editor.apply(faces, giver, parts, shape=shape, seed=seed, on_step=work.step)
-                listed.append(_write(path, source, photos[-1], done, editor, seed))
+                made = how(editor, parts, seed=seed, target=photos[-1].name)
+                write_edit(path, done.photo.pixels, made)
+                row = {"source": str(source), "edited": str(path), "seconds": round(done.seconds, 3), **made}
+                listed.append(row)
                 mention_other_faces(source.name, faces[0].n_faces, face)
                 if not as_json:
                     typer.echo(f"{path}  ({done.seconds:.1f} s)")
     if as_json:
         print_json(listed)
     work.finish()
-
-
-def _write(
-    path: Path, source: Path, target: Path, done: Transfer, editor: RigEditor, seed: int | None
-) -> dict[str, Any]:
-    """Write a result, which says of itself how it was made."""
-    import emorph
-    from emorph.core.images import write_image
-
-    made: dict[str, Any] = {
-        "tool": f"emorph {emorph.__version__}",
-        "model": editor.model_id,
-        "parts": list(done.parts),
-        "target": target.name,
-        "encoders": [editor.source_reader.name, editor.target_reader.name],
-        "solver": "ddim",
-        "steps": editor.steps,
-        "seed": seed,
-    }
-    metadata = {
-        "Software": f"emorph {emorph.__version__}",
-        "Description": f"In this picture, {_listing(done.parts)} of a face were edited by a machine.",
-        "emorph": json.dumps({"edited": True, **made}),
-    }
-    write_image(path, done.photo.pixels, metadata=metadata)
-    return {"source": str(source), "edited": str(path), "seconds": round(done.seconds, 3), **made}
-
-
-def _listing(parts: Sequence[str]) -> str:
-    words = ["looks" if part == "code" else part for part in parts]
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

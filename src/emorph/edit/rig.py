@@ -1,26 +1,27 @@
-"""Expression, pose, light or looks of one photo onto others, through a rig's buffers. Read top to bottom."""
+"""Faces drawn anew by a rig: parts of one photo on others, or action units set. Read top to bottom."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from emorph.core.errors import ConfigError, MissingAssetError, NoFaceError, ShapeError, UnknownNameError
+from emorph.core.device import choose_device
+from emorph.core.errors import NoFaceError
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
-from emorph.core.pretrained import bundled_models
-from emorph.core.types import AlignedFace, FaceCoeffs, Float32, Photo
+from emorph.core.types import FaceCoeffs, Float32, Photo
 from emorph.diffusion.noise import seeded_noise
-from emorph.diffusion.samplers import ddim_invert, ddim_sample
-from emorph.edit.pipeline import OnStep, PhotoSource, choose_device
-from emorph.face3d.camera import keep_centred
+from emorph.diffusion.samplers import Denoise, solver
+from emorph.edit.action_units import moved
+from emorph.edit.codec import OnStep
+from emorph.edit.pipeline import PhotoSource
+from emorph.edit.rig_parts import Look, Part, RigFace, check_parts, mean_shape, taken_over
 from emorph.face3d.model import FaceModel
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
@@ -30,34 +31,18 @@ from emorph.models.port import load_rig
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import FaceReader, NetworkReader, open_face, open_reader, rig_buffers
 
-Part = Literal["expression", "pose", "light", "code"]
-PARTS: tuple[Part, ...] = get_args(Part)
 DEFAULT_RIG = "emorph-rig"
-DEFAULT_STEPS = 20
+DEFAULT_STEPS = 10
+LOOKS_AT_ONCE = 8  # drawn in one batch
 
 
 @dataclass(frozen=True)
-class RigFace:
-    """A face as a rig knows it.
+class RigEdit:
+    """One photo, drawn anew.
 
-    aligned: its crop of ``photo``, which has ``n_faces``. picture: (1, C, S, S) in [-1, 1]. coeffs: of one face, in
-    the crop's frame. code: (1, code_dim).
-    """
-
-    photo: Photo
-    n_faces: int
-    aligned: AlignedFace
-    picture: Tensor
-    coeffs: FaceCoeffs
-    code: Tensor
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """One photo that took something over.
-
-    photo: the result, at the source's own size. faces: of the source, that were changed. coeffs: of the first, after.
-    before, after: the rig's crops of the first, float32 (S, S, C) in 0..255: its reconstruction and its edit.
+    photo: the result, at the source's own size. faces: of the source, that were changed. parts: what may have moved.
+    coeffs: of the first face, after. before, after: the rig's crops of it, float32 (S, S, C) in 0..255: its
+    reconstruction and its edit. seconds: time taken, shared with the edits made in the same call.
     """
 
     photo: Photo
@@ -76,7 +61,7 @@ class Transfer:
 
 
 class RigEditor:
-    """Takes parts of a target's face over to source photos.
+    """Takes parts of a target's face over to source photos, or sets action units.
 
     The buffers of the source's face change, and the rig draws the face anew from the noise that holds the rest.
     """
@@ -90,6 +75,7 @@ class RigEditor:
         model_id: str = "unnamed",
         device: str | torch.device = "auto",
         steps: int = DEFAULT_STEPS,
+        solver_name: str = "dpm",
     ) -> None:
         self.device = choose_device(device)
         # float64, which the geometry needs, is not there on Apple's GPUs
@@ -101,7 +87,9 @@ class RigEditor:
         self.face: FaceModel = self.source_reader.face
         self.model_id = model_id
         self.steps = steps
-        self._schedule = rig.diffusion.respaced(steps)
+        self.solver_name = solver_name
+        self._solver = solver(solver_name)
+        self._schedule = self._solver.schedule(rig.diffusion, steps)
 
     @classmethod
     def from_pretrained(
@@ -113,6 +101,7 @@ class RigEditor:
         target_encoder: str | None = None,
         device: str | torch.device = "auto",
         steps: int = DEFAULT_STEPS,
+        solver_name: str = "dpm",
     ) -> RigEditor:
         """Load a bundled rig, a folder, a hub id, or an official checkpoint file.
 
@@ -120,11 +109,6 @@ class RigEditor:
         "emoca"; by default "landmarks" for a rig of ICT-FaceKit's faces, "deca" for one of FLAME's.
         Raises MissingAssetError, UnknownNameError, CheckpointError, ConfigError.
         """
-        if str(name) == DEFAULT_RIG and not Path(name).exists() and DEFAULT_RIG not in bundled_models():
-            raise MissingAssetError(
-                "emorph brings no rig along: train one with `emorph train run examples/emorph-rig/rig.toml`, and name "
-                "its folder, or an official DiffusionRig checkpoint, as the model."
-            )
         rig = load_rig(name)
         face = open_face(rig.config.face, face_model)
         usual = "landmarks" if rig.config.face == "ict" else "deca"
@@ -132,7 +116,7 @@ class RigEditor:
         readers = {encoder: open_reader(encoder, face) for encoder in dict.fromkeys(encoders)}
         model_id = f"{Path(name).name}-{fingerprint(rig)}"
         source, target = (readers[encoder] for encoder in encoders)
-        return cls(rig, source, target, model_id=model_id, device=device, steps=steps)
+        return cls(rig, source, target, model_id=model_id, device=device, steps=steps, solver_name=solver_name)
 
     # -- photo -> faces with coefficients and code -----------------------------------------------------------------
 
@@ -143,6 +127,12 @@ class RigEditor:
     def target(self, photo: PhotoSource, which: str = "largest", *, min_face_px: int = 40) -> RigFace:
         """The face to take from; of several chosen ones the first. Raises as ``sources``."""
         return self._read(photo, self.target_reader, which, min_face_px)[0]
+
+    def reread(self, edit: RigEdit) -> RigFace:
+        """The first face that was changed, read again off the result. Raises as ``sources``."""
+        middle = edit.faces[0].aligned.landmarks.points.mean(axis=0)
+        found = self.sources(edit.photo, "all")
+        return min(found, key=lambda face: float(np.abs(face.aligned.landmarks.points.mean(axis=0) - middle).sum()))
 
     @torch.inference_mode()
     def _read(self, photo: PhotoSource, reader: FaceReader, which: str, min_face_px: int) -> list[RigFace]:
@@ -169,29 +159,33 @@ class RigEditor:
 
     @torch.inference_mode()
     def pictures(
-        self, face: RigFace, coeffs: FaceCoeffs, code: Tensor, *, seed: int | None = None, on_step: OnStep | None = None
+        self, face: RigFace, looks: Sequence[Look], *, seed: int | None = None, on_step: OnStep | None = None
     ) -> Tensor:
-        """The face as it is, and with other coefficients and code: (2, C, S, S), clamped to [-1, 1].
+        """The face as it is, and with each look: (1 + looks, C, S, S), clamped to [-1, 1].
 
-        seed: None starts both from the noise that holds the picture (DDIM run backwards), which keeps what the buffers
-        do not tell; a number starts both from this seed's noise, as the official code does.
+        seed: None starts all from the noise that holds the picture (the solver run backwards), which keeps what the
+        buffers do not tell; a number starts all from this seed's noise, as the official code does.
         """
-        side, n_steps = self.rig.config.image_size, self.steps
-        own, other = (
-            rig_buffers(self.face, c.to(self.mesh_device), side).to(self.device) for c in (face.coeffs, coeffs)
-        )
-        total = n_steps if seed is not None else 2 * n_steps
-
-        def told(before: int) -> Callable[[int, Tensor, Tensor], None] | None:
-            return on_step and (lambda i, x, x0: on_step(before + i + 1, total))
-
+        all_looks = [Look(face.coeffs, face.code), *looks]
+        groups = [all_looks[i : i + LOOKS_AT_ONCE] for i in range(0, len(all_looks), LOOKS_AT_ONCE)]
+        total = self.steps * (len(groups) + (seed is None))
+        report = on_step and _Counter(on_step, total)
         if seed is None:
-            x_T = ddim_invert(self.rig.denoiser(own, face.code), face.picture, self._schedule, on_step=told(0))
+            x_T = self._solver.invert(self._denoiser(all_looks[:1]), face.picture, self._schedule, on_step=report)
         else:
             x_T = seeded_noise([seed], face.picture.shape[1:], self.device)
-        denoise = self.rig.denoiser(torch.cat([own, other]), torch.cat([face.code, code]))
-        start = x_T.expand(2, -1, -1, -1)
-        return ddim_sample(denoise, start, self._schedule, on_step=told(total - n_steps)).clamp(-1, 1)
+        drawn = [
+            self._solver.sample(
+                self._denoiser(group), x_T.expand(len(group), -1, -1, -1), self._schedule, on_step=report
+            )
+            for group in groups
+        ]
+        return torch.cat(drawn).clamp(-1, 1)
+
+    def _denoiser(self, looks: Sequence[Look]) -> Denoise:
+        side = self.rig.config.image_size
+        buffers = [rig_buffers(self.face, look.coeffs.to(self.mesh_device), side) for look in looks]
+        return self.rig.denoiser(torch.cat(buffers).to(self.device), torch.cat([look.code for look in looks]))
 
     # -- all of it ------------------------------------------------------------------------------------------------
 
@@ -205,7 +199,7 @@ class RigEditor:
         face: str = "largest",
         seed: int | None = None,
         on_step: OnStep | None = None,
-    ) -> list[Transfer]:
+    ) -> list[RigEdit]:
         """Each source photo with the parts of the target's face.
 
         parts: "expression" (with the jaw), "pose" (the face stays centred), "light", "code" (what else there is).
@@ -227,58 +221,102 @@ class RigEditor:
         shape: Tensor | None = None,
         seed: int | None = None,
         on_step: OnStep | None = None,
-    ) -> Transfer:
+    ) -> RigEdit:
         """The photo of these faces with the parts of a target's, pasted back. shape: (1, n), instead of their own."""
-        started, chosen = time.perf_counter(), check_parts(parts)
-        result, first = faces[0].photo, None
-        for number, own in enumerate(faces):
-            if shape is not None:
-                own = replace(own, coeffs=replace(own.coeffs, shape=shape))
-            coeffs = taken_over(self.face, own.coeffs, target.coeffs, chosen)
-            code = target.code if "code" in chosen else own.code
-            report = on_step and _share(on_step, number, len(faces))
-            before, after = to_levels(self.pictures(own, coeffs, code, seed=seed, on_step=report))
-            result = paste_change(result, own.aligned, before, after)
-            first = first or (coeffs, before, after)
-        if first is None:
+        return self.apply_each(faces, [target], parts, shape=shape, seed=seed, on_step=on_step)[0]
+
+    def apply_each(
+        self,
+        faces: Sequence[RigFace],
+        targets: Sequence[RigFace],
+        parts: Iterable[str],
+        *,
+        shape: Tensor | None = None,
+        seed: int | None = None,
+        on_step: OnStep | None = None,
+    ) -> list[RigEdit]:
+        """As ``apply``, for each target: the faces' own noise is found only once."""
+        chosen = check_parts(parts)
+        if shape is not None:
+            faces = [replace(face, coeffs=replace(face.coeffs, shape=shape)) for face in faces]
+        looks = [
+            [
+                Look(
+                    taken_over(self.face, face.coeffs, target.coeffs, chosen),
+                    target.code if "code" in chosen else face.code,
+                )
+                for target in targets
+            ]
+            for face in faces
+        ]
+        return self._drawn(faces, looks, chosen, seed, on_step)
+
+    def express(
+        self,
+        faces: Sequence[RigFace],
+        units: Mapping[str, float],
+        strengths: Sequence[float] = (1.0,),
+        *,
+        seed: int | None = None,
+        on_step: OnStep | None = None,
+    ) -> list[RigEdit]:
+        """The photo of these faces with action units set, for each strength: 0 is as it is, 1 these values.
+
+        units: by the face model's names, see ``emorph.edit.action_units``. Raises ConfigError for a model without.
+        """
+        looks = [
+            [
+                Look(replace(own, expression=moved(self.face, own.expression, units, strength)), face.code)
+                for strength in strengths
+            ]
+            for face in faces
+            for own in [face.coeffs]
+        ]
+        return self._drawn(faces, looks, ("expression",), seed, on_step)
+
+    def _drawn(
+        self,
+        faces: Sequence[RigFace],
+        looks: Sequence[Sequence[Look]],
+        parts: tuple[Part, ...],
+        seed: int | None,
+        on_step: OnStep | None,
+    ) -> list[RigEdit]:
+        """An edit for each column of ``looks``, which has a row for each face of the photo."""
+        if not faces:
             raise NoFaceError("no face is given to change.")
-        return Transfer(result, faces[0].photo, tuple(faces), chosen, *first, time.perf_counter() - started)
-
-
-def check_parts(parts: Iterable[str]) -> tuple[Part, ...]:
-    """The parts in their order, each once. Raises UnknownNameError, ConfigError if there is none."""
-    asked = set(parts)
-    for part in asked:
-        if part not in PARTS:
-            raise UnknownNameError("part", part, PARTS)
-    if not asked:
-        raise ConfigError(f"name what to take over: {', '.join(PARTS)}.")
-    return tuple(part for part in PARTS if part in asked)
-
-
-def taken_over(face: FaceModel, source: FaceCoeffs, target: FaceCoeffs, parts: Sequence[Part]) -> FaceCoeffs:
-    """The source's face with parts of the target's; a turned head stays where it was in the picture."""
-    result = source
-    if "expression" in parts:
-        result = replace(result, expression=target.expression, jaw=target.jaw)
-    if "light" in parts:
-        result = replace(result, light=target.light)
-    if "pose" in parts:
-        before = face.landmarks(face.vertices(result), result.pose)
-        result = replace(result, pose=target.pose)
-        result = keep_centred(result, face.landmarks(face.vertices(result), result.pose), before)
-    return result
-
-
-def mean_shape(faces: Sequence[RigFace]) -> Tensor:
-    """The shape (1, n) of one person, from several photos. Raises ShapeError if there is none."""
-    if not faces:
-        raise ShapeError("a mean shape needs a face; found none.")
-    return torch.cat([face.coeffs.shape for face in faces]).mean(dim=0, keepdim=True)
+        started = time.perf_counter()
+        levels = [
+            to_levels(self.pictures(face, row, seed=seed, on_step=on_step and _share(on_step, number, len(faces))))
+            for number, (face, row) in enumerate(zip(faces, looks, strict=True))
+        ]
+        edits = []
+        for column in range(len(looks[0])):
+            photo = faces[0].photo
+            for face, (before, *after) in zip(faces, levels, strict=True):
+                photo = paste_change(photo, face.aligned, before, after[column])
+            edits.append((photo, looks[0][column].coeffs, levels[0][0], levels[0][1 + column]))
+        seconds = time.perf_counter() - started
+        source, changed = faces[0].photo, tuple(faces)
+        return [
+            RigEdit(photo, source, changed, parts, coeffs, before, after, seconds)
+            for photo, coeffs, before, after in edits
+        ]
 
 
 def _share(on_step: OnStep, number: int, n_faces: int) -> OnStep:
     return lambda done, total: on_step(number * total + done, n_faces * total)
+
+
+class _Counter:
+    """Counts the steps of several samplers as those of one."""
+
+    def __init__(self, on_step: OnStep, total: int) -> None:
+        self.on_step, self.total, self.done = on_step, total, 0
+
+    def __call__(self, i: int, x: Tensor, x0: Tensor) -> None:
+        self.done += 1
+        self.on_step(self.done, self.total)
 
 
 def _move(reader: FaceReader, device: torch.device) -> None:

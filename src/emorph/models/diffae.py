@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,8 @@ class DiffAEConfig(Config):
     image_size, image_channels: of the pictures it takes. patch_size p folds p x p pixels into channels before the
     networks and back after them; ``attention_resolutions`` are sides of the feature maps after folding.
     prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
-    crop: the part of a face that the training pictures show.
+    crop: the part of a face that the training pictures show. In place of the sizes, ``preset = "ffhq128"`` names one of
+    ``preset``; what is stated beside it comes instead of the preset's.
     """
 
     image_size: int = Field(gt=0, le=4096)
@@ -54,6 +55,14 @@ class DiffAEConfig(Config):
     dropout: float = Field(0.0, ge=0, lt=1)
     latent: LatentNetConfig | None = None
     crop: CropSpec = CropSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_preset(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "preset" in values:
+            own = {key: value for key, value in values.items() if key != "preset"}
+            return {**cls.preset(str(values["preset"])).model_dump(), **own}
+        return values
 
     @model_validator(mode="after")
     def _sides_divide(self) -> Self:

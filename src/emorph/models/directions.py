@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, ShapeError
-from emorph.core.pretrained import atomic_folder, locate, read_config, read_weights, write_model
+from emorph.core.pretrained import MODEL_FILES, atomic_folder, locate, read_config, read_weights, write_model
 
 KIND = "directions"
 
@@ -42,7 +44,28 @@ class DirectionsConfig(Config):
     """What config.json of a directions folder says: one label a class, and the dose that strength 1 means."""
 
     labels: tuple[str, ...]
-    gain: float = Field(1.0, gt=0)
+    gain: Annotated[float, Field(gt=0)] | tuple[Annotated[float, Field(gt=0)], ...] = 1.0
+
+
+@dataclass(frozen=True)
+class AffectAxes:
+    """Valence and arousal in normalised z_sem, in this order: two linear regressors, and how faces vary with them.
+
+    weight: float (2, z_dim); bias: (2,): they read valence and arousal off a face. slopes: (2, z_dim), by how much the
+    mean face moves for one unit of each.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    slopes: Tensor
+
+    def to(self, device: torch.device | str) -> AffectAxes:
+        """The same on a device."""
+        return AffectAxes(self.weight.to(device), self.bias.to(device), self.slopes.to(device))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As they are stored."""
+        return {"affect.weight": self.weight, "affect.bias": self.bias, "affect.slopes": self.slopes}
 
 
 @dataclass(frozen=True)
@@ -51,7 +74,10 @@ class Directions:
 
     weight: float (K, z_dim); bias: (K,); labels: K names. stats: of the z_sem that it was trained on.
     means: (K, z_dim) mean normalised z_sem of each class, or None where they are not known (official classifiers).
-    gain: how far strength 1 goes, 1 being all the way to a class's mean. Raises ShapeError if these do not fit.
+    gain: how far strength 1 goes, 1 being all the way to a class's mean: one number, or one a class.
+    landmarks: (68, 2, z_dim), how far each of the 68 landmarks moves in (x, y), in half sides of the crop, for one
+    unit of normalised z_sem; None where it is not known. affect: valence and arousal, or None where the training faces
+    were not annotated with them. Raises ShapeError if these do not fit.
     """
 
     weight: Tensor
@@ -59,43 +85,79 @@ class Directions:
     labels: tuple[str, ...]
     stats: LatentStats
     means: Tensor | None = None
-    gain: float = 1.0
+    gain: float | tuple[float, ...] = 1.0
+    landmarks: Tensor | None = None
+    affect: AffectAxes | None = None
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2:
             raise ShapeError(f"weight must be (classes, z_dim); found {tuple(self.weight.shape)}.")
         n_classes, z_dim = self.weight.shape
-        expected = {"bias": (n_classes,), "stats.mean": (z_dim,), "stats.std": (z_dim,), "means": (n_classes, z_dim)}
-        found = {"bias": self.bias, "stats.mean": self.stats.mean, "stats.std": self.stats.std, "means": self.means}
-        for name, tensor in found.items():
-            if tensor is not None and tuple(tensor.shape) != expected[name]:
+        expected = {
+            "bias": (n_classes,),
+            "stats.mean": (z_dim,),
+            "stats.std": (z_dim,),
+            "means": (n_classes, z_dim),
+            "landmarks": (68, 2, z_dim),
+            "affect.weight": (2, z_dim),
+            "affect.bias": (2,),
+            "affect.slopes": (2, z_dim),
+        }
+        found = {"bias": self.bias, "stats.mean": self.stats.mean, "stats.std": self.stats.std}
+        for name, tensor in (found | self._optional()).items():
+            if tuple(tensor.shape) != expected[name]:
                 raise ShapeError(f"{name} must be {expected[name]}; found {tuple(tensor.shape)}.")
         if len(self.labels) != n_classes:
             raise ShapeError(f"{n_classes} classes need as many labels; found {len(self.labels)}.")
+        if isinstance(self.gain, tuple) and len(self.gain) != n_classes:
+            raise ShapeError(f"{n_classes} classes need one gain, or as many; found {len(self.gain)}.")
 
     def logits(self, z: Tensor) -> Tensor:
         """How much z_sem (..., z_dim) looks like each class, (..., K), before softmax or sigmoid."""
         return F.linear(self.stats.normalise(z), self.weight, self.bias)
 
+    @property
+    def gains(self) -> tuple[float, ...]:
+        """How far strength 1 goes for each class."""
+        return self.gain if isinstance(self.gain, tuple) else (self.gain,) * len(self.labels)
+
+    def affect_of(self, z: Tensor) -> Tensor:
+        """Valence and arousal read off z_sem (..., z_dim), (..., 2). Raises ShapeError without regressors."""
+        if self.affect is None:
+            raise ShapeError("these directions hold no regressors of valence and arousal.")
+        return F.linear(self.stats.normalise(z), self.affect.weight, self.affect.bias)
+
     def to(self, device: torch.device | str) -> Directions:
         """The same directions on a device."""
-        means = None if self.means is None else self.means.to(device)
+        means, landmarks = (None if t is None else t.to(device) for t in (self.means, self.landmarks))
         weight, bias = self.weight.to(device), self.bias.to(device)
-        return Directions(weight, bias, self.labels, self.stats.to(device), means, self.gain)
+        affect = None if self.affect is None else self.affect.to(device)
+        return Directions(weight, bias, self.labels, self.stats.to(device), means, self.gain, landmarks, affect)
 
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write config.json and model.safetensors; the folder appears complete or not at all."""
+    def _optional(self) -> dict[str, Tensor]:
+        """What not all directions know, as it is stored."""
+        known = {"means": self.means, "landmarks": self.landmarks}
+        affect = {} if self.affect is None else self.affect.tensors()
+        return {name: tensor for name, tensor in known.items() if tensor is not None} | affect
+
+    def save_pretrained(self, folder: Path | str, *, notes: Mapping[str, str] | None = None) -> None:
+        """Write config.json and model.safetensors; the folder appears complete or not at all.
+
+        notes: texts to write beside them, by file name; files of these names may be there already.
+        """
+        notes = notes or {}
         tensors = {
             "weight": self.weight,
             "bias": self.bias,
             "conds_mean": self.stats.mean,
             "conds_std": self.stats.std,
         }
-        if self.means is not None:
-            tensors["means"] = self.means
+        tensors |= self._optional()
         config = DirectionsConfig(labels=self.labels, gain=self.gain)
-        with atomic_folder(Path(folder)) as temporary:
+        with atomic_folder(Path(folder), own=(*MODEL_FILES, *notes)) as temporary:
             write_model(temporary, KIND, config.model_dump(mode="json"), {k: t.float() for k, t in tensors.items()})
+            for name, text in notes.items():
+                (temporary / name).write_text(text, encoding="utf-8")
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Directions:
@@ -110,8 +172,19 @@ class Directions:
             if key not in tensors:
                 raise CheckpointError(f"{folder} does not fit: {key} is missing from its weights.")
         stats = LatentStats(tensors["conds_mean"], tensors["conds_std"])
+        parts = [tensors.get(f"affect.{name}") for name in ("weight", "bias", "slopes")]
+        affect = AffectAxes(*[part for part in parts if part is not None]) if None not in parts else None
         try:
-            return cls(tensors["weight"], tensors["bias"], config.labels, stats, tensors.get("means"), config.gain)
+            return cls(
+                tensors["weight"],
+                tensors["bias"],
+                config.labels,
+                stats,
+                tensors.get("means"),
+                config.gain,
+                tensors.get("landmarks"),
+                affect,
+            )
         except ShapeError as error:
             raise CheckpointError(f"{folder} does not fit: {error}") from None
 

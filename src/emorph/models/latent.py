@@ -13,6 +13,9 @@ from emorph.diffusion.schedule import Schedule
 from emorph.models.blocks import timestep_embedding
 from emorph.models.directions import LatentStats
 
+# Of z_sem, x0 is not clamped and beta is constant (Preechakul et al. 2022, App. A)
+LATENT_PROCESS = Schedule.constant(0.008)
+
 
 class LatentNetConfig(Config):
     """Sizes of the latent net; the defaults are the official FFHQ-256 one's."""
@@ -58,6 +61,8 @@ class _ModulatedLinear(nn.Module):
         self.linear_emb = nn.Linear(embed_dim, n_out)
         self.cond_layers = nn.Sequential(nn.SiLU(), self.linear_emb)
         self.norm = nn.LayerNorm(n_out)
+        for linear in (self.linear, self.linear_emb):  # as officially
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         return F.silu(self.norm(self.linear(x) * (1 + self.cond_layers(time))))
@@ -74,9 +79,5 @@ class _LastLinear(nn.Module):
 
 
 def sample_latents(net: LatentNet, stats: LatentStats, noise: Tensor, n_steps: int) -> Tensor:
-    """z_sem (B, z_dim) of faces that never were, by DDIM from noise (B, z_dim).
-
-    The latent process has a constant beta of 0.008 and x0 is not clamped (Preechakul et al. 2022, App. A).
-    """
-    process = Schedule.constant(0.008).respaced(n_steps)
-    return stats.denormalise(ddim_sample(net, noise, process, clamp=False))
+    """z_sem (B, z_dim) of faces that never were, by DDIM from noise (B, z_dim)."""
+    return stats.denormalise(ddim_sample(net, noise, LATENT_PROCESS.respaced(n_steps), clamp=False))

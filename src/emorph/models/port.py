@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from emorph.core.errors import CheckpointError
-from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
+from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, atomic_folder, locate, read_config, write_model
 from emorph.face3d.convert import convert_flame, is_flame_source
 from emorph.face3d.ict_source import MODEL_FILE, convert_ict, is_ict_source
 from emorph.models import diffae, directions, judge, rig
@@ -24,6 +24,7 @@ from emorph.models.rig import Rig, RigConfig
 from emorph.models.sources import Role, Source, read_face_encoder, read_safetensors
 
 OFFICIAL_FILE = "last.ckpt"
+_BATCH_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 ModelConfig = DiffAEConfig | JudgeConfig | RigConfig
 
 
@@ -65,6 +66,16 @@ def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
     return DiffAE.from_tensors(config, source.weights | source.statistics, path.name)
 
 
+def autoencoder_config(name: str | Path, *, image_size: int | None = None) -> DiffAEConfig:
+    """The sizes of an autoencoder, without its numbers. As ``load``."""
+    path = _inside(locate(name))
+    if path.is_dir():
+        return DiffAEConfig.parse(read_config(path, diffae.KIND), str(path))
+    source = Source.read(path, numbers=False)
+    source.need("autoencoder", "an autoencoder")
+    return source.config(image_size)
+
+
 def load_rig(name: str | Path, *, image_size: int | None = None, num_heads: int = 1) -> Rig:
     """A rig from any of its files, in float32 and evaluation mode.
 
@@ -80,13 +91,20 @@ def load_rig(name: str | Path, *, image_size: int | None = None, num_heads: int 
     return Rig.from_tensors(source.rig_config(image_size, num_heads), source.weights, path.name)
 
 
+def is_rig(name: str | Path) -> bool:
+    """Whether a folder, a bundled model or a hub id is a rig; no weights are read. Raises as ``load``."""
+    path = _inside(locate(name))
+    return path.is_dir() and _folder_config(path)[0] == "rig"
+
+
 def load_face_encoder(name: str | Path) -> DecaEncoder:
     """DECA from ``deca_model.tar``, or EMOCA (an ``EmocaEncoder``) from its checkpoint, whichever the file holds.
 
-    name: a path, or "deca" or "emoca" for the files that ``emorph models list`` names.
+    name: a path, a folder of ``convert``, or "deca" or "emoca" for the files that ``emorph models list`` names.
     Raises MissingAssetError, with the page to get it from, UnknownNameError, and CheckpointError.
     """
-    file = read_face_encoder(locate(name))
+    path = locate(name)
+    file = read_face_encoder(path / WEIGHTS_FILE if (path / WEIGHTS_FILE).is_file() else path)
     return EmocaEncoder.from_file(file) if file.kind == EmocaEncoder.name else DecaEncoder.from_file(file)
 
 
@@ -116,11 +134,11 @@ def read_latent_stats(path: str | Path) -> LatentStats:
 def convert(
     source: str | Path, folder: str | Path, *, dtype: torch.dtype = torch.float32, image_size: int | None = None
 ) -> Path:
-    """Write an official file as a folder of ours: an autoencoder, a rig, a classifier (as directions), a face model.
+    """Write an official file as a folder of ours: an autoencoder, a rig, directions, a face model or a face encoder.
 
-    source: as in ``load``; or FLAME's model file or its folder; or a copy of ICT-FaceKit's repository.
-    dtype: of an autoencoder's or a rig's weights. Raises MissingAssetError if a file beside it is lacking, and
-    CheckpointError also if the folder exists and is not empty.
+    source: as in ``load``; or FLAME's model file or its folder; or a copy of ICT-FaceKit's repository; or DECA's or
+    EMOCA's file. dtype: of the weights, but not of directions and face models. Raises MissingAssetError if a file
+    beside it is lacking, and CheckpointError also if the folder exists and is not empty.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -137,6 +155,10 @@ def convert(
         read_directions(path).save_pretrained(folder)
     elif role == "rig":
         load_rig(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
+    elif role in (DecaEncoder.name, EmocaEncoder.name):
+        state = load_face_encoder(path).state_dict()
+        with atomic_folder(folder) as draft:
+            write_model(draft, role, {}, {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()})
     else:
         load(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
     return folder
@@ -167,10 +189,14 @@ def describe(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
         labels = source.labels() if role == "directions" else ()
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    # the latent net lists one tensor under two names
-    n_parameters = sum(tensor.numel() for key, tensor in weights.items() if ".cond_layers." not in key)
+    n_parameters = sum(tensor.numel() for key, tensor in weights.items() if not _no_parameter(key))
     size = path.stat().st_size
     return ModelInfo(role, layout, path, size, digest, n_parameters, config, labels, has_stats, training)
+
+
+def _no_parameter(key: str) -> bool:
+    """Whether an entry is a BatchNorm's statistics, or the second name that the latent net lists a tensor under."""
+    return key.endswith(_BATCH_STATISTICS) or ".cond_layers." in key
 
 
 def _inside(path: Path) -> Path:
@@ -200,4 +226,6 @@ def _folder_config(folder: Path) -> tuple[Role, ModelConfig | None, tuple[str, .
         return "judge", config, config.labels
     if kind == rig.KIND:
         return "rig", RigConfig.parse(read_config(folder, rig.KIND), str(folder)), ()
+    if kind in (DecaEncoder.name, EmocaEncoder.name):
+        return kind, None, ()
     return "autoencoder", DiffAEConfig.parse(read_config(folder, diffae.KIND), str(folder)), ()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -37,7 +38,9 @@ class RigConfig(Config):
 
     encoder_width: channels of the encoder's first layer, 64 officially. channel_mult: by default the official one of
     64 or 128 px, else that of 256 px. image_channels: 1 is a rig of gray pictures; its buffers have three colours all
-    the same. prediction: what the U-Net puts out; ``forward`` always returns eps.
+    the same. patch_size p folds p x p pixels into channels before the U-Net and back after it, 1 officially;
+    ``attention_resolutions`` are sides of the feature maps after folding.
+    prediction: what the U-Net puts out; ``forward`` always returns eps.
     crop: the part of a face that the training pictures show. face: the 3D face model that its buffers show.
     """
 
@@ -51,6 +54,7 @@ class RigConfig(Config):
     num_heads: int = Field(1, gt=0)
     code_dim: int = Field(64, gt=0)
     image_channels: Literal[1, 3] = 3
+    patch_size: int = Field(1, gt=0, le=16)
     prediction: Prediction = "eps"
     dropout: float = Field(0.0, ge=0, lt=1)
     crop: CropSpec = CropSpec()
@@ -65,9 +69,10 @@ class RigConfig(Config):
 
     @model_validator(mode="after")
     def _sides_divide(self) -> Self:
-        divisor = 2 ** (len(self.channel_mult) - 1)
+        divisor = self.patch_size * 2 ** (len(self.channel_mult) - 1)
         if self.image_size % divisor:
-            raise ValueError(f"image_size {self.image_size} is not divisible by {divisor}, which channel_mult asks for")
+            asked = "channel_mult and patch_size ask" if self.patch_size > 1 else "channel_mult asks"
+            raise ValueError(f"image_size {self.image_size} is not divisible by {divisor}, which {asked} for")
         return self
 
 
@@ -93,9 +98,9 @@ class Rig(nn.Module):
         self.config = config
         embed_dim = 4 * config.model_channels
         self.denoisingUNet = UNet(
-            in_channels=config.image_channels + N_BUFFERS,
-            out_channels=config.image_channels,
-            side=config.image_size,
+            in_channels=(config.image_channels + N_BUFFERS) * config.patch_size**2,
+            out_channels=config.image_channels * config.patch_size**2,
+            side=config.image_size // config.patch_size,
             model_channels=config.model_channels,
             channel_mult=config.channel_mult,
             num_res_blocks=config.num_res_blocks,
@@ -128,15 +133,14 @@ class Rig(nn.Module):
 
     def predict(self, x_t: Tensor, t: Tensor, buffers: Tensor, code: Tensor) -> Tensor:
         """The U-Net's raw output, in the space that ``config.prediction`` names; for training."""
-        raw: Tensor = self.denoisingUNet(self._seen(x_t, buffers), t, code)
-        return raw
+        return self._unfold(self.denoisingUNet(self._seen(x_t, buffers), t, code))
 
     def denoiser(self, buffers: Tensor, code: Tensor) -> Denoise:
         """``forward`` with buffers and code fixed, for a sampler: all rows share t, the code is read once."""
         by_code = self.denoisingUNet.z_modulations(code)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            raw = self.denoisingUNet.modulated(self._seen(x_t, buffers), t[:1], by_code)
+            raw = self._unfold(self.denoisingUNet.modulated(self._seen(x_t, buffers), t[:1], by_code))
             return eps_from(raw, x_t, t, self.rates, self.config.prediction)
 
         return denoise
@@ -175,7 +179,11 @@ class Rig(nn.Module):
         """What the U-Net takes: the noisy picture, then the buffers."""
         self._check(x_t, self.config.image_channels, "pictures")
         self._check(buffers, N_BUFFERS, "buffers")
-        return torch.cat([x_t, buffers], dim=1)
+        p, seen = self.config.patch_size, torch.cat([x_t, buffers], dim=1)
+        return F.pixel_unshuffle(seen, p) if p > 1 else seen
+
+    def _unfold(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
 
     def _check(self, x: Tensor, channels: int, what: str) -> None:
         s = self.config.image_size

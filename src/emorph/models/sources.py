@@ -18,7 +18,7 @@ from emorph.models.directions import LatentStats
 from emorph.models.recognise import diffae_config_from_state, rig_config_from_state
 from emorph.models.rig import RigConfig
 
-Role = Literal["autoencoder", "directions", "latents", "judge", "rig"]
+Role = Literal["autoencoder", "directions", "latents", "judge", "rig", "deca", "emoca"]
 
 FACE_NETWORKS = ("E_flame", "E_detail", "D_detail", "E_expression")
 STATISTICS = ("conds_mean", "conds_std")
@@ -92,8 +92,9 @@ class Source:
         """What messages call this file."""
         if self.role == "directions":
             return f"an official emotion/attribute classifier ({len(self.weights['weight'])} classes)"
-        if self.role == "rig":
-            return "a DiffusionRig model"
+        named: dict[Role, str] = {"rig": "a DiffusionRig model", "deca": "a DECA model", "emoca": "an EMOCA checkpoint"}
+        if self.role in named:
+            return named[self.role]
         return "a diffusion autoencoder" if self.role == "autoencoder" else "a file of z_sem's statistics (latent.pkl)"
 
     def need(self, role: Role, expected: str) -> None:
@@ -103,6 +104,8 @@ class Source:
             "directions": "pass it as directions=",
             "latents": "read it with emorph.models.port.read_latent_stats",
             "rig": "load it with emorph.models.load_rig",
+            "deca": "load it with emorph.models.port.load_face_encoder",
+            "emoca": "load it with emorph.models.port.load_face_encoder",
         }
         if self.role != role:
             raise CheckpointError(f"{self.name} is {self.what}, not {expected}; {use[self.role]}.")
@@ -132,6 +135,9 @@ class Source:
 
 def _sort(state: Mapping[Any, Any], name: str, *, is_lightning: bool) -> tuple[Role, dict[str, Tensor]]:
     """What a state dict is, and the tensors that matter, without their prefix. Raises CheckpointError."""
+    networks = _face_networks(state)
+    if not _lacking(networks):
+        return ("emoca" if _has(networks, FACE_NETWORKS[3]) else "deca"), networks
     for start, what in _FOREIGN:
         if any(isinstance(key, str) and key.startswith(start) for key in state):
             raise CheckpointError(f"{name} is {what}; a diffusion autoencoder's file is needed here.")
@@ -197,20 +203,13 @@ def read_face_encoder(path: Path) -> FaceEncoderFile:
     """
     content: Any = read_safetensors(path, numbers=True) if _is_safetensors(path) else read_torch_file(path)
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    flat: dict[str, Tensor] = {}
-    for key, value in state.items() if isinstance(state, dict) else ():
-        inner = value.items() if isinstance(value, dict) and key in FACE_NETWORKS else ()
-        for full, tensor in ((key, value), *((f"{key}.{name}", part) for name, part in inner)):
-            if isinstance(full, str) and isinstance(tensor, Tensor):
-                flat[full.removeprefix("deca.")] = tensor
-    weights = {key: tensor for key, tensor in flat.items() if key.partition(".")[0] in FACE_NETWORKS}
-    found = {key.partition(".")[0] for key in weights}
-    lacking = [network for network in FACE_NETWORKS[:3] if network not in found]
+    weights = _face_networks(state if isinstance(state, dict) else {})
+    lacking = _lacking(weights)
     if len(lacking) == 3:
         raise CheckpointError(f"{path.name} is neither DECA's nor EMOCA's file: it holds none of their networks.")
     if lacking:
         raise CheckpointError(f"{path.name} is incomplete: it has no {lacking[0]}; get the whole file again.")
-    is_emoca = FACE_NETWORKS[3] in found
+    is_emoca = _has(weights, FACE_NETWORKS[3])
     n_outputs = weights.get("E_expression.layers.2.weight", torch.empty(50, 0)).shape[0]
     if n_outputs in (53, 56):
         raise CheckpointError(
@@ -218,6 +217,26 @@ def read_face_encoder(path: Path) -> FaceEncoderFile:
             "the released v1 and v2 give 50, and only these are read."
         )
     return FaceEncoderFile(path.name, "emoca" if is_emoca else "deca", weights)
+
+
+def _face_networks(state: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of DECA's and EMOCA's networks, under their full keys, however the file nests them."""
+    flat: dict[str, Tensor] = {}
+    for key, value in state.items():
+        inner = value.items() if isinstance(value, dict) and key in FACE_NETWORKS else ()
+        for full, tensor in ((key, value), *((f"{key}.{name}", part) for name, part in inner)):
+            if isinstance(full, str) and isinstance(tensor, Tensor):
+                flat[full.removeprefix("deca.")] = tensor
+    return {key: tensor for key, tensor in flat.items() if key.partition(".")[0] in FACE_NETWORKS}
+
+
+def _has(weights: Mapping[str, Tensor], network: str) -> bool:
+    return any(key.partition(".")[0] == network for key in weights)
+
+
+def _lacking(weights: Mapping[str, Tensor]) -> list[str]:
+    """Of the three networks that both files hold."""
+    return [network for network in FACE_NETWORKS[:3] if not _has(weights, network)]
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -1,0 +1,74 @@
+"""What a rig can change of a face: its expression, pose, light, looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from emorph.core.errors import ConfigError, ShapeError, UnknownNameError
+from emorph.core.types import AlignedFace, FaceCoeffs, Photo
+from emorph.face3d.camera import keep_centred
+from emorph.face3d.model import FaceModel
+
+Part = Literal["expression", "pose", "light", "code"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
+@dataclass(frozen=True)
+class RigFace:
+    """A face as a rig knows it.
+
+    aligned: its crop of ``photo``, which has ``n_faces``. picture: (1, C, S, S) in [-1, 1]. coeffs: of one face, in
+    the crop's frame. code: (1, code_dim).
+    """
+
+    photo: Photo
+    n_faces: int
+    aligned: AlignedFace
+    picture: Tensor
+    coeffs: FaceCoeffs
+    code: Tensor
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a face shall look like: coeffs, of one face in its crop's frame, and the global code (1, code_dim)."""
+
+    coeffs: FaceCoeffs
+    code: Tensor
+
+
+def check_parts(parts: Iterable[str]) -> tuple[Part, ...]:
+    """The parts in their order, each once. Raises UnknownNameError, ConfigError if there is none."""
+    asked = set(parts)
+    for part in asked:
+        if part not in PARTS:
+            raise UnknownNameError("part", part, PARTS)
+    if not asked:
+        raise ConfigError(f"name what to take over: {', '.join(PARTS)}.")
+    return tuple(part for part in PARTS if part in asked)
+
+
+def taken_over(face: FaceModel, source: FaceCoeffs, target: FaceCoeffs, parts: Sequence[Part]) -> FaceCoeffs:
+    """The source's face with parts of the target's; a turned head stays where it was in the picture."""
+    result = source
+    if "expression" in parts:
+        result = replace(result, expression=target.expression, jaw=target.jaw)
+    if "light" in parts:
+        result = replace(result, light=target.light)
+    if "pose" in parts:
+        before = face.landmarks(face.vertices(result), result.pose)
+        result = replace(result, pose=target.pose)
+        result = keep_centred(result, face.landmarks(face.vertices(result), result.pose), before)
+    return result
+
+
+def mean_shape(faces: Sequence[RigFace]) -> Tensor:
+    """The shape (1, n) of one person, from several photos. Raises ShapeError if there is none."""
+    if not faces:
+        raise ShapeError("a mean shape needs a face; found none.")
+    return torch.cat([face.coeffs.shape for face in faces]).mean(dim=0, keepdim=True)

