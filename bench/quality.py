@@ -26,7 +26,7 @@ from emorph.edit.pipeline import Editor
 from emorph.edit.sheet import Row, grid
 from emorph.evaluate.emotion import crop_for, judge_crops
 from emorph.evaluate.identity import describe
-from emorph.faces.paste import face_mask
+from emorph.faces.mask import face_mask
 from emorph.models.judge import Judge
 from support.quality_report import SOURCES, STRENGTHS, Controls, Score, report
 from support.validation import Face, held_out_faces, some_of_each
@@ -80,7 +80,9 @@ def main() -> None:
 def settings(editor: Editor) -> str:
     """Eight digits that tell directions, solver and steps apart."""
     assert editor.directions is not None
-    digest = hashlib.sha256(f"{editor.steps} {editor.solver_name} {editor.directions.gain}".encode())
+    digest = hashlib.sha256(
+        f"{editor.steps} {editor.solver_name} {editor.directions.gain} {editor.directions.landmarks is None}".encode()
+    )
     means = editor.directions.means
     for tensor in (editor.directions.weight, editor.directions.weight if means is None else means):
         digest.update(tensor.numpy().tobytes())
@@ -138,6 +140,7 @@ def _score(task: tuple[Face, Path]) -> list[Score]:
     scores = []
     for target, photo, answer in zip(TARGETS, photos, answers, strict=True):
         change = np.abs(photo.pixels.astype(int) - face.photo.pixels)
+        assert target.emotion is not None
         descriptor = describe(photo, face.landmarks)
         scores.append(
             Score(
@@ -180,7 +183,7 @@ def draw_sheets(faces: Sequence[Face], folder: Path) -> None:
     """Pages of sheets at strength 1; the pictures are research data, so the folder is one that git ignores."""
     shown = [faces[int(i)] for i in np.linspace(0, len(faces) - 1, min(N_SHEETS, len(faces)))]
     at_dose = [i for i, target in enumerate(TARGETS) if target.strength == 1]
-    titles = ("Original", *(TARGETS[i].emotion.title for i in at_dose))
+    titles = ("Original", *(TARGETS[i].title for i in at_dose))
     rows = []
     for face in shown:
         photos = [face.photo.pixels, *np.load(folder / f"{face.row}.npz")["photos"][at_dose]]

@@ -14,7 +14,7 @@ from emorph.core.images import read_photo, to_levels
 from emorph.core.types import FaceCode, Photo, Target
 from emorph.edit import latent
 from emorph.edit.sheet import grid, tiles
-from emorph.faces.paste import face_mask
+from emorph.faces.mask import face_mask
 from emorph.models.directions import Directions
 from emorph.models.latent import LatentNetConfig
 from tiny import tiny_directions, tiny_editor, tiny_model

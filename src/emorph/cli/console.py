@@ -51,6 +51,10 @@ class Items:
         """Part of the present item is done."""
         self._progress.update(self._bar, completed=self._done + done / total)
 
+    def named_step(self, what: str, done: int, total: int) -> None:
+        """Part of the present item, called ``what``, is done; the bar is that part's."""
+        self._progress.update(self._bar, description=what, completed=done, total=total)
+
     def finish(self) -> None:
         """List what failed and end with exit status 1, if anything did."""
         if not self.failures:

@@ -52,7 +52,7 @@ def _facts() -> dict[str, object]:
 def _device() -> dict[str, object]:
     import torch
 
-    from emorph.edit.pipeline import choose_device
+    from emorph.core.device import choose_device
 
     device = choose_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()

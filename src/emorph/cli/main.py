@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emorph import __version__
-from emorph.cli import data, doctor, edit, evaluate, face, models, sheet, train, transfer
+from emorph.cli import data, doctor, edit, evaluate, face, models, sample, sheet, train, transfer
 from emorph.cli.console import say
 from emorph.core.errors import EmorphError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("edit")(edit.edit)
 app.command("sheet")(sheet.sheet)
+app.command("sample")(sample.sample)
 app.command("face")(face.face)
 app.command("transfer")(transfer.transfer)
 app.command("evaluate")(evaluate.evaluate)

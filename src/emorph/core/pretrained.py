@@ -27,10 +27,10 @@ def bundled_models() -> list[str]:
     return sorted(p.parent.name for p in BUNDLED.glob(f"*/{CONFIG_FILE}"))
 
 
-def locate(name: str | Path) -> Path:
+def locate(name: str | Path, *, offline: bool = False) -> Path:
     """The file or folder that ``name`` means: a path, a bundled model, an official one, or a hub id "owner/model".
 
-    Only a hub id touches the network; it is downloaded once into the Hugging Face cache.
+    Only a hub id touches the network, not while ``offline``; it is downloaded once into the Hugging Face cache.
     Raises UnknownNameError, MissingAssetError (an official file is not there), CheckpointError (the hub refuses).
     """
     path = Path(name).expanduser()
@@ -43,7 +43,7 @@ def locate(name: str | Path) -> Path:
     if copy is not None:
         return copy
     if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not path.suffix:
-        return _download(text)
+        return _download(text, offline=offline)
     if "/" in text or path.suffix:
         raise CheckpointError(
             f"{text}: there is no such file or folder. Check the path; it is taken from {Path.cwd()}."
@@ -51,12 +51,13 @@ def locate(name: str | Path) -> Path:
     raise UnknownNameError("model", text, [*bundled_models(), *(asset.name for asset in OFFICIAL)])
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, *, offline: bool) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors", "*.md"]))
+        wanted = ["*.json", "*.safetensors", "*.md"]
+        return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=wanted, local_files_only=offline))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(

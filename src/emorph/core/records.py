@@ -108,10 +108,25 @@ class ScoreRecord:
             raise TypeError(f"value {self.value!r} of {texts!r}")
 
 
-Record = TypeVar("Record", EditRecord, SeenFace, ScoreRecord)
+@dataclass(frozen=True)
+class Embedding:
+    """What a recogniser makes of a face. id: as in ``SeenFace``. judge: the recogniser. values: of unit length."""
+
+    id: str
+    judge: str
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Take JSON's list as a tuple. Raises TypeError for what is no row of numbers."""
+        object.__setattr__(self, "values", tuple(self.values))
+        if not self.values or not all(type(value) in (int, float) for value in self.values):
+            raise TypeError(f"no row of numbers of {self.id!r}")
 
 
-def append(path: Path, records: Iterable[EditRecord | SeenFace | ScoreRecord]) -> None:
+Record = TypeVar("Record", EditRecord, SeenFace, ScoreRecord, Embedding)
+
+
+def append(path: Path, records: Iterable[EditRecord | SeenFace | ScoreRecord | Embedding]) -> None:
     """Add records to a JSONL file, one line each. Raises DataError if it cannot be written."""
     lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]  # ASCII: any file name survives
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 
 if TYPE_CHECKING:
@@ -104,10 +105,42 @@ class FaceCode:
 
 @dataclass(frozen=True)
 class Target:
-    """What a face shall show. strength: 0 is unchanged, 1 the emotion as its class shows it on average."""
+    """What a face shall show: an emotion, or valence and arousal.
 
-    emotion: Emotion
+    strength: 0 is unchanged, 1 the emotion as its class shows it on average, or the valence and arousal asked for.
+    valence, arousal: in [-1, 1]; of the two, one that is None stays as it is.
+    Raises ConfigError for both kinds or none.
+    """
+
+    emotion: Emotion | None = None
     strength: float = 1.0
+    valence: float | None = None
+    arousal: float | None = None
+
+    def __post_init__(self) -> None:
+        affect = [value for value in (self.valence, self.arousal) if value is not None]
+        if (self.emotion is None) != bool(affect):
+            raise ConfigError("a target is an emotion, or valence or arousal or both; give one kind.")
+        if not all(-1 <= value <= 1 for value in affect):
+            raise ConfigError(f"valence and arousal are numbers from -1 to 1; found {', '.join(map(str, affect))}.")
+
+    @property
+    def word(self) -> str:
+        """How files and records call it: "happy", "valence_0.5", "valence_0.5_arousal_-0.2"."""
+        if self.emotion is not None:
+            return self.emotion.word
+        return "_".join(f"{name}_{value:g}" for name, value in self._affect())
+
+    @property
+    def title(self) -> str:
+        """How people read it: "Happy", "Valence +0.5, arousal -0.2"."""
+        if self.emotion is not None:
+            return self.emotion.title
+        return ", ".join(f"{name} {value:+g}" for name, value in self._affect()).capitalize()
+
+    def _affect(self) -> list[tuple[str, float]]:
+        named = (("valence", self.valence), ("arousal", self.arousal))
+        return [(name, value) for name, value in named if value is not None]
 
 
 @dataclass(frozen=True)

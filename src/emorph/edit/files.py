@@ -11,7 +11,7 @@ import numpy as np
 
 import emorph
 from emorph.core.errors import ImageError
-from emorph.core.images import write_image
+from emorph.core.images import to_pixels, write_image
 from emorph.core.records import EditRecord
 from emorph.core.types import Target, UInt8
 from emorph.edit.pipeline import Editor
@@ -30,7 +30,7 @@ class Written:
 def write_edits(
     edits: Sequence[Edit], editor: Editor, stem: Path, suffix: str, *, never: Sequence[Path] = ()
 ) -> Written:
-    """Write the edits of one photo for one emotion.
+    """Write the edits of one photo for one target.
 
     One edit becomes ``stem``.suffix. Several strengths become ``stem``_0.25.suffix and so on, and a strip of all of
     them ``stem``_strip.suffix. Raises ImageError where a file would take the place of one of ``never``.
@@ -55,15 +55,21 @@ def write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], edit
     write_image(path, sheet, metadata=metadata(editor, targets))
 
 
+def write_sample(path: Path, editor: Editor, seed: int, latent_steps: int) -> None:
+    """Draw the face of a seed from nothing and write it. Raises MissingAssetError without a latent net, ImageError."""
+    pixels = to_pixels(editor.sample([seed], steps=latent_steps))[0]
+    made = {"drawn": True, "seed": seed, "latent_steps": latent_steps, **_maker(editor)}
+    description = "This face was drawn by a machine; the person never was."
+    said = {"Software": f"emorph {emorph.__version__}", "Description": description, "emorph": json.dumps(made)}
+    write_image(path, pixels, metadata=said)
+
+
 def metadata(editor: Editor, targets: Sequence[Target]) -> dict[str, str]:
     """What an edited file says of itself."""
     made = {
         "edited": True,
-        "tool": f"emorph {emorph.__version__}",
-        "model": editor.model_id,
-        "targets": [{"emotion": target.emotion.word, "strength": target.strength} for target in targets],
-        "solver": editor.solver_name,
-        "steps": editor.steps,
+        "targets": [_said(target) for target in targets],
+        **_maker(editor),
     }
     return {
         "Software": f"emorph {emorph.__version__}",
@@ -72,13 +78,29 @@ def metadata(editor: Editor, targets: Sequence[Target]) -> dict[str, str]:
     }
 
 
+def _maker(editor: Editor) -> dict[str, object]:
+    return {
+        "tool": f"emorph {emorph.__version__}",
+        "model": editor.model_id,
+        "solver": editor.solver_name,
+        "steps": editor.steps,
+    }
+
+
+def _said(target: Target) -> dict[str, object]:
+    if target.emotion is not None:
+        return {"emotion": target.emotion.word, "strength": target.strength}
+    asked = {"valence": target.valence, "arousal": target.arousal, "strength": target.strength}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
 def _record(edit: Edit, editor: Editor, path: Path) -> EditRecord:
     source = str(edit.source.path or "")
     return EditRecord(
         id=path.name,
         source=source,
         edited=str(path),
-        target=edit.target.emotion.word,
+        target=edit.target.word,
         strength=edit.target.strength,
         editor=f"emorph {emorph.__version__}",
         model_id=editor.model_id,

@@ -1,4 +1,4 @@
-"""Where z_sem shall go for an emotion: moving faces along what the linear classifier knows."""
+"""Where z_sem shall go for an emotion, or valence and arousal: along what the linear models know."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from emorph.core.errors import UnknownNameError
+from emorph.core.errors import MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Target
-from emorph.models.directions import Directions, move
+from emorph.models.directions import AffectAxes, Directions, move
 
 # The amplitude of the official notebook for its "Smiling", in units of sqrt(z_dim); strength 1 where class means are
 # not known (Preechakul et al. 2022, manipulate notebook).
@@ -23,37 +23,83 @@ def editable(directions: Directions) -> list[Emotion]:
     return sorted(found)
 
 
-def check_known(directions: Directions, emotions: Iterable[Emotion]) -> None:
-    """Raises UnknownNameError for the first emotion that the directions do not know."""
-    for emotion in emotions:
-        _row(directions, emotion)
+def check_known(directions: Directions, targets: Iterable[Target]) -> None:
+    """Raises UnknownNameError or MissingAssetError for the first target that the directions do not know."""
+    for target in targets:
+        if target.emotion is not None:
+            _row(directions, target.emotion)
+        else:
+            _axes(directions)
 
 
 def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -> Tensor:
     """z_sem of every face for every target.
 
     z: (B, z_dim). Returns (B, n_targets, z_dim); strength 0 gives z itself.
-    With class means (our own directions), the step leads from the mean of what the classifier sees in the face now to
-    the mean of the target's class: the present expression goes as the new one comes, and a face that shows the target
-    already stays. Along class means rather than weight vectors, because weights are filters: they tell classes apart,
-    but faces do not vary along them (Haufe et al. 2014).
-    Without class means (official attribute classifiers), z moves along the weight vector as the official code does.
-    Raises UnknownNameError for an emotion that the directions do not know.
+    Raises UnknownNameError or MissingAssetError for a target that the directions do not know.
     """
-    rows = [_row(directions, target.emotion) for target in targets]
-    if directions.means is None:
-        moved = [
-            move(z, directions.weight[row], OFFICIAL_AMPLITUDE * target.strength, directions.stats)
-            if target.strength
-            else z
-            for row, target in zip(rows, targets, strict=True)
-        ]
-        return torch.stack(moved, dim=1)
-    seen_now = torch.softmax(directions.logits(z), dim=-1) @ directions.means
-    strength = torch.tensor([target.strength for target in targets], dtype=z.dtype, device=z.device)[:, None]
-    step = strength * directions.gain * (directions.means[rows] - seen_now[:, None])
-    moved_all = directions.stats.denormalise(directions.stats.normalise(z)[:, None] + step)
-    return torch.where(strength == 0, z[:, None], moved_all)
+    check_known(directions, targets)
+    moved = [_edited(z, directions, target) if target.strength else z for target in targets]
+    return torch.stack(moved, dim=1)
+
+
+def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
+    if target.emotion is None:
+        gain, step = 1.0, _affect_step(z, directions, target)
+    elif directions.means is None:
+        direction = directions.weight[_row(directions, target.emotion)]
+        return move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats)
+    else:
+        gain = directions.gains[_row(directions, target.emotion)]
+        step = _emotion_step(z, directions, directions.means, target.emotion)
+    moved = directions.stats.normalise(z) + target.strength * gain * step
+    return directions.stats.denormalise(moved)
+
+
+def _emotion_step(z: Tensor, directions: Directions, means: Tensor, emotion: Emotion) -> Tensor:
+    """From the mean of what the classifier sees in the faces now to the mean of the emotion, (B, z_dim), normalised.
+
+    The present expression goes as the new one comes, and a face that shows the target already stays. Along class means
+    rather than weight vectors, because weights are filters: they tell classes apart, but faces do not vary along them
+    (Haufe et al. 2014). Without class means (official attribute classifiers) z moves along the weight vector as the
+    official code does.
+    """
+    seen_now = torch.softmax(directions.logits(z), dim=-1) @ means
+    return means[_row(directions, emotion)] - seen_now
+
+
+def _affect_step(z: Tensor, directions: Directions, target: Target) -> Tensor:
+    """As ``_emotion_step``: from the mean face of the valence and arousal that are read now to that of those asked for.
+
+    What is not asked for stays as it is read.
+    """
+    axes = _axes(directions)
+    now = directions.affect_of(z)
+    wanted = now.clone()
+    for i, value in enumerate((target.valence, target.arousal)):
+        if value is not None:
+            wanted[:, i] = value
+    return (wanted - now) @ axes.slopes
+
+
+def _axes(directions: Directions) -> AffectAxes:
+    if directions.affect is None:
+        raise MissingAssetError(
+            "these directions know emotions only, not valence and arousal. Train others with `emorph train run "
+            "classifier.toml` on faces that have the columns valence and arousal."
+        )
+    return directions.affect
+
+
+def landmark_steps(z: Tensor, z_to: Tensor, directions: Directions) -> Tensor:
+    """How the 68 landmarks move when z_sem (..., z_dim) goes to z_to: (..., 68, 2) (x, y) in half sides of the crop.
+
+    Raises MissingAssetError where the directions do not know it.
+    """
+    if directions.landmarks is None:
+        raise MissingAssetError("these directions do not know landmarks; train them on a data set with 'landmarks68'.")
+    step = directions.stats.normalise(z_to) - directions.stats.normalise(z)
+    return torch.einsum("...d,pcd->...pc", step, directions.landmarks)
 
 
 def _row(directions: Directions, emotion: Emotion) -> int:

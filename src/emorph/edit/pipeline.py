@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
+from emorph.core.device import choose_device
+from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
 from emorph.core.types import AlignedFace, FaceCode, Landmarks, Photo, Target
 from emorph.diffusion.noise import seeded_noise
-from emorph.diffusion.samplers import solver
 from emorph.edit import latent
+from emorph.edit.codec import Codec, OnStep
+from emorph.edit.redraw import Change, motions, moved
 from emorph.edit.result import Edit
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
@@ -34,10 +36,8 @@ from emorph.models.port import load, read_directions
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
 DIRECTIONS_FOLDER = "directions"
-MAX_ROWS = 32  # pictures decoded at a time: several faces times many targets must not fill the memory
 
 PhotoSource = str | Path | Image.Image | NDArray[Any] | Photo
-OnStep = Callable[[int, int], None]
 
 
 class Editor:
@@ -62,8 +62,7 @@ class Editor:
         self.model_id = model_id
         self.steps = steps
         self.solver_name = solver_name
-        self._solver = solver(solver_name)
-        self._schedule = self._solver.schedule(self.model.diffusion, steps)
+        self.codec = Codec(self.model, steps=steps, solver_name=solver_name)
 
     @classmethod
     def from_pretrained(
@@ -110,18 +109,16 @@ class Editor:
     @torch.inference_mode()
     def encode(self, faces: Sequence[AlignedFace], *, on_step: OnStep | None = None) -> FaceCode:
         """z_sem and x_T of faces; a face's code does not depend on the others."""
-        x = self._pictures(faces)
-        z = self.model.encode(x)
-        x_T = self._solver.invert(self.model.denoiser(z), x, self._schedule, on_step=self._steps(on_step))
-        return FaceCode(z, x_T, self.model_id)
+        pictures = self._pictures(faces)
+        z = self.model.encode(pictures)
+        return FaceCode(z, self.codec.invert(pictures, z, on_step), self.model_id)
 
     # -- code -> edited code -> pictures -------------------------------------------------------------------------
 
     @torch.inference_mode()
     def decode(self, x_T: Tensor, z: Tensor, *, on_step: OnStep | None = None) -> Tensor:
         """Pictures (B, C, S, S), clamped to [-1, 1], from x_T of the same shape and z (B, z_dim)."""
-        x0 = self._solver.sample(self.model.denoiser(z), x_T, self._schedule, on_step=self._steps(on_step))
-        return x0.clamp(-1, 1)
+        return self.codec.decode(x_T, z, on_step)
 
     @torch.inference_mode()
     def decode_targets(self, code: FaceCode, targets: Sequence[Target], *, on_step: OnStep | None = None) -> Tensor:
@@ -140,7 +137,7 @@ class Editor:
             rows = torch.cat([rows, moved], dim=1)
         n_faces, n_rows = rows.shape[:2]
         x_T = code.x_T[:, None].expand(-1, n_rows, -1, -1, -1)
-        flat = self._decode_in_chunks(x_T.flatten(0, 1), rows.flatten(0, 1), on_step)
+        flat = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step)
         pictures = flat.reshape(n_faces, n_rows, *flat.shape[1:])
         row_of = {i: 1 + k for k, i in enumerate(active)}
         return pictures[:, [0, *(row_of.get(i, 0) for i in range(len(targets)))]]
@@ -150,18 +147,22 @@ class Editor:
     def edit(
         self,
         photo: PhotoSource,
-        to: str | Emotion,
+        to: str | Emotion | None = None,
         strength: float = 1.0,
         *,
+        valence: float | None = None,
+        arousal: float | None = None,
         face: str = "largest",
         on_step: OnStep | None = None,
     ) -> Edit:
-        """One photo, one emotion. strength 0 returns the photo bit for bit; 1 is the usual dose.
+        """One photo, one emotion, or valence and arousal in [-1, 1]. strength 0 returns the photo bit for bit.
 
-        With face="all", every face is edited; ``.face`` is then the left-most. Raises UnknownNameError, ImageError,
-        NoFaceError, MissingAssetError.
+        Of valence and arousal, one that is not given stays as it is. With face="all", every face is edited; ``.face``
+        is then the left-most. Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
         """
-        return self.edit_many(photo, [Target(Emotion.parse(to), strength)], face=face, on_step=on_step)[0]
+        emotion = None if to is None else Emotion.parse(to)
+        target = Target(emotion, strength, valence, arousal)
+        return self.edit_many(photo, [target], face=face, on_step=on_step)[0]
 
     def edit_many(
         self,
@@ -187,23 +188,56 @@ class Editor:
     ) -> list[Edit]:
         """Several targets for faces of a photo that are found and cropped (``align``) already."""
         started = time.perf_counter()
+        changes = self.changes(faces, targets, on_step=on_step)
+        results = []
+        for i in range(len(targets)):
+            result = photo
+            for aligned, of_face in zip(faces, changes, strict=True):
+                change = of_face[i]
+                result = paste_change(result, aligned, change.before, change.after, motion=change.motion)
+            results.append(result)
+        seconds = time.perf_counter() - started
+        return [
+            Edit(result, photo, faces[0], len(faces), target, change.before, change.after, seconds)
+            for result, target, change in zip(results, targets, changes[0], strict=True)
+        ]
+
+    def changes(
+        self, faces: Sequence[AlignedFace], targets: Sequence[Target], *, on_step: OnStep | None = None
+    ) -> list[list[Change]]:
+        """What each target changes in the crop of each face: one list a face.
+
+        Directions that know how landmarks move give changes with a motion (see ``emorph.edit.redraw``); others, such as
+        the official ones, move z_sem alone, as the diffusion autoencoder's paper does.
+        """
+        if self.directions is not None and self.directions.landmarks is not None:
+            return self._redrawn(faces, targets, self.directions, on_step)
         total = 2 * self.steps
         code = self.encode(faces, on_step=on_step and (lambda done, _: on_step(done, total)))
         decoded = self.decode_targets(
             code, targets, on_step=on_step and (lambda done, _: on_step(self.steps + done, total))
         )
-        levels = np.stack([to_levels(rows) for rows in decoded])
+        return [[Change(rows[0], after) for after in rows[1:]] for rows in map(to_levels, decoded)]
+
+    @torch.inference_mode()
+    def _redrawn(
+        self, faces: Sequence[AlignedFace], targets: Sequence[Target], directions: Directions, on_step: OnStep | None
+    ) -> list[list[Change]]:
+        """Move landmarks, invert the moved crops, draw them with the target's z_sem."""
+        pictures = self._pictures(faces)
+        active = [target for target in targets if target.strength]
+        if not active:
+            return [[Change(levels, levels)] * len(targets) for levels in to_levels(pictures)]
+        z = self.model.encode(pictures)
+        z_to = latent.edited_codes(z, directions, active)
+        fields = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
+        started = moved(pictures, fields)
+        drawn = self.codec.redraw(started.flatten(0, 1), z_to.flatten(0, 1), on_step).view_as(started)
         results = []
-        for i in range(len(targets)):
-            result = photo
-            for aligned, rows in zip(faces, levels, strict=True):
-                result = paste_change(result, aligned, rows[0], rows[1 + i])
-            results.append(result)
-        seconds = time.perf_counter() - started
-        return [
-            Edit(result, photo, faces[0], len(faces), target, levels[0, 0], levels[0, 1 + i], seconds)
-            for i, (result, target) in enumerate(zip(results, targets, strict=True))
-        ]
+        for own, before, after, motion in zip(to_levels(pictures), started, drawn, fields, strict=True):
+            rows = iter(zip(to_levels(before), to_levels(after), motion, strict=True))
+            results.append([Change(*next(rows)) if target.strength else Change(own, own) for target in targets])
+        return results
 
     def sheet(self, photo: PhotoSource, strength: float = 1.0, *, face: str = "largest") -> Image.Image:
         """Original and the eight emotions side by side, cropped around the face, as one picture."""
@@ -226,8 +260,8 @@ class Editor:
         net, stats = self.model.latent_net, self.model.latent_stats
         if net is None or stats is None:
             raise MissingAssetError(
-                f"{self.model_id} has no latent net, so it cannot draw faces from nothing; "
-                "load an autoencoder's latent checkpoint (ffhq256_autoenc_latent)."
+                f"{self.model_id} has no latent net, so it cannot draw faces from nothing; train one with "
+                "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
             )
         shape = (self.model.config.image_channels, *[self.model.config.image_size] * 2)
         x_T = seeded_noise(seeds, shape, self.device)
@@ -244,15 +278,6 @@ class Editor:
             x = luminance(x)
         return x.to(self.device)
 
-    def _decode_in_chunks(self, x_T: Tensor, z: Tensor, on_step: OnStep | None) -> Tensor:
-        """``decode`` for any number of rows in bounded memory; on_step still counts to ``steps`` once."""
-        chunks = list(zip(torch.split(x_T, MAX_ROWS), torch.split(z, MAX_ROWS), strict=True))
-
-        def report(k: int) -> OnStep | None:
-            return on_step and (lambda done, total: on_step(int((k * total + done) / len(chunks)), total))
-
-        return torch.cat([self.decode(x, rows, on_step=report(k)) for k, (x, rows) in enumerate(chunks)])
-
     def _need_directions(self) -> Directions:
         if self.directions is None:
             raise MissingAssetError(
@@ -262,26 +287,9 @@ class Editor:
         return self.directions
 
     def _check_targets(self, targets: Sequence[Target]) -> None:
-        """Fail on an unknown emotion before the expensive part, not after."""
+        """Fail on an unknown target before the expensive part, not after."""
         if any(target.strength for target in targets):
-            latent.check_known(self._need_directions(), [target.emotion for target in targets])
-
-    def _steps(self, on_step: OnStep | None) -> Callable[[int, Tensor, Tensor], None] | None:
-        return (lambda i, x, x0: on_step(i + 1, self.steps)) if on_step else None
-
-
-def choose_device(name: str | torch.device = "auto") -> torch.device:
-    """ "auto" is a GPU if there is one (CUDA, then Apple's MPS), else the CPU."""
-    if name != "auto":
-        try:
-            device = torch.device(name)
-            torch.empty(1, device=device)
-        except (RuntimeError, AssertionError) as error:  # torch asserts where it was built without a device
-            raise ConfigError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); try cpu.") from None
-        return device
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+            latent.check_known(self._need_directions(), targets)
 
 
 def _own_directions(name: str | Path) -> Directions | None:

@@ -34,7 +34,7 @@ def tiles(edits: Sequence[Edit]) -> Row:
 
 
 def _title(edit: Edit) -> str:
-    plain = edit.target.emotion.title
+    plain = edit.target.title
     return plain if edit.target.strength == 1 else f"{plain} {edit.target.strength:g}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -11,57 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import ShapeError
-from emorph.core.types import AlignedFace, Float32, Float64, Photo, UInt8
+from emorph.core.types import AlignedFace, Float32, Photo, UInt8
+from emorph.faces.mask import PasteMask, face_mask, part_weights, shifted
+from emorph.faces.warp import warped
 
-FEATHER = 0.30  # width of the mask's soft edge, half of it outside the outline, in distances between the eyes
-FOREHEAD = 0.55  # how far above the brows the mask reaches, in eye-to-mouth distances
-CHIN = 0.15  # how far below the jaw it reaches, in eye-to-mouth distances: an opening mouth lowers the chin
-RIM_SHARE = 0.08  # of the crop's side: the mask falls to 0 over this width along the crop's border
-MASK_SIDE_PX = 256  # the mask is smooth, so it is drawn at this size and enlarged
 DETAIL_LEVELS = 48.0  # a change of this many levels (of 255) keeps exp(-1) = 37 % of the photo's own detail
 SMOOTH_SHARE = 0.012  # of the crop's side: sigma that smooths the size of the change
 
 _REC601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class PasteMask:
-    """How much of the change each photo pixel takes.
-
-    weights: float32 (h, w) in [0, 1], for photo rows from ``top`` and columns from ``left``; 0 elsewhere.
-    """
-
-    top: int
-    left: int
-    weights: Float32
-
-
-def face_mask(face: AlignedFace, photo_shape: tuple[int, ...], *, feather: float = FEATHER) -> PasteMask:
-    """A soft mask of the face alone, from the brow wrinkles to the chin; 0 at the crop's border and beyond.
-
-    photo_shape: (H, W) or (H, W, 3). feather: width of the soft edge, in eye distances, above 0.
-    Raises ShapeError for a feather of 0 or less.
-    """
-    if not feather > 0:
-        raise ShapeError(f"expected a feather above 0, found {feather}.")
-    grid_to_photo = face.crop_to_photo @ _grid_to_crop(face.side_px)
-    drawn = _draw_mask(face, np.linalg.inv(grid_to_photo).astype(np.float64), feather)
-    rows, columns = np.nonzero(drawn)
-    if not len(rows):
-        return PasteMask(0, 0, np.zeros((0, 0), np.float32))
-    low = np.array([columns.min(), rows.min()]) - 1
-    high = np.array([columns.max(), rows.max()]) + 1
-    corners = np.array([[low[0], high[0], high[0], low[0]], [low[1], low[1], high[1], high[1]], [1, 1, 1, 1]])
-    around = (grid_to_photo @ corners)[:2]
-    left, top = np.maximum(np.floor(around.min(axis=1)).astype(int), 0)
-    right, bottom = np.minimum(np.ceil(around.max(axis=1)).astype(int) + 1, [photo_shape[1], photo_shape[0]])
-    if right <= left or bottom <= top:
-        return PasteMask(0, 0, np.zeros((0, 0), np.float32))
-    to_window = _shifted(grid_to_photo, left, top)
-    weights = cv2.warpAffine(
-        drawn, to_window[:2], (int(right - left), int(bottom - top)), flags=cv2.INTER_LINEAR, borderValue=0
-    )
-    return PasteMask(int(top), int(left), np.clip(weights, 0, 1))
 
 
 def paste_change(
@@ -70,43 +26,67 @@ def paste_change(
     before: NDArray[Any],
     after: NDArray[Any],
     *,
+    motion: Float32 | None = None,
     keep_detail: bool = True,
 ) -> Photo:
     """Add the change from ``before`` to ``after`` to the photo, inside the face mask.
 
     before, after: uint8 or float32 in 0..255, (S, S, 3), or (S, S, 1) for a change of luminance alone, which
         adds the same to red, green and blue (Cb and Cr stay, except where a channel reaches 0 or 255).
+    motion: (S, S, 2) of ``motion_between``, where the model redrew a crop that was moved so (``before``): the photo is
+        moved alike, at its own resolution, and the change then added around the features alone.
     keep_detail: the photo's own detail, which the crop is too coarse to show, stays where little changes.
         Where much changes it gives way to the crop, with share 1 - exp(-(change / DETAIL_LEVELS)^2):
-        else closed lips would shine through new teeth. Without it the crop replaces the face wholly.
+        else closed lips would shine through new teeth. With a motion that is so at the mouth alone: elsewhere the
+        detail has moved to its new place. Without it the crop replaces the face wholly.
     Returns a new photo of the same path, bit-identical where the mask is 0, everywhere if nothing changed.
     Raises ShapeError for arrays of another shape, type or range.
     """
     start, end = (_as_levels(array, face.side_px) for array in (before, after))
     if start.shape != end.shape:
         raise ShapeError(f"expected before and after of one shape, found {start.shape} and {end.shape}.")
+    if motion is not None and motion.shape != (face.side_px, face.side_px, 2):
+        raise ShapeError(f"expected a motion ({face.side_px}, {face.side_px}, 2), found {motion.shape}.")
     result = photo.pixels.copy()
     delta = end - start
-    if not delta.any():
+    if not delta.any() and (motion is None or not motion.any()):
         return Photo(result, photo.path)
     mask = face_mask(face, photo.pixels.shape)
-    height, width = mask.weights.shape
     if not mask.weights.size:
         return Photo(result, photo.path)
-    window = result[mask.top : mask.top + height, mask.left : mask.left + width]
     lost = _detail_lost(delta) if keep_detail else np.ones(delta.shape[:2], np.float32)
-    window[...] = _changed(window, mask, face, start, delta, lost)
+    layers, begun = (_to_window(each, face, mask) for each in (np.dstack([delta, lost]), start))
+    change, fade = layers[..., :-1], np.clip(layers[..., -1:], 0, 1)
+    weights = mask.weights[..., None]
+    window = result[_rows(mask)]
+    own = window.astype(np.float32)
+    if motion is not None:
+        own = _moved(photo.pixels, mask, face, motion)
+        weights = weights * part_weights(face, "features", mask)[..., None]
+        fade = fade * part_weights(face, "mouth", mask)[..., None] if keep_detail else fade
+    seen = own if start.shape[2] == 3 else (own @ _REC601)[..., None]
+    levels = own + weights * (change - fade * (seen - begun))
+    window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
     return Photo(result, photo.path)
 
 
-def _changed(window: UInt8, mask: PasteMask, face: AlignedFace, start: Float32, delta: Float32, lost: Float32) -> UInt8:
-    """window + mask * (delta - lost * (window - start)), all brought to the window's resolution."""
-    layers = _to_window(np.dstack([delta, lost]), face, mask)
-    change, fade = layers[..., :-1], layers[..., -1:]
-    own = window.astype(np.float32)
-    seen = own if delta.shape[2] == 3 else (own @ _REC601)[..., None]
-    change = (change - np.clip(fade, 0, 1) * (seen - _to_window(start, face, mask))) * mask.weights[..., None]
-    return np.clip(own + np.rint(change), 0, 255).astype(np.uint8)
+def _rows(mask: PasteMask) -> tuple[slice, slice]:
+    height, width = mask.weights.shape
+    return slice(mask.top, mask.top + height), slice(mask.left, mask.left + width)
+
+
+def _moved(pixels: UInt8, mask: PasteMask, face: AlignedFace, motion: Float32) -> Float32:
+    """The photo's pixels at the mask's window, moved as the crop was; less and less towards the mask's edge."""
+    turn = face.crop_to_photo[:2, :2].astype(np.float32)
+    field = (_to_window(motion, face, mask) @ turn.T) * mask.weights[..., None]
+    reach = math.ceil(float(np.abs(field).max())) + 2  # cubic interpolation looks 2 pixels around
+    height, width = mask.weights.shape
+    top, left = max(0, mask.top - reach), max(0, mask.left - reach)
+    around = pixels[top : mask.top + height + reach, left : mask.left + width + reach]
+    wide = np.zeros((*around.shape[:2], 2), np.float32)
+    wide[mask.top - top :, mask.left - left :][:height, :width] = field
+    found: Float32 = np.clip(warped(around, wide), 0, 255)[mask.top - top :, mask.left - left :][:height, :width]
+    return found
 
 
 def _detail_lost(delta: Float32) -> Float32:
@@ -121,7 +101,7 @@ def _detail_lost(delta: Float32) -> Float32:
 def _to_window(layers: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
     """Crop layers (S, S, n) at the photo's pixels: cubic where enlarged, area-averaged where reduced."""
     height, width = mask.weights.shape
-    to_window = _shifted(face.crop_to_photo, mask.left, mask.top)
+    to_window = shifted(face.crop_to_photo, mask.left, mask.top)
     fine = max(1, math.ceil(1 / face.photo_px_per_crop_px))
     # pixel centre i of the window is centre fine * i + (fine - 1) / 2 of the finer one
     to_fine = np.diag([fine, fine, 1.0])
@@ -137,55 +117,6 @@ def _to_window(layers: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
         warped = cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA)
     found: Float32 = warped.reshape(height, width, layers.shape[2])
     return found
-
-
-def _draw_mask(face: AlignedFace, photo_to_grid: Float64, feather: float) -> Float32:
-    """The mask on a grid over the crop, (MASK_SIDE_PX, MASK_SIDE_PX); its outermost pixels are 0."""
-    points = np.asarray(face.landmarks.points, dtype=np.float64)
-    points = points @ photo_to_grid[:2, :2].T + photo_to_grid[:2, 2]
-    eyes = points[36:48].mean(axis=0)
-    down = points[[48, 54]].mean(axis=0) - eyes
-    outline = np.concatenate([points[:17], points[3:14] + CHIN * down, points[17:27] - FOREHEAD * down])
-    hull = cv2.convexHull(outline.astype(np.float32)).reshape(-1, 2)
-    eye_distance = float(np.linalg.norm(points[42:48].mean(axis=0) - points[36:42].mean(axis=0)))
-    inside = _distance_inside(hull) / max(feather * eye_distance, 1e-6)
-    index = np.arange(MASK_SIDE_PX)
-    rim = np.minimum(index, index[::-1]) / (RIM_SHARE * MASK_SIDE_PX)
-    return (_smoothstep(inside + 0.5) * _smoothstep(rim)[:, None] * _smoothstep(rim)[None, :]).astype(np.float32)
-
-
-def _distance_inside(hull: Float32) -> Float64:
-    """Distance of every grid pixel to the nearest side of a convex hull, negative outside; (side, side)."""
-    index = np.arange(MASK_SIDE_PX, dtype=np.float64)
-    nearest = np.full((MASK_SIDE_PX, MASK_SIDE_PX), np.inf)
-    middle = hull.mean(axis=0)
-    for start, end in zip(hull, np.roll(hull, -1, axis=0), strict=True):
-        normal = np.array([start[1] - end[1], end[0] - start[0]], dtype=np.float64)
-        length = np.linalg.norm(normal)
-        if length < 1e-6:
-            continue
-        normal *= np.sign(normal @ (middle - start)) / length
-        distance = (index - start[0])[None, :] * normal[0] + (index - start[1])[:, None] * normal[1]
-        nearest = np.minimum(nearest, distance)
-    return nearest
-
-
-def _smoothstep(value: Float64) -> Float64:
-    value = np.clip(value, 0, 1)
-    return value * value * (3 - 2 * value)
-
-
-def _grid_to_crop(side_px: int) -> Float64:
-    """The mask's grid spans the crop from border to border: grid pixel centres to crop pixel centres."""
-    scale = side_px / MASK_SIDE_PX
-    return np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5], [0, 0, 1]])
-
-
-def _shifted(to_photo: Float64, left: int, top: int) -> Float64:
-    """The same map, counted from the window's corner."""
-    shifted = to_photo.copy()
-    shifted[:2, 2] -= [left, top]
-    return shifted
 
 
 def _as_levels(pixels: NDArray[Any], side_px: int) -> Float32:

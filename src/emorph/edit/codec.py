@@ -1,0 +1,75 @@
+"""Pictures to codes and back: a diffusion autoencoder with a sampler and a number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from emorph.diffusion.samplers import solver
+from emorph.models.diffae import DiffAE
+
+MAX_ROWS = 32  # pictures drawn together: several faces times many targets must not fill the memory
+
+
+OnStep = Callable[[int, int], None]  # (done, total)
+
+
+class Codec:
+    """x_T and pictures (N, C, S, S) in [-1, 1], z_sem (N, z_dim); any N, in bounded memory.
+
+    on_step(done, total) counts the network's evaluations of one row, however many rows there are.
+    """
+
+    def __init__(self, model: DiffAE, *, steps: int, solver_name: str) -> None:
+        self.model = model
+        self.steps = steps
+        self._solver = solver(solver_name)
+        self._schedule = self._solver.schedule(model.diffusion, steps)
+
+    def invert(self, pictures: Tensor, z: Tensor, on_step: OnStep | None = None) -> Tensor:
+        """x_T that holds what z does not tell of the pictures."""
+        return self._each((pictures, z), on_step, self.steps, self._invert)
+
+    def decode(self, x_T: Tensor, z: Tensor, on_step: OnStep | None = None) -> Tensor:
+        """Pictures, clamped."""
+        return self._each((x_T, z), on_step, self.steps, self._decode)
+
+    def redraw(self, pictures: Tensor, z_to: Tensor, on_step: OnStep | None = None) -> Tensor:
+        """The pictures with another z_sem: inverted with their own, decoded with z_to."""
+
+        def both(x: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
+            own = self.model.encode(x)
+            x_T = self._invert(x, own, on_step)
+            return self._decode(x_T, z, lambda done, total: on_step(self.steps + done, total))
+
+        return self._each((pictures, z_to), on_step, 2 * self.steps, both)
+
+    def _invert(self, x: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
+        return self._solver.invert(self.model.denoiser(z), x, self._schedule, on_step=self._counted(on_step))
+
+    def _decode(self, x_T: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
+        x0 = self._solver.sample(self.model.denoiser(z), x_T, self._schedule, on_step=self._counted(on_step))
+        return x0.clamp(-1, 1)
+
+    def _counted(self, on_step: OnStep) -> Callable[[int, Tensor, Tensor], None]:
+        return lambda i, x, x0: on_step(i + 1, self.steps)
+
+    def _each(
+        self,
+        rows: tuple[Tensor, Tensor],
+        on_step: OnStep | None,
+        total: int,
+        work: Callable[[Tensor, Tensor, OnStep], Tensor],
+    ) -> Tensor:
+        chunks = list(zip(*(torch.split(tensor, MAX_ROWS) for tensor in rows), strict=True))
+
+        def report(k: int) -> OnStep:
+            return lambda done, _: on_step((k * total + done) // len(chunks), total) if on_step else None
+
+        def results() -> Iterator[Tensor]:
+            for k, (first, second) in enumerate(chunks):
+                yield work(first, second, report(k))
+
+        return torch.cat(list(results()))

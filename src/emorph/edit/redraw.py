@@ -1,0 +1,56 @@
+"""A new expression in two steps: move the face's landmarks, then let the model draw what moving alone cannot.
+
+z_sem tells where the landmarks lie, so a step in it tells where they go. The crop is moved there before it is inverted:
+x_T then holds the face as the new expression needs it, where it would else hold, say, the old smile's outlines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from emorph.core.types import AlignedFace, Float32
+from emorph.faces.warp import motion_between
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an edit changes in the crop of a face.
+
+    before, after: float32 (S, S, C) in 0..255: what the model starts from, and what it draws.
+    motion: (S, S, 2) of ``emorph.faces.motion_between``, by which ``before`` was moved; None if the face stays.
+    """
+
+    before: Float32
+    after: Float32
+    motion: Float32 | None = None
+
+
+def motions(faces: Sequence[AlignedFace], steps: Tensor) -> Float32:
+    """Motion fields of crops, (B, n, S, S, 2) in crop pixels.
+
+    steps: (B, n, 68, 2), how far each landmark goes, in half sides of the crop.
+    """
+    found = []
+    for face, of_face in zip(faces, steps.double().cpu().numpy(), strict=True):
+        to_crop = np.linalg.inv(face.crop_to_photo)
+        points = face.landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]
+        side = face.side_px
+        found.append(np.stack([motion_between(points, points + step * side / 2, side) for step in of_face]))
+    return np.stack(found)
+
+
+def moved(pictures: Tensor, fields: Float32) -> Tensor:
+    """Every picture moved by each of its fields: (B, C, S, S) in [-1, 1] and (B, n, S, S, 2) give (B, n, C, S, S)."""
+    n_faces, n_targets, side = fields.shape[:3]
+    y, x = torch.meshgrid(*[torch.arange(side, dtype=torch.float32, device=pictures.device)] * 2, indexing="ij")
+    places = torch.stack([x, y], dim=-1) + torch.from_numpy(fields).flatten(0, 1).to(pictures.device)
+    grid = (2 * places + 1) / side - 1  # grid_sample counts from the picture's edges: -1 is left of the first pixel
+    repeated = pictures.repeat_interleave(n_targets, dim=0)
+    found: Tensor = F.grid_sample(repeated, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    return found.clamp(-1, 1).reshape(n_faces, n_targets, *pictures.shape[1:])

@@ -1,0 +1,195 @@
+"""Landmarks move, the photo moves with them, and the model draws the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emorph import Editor, Emotion
+from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
+from emorph.core.images import read_photo
+from emorph.core.types import AlignedFace, Photo, Target
+from emorph.edit import latent
+from emorph.faces import align, face_mask, find_faces, motion_between, paste_change
+from emorph.faces.warp import SPACINGS, in_order, warped
+from emorph.models.directions import Directions
+from emorph.train.tasks.classifier import HeadConfig, landmark_map
+from tiny import tiny_directions, tiny_editor, tiny_model
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def photo(example_photo: Path) -> Photo:
+    return read_photo(example_photo)
+
+
+@pytest.fixture(scope="module")
+def face(photo: Photo) -> AlignedFace:
+    return align(photo, find_faces(photo)[0], SIDE)
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    """A tiny editor whose directions know landmarks: its codes move them by a pixel or so."""
+    generator = torch.Generator().manual_seed(2)
+    landmarks = 0.01 * torch.randn(68, 2, 32, generator=generator)
+    directions = dataclasses.replace(tiny_directions(), landmarks=landmarks)
+    return Editor(tiny_model(), directions, model_id="tiny", device="cpu", steps=4)
+
+
+def _points(face: AlignedFace) -> np.ndarray:
+    to_crop = np.linalg.inv(face.crop_to_photo)
+    return face.landmarks.points.astype(float) @ to_crop[:2, :2].T + to_crop[:2, 2]
+
+
+def test_landmarks_that_stay_move_nothing(face: AlignedFace) -> None:
+    points = _points(face)
+    assert np.abs(motion_between(points, points, SIDE)).max() < 1e-4
+
+
+def test_the_picture_goes_where_its_landmarks_go(face: AlignedFace) -> None:
+    """A spot on the nose's tip, moved by (3, -2), is found there; the crop's border stays."""
+    before = _points(face)
+    after = before.copy()
+    after[17:] += [3, -2]
+    motion = motion_between(before, after, SIDE)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    spot = np.exp(-((x - before[30, 0]) ** 2 + (y - before[30, 1]) ** 2) / 8)[..., None]
+    found = warped(spot, motion)[..., 0]
+    centre = np.array([(found * x).sum(), (found * y).sum()]) / found.sum()
+    np.testing.assert_allclose(centre, before[30] + [3, -2], atol=0.35)
+    border = np.concatenate([motion[0], motion[-1], motion[:, 0], motion[:, -1]])
+    assert np.abs(border).max() < 0.5
+
+
+def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
+    before = _points(face)
+    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
+    down /= np.linalg.norm(down)
+    after = before.copy()
+    after[[37, 38, 43, 44, 61, 62, 63]] += 9 * down  # upper lids and the upper lip's inside far below the lower ones
+    assert ((after[[41, 40, 47, 46]] - after[[37, 38, 43, 44]]) @ down < 0).all()
+    found = in_order(before, after)
+    for pair in SPACINGS[:4]:
+        own = (before[pair.lower] - before[pair.upper]) @ down
+        assert (found[pair.lower] - found[pair.upper]) @ down >= pair.share * own - 1e-6
+    np.testing.assert_array_equal(in_order(before, before + 4), before + 4)
+
+
+def test_broken_landmarks_are_refused(face: AlignedFace) -> None:
+    points = _points(face)
+    for bad in (points[:51], np.where(np.arange(68)[:, None] == 5, np.nan, points)):
+        with pytest.raises(ShapeError, match="68 finite landmarks"):
+            motion_between(points, bad, SIDE)
+
+
+def test_the_photos_own_detail_moves(face: AlignedFace, photo: Photo) -> None:
+    """With nothing redrawn, the face's middle is the photo's own pixels, four photo pixels to the right."""
+    step = np.linalg.inv(face.crop_to_photo[:2, :2]) @ [-4.0, 0.0]  # where pixels come from, in crop pixels
+    motion = np.broadcast_to(step, (SIDE, SIDE, 2)).astype(np.float32)
+    same = np.full((SIDE, SIDE, 1), 90, np.uint8)
+    result = paste_change(photo, face, same, same, motion=motion).pixels.astype(int)
+    mask = face_mask(face, photo.pixels.shape)
+    full = np.zeros(photo.pixels.shape[:2])
+    height, width = mask.weights.shape
+    full[mask.top : mask.top + height, mask.left : mask.left + width] = mask.weights
+    shifted = np.roll(photo.pixels, 4, axis=1).astype(int)
+    core = full > 0.9999
+    assert core.sum() > 500
+    assert np.abs(result - shifted)[core].max() <= 2
+    assert np.abs(result - photo.pixels)[core].mean() > 2
+    np.testing.assert_array_equal(result[full == 0], photo.pixels[full == 0])
+    with pytest.raises(ShapeError, match="motion"):
+        paste_change(photo, face, same, same, motion=motion[:9])
+
+
+def test_strength_0_is_the_photo(editor: Editor, photo: Photo) -> None:
+    unchanged, strong = editor.edit_many(photo, [Target(Emotion.HAPPY, 0.0), Target(Emotion.HAPPY, 1.0)])
+    np.testing.assert_array_equal(unchanged.photo.pixels, photo.pixels)
+    np.testing.assert_array_equal(unchanged.before, unchanged.after)
+    changed = (strong.photo.pixels != photo.pixels).any(axis=2)
+    assert changed.sum() > 500
+    mask = face_mask(strong.face, photo.pixels.shape)
+    inside = np.zeros(changed.shape, bool)
+    height, width = mask.weights.shape
+    inside[mask.top : mask.top + height, mask.left : mask.left + width] = mask.weights > 0
+    assert not (changed & ~inside).any()
+    alone = editor.edit(photo, "happy", 0)
+    np.testing.assert_array_equal(alone.photo.pixels, photo.pixels)
+
+
+def test_a_redrawn_face_does_not_depend_on_the_others(editor: Editor, photo: Photo) -> None:
+    own = editor.faces(photo)[0]
+    turned = AlignedFace(own.pixels[:, ::-1].copy(), own.crop_to_photo, own.landmarks)
+    targets = [Target(emotion) for emotion in Emotion] + [Target(Emotion.SAD, 0.5)]
+    together = editor.changes([turned, own, turned, own, own], targets)  # 45 rows: more than go at once
+    alone = editor.changes([own], [Target(Emotion.FEAR)])[0][0]
+    same = together[3][Emotion.FEAR]
+    assert alone.motion is not None
+    assert same.motion is not None
+    np.testing.assert_allclose(alone.motion, same.motion, atol=1e-4)
+    np.testing.assert_allclose(alone.after, same.after, atol=0.02)
+    assert np.abs(together[2][Emotion.FEAR].after - alone.after).max() > 1
+
+
+def test_progress_counts_to_the_end(editor: Editor, photo: Photo) -> None:
+    seen: list[tuple[int, int]] = []
+    editor.edit(photo, "sad", on_step=lambda done, total: seen.append((done, total)))
+    assert seen == [(i + 1, 8) for i in range(8)]
+
+
+def test_landmarks_follow_z(editor: Editor) -> None:
+    assert editor.directions is not None
+    z = torch.zeros(2, 32)
+    steps = latent.landmark_steps(z, z + editor.directions.stats.std, editor.directions)
+    torch.testing.assert_close(steps[0], editor.directions.landmarks.sum(dim=-1))  # type: ignore[union-attr]
+    with pytest.raises(MissingAssetError, match="landmarks68"):
+        latent.landmark_steps(z, z, tiny_directions())
+
+
+def test_gains_of_single_emotions(tmp_path: Path) -> None:
+    """Strength 1 goes as far as the target's own gain says, and landmarks and gains survive the disk."""
+    gains = tuple(1.0 + 0.1 * i for i in range(8))
+    landmarks = torch.randn(68, 2, 32)
+    directions = dataclasses.replace(tiny_directions(), gain=gains, landmarks=landmarks)
+    directions.save_pretrained(tmp_path / "d")
+    again = Directions.from_pretrained(tmp_path / "d")
+    assert again.gains == pytest.approx(gains)
+    assert again.landmarks is not None
+    torch.testing.assert_close(again.landmarks, landmarks)
+    z = torch.zeros(1, 32)
+    one = dataclasses.replace(directions, gain=1.0)
+    for emotion in (Emotion.NEUTRAL, Emotion.ANGER):
+        far = latent.edited_codes(z, again, [Target(emotion)]) - z
+        near = latent.edited_codes(z, one, [Target(emotion)]) - z
+        torch.testing.assert_close(far, gains[emotion] * near)
+    with pytest.raises(ShapeError, match="gain"):
+        dataclasses.replace(directions, gain=(1.0, 2.0))
+    (tmp_path / "d" / "config.json").write_text(
+        (tmp_path / "d" / "config.json").read_text().replace('"gain": [', '"gain": [0.5, ')
+    )
+    with pytest.raises(CheckpointError, match="gain"):
+        Directions.from_pretrained(tmp_path / "d")
+
+
+def test_the_landmark_map_is_found_again() -> None:
+    generator = torch.Generator().manual_seed(0)
+    z, weight = torch.randn(500, 16, generator=generator), torch.randn(68, 2, 16, generator=generator)
+    landmarks = torch.einsum("nd,pcd->npc", z, weight) + 0.01 * torch.randn(500, 68, 2, generator=generator) + 3
+    torch.testing.assert_close(landmark_map(z, landmarks, 0.01), weight, atol=0.01, rtol=0)
+
+
+def test_a_gain_for_no_emotion_is_refused() -> None:
+    with pytest.raises(ValueError, match="'hapy' is no emotion"):
+        HeadConfig(gains={"hapy": 2.0})
+
+
+def test_without_known_landmarks_z_alone_moves(photo: Photo) -> None:
+    assert all(
+        change.motion is None for change in tiny_editor().changes(tiny_editor().faces(photo), [Target(Emotion.SAD)])[0]
+    )
