@@ -80,12 +80,10 @@ def main() -> None:
 def settings(editor: Editor) -> str:
     """Eight digits that tell directions, solver and steps apart."""
     assert editor.directions is not None
-    digest = hashlib.sha256(
-        f"{editor.steps} {editor.solver_name} {editor.directions.gain} {editor.directions.landmarks is None}".encode()
-    )
-    means = editor.directions.means
-    for tensor in (editor.directions.weight, editor.directions.weight if means is None else means):
-        digest.update(tensor.numpy().tobytes())
+    known = editor.directions
+    digest = hashlib.sha256(f"{editor.steps} {editor.solver_name} {known.gain}".encode())
+    for name, tensor in sorted(known.tensors().items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()[:8]
 
 

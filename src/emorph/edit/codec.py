@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from emorph.diffusion.noise import seeded_noise
 from emorph.diffusion.samplers import solver
 from emorph.models.diffae import DiffAE
 
+FRESH_NOISE = 0.5  # of the usual size: what is drawn from it is typical, if a little smooth
 MAX_ROWS = 32  # pictures drawn together: several faces times many targets must not fill the memory
 
 
@@ -36,15 +39,20 @@ class Codec:
         """Pictures, clamped."""
         return self._each((x_T, z), on_step, self.steps, self._decode)
 
-    def redraw(self, pictures: Tensor, z_to: Tensor, on_step: OnStep | None = None) -> Tensor:
-        """The pictures with another z_sem: inverted with their own, decoded with z_to."""
+    def redraw(self, pictures: Tensor, z_to: Tensor, new: Tensor, on_step: OnStep | None = None) -> Tensor:
+        """The pictures with another z_sem: inverted with their own, decoded with z_to.
 
-        def both(x: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
-            own = self.model.encode(x)
-            x_T = self._invert(x, own, on_step)
+        new: (N, 1, S, S) in [0, 1], where the pictures hold nothing to be kept: x_T fades to noise there, the same for
+        all rows.
+        """
+        noise = FRESH_NOISE * seeded_noise([0], pictures.shape[1:], pictures.device)
+
+        def both(x: Tensor, z: Tensor, fresh: Tensor, on_step: OnStep) -> Tensor:
+            x_T = self._invert(x, self.model.encode(x), on_step)
+            x_T = torch.lerp(x_T, noise, F.max_pool2d(fresh, 3, stride=1, padding=1))
             return self._decode(x_T, z, lambda done, total: on_step(self.steps + done, total))
 
-        return self._each((pictures, z_to), on_step, 2 * self.steps, both)
+        return self._each((pictures, z_to, new), on_step, 2 * self.steps, both)
 
     def _invert(self, x: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
         return self._solver.invert(self.model.denoiser(z), x, self._schedule, on_step=self._counted(on_step))
@@ -58,10 +66,10 @@ class Codec:
 
     def _each(
         self,
-        rows: tuple[Tensor, Tensor],
+        rows: tuple[Tensor, ...],
         on_step: OnStep | None,
         total: int,
-        work: Callable[[Tensor, Tensor, OnStep], Tensor],
+        work: Callable[..., Tensor],
     ) -> Tensor:
         chunks = list(zip(*(torch.split(tensor, MAX_ROWS) for tensor in rows), strict=True))
 
@@ -69,7 +77,7 @@ class Codec:
             return lambda done, _: on_step((k * total + done) // len(chunks), total) if on_step else None
 
         def results() -> Iterator[Tensor]:
-            for k, (first, second) in enumerate(chunks):
-                yield work(first, second, report(k))
+            for k, parts in enumerate(chunks):
+                yield work(*parts, report(k))
 
         return torch.cat(list(results()))

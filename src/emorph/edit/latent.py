@@ -45,27 +45,29 @@ def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -
 
 def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
     if target.emotion is None:
-        gain, step = 1.0, _affect_step(z, directions, target)
+        step = _affect_step(z, directions, target)
     elif directions.means is None:
         direction = directions.weight[_row(directions, target.emotion)]
         return move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats)
     else:
-        gain = directions.gains[_row(directions, target.emotion)]
-        step = _emotion_step(z, directions, directions.means, target.emotion)
-    moved = directions.stats.normalise(z) + target.strength * gain * step
+        step = _emotion_step(z, directions, directions.means, _row(directions, target.emotion))
+    moved = directions.stats.normalise(z) + target.strength * step
     return directions.stats.denormalise(moved)
 
 
-def _emotion_step(z: Tensor, directions: Directions, means: Tensor, emotion: Emotion) -> Tensor:
-    """From the mean of what the classifier sees in the faces now to the mean of the emotion, (B, z_dim), normalised.
+def _emotion_step(z: Tensor, directions: Directions, means: Tensor, row: int) -> Tensor:
+    """From the mean of what the classifier sees in the faces now to the mean of a class, (B, z_dim), normalised.
 
     The present expression goes as the new one comes, and a face that shows the target already stays. Along class means
     rather than weight vectors, because weights are filters: they tell classes apart, but faces do not vary along them
-    (Haufe et al. 2014). Without class means (official attribute classifiers) z moves along the weight vector as the
-    official code does.
+    (Haufe et al. 2014). What its mouth has beyond an average face's goes, too, where the directions know mouths.
     """
     seen_now = torch.softmax(directions.logits(z), dim=-1) @ means
-    return means[_row(directions, emotion)] - seen_now
+    step = directions.gains[row] * (means[row] - seen_now)
+    mouth = directions.mouth
+    if mouth is None or not mouth.knows(row):
+        return step
+    return step + mouth.correction(directions.stats.normalise(z) + step, mouth.read(seen_now + step), row)
 
 
 def _affect_step(z: Tensor, directions: Directions, target: Target) -> Tensor:

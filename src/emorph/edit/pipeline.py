@@ -194,7 +194,9 @@ class Editor:
             result = photo
             for aligned, of_face in zip(faces, changes, strict=True):
                 change = of_face[i]
-                result = paste_change(result, aligned, change.before, change.after, motion=change.motion)
+                result = paste_change(
+                    result, aligned, change.before, change.after, motion=change.motion, opened=change.opened
+                )
             results.append(result)
         seconds = time.perf_counter() - started
         return [
@@ -230,12 +232,13 @@ class Editor:
             return [[Change(levels, levels)] * len(targets) for levels in to_levels(pictures)]
         z = self.model.encode(pictures)
         z_to = latent.edited_codes(z, directions, active)
-        fields = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
+        fields, opened = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
         started = moved(pictures, fields)
-        drawn = self.codec.redraw(started.flatten(0, 1), z_to.flatten(0, 1), on_step).view_as(started)
+        new = torch.from_numpy(opened).flatten(0, 1)[:, None].to(started.device)
+        drawn = self.codec.redraw(started.flatten(0, 1), z_to.flatten(0, 1), new, on_step).view_as(started)
         results = []
-        for own, before, after, motion in zip(to_levels(pictures), started, drawn, fields, strict=True):
-            rows = iter(zip(to_levels(before), to_levels(after), motion, strict=True))
+        for own, before, after, *how in zip(to_levels(pictures), started, drawn, fields, opened, strict=True):
+            rows = iter(zip(to_levels(before), to_levels(after), *how, strict=True))
             results.append([Change(*next(rows)) if target.strength else Change(own, own) for target in targets])
         return results
 

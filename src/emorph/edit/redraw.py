@@ -1,7 +1,8 @@
 """A new expression in two steps: move the face's landmarks, then let the model draw what moving alone cannot.
 
 z_sem tells where the landmarks lie, so a step in it tells where they go. The crop is moved there before it is inverted:
-x_T then holds the face as the new expression needs it, where it would else hold, say, the old smile's outlines.
+x_T then holds the face as the new expression needs it, where it would else hold, say, the old smile's outlines. Where
+a mouth opens there is nothing to hold but stretched lips: there the model starts from noise.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emorph.core.types import AlignedFace, Float32
-from emorph.faces.warp import motion_between
+from emorph.faces.mouth import newly_open
+from emorph.faces.warp import in_order, motion_between
 
 
 @dataclass(frozen=True)
@@ -24,25 +26,29 @@ class Change:
 
     before, after: float32 (S, S, C) in 0..255: what the model starts from, and what it draws.
     motion: (S, S, 2) of ``emorph.faces.motion_between``, by which ``before`` was moved; None if the face stays.
+    opened: (S, S) of ``emorph.faces.newly_open``, where the mouth's inside is new.
     """
 
     before: Float32
     after: Float32
     motion: Float32 | None = None
+    opened: Float32 | None = None
 
 
-def motions(faces: Sequence[AlignedFace], steps: Tensor) -> Float32:
-    """Motion fields of crops, (B, n, S, S, 2) in crop pixels.
+def motions(faces: Sequence[AlignedFace], steps: Tensor) -> tuple[Float32, Float32]:
+    """Motion fields of crops, (B, n, S, S, 2) in crop pixels, and where they open mouths, (B, n, S, S) in [0, 1].
 
     steps: (B, n, 68, 2), how far each landmark goes, in half sides of the crop.
     """
-    found = []
+    fields, opened = [], []
     for face, of_face in zip(faces, steps.double().cpu().numpy(), strict=True):
         to_crop = np.linalg.inv(face.crop_to_photo)
         points = face.landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]
         side = face.side_px
-        found.append(np.stack([motion_between(points, points + step * side / 2, side) for step in of_face]))
-    return np.stack(found)
+        targets = [in_order(points, points + step * side / 2) for step in of_face]
+        fields.append([motion_between(points, target, side) for target in targets])
+        opened.append([newly_open(points, target, side) for target in targets])
+    return np.array(fields), np.array(opened)
 
 
 def moved(pictures: Tensor, fields: Float32) -> Tensor:

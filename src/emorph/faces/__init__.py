@@ -5,7 +5,17 @@ from __future__ import annotations
 from .align import align
 from .detect import find_faces, select_faces
 from .mask import PasteMask, face_mask
+from .mouth import newly_open
 from .paste import paste_change
 from .warp import motion_between
 
-__all__ = ["PasteMask", "align", "face_mask", "find_faces", "motion_between", "paste_change", "select_faces"]
+__all__ = [
+    "PasteMask",
+    "align",
+    "face_mask",
+    "find_faces",
+    "motion_between",
+    "newly_open",
+    "paste_change",
+    "select_faces",
+]

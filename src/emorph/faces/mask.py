@@ -18,7 +18,7 @@ FEATHER: dict[Part, float] = {"face": 0.30, "features": 0.50, "mouth": 0.30}  # 
 #                                                          outside the outline, in distances between the eyes
 FOREHEAD = 0.55  # how far above the brows face and features reach, in eye-to-mouth distances
 CHIN = 0.15  # how far below the jaw the face reaches, in eye-to-mouth distances: an opening mouth lowers the chin
-UNDER_LIP = 0.45  # how far below the lower lip the features reach, in eye-to-mouth distances
+UNDER_LIP = 0.15  # how far below the lower lip the features reach, in eye-to-mouth distances
 AROUND_MOUTH = 0.22  # how far the mouth reaches around the lips, in distances between the eyes
 RIM_SHARE = 0.08  # of the crop's side: every mask falls to 0 over this width along the crop's border
 MASK_SIDE_PX = 256  # masks are smooth, so they are drawn at this size and enlarged

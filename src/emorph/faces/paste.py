@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emorph.core.errors import ShapeError
 from emorph.core.types import AlignedFace, Float32, Photo, UInt8
 from emorph.faces.mask import PasteMask, face_mask, part_weights, shifted
+from emorph.faces.mouth import inside_tint
 from emorph.faces.warp import warped
 
 DETAIL_LEVELS = 48.0  # a change of this many levels (of 255) keeps exp(-1) = 37 % of the photo's own detail
@@ -27,6 +28,7 @@ def paste_change(
     after: NDArray[Any],
     *,
     motion: Float32 | None = None,
+    opened: Float32 | None = None,
     keep_detail: bool = True,
 ) -> Photo:
     """Add the change from ``before`` to ``after`` to the photo, inside the face mask.
@@ -35,6 +37,7 @@ def paste_change(
         adds the same to red, green and blue (Cb and Cr stay, except where a channel reaches 0 or 255).
     motion: (S, S, 2) of ``motion_between``, where the model redrew a crop that was moved so (``before``): the photo is
         moved alike, at its own resolution, and the change then added around the features alone.
+    opened: (S, S) of ``newly_open``: there a change of luminance alone would leave the lips' colour on teeth.
     keep_detail: the photo's own detail, which the crop is too coarse to show, stays where little changes.
         Where much changes it gives way to the crop, with share 1 - exp(-(change / DETAIL_LEVELS)^2):
         else closed lips would shine through new teeth. With a motion that is so at the mouth alone: elsewhere the
@@ -45,6 +48,8 @@ def paste_change(
     start, end = (_as_levels(array, face.side_px) for array in (before, after))
     if start.shape != end.shape:
         raise ShapeError(f"expected before and after of one shape, found {start.shape} and {end.shape}.")
+    if opened is not None and opened.shape != (face.side_px, face.side_px):
+        raise ShapeError(f"expected opened ({face.side_px}, {face.side_px}), found {opened.shape}.")
     if motion is not None and motion.shape != (face.side_px, face.side_px, 2):
         raise ShapeError(f"expected a motion ({face.side_px}, {face.side_px}, 2), found {motion.shape}.")
     result = photo.pixels.copy()
@@ -55,8 +60,9 @@ def paste_change(
     if not mask.weights.size:
         return Photo(result, photo.path)
     lost = _detail_lost(delta) if keep_detail else np.ones(delta.shape[:2], np.float32)
-    layers, begun = (_to_window(each, face, mask) for each in (np.dstack([delta, lost]), start))
-    change, fade = layers[..., :-1], np.clip(layers[..., -1:], 0, 1)
+    inside = np.zeros_like(lost) if opened is None else opened
+    change, shares, begun = (_to_window(each, face, mask) for each in (delta, np.dstack([lost, inside]), start))
+    fade, inside = np.split(np.clip(shares, 0, 1), 2, axis=2)
     weights = mask.weights[..., None]
     window = result[_rows(mask)]
     own = window.astype(np.float32)
@@ -66,6 +72,9 @@ def paste_change(
         fade = fade * part_weights(face, "mouth", mask)[..., None] if keep_detail else fade
     seen = own if start.shape[2] == 3 else (own @ _REC601)[..., None]
     levels = own + weights * (change - fade * (seen - begun))
+    if opened is not None and start.shape[2] == 1:
+        gray = (levels @ _REC601)[..., None] * inside_tint(photo, face)
+        levels += weights * inside * (gray - levels)
     window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
     return Photo(result, photo.path)
 

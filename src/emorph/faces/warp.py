@@ -13,7 +13,7 @@ from emorph.core.errors import ShapeError
 from emorph.core.types import Float32, Float64
 
 FEATURES = slice(17, 68)  # brows, nose, eyes and mouth; the jaw's outline follows them
-STIFFNESS = 3e-3  # of the spline, over the crop's side squared; 0 meets every point exactly
+STIFFNESS = 3e-4  # of the spline, over the crop's side squared; 0 meets every point exactly
 ANCHORS_A_SIDE = 9  # fixed points along each side of the crop
 
 

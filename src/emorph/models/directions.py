@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +17,10 @@ from torch import Tensor
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.pretrained import MODEL_FILES, atomic_folder, locate, read_config, read_weights, write_model
+from emorph.models.mouth import MEASURES, MouthAxes
 
 KIND = "directions"
+Axes = TypeVar("Axes", "AffectAxes", MouthAxes)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Directions:
     gain: float | tuple[float, ...] = 1.0
     landmarks: Tensor | None = None
     affect: AffectAxes | None = None
+    mouth: MouthAxes | None = None
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2:
@@ -102,6 +106,11 @@ class Directions:
             "affect.weight": (2, z_dim),
             "affect.bias": (2,),
             "affect.slopes": (2, z_dim),
+            "mouth.weight": (len(MEASURES), z_dim),
+            "mouth.bias": (len(MEASURES),),
+            "mouth.patterns": (len(MEASURES), z_dim),
+            "mouth.share": (len(MEASURES),),
+            "mouth.wanted": (n_classes, len(MEASURES)),
         }
         found = {"bias": self.bias, "stats.mean": self.stats.mean, "stats.std": self.stats.std}
         for name, tensor in (found | self._optional()).items():
@@ -132,13 +141,21 @@ class Directions:
         means, landmarks = (None if t is None else t.to(device) for t in (self.means, self.landmarks))
         weight, bias = self.weight.to(device), self.bias.to(device)
         affect = None if self.affect is None else self.affect.to(device)
-        return Directions(weight, bias, self.labels, self.stats.to(device), means, self.gain, landmarks, affect)
+        mouth = None if self.mouth is None else self.mouth.to(device)
+        stats = self.stats.to(device)
+        return Directions(weight, bias, self.labels, stats, means, self.gain, landmarks, affect, mouth)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As they are stored, float32."""
+        stats = {"conds_mean": self.stats.mean, "conds_std": self.stats.std}
+        tensors = {"weight": self.weight, "bias": self.bias} | stats | self._optional()
+        return {name: tensor.float() for name, tensor in tensors.items()}
 
     def _optional(self) -> dict[str, Tensor]:
         """What not all directions know, as it is stored."""
         known = {"means": self.means, "landmarks": self.landmarks}
-        affect = {} if self.affect is None else self.affect.tensors()
-        return {name: tensor for name, tensor in known.items() if tensor is not None} | affect
+        axes = [part.tensors() for part in (self.affect, self.mouth) if part is not None]
+        return {name: tensor for name, tensor in known.items() if tensor is not None} | dict(ChainMap(*axes))
 
     def save_pretrained(self, folder: Path | str, *, notes: Mapping[str, str] | None = None) -> None:
         """Write config.json and model.safetensors; the folder appears complete or not at all.
@@ -146,16 +163,9 @@ class Directions:
         notes: texts to write beside them, by file name; files of these names may be there already.
         """
         notes = notes or {}
-        tensors = {
-            "weight": self.weight,
-            "bias": self.bias,
-            "conds_mean": self.stats.mean,
-            "conds_std": self.stats.std,
-        }
-        tensors |= self._optional()
         config = DirectionsConfig(labels=self.labels, gain=self.gain)
         with atomic_folder(Path(folder), own=(*MODEL_FILES, *notes)) as temporary:
-            write_model(temporary, KIND, config.model_dump(mode="json"), {k: t.float() for k, t in tensors.items()})
+            write_model(temporary, KIND, config.model_dump(mode="json"), self.tensors())
             for name, text in notes.items():
                 (temporary / name).write_text(text, encoding="utf-8")
 
@@ -172,8 +182,6 @@ class Directions:
             if key not in tensors:
                 raise CheckpointError(f"{folder} does not fit: {key} is missing from its weights.")
         stats = LatentStats(tensors["conds_mean"], tensors["conds_std"])
-        parts = [tensors.get(f"affect.{name}") for name in ("weight", "bias", "slopes")]
-        affect = AffectAxes(*[part for part in parts if part is not None]) if None not in parts else None
         try:
             return cls(
                 tensors["weight"],
@@ -183,10 +191,17 @@ class Directions:
                 tensors.get("means"),
                 config.gain,
                 tensors.get("landmarks"),
-                affect,
+                _axes(AffectAxes, tensors, "affect"),
+                _axes(MouthAxes, tensors, "mouth"),
             )
         except ShapeError as error:
             raise CheckpointError(f"{folder} does not fit: {error}") from None
+
+
+def _axes(kind: type[Axes], tensors: Mapping[str, Tensor], prefix: str) -> Axes | None:
+    """Axes of a kind from their stored tensors; None unless all are there."""
+    parts = [tensors[key] for field in fields(kind) if (key := f"{prefix}.{field.name}") in tensors]
+    return kind(*parts) if len(parts) == len(fields(kind)) else None
 
 
 def move(z: Tensor, direction: Tensor, amplitude: float, stats: LatentStats) -> Tensor:

@@ -26,6 +26,7 @@ CACHE_FOLDER = "z_sem"
 ENCODE_BATCH = 64
 PART_FACES = 4096  # a stopped encoding goes on with the part that it was in
 AFFECT_COLUMNS = ("valence", "arousal")
+PERSON_COLUMN = "identity"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Codes:
 
     z: (N, z_dim); labels: int64 (N,), -1 for none; confounds: float (N, n), what differs between faces without being
     expression. landmarks: (N, 68, 2) (x, y), the crop from -1 to 1. affect: float (N, 2), valence and arousal in
-    [-1, 1], NaN where they are not known. Both are None where the data set has none.
+    [-1, 1], NaN where they are not known. persons: int64 (N,), one number a person. All three are None where the data
+    set has none.
     """
 
     z: Tensor
@@ -42,11 +44,14 @@ class Codes:
     confounds: Tensor
     landmarks: Tensor | None = None
     affect: Tensor | None = None
+    persons: Tensor | None = None
 
     def rows(self, which: Tensor) -> Codes:
         """Some of them. which: bool (N,) or int64 (n,)."""
-        points, affect = (None if part is None else part[which] for part in (self.landmarks, self.affect))
-        return Codes(self.z[which], self.labels[which], self.confounds[which], points, affect)
+        known = (self.landmarks, self.affect, self.persons)
+        return Codes(
+            self.z[which], self.labels[which], self.confounds[which], *(p if p is None else p[which] for p in known)
+        )
 
     def labelled(self) -> Codes:
         """Those of the faces that have a label."""
@@ -95,7 +100,10 @@ def encode_all(
     columns = one_hot_columns(faces, confounds).repeat(len(halves), 1)
     affect = _affect(faces)
     affect = None if affect is None else affect.repeat(len(halves), 1)
-    return Codes(joined["z"], labels, torch.cat([joined["measured"], columns], dim=1), points, affect)
+    persons = _persons(faces)
+    if persons is not None:  # a mirror image is as good as another person: it differs from the face in no expression
+        persons = torch.cat([persons + i * n_faces for i in range(len(halves))])
+    return Codes(joined["z"], labels, torch.cat([joined["measured"], columns], dim=1), points, affect, persons)
 
 
 def _shifted(on_step: Callable[[int, int], None] | None, first: int, total: int) -> Callable[[int], None] | None:
@@ -155,6 +163,15 @@ def _affect(faces: FaceStore) -> Tensor | None:
     affect = torch.tensor(np.array(values, np.float32).T)
     known = (affect.abs() <= 1).all(dim=1, keepdim=True)  # NaN compares as False
     return torch.where(known, affect, torch.nan)
+
+
+def _persons(faces: FaceStore) -> Tensor | None:
+    """One number a person, int64 (N,); a face without a name is a person of its own."""
+    if PERSON_COLUMN not in faces.columns:
+        return None
+    names = faces.column(PERSON_COLUMN)
+    numbers: dict[str, int] = {}  # at most as many as faces
+    return torch.tensor([numbers.setdefault(name or f"face {i}", len(numbers)) for i, name in enumerate(names)])
 
 
 def _fingerprint(model: DiffAE, faces: FaceStore) -> str:

@@ -30,6 +30,7 @@ from emorph.train.plan import DataConfig, existing_below
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
 from emorph.train.tasks.classifier_report import METRICS_FILE, metrics_json
 from emorph.train.tasks.confounds import without_confounds
+from emorph.train.tasks.mouth import fit_mouth
 
 Balance = Literal["weights", "sampling", "none"]
 OnStep = Callable[[str, int, int], None]
@@ -44,6 +45,8 @@ class HeadConfig(Config):
     stored with the directions.
     confounds: columns of the data set whose differences are no expression (such as where a picture comes from); they
     are taken out of the class means, as light and head pose always are.
+    lips: the gap between the inner lips, in distances between the eyes, that some emotions are to have by their words.
+    Their edits then close a broad smile as they close a small one, and open a mouth no further.
     landmark_ridge: of the linear map from codes to landmarks, which data sets with landmarks give.
     """
 
@@ -56,15 +59,16 @@ class HeadConfig(Config):
     gain: float = Field(1.0, gt=0)
     gains: dict[str, Annotated[float, Field(gt=0)]] = Field({})
     confounds: tuple[str, ...] = ()
+    lips: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field({})
     landmark_ridge: float = Field(30.0, gt=0)
 
-    @field_validator("gains")
+    @field_validator("gains", "lips")
     @classmethod
-    def _known(cls, gains: dict[str, float]) -> dict[str, float]:
+    def _known(cls, by_word: dict[str, float]) -> dict[str, float]:
         words = [emotion.word for emotion in Emotion]
-        if unknown := sorted(set(gains) - set(words)):
+        if unknown := sorted(set(by_word) - set(words)):
             raise ValueError(f"{unknown[0]!r} is no emotion; known are {', '.join(words)}")
-        return gains
+        return by_word
 
 
 class ClassifierConfig(Config):
@@ -170,7 +174,10 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
     labels = tuple(emotion.word for emotion in Emotion)
     gain = tuple(config.gains.get(word, config.gain) for word in labels) if config.gains else config.gain
     points = None if train.landmarks is None else landmark_map(z, train.landmarks, config.landmark_ridge)
-    directions = Directions(weight, bias, labels, stats, means=means, gain=gain, landmarks=points, affect=affect)
+    mouth = None
+    if config.lips:
+        mouth, means = fit_mouth(z, train, means, config.lips, config.landmark_ridge)
+    directions = Directions(weight, bias, labels, stats, means, gain, points, affect, mouth)
     return judged(directions, held_out)
 
 

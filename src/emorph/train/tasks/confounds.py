@@ -47,10 +47,9 @@ def without_confounds(means: Tensor, z: Tensor, confounds: Tensor, *, ridge: flo
     and a pattern (the direction in which z varies with it); what the filters read in the means is taken back along the
     patterns, so that all else stays (Haufe et al. 2014, Eq. 6).
     """
-    varying = confounds[:, confounds.std(dim=0) > 1e-6].double() if confounds.shape[1] else confounds
-    if not varying.shape[1]:
+    y = standardised(confounds.double())
+    if not y.shape[1]:
         return means
-    y = (varying - varying.mean(dim=0)) / varying.std(dim=0)
     codes = z.double()
     covariance = codes.T @ codes / len(codes) + ridge * torch.eye(codes.shape[1], dtype=torch.float64)
     patterns = codes.T @ y / len(codes)
@@ -59,3 +58,11 @@ def without_confounds(means: Tensor, z: Tensor, confounds: Tensor, *, ridge: flo
     correction = torch.linalg.solve(patterns.T @ filters, found, left=False) @ patterns.T
     cleaned: Tensor = (means.double() - correction).to(means.dtype)
     return cleaned
+
+
+def standardised(confounds: Tensor) -> Tensor:
+    """Those of the confounds (N, n) that vary, with mean 0 and standard deviation 1."""
+    if not confounds.shape[1]:
+        return confounds
+    varying = confounds[:, confounds.std(dim=0) > 1e-6]
+    return (varying - varying.mean(dim=0)) / varying.std(dim=0)
