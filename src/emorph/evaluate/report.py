@@ -19,10 +19,11 @@ import numpy as np
 import emorph
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.types import Float64
+from emorph.evaluate.asked import AFFECT
 from emorph.evaluate.cases import best_and_worst
 from emorph.evaluate.evidence import LEVEL, N_RESAMPLES
 from emorph.evaluate.identity import RECOGNISER_FILE
-from emorph.evaluate.panel import AFFECT, Panel
+from emorph.evaluate.panel import Panel
 from emorph.evaluate.plots import curve, histogram
 from emorph.evaluate.scorecard import MethodScores, recogniser_title
 from emorph.evaluate.statistics import N_RESAMPLES as N_MEAN_RESAMPLES
