@@ -38,16 +38,25 @@ def difference(a: Float64, b: Float64, rows: list[tuple[int, int]], groups: list
     return bootstrap(gaps[known], [groups[i] for (i, _), is_in in zip(rows, known, strict=True) if is_in])
 
 
+def success_difference(a: MethodScores, b: MethodScores) -> Estimate | None:
+    """Success gain of b less a by the first judge, over the same edits; None of none."""
+    if not (a.evidence.edits and b.evidence.edits and a.emotions and b.emotions):
+        return None
+    return difference(_success(a, 0), _success(b, 0), paired_rows(a, b), a.evidence.groups)
+
+
+def _success(scores: MethodScores, judge: int) -> Float64:
+    emotion = scores.emotions[judge]
+    found: Float64 = emotion.right_after * scores.identity.passes - emotion.right_before
+    return found
+
+
 def comparison(a: MethodScores, b: MethodScores) -> Table:
     """Every per-edit score of both, paired."""
     rows = paired_rows(a, b) if a.evidence.edits and b.evidence.edits else []
     measures: list[tuple[str, bool, bool, Float64, Float64]] = []
-    for one, two in zip(a.emotions, b.emotions, strict=True):
-        values = [
-            emotion.right_after * scores.identity.passes - emotion.right_before
-            for emotion, scores in ((one, a), (two, b))
-        ]
-        measures.append((f"success gain ({one.judge.id})", True, True, values[0], values[1]))
+    for i, emotion in enumerate(a.emotions):
+        measures.append((f"success gain ({emotion.judge.id})", True, True, _success(a, i), _success(b, i)))
     for first, second in zip(a.emotions, b.emotions, strict=True):
         measures.append((f"recognised ({first.judge.id})", True, True, first.right_after, second.right_after))
         measures.append((f"probability of the target ({first.judge.id})", True, True, first.after, second.after))

@@ -127,7 +127,7 @@ _ROWS: tuple[_Row, ...] = (
     ("mutual_confusion", "Mutual confusion, mSCR", "share", _SET, "emotion_scores:EmotionScores.mutual_confusion",
      "targets and answers of alike emotions", _DOWN, _SHARE, "PixelSmile, arXiv 2603.25728", _NEEDS_JUDGE),
     ("linearity", "Linearity of strength", "", _SET, "statistics:pearson",
-     "asked strengths and a judge's probabilities", _BETTER, _SIGNED, "CLS of PixelSmile: Pearson's r", "two strengths above 0"),
+     "asked strengths, a judge's probabilities", _BETTER, _SIGNED, "CLS of PixelSmile, Pearson's r", "two strengths"),
     ("success", "Success gain", "share", _SET, "tradeoff:Tradeoff.success",
      "emotion and identity together", _BETTER, _SIGNED, "recognised and passing, less recognised unedited", _NEEDS_TWO),
     ("hes", "HES", "", _SET, "tradeoff:harmonic_mean",

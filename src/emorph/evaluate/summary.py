@@ -12,6 +12,7 @@ from emorph.evaluate import checks
 from emorph.evaluate.affect_scores import AffectScores
 from emorph.evaluate.asked import NotMeasured
 from emorph.evaluate.compare import comparison, side_by_side
+from emorph.evaluate.conclusions import conclusions
 from emorph.evaluate.emotion_scores import EmotionScores
 from emorph.evaluate.evidence import Bools, Evidence, join
 from emorph.evaluate.face_model_scores import FaceModelScores
@@ -38,12 +39,17 @@ NO_RECOGNISER = NotMeasured(
 
 @dataclass(frozen=True)
 class Summary:
-    """What a report says. warnings: its first lines. scores: a set each, in the order of the command."""
+    """What a report says. warnings, conclusions: its first lines. scores: a set each, in the order of the command.
+
+    lead: how many of the tables a reader needs first.
+    """
 
     warnings: tuple[str, ...]
+    conclusions: tuple[str, ...]
     tables: tuple[Table, ...]
     missing: tuple[NotMeasured, ...]
     scores: tuple[MethodScores, ...]
+    lead: int
 
 
 def summarise(judged: Sequence[Judged], records: Records, panel: Panel) -> Summary:
@@ -58,10 +64,12 @@ def summarise(judged: Sequence[Judged], records: Records, panel: Panel) -> Summa
     if len(measured) > 1:
         tables += side_by_side([score.evidence.method for score in measured], heads)
         tables += [comparison(measured[0], other) for other in measured[1:]]
-    for score, head in zip(measured, heads, strict=True):
-        tables += [*head, *_details(score, panel, names[id(score)])]
+    tables += [table for head in heads for table in head]
+    lead = len(tables)
+    for score in measured:
+        tables += _details(score, panel, names[id(score)])
     warnings = tuple(checks.warnings(scores, all_galleries[0], panel))
-    return Summary(warnings, tuple(tables), _missing(panel), scores)
+    return Summary(warnings, tuple(conclusions(measured)), tuple(tables), _missing(panel), scores, lead)
 
 
 def _scores(evidence: Evidence, all_galleries: Sequence[Gallery], panel: Panel) -> MethodScores:
