@@ -68,7 +68,7 @@ def test_what_is_missing_stops_nothing(
     judges = ["--judge", "emonet_8", "--workers", 1]
     status, _, err = emorph("evaluate", place / "rest.csv", "-o", tmp_path / "out", *judges)
     assert status == 1
-    assert "not measured: emonet_8: emonet_8 needs emonet_8.pth: get it with emorph models get emonet_8" in err
+    assert "emonet_8: not measured: emonet_8 needs emonet_8.pth: get it with emorph models get emonet_8" in err
     assert "left out: gone.png: gone.png cannot be read" in err
     html = (tmp_path / "out" / "report.html").read_text()
     assert "1 of 2 edits could not be measured" in html

@@ -91,7 +91,7 @@ def evaluate(
     if split is not None:
         panel.refuse_unfair(split)
     for missing in panel.missing:
-        say(f"not measured: {missing.name}: {missing.why}")
+        say(f"{missing.name}: {missing.why}")
     judged = identify(pairs)
     with items(1) as work:
         run(judged, out, panel, workers=workers, shard=part, on_step=work.step)

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 
 def paired_rows(a: MethodScores, b: MethodScores) -> list[tuple[int, int]]:
-    """Rows of edits of the same photo to the same target at the same strength, at the first set's dose."""
+    """Rows of edits of the same photo to the same target, each set at its own dose."""
 
-    def keys(scores: MethodScores) -> dict[tuple[str, int, float], int]:
+    def keys(scores: MethodScores) -> dict[tuple[str, int], int]:
+        chosen = np.flatnonzero(scores.evidence.at_dose)
         edits = scores.evidence.edits
-        return {(s.source.id, s.pair.target.value, s.pair.strength): i for i, s in enumerate(edits)}
+        return {(edits[i].source.id, edits[i].pair.target.value): int(i) for i in chosen}
 
     second = keys(b)
-    return [(i, second[key]) for key, i in keys(a).items() if key in second and key[2] == a.evidence.dose]
+    return [(i, second[key]) for key, i in keys(a).items() if key in second]
 
 
 def difference(a: Float64, b: Float64, rows: list[tuple[int, int]], groups: list[str]) -> Estimate | None:
@@ -54,6 +55,7 @@ def _success(scores: MethodScores, judge: int) -> Float64:
 def comparison(a: MethodScores, b: MethodScores) -> Table:
     """Every per-edit score of both, paired."""
     rows = paired_rows(a, b) if a.evidence.edits and b.evidence.edits else []
+    doses = [f"{scores.evidence.dose:g}" if scores.evidence.edits else "1" for scores in (a, b)]
     measures: list[tuple[str, bool, bool, Float64, Float64]] = []
     for i, emotion in enumerate(a.emotions):
         measures.append((f"success gain ({emotion.judge.id})", True, True, _success(a, i), _success(b, i)))
@@ -75,7 +77,7 @@ def comparison(a: MethodScores, b: MethodScores) -> Table:
     return Table(
         "compare_" + "_".join("".join(c if c.isalnum() else "_" for c in name) for name in names),
         f"{names[1]} against {names[0]}",
-        f"{len(rows)} edits of the same photos to the same targets at strength {a.evidence.dose if rows else 1:g}; "
+        f"{len(rows)} edits of the same photos to the same targets at strength {' and '.join(dict.fromkeys(doses))}; "
         "the difference's interval is a paired bootstrap by source photo. Doing nothing wins every row of identity: "
         "only HES, success gain and identity at matched gain weigh both.",
         ("measure", "better", names[0], names[1], f"{names[1]} less {names[0]}", "verdict"),

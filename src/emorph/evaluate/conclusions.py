@@ -14,37 +14,63 @@ if TYPE_CHECKING:
 
 
 def conclusions(scores: Sequence[MethodScores]) -> Iterator[str]:
-    """Sentences, the most important first; of several methods how they stand to the first comes at the end."""
-    for score in scores:
-        name = "" if len(scores) == 1 else f"{score.evidence.method}: "
-        yield from _of_method(score, name)
+    """Sentences: of one set what it reached beside its controls; of several how they rank, then a line of each."""
+    if len(scores) == 1:
+        yield from _of_one(scores[0])
+        return
+    yield from _ranked(scores)
     for other in scores[1:]:
         yield from _against(scores[0], other)
+    for score in scores:
+        yield from _line(score)
 
 
-def _of_method(score: MethodScores, name: str) -> Iterator[str]:
+def _ranked(scores: Sequence[MethodScores]) -> Iterator[str]:
+    known = [(score.tradeoffs[0].success(), score.evidence.method) for score in scores if score.tradeoffs]
+    found = sorted(((e.mean, name) for e, name in known if e is not None), reverse=True)
+    if len(found) > 1:
+        order = ", ".join(name for _, name in found)
+        yield f"By success gain, which weighs emotion and identity together, the best first: {order}."
+
+
+def _line(score: MethodScores) -> Iterator[str]:
+    evidence, dose = score.evidence, score.evidence.at_dose
+    said = []
+    if score.emotions:
+        emotion = score.emotions[0]
+        after, before = (evidence.mean(values, dose) for values in (emotion.right_after, emotion.right_before))
+        if after is not None and before is not None:
+            said.append(f"{Value(after, True)} are recognised as the target (unedited photos: {Value(before, True)})")
+    passes = evidence.mean(score.identity.passes, dose)
+    if passes is not None:
+        said.append(f"{Value(passes, True)} pass for the person of their source")
+    if said:
+        yield f"{evidence.method}: {', '.join(said)}."
+
+
+def _of_one(score: MethodScores) -> Iterator[str]:
     evidence, dose = score.evidence, score.evidence.at_dose
     if score.emotions:
         emotion = score.emotions[0]
         after, before = (evidence.mean(values, dose) for values in (emotion.right_after, emotion.right_before))
         if after is not None and before is not None:
             yield (
-                f"{name}{emotion.judge.id.partition('@')[0]} recognises {Value(after, True)} of the edits as what was "
-                f"asked for; of their unedited photos, {Value(before, True).number} showed it already."
+                f"{emotion.judge.id.partition('@')[0]} recognises {Value(after, True)} of the edits as what was "
+                f"asked for; of their unedited photos, {Value(before, True)} showed it already."
             )
     gallery = score.identity.gallery
     passes = evidence.mean(score.identity.passes, dose)
     if passes is not None:
         genuine = gallery.genuine_passing()
-        control = "" if genuine is None else f" and {Value(genuine, True).number} of those of one person"
+        control = "" if genuine is None else f" and {Value(genuine, True)} of those of one person"
         yield (
-            f"{name}{Value(passes, True)} pass for the person of their source ({gallery.name}), where "
+            f"{Value(passes, True)} pass for the person of their source ({gallery.name}), where "
             f"{FALSE_ACCEPTS:.0%} of the pairs of photos of different persons{control} do."
         )
     if score.tradeoffs and (success := score.tradeoffs[0].success()) is not None:
         yield (
-            f"{name}Both together, the success gain is {Value(success, True)}; doing nothing has 0, and so has another "
-            "person's face."
+            f"Both together, the success gain is {Value(success, True)}; doing nothing has 0, another person's "
+            "face hardly more."
         )
 
 

@@ -104,6 +104,7 @@ def look(task: Task) -> Looked:
 class _Seen:
     photo: Photo
     landmarks: Landmarks
+    record: SeenFace
     is_given: bool
 
 
@@ -130,11 +131,14 @@ def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, C
     if view.known is None:
         looked.faces.append(record)
     looked.crops.extend(crops)
-    return _Seen(photo, landmarks, bool(view.points))
+    return _Seen(photo, landmarks, record, bool(view.points))
 
 
 def _found(view: View, photo: Photo, source: _Seen | None) -> SeenFace:
-    """The face with its descriptor: the given one, that of an edit of a given one, else the one that is found."""
+    """The face with its descriptor: of an unchanged photo its source's, a given one, that of an edit of a given one,
+    else the one that is found."""
+    if source is not None and np.array_equal(photo.pixels, source.photo.pixels):
+        return dataclasses.replace(source.record, id=view.id)
     height, width = photo.pixels.shape[:2]
     n_faces = 1
     if view.points:

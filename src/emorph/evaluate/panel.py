@@ -62,23 +62,24 @@ class Panel:
                 raise UnknownNameError("measure", name, OPTIONAL)
         missing: list[NotMeasured] = []
 
-        def loaded(names: Sequence[str], load: Callable[[str], T]) -> tuple[T, ...]:
+        def loaded(names: Sequence[str], load: Callable[[str], T], tells: str = "") -> tuple[T, ...]:
             found = []
             for name in dict.fromkeys(names):
+                title = f"{tells} ({name})" if tells else name
                 if name in without:
-                    missing.append(NotMeasured(name, "not measured: left out by --without."))
+                    missing.append(NotMeasured(title, "not measured: left out by --without."))
                     continue
                 try:
                     found.append(load(name))
                 except MissingAssetError as error:
-                    missing.append(NotMeasured(name, str(error)))
+                    missing.append(NotMeasured(title, f"not measured: {error}"))
             return tuple(found)
 
         return cls(
             judges=loaded(names, lambda name: load_judge(name, threads)),
             recognisers=loaded(recognisers, lambda name: load_recogniser(name, threads)),
-            face_models=loaded(face_models, load_face_model),
-            features=loaded([FEATURES], lambda _: load_features()),
+            face_models=loaded(face_models, load_face_model, "AED, APD, ASD"),
+            features=loaded([FEATURES], lambda _: load_features(), "FID, KID"),
             comparers=loaded(COMPARERS, load_comparer),
             missing=tuple(missing),
         )

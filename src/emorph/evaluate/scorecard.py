@@ -68,7 +68,7 @@ def headline(scores: MethodScores, name: str = "") -> Table:
     if not scores.tradeoffs:
         rows.append(("Success gain", "higher", "not measured: no judge is here", *[NOTHING] * 3))
     note = (
-        "These weigh emotion and identity together: doing nothing has 0, and so has another person's face. Success "
+        "These weigh emotion and identity together: doing nothing has 0, another person's face hardly more. Success "
         "gain: the share of edits that are recognised as the target and pass for the person, less the share of "
         "unedited photos that are recognised as it already. The gain of HES and area is over the unedited photo, "
         f"their identity is passing for the person ({scores.identity.gallery.name})."

@@ -64,8 +64,8 @@ def summarise(judged: Sequence[Judged], records: Records, panel: Panel) -> Summa
     if len(measured) > 1:
         tables += side_by_side([score.evidence.method for score in measured], heads)
         tables += [comparison(measured[0], other) for other in measured[1:]]
+    lead = len(tables) or 2
     tables += [table for head in heads for table in head]
-    lead = len(tables)
     for score in measured:
         tables += _details(score, panel, names[id(score)])
     warnings = tuple(checks.warnings(scores, all_galleries[0], panel))
