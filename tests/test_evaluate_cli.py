@@ -91,6 +91,8 @@ def test_sets_are_compared(emorph: Command, place: Path) -> None:
         (["made.csv", "none.csv"], "2 sets of edits are given; add --compare"),
         (["made.csv", "--compare"], "--compare needs two sets"),
         (["made.csv", "--judge", "emorph-jugde"], "judge 'emorph-jugde' is not known; did you mean 'emorph-judge'"),
+        (["made.csv", "--face-model", "decca"], "face model 'decca' is not known; did you mean 'deca'"),
+        (["made.csv", "--without", "lpips"], "measure 'lpips' is not known; did you mean 'lpips_vgg'"),
         (["made.csv", "--shard", "3/2"], "expected NUMBER/OF counting from 1"),
         (["nothing.csv"], "nothing.csv cannot be read"),
         (["ann.png"], "is no folder, edits.jsonl or CSV"),

@@ -90,8 +90,10 @@ def evaluate(
     )
     if split is not None:
         panel.refuse_unfair(split)
+    wanted = (*(judge or []), *(recogniser or []), *(face_model or []))
     for missing in panel.missing:
-        say(f"{missing.name}: {missing.why}")
+        if any(name in missing.name for name in wanted):  # the report tells of the rest
+            say(f"{missing.name}: {missing.why}")
     judged = identify(pairs)
     with items(1) as work:
         run(judged, out, panel, workers=workers, shard=part, on_step=work.step)
@@ -121,9 +123,11 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
 
 
 def _tell(summary: Summary) -> None:
-    """Warnings and the first tables, for a look without the page."""
+    """Warnings, conclusions and the first tables, for a look without the page."""
     for warning in summary.warnings:
         say(f"Warning: {warning}")
+    for sentence in summary.conclusions:
+        typer.echo(sentence)
     for table in summary.tables:
         if table.name.endswith(("headline", "summary")):
             typer.echo(table.title)
