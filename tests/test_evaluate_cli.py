@@ -68,7 +68,7 @@ def test_what_is_missing_stops_nothing(
     judges = ["--judge", "emonet_8", "--workers", 1]
     status, _, err = emorph("evaluate", place / "rest.csv", "-o", tmp_path / "out", *judges)
     assert status == 1
-    assert "not measured: emonet_8: emonet_8 needs emonet_8.pth: get it with emorph models get emonet_8" in err
+    assert "emonet_8: not measured: emonet_8 needs emonet_8.pth: get it with emorph models get emonet_8" in err
     assert "left out: gone.png: gone.png cannot be read" in err
     html = (tmp_path / "out" / "report.html").read_text()
     assert "1 of 2 edits could not be measured" in html
@@ -91,6 +91,8 @@ def test_sets_are_compared(emorph: Command, place: Path) -> None:
         (["made.csv", "none.csv"], "2 sets of edits are given; add --compare"),
         (["made.csv", "--compare"], "--compare needs two sets"),
         (["made.csv", "--judge", "emorph-jugde"], "judge 'emorph-jugde' is not known; did you mean 'emorph-judge'"),
+        (["made.csv", "--face-model", "decca"], "face model 'decca' is not known; did you mean 'deca'"),
+        (["made.csv", "--without", "lpips"], "measure 'lpips' is not known; did you mean 'lpips_vgg'"),
         (["made.csv", "--shard", "3/2"], "expected NUMBER/OF counting from 1"),
         (["nothing.csv"], "nothing.csv cannot be read"),
         (["ann.png"], "is no folder, edits.jsonl or CSV"),

@@ -131,3 +131,18 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_sets_get_different_names(tmp_path: Path) -> None:
     sets = [tmp_path / "a" / "edits.jsonl", tmp_path / "b" / "a.csv", tmp_path / "theirs.csv"]
     assert method_names(sets) == ["a", "a-2", "theirs"]
+
+
+def test_known_landmarks_are_read_from_a_table(tmp_path: Path) -> None:
+    pictures(tmp_path, "a.png", "b.png")
+    numbers = [float(i) for i in range(136)]
+    text = ";".join(f"{n:.2f}" for n in numbers)
+    table = tmp_path / "known.csv"
+    table.write_text(f"source,edited,target,landmarks\na.png,b.png,happy,{text}\nb.png,a.png,sad,\n")
+    first, second = read_pairs(table)
+    assert first.points == tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    assert second.points == ()
+    for wrong, found in ((text[:-7], "135 of them among 135"), (text.replace("3.00", "x", 1), "135 of them among 136")):
+        table.write_text(f"source,edited,target,landmarks\na.png,b.png,happy,{wrong}\n")
+        with pytest.raises(DataError, match=rf"line 2: landmarks must be 136 finite numbers .*{found}"):
+            read_pairs(table)

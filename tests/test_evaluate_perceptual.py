@@ -38,14 +38,19 @@ def put(path: Path, content: object) -> Path:
 
 
 def test_files_are_found_where_their_owners_put_them(nowhere: Path, model: LPIPS) -> None:
-    with pytest.raises(MissingAssetError, match=r"LPIPS needs alexnet-owt-7be5be79.pth: get it from https://download"):
+    with pytest.raises(
+        MissingAssetError, match=r"alexnet-owt-7be5be79.pth is not here: get it with emorph models get lpips-alexnet"
+    ):
         find_files("alex")
     state = model.state_dict()
     backbone = put(nowhere / "torch/hub/checkpoints/alexnet-owt-7be5be79.pth", state)
     (nowhere / "packages" / "lpips").mkdir(parents=True)
     (nowhere / "packages" / "lpips" / "__init__.py").write_text("raise RuntimeError('imported')")
     importlib.invalidate_caches()
-    with pytest.raises(MissingAssetError, match=r"LPIPS needs alex.pth: get it with pip install lpips, or copy"):
+    with pytest.raises(
+        MissingAssetError,
+        match=r"alex.pth is not here: get it with emorph models get lpips-heads-alex, .*or with pip install lpips",
+    ):
         find_files("alex")
     heads = put(nowhere / "packages/lpips/weights/v0.1/alex.pth", state)
     assert find_files("alex") == (backbone, heads)

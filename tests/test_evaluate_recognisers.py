@@ -13,7 +13,8 @@ from emorph.core.errors import CheckpointError, DataError
 from emorph.core.expressions import Emotion
 from emorph.core.records import Embedding
 from emorph.core.types import CropSpec
-from emorph.evaluate.panel import CropPlan, Panel, PanelRecogniser
+from emorph.evaluate.asked import CropPlan, PanelEncoder
+from emorph.evaluate.panel import Panel
 from emorph.evaluate.run import Records
 from evaluate_sets import PANEL, Made, made_set, save_judge
 from test_evaluate_judges import graph
@@ -21,8 +22,8 @@ from test_evaluate_judges import graph
 Command = Callable[..., tuple[int, str, str]]
 
 
-def recogniser(name: str) -> PanelRecogniser:
-    return PanelRecogniser(name, CropPlan("arcface", 112, CropSpec()), lambda crops: np.zeros((len(crops), 2)))
+def recogniser(name: str) -> PanelEncoder:
+    return PanelEncoder(name, CropPlan("arcface", 112, CropSpec()), lambda crops: np.zeros((len(crops), 2)))
 
 
 def vectors(made: Made, name: str, *, noise: bool = False) -> None:

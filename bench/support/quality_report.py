@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.expressions import Emotion
-from emorph.evaluate.emotion import confusion
-from emorph.evaluate.identity import Pairs, pairs
+from emorph.evaluate.emotion import confusion, gain, recognised
+from emorph.evaluate.identity import Pairs, pairs, verified
 from emorph.evaluate.statistics import Estimate, bootstrap, pearson
 from support.measure import table, write_section
 
@@ -81,23 +81,23 @@ class Results:
 
     def recognised(self, target: Emotion, strength: float, source: Emotion | None = None) -> Estimate:
         """Share of edits that the judge takes for their target."""
-        column = self.controls.emotions.index(target)
-        return share(self.of(target, strength, source), lambda score: int(np.argmax(score.answer)) == column)
+        chosen = self.of(target, strength, source)
+        return mean(self._right(chosen), chosen)
 
     def gain(self, target: Emotion) -> Estimate:
         """Recognised at the dose less recognised unedited, face by face."""
-        column = self.controls.emotions.index(target)
         before, after = self.of(target, 0.0), self.of(target, DOSE)
-        values = [
-            float(np.argmax(b.answer) == column) - float(np.argmax(a.answer) == column)
-            for a, b in zip(before, after, strict=True)
-        ]
-        return bootstrap(values, [score.person for score in after])
+        return mean(gain(self._right(before), self._right(after)), after)
+
+    def _right(self, scores: Sequence[Score]) -> NDArray[np.float64]:
+        """1 where the judge takes the face for its target, else 0."""
+        columns = np.array([self.controls.emotions.index(score.target) for score in scores], dtype=np.int64)
+        return recognised(np.stack([score.answer for score in scores]), columns)
 
     def verified(self, strength: float, target: Emotion | None = None) -> Estimate:
         """Share of edits that pass for the person in their own source photo."""
         chosen = self.of(target, strength) if target is not None else self.at(strength)
-        return share(chosen, lambda score: score.distance < self.threshold)
+        return mean(verified(np.array([score.distance for score in chosen]), self.threshold), chosen)
 
     def at(self, strength: float) -> list[Score]:
         """Edits to all targets at one strength."""
@@ -111,7 +111,7 @@ class Results:
             distances = np.linalg.norm(self.controls.descriptors[names == score.person] - score.descriptor, axis=1)
             own = np.argmin(np.abs(distances - score.distance))  # the source photo itself
             others = np.delete(distances, own)
-            passed += (others < self.threshold).tolist()
+            passed += verified(others, self.threshold).tolist()
             groups += [score.person] * len(others)
         return bootstrap(passed, groups)
 
@@ -124,9 +124,9 @@ class Results:
         return bootstrap(np.nan_to_num(values), persons)
 
 
-def share(scores: Sequence[Score], passes: Callable[[Score], bool]) -> Estimate:
-    """Share of scores that pass, with its interval over persons."""
-    return bootstrap([float(passes(score)) for score in scores], [score.person for score in scores])
+def mean(values: NDArray[np.float64], scores: Sequence[Score]) -> Estimate:
+    """The mean of a value for each score, with its interval over persons."""
+    return bootstrap(values, [score.person for score in scores])
 
 
 def report(scores: Sequence[Score], controls: Controls, model_id: str, data: str, n_faces: int) -> None:
@@ -208,13 +208,20 @@ def identity_table(found: Results) -> tuple[list[str], list[list[str]]]:
     """Edits by strength, and the controls that they stand between."""
     rows = []
     for strength in STRENGTHS[1:]:
-        mean = bootstrap([s.distance for s in found.at(strength)], [s.person for s in found.at(strength)])
+        edits = found.at(strength)
+        distance = mean(np.array([score.distance for score in edits]), edits)
         own, other = percent(found.verified(strength)), percent(found.other_photo(strength))
-        rows.append([f"edited, strength {strength:g}", f"{mean:.3f}", own, other])
+        rows.append([f"edited, strength {strength:g}", f"{distance:.3f}", own, other])
     genuine, impostor = found.pairs.genuine, found.pairs.impostor
+    passing = f"{verified(genuine, found.threshold).mean():.0%}"
     rows.append(["unedited", "0", "100 %", percent(found.other_photo(0.0))])
     rows.append(
-        ["another photo of the person", f"{genuine.mean():.3f}", f"{np.mean(genuine < found.threshold):.0%}", "-"]
+        [
+            "another photo of the person",
+            f"{genuine.mean():.3f}",
+            passing,
+            "-",
+        ]
     )
     rows.append(["another person", f"{impostor.mean():.3f}", f"{100 * FALSE_ACCEPTS:.0f} %", "-"])
     return ["", "mean distance to the source", "passes for the source", "passes for another photo of the person"], rows

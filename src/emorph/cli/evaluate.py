@@ -25,7 +25,7 @@ def evaluate(
         typer.Argument(
             metavar="EDITS...",
             help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, valence, "
-            "arousal); or a folder of pictures named STEM_EMOTION.png. Several with --compare.",
+            "arousal, landmarks); or a folder of pictures named STEM_EMOTION.png. Several with --compare.",
         ),
     ],
     out: Annotated[
@@ -47,6 +47,20 @@ def evaluate(
             "format; may be repeated."
         ),
     ] = None,
+    face_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Whose coefficients tell expression, pose and shape: ict-facekit (fitted to the landmarks), deca, "
+            "emoca, or a file; may be repeated.  [default: ict-facekit]"
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of lpips_alex, lpips_vgg, dists and inception-fid, one that shall not be asked although its files "
+            "are here; may be repeated."
+        ),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="What the sources are, as affectnet/train; judges trained on it are refused.")
     ] = None,
@@ -60,7 +74,8 @@ def evaluate(
 ) -> None:
     """Judge edits, of emorph or of any other method: is it still the person, and is it the expression asked for?"""
     from emorph.core.shard import Shard
-    from emorph.evaluate.panel import BUNDLED_JUDGE, Panel
+    from emorph.evaluate.open_panel import BUNDLED_JUDGE, FACE_MODELS
+    from emorph.evaluate.panel import Panel
     from emorph.evaluate.report import as_json as summary_as_json
     from emorph.evaluate.report import check_template, write_report
     from emorph.evaluate.run import Records, identify, unfinished
@@ -70,11 +85,15 @@ def evaluate(
     part = Shard.parse(shard)
     pairs = _pairs(edits, sources, compare=compare)
     check_template()
-    panel = Panel.load(judge or [BUNDLED_JUDGE], recogniser or [])
+    panel = Panel.load(
+        judge or [BUNDLED_JUDGE], recogniser or [], face_model or [FACE_MODELS[0]], without=without or []
+    )
     if split is not None:
         panel.refuse_unfair(split)
+    wanted = (*(judge or []), *(recogniser or []), *(face_model or []))
     for missing in panel.missing:
-        say(f"not measured: {missing.name}: {missing.why}")
+        if any(name in missing.name for name in wanted):  # the report tells of the rest
+            say(f"{missing.name}: {missing.why}")
     judged = identify(pairs)
     with items(1) as work:
         run(judged, out, panel, workers=workers, shard=part, on_step=work.step)
@@ -104,9 +123,11 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
 
 
 def _tell(summary: Summary) -> None:
-    """Warnings and the first tables, for a look without the page."""
+    """Warnings, conclusions and the first tables, for a look without the page."""
     for warning in summary.warnings:
         say(f"Warning: {warning}")
+    for sentence in summary.conclusions:
+        typer.echo(sentence)
     for table in summary.tables:
         if table.name.endswith(("headline", "summary")):
             typer.echo(table.title)

@@ -9,13 +9,14 @@ from emorph.core.assets import Asset
 from emorph.core.errors import MissingAssetError, UnknownNameError
 
 _HSEMOTION_PAGE = "https://github.com/sb-ai-lab/EmotiEffLib"
-_HSEMOTION_TERMS = "its owners: Apache-2.0, without limitation for academic and commercial use; trained on AffectNet"
+_HSEMOTION_TERMS = "its owners: code Apache-2.0, no limitation for academic and commercial use; trained on AffectNet"
 _EMONET_PAGE = "https://github.com/face-analysis/emonet"
-_EMONET_TERMS = "CC BY-NC-ND 4.0"
+_EMONET_TERMS = "its owners: code CC BY-NC-ND 4.0, no word on the weights"
 _INSIGHTFACE_PAGE = "https://github.com/deepinsight/insightface/tree/master/model_zoo"
-_INSIGHTFACE_TERMS = "non-commercial research only"
+_ARCFACE_PAGE = "https://github.com/deepinsight/insightface/tree/master/recognition/arcface_torch"
+_INSIGHTFACE_TERMS = "its owners: non-commercial research purposes only"
 _ADAFACE_PAGE = "https://github.com/mk-minchul/AdaFace"
-_ADAFACE_TERMS = "its page's; to be exported to ONNX by the user"
+_ADAFACE_TERMS = "its page's; to be exported to ONNX by the user, as its adaonnx.py does"
 _LPIPS_PAGE = "https://github.com/richzhang/PerceptualSimilarity"
 _LPIPS_RAW = "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1"
 _TORCHVISION_PAGE = "https://pytorch.org/vision/stable/models.html"
@@ -63,13 +64,14 @@ DOWNLOADS: tuple[Asset, ...] = (
         _INSIGHTFACE_TERMS,
         url="https://github.com/deepinsight/insightface/releases/download/v0.7/buffalo_l.zip",
         member="w600k_r50.onnx",
+        sha256="80ffe37d8a5940d59a7384c201a2a38d4741f2f3c51eef46ebb28218a7b0ca2f",
     ),
     *(
         Asset(
             f"glint360k_cosface_{net}",
             f"InsightFace's CosFace, ResNet-{net[1:]}, Glint360K",
             f"judges/glint360k_cosface_{net}.onnx",
-            _INSIGHTFACE_PAGE,
+            _ARCFACE_PAGE,
             _INSIGHTFACE_TERMS,
         )
         for net in ("r18", "r34", "r50", "r100")
@@ -114,6 +116,15 @@ DOWNLOADS: tuple[Asset, ...] = (
         "https://github.com/dingkeyan93/DISTS",
         "MIT licence",
         url="https://github.com/dingkeyan93/DISTS/raw/master/DISTS_pytorch/weights.pt",
+    ),
+    Asset(
+        "inception-fid",
+        "Inception v3 as FID and KID use it",
+        "inception/pt_inception-2015-12-05-6726825d.pth",
+        "https://github.com/mseitzer/pytorch-fid",
+        "Apache-2.0; weights of TensorFlow's Inception of 2015, trained on ImageNet",
+        url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+        sha256="6726825d",
     ),
 )
 

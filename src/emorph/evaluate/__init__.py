@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["ccc", "csim", "lpips", "pcc", "psnr", "rmse", "sagr", "ssim"]
+__all__ = ["ccc", "csim", "dists", "lpips", "pcc", "psnr", "rmse", "sagr", "ssim"]
 
 if TYPE_CHECKING:
     from emorph.evaluate.affect import ccc, pcc, rmse, sagr
     from emorph.evaluate.fidelity import psnr, ssim
     from emorph.evaluate.identity import csim
     from emorph.evaluate.perceptual import lpips
+    from emorph.evaluate.texture import dists
 
 _LAZY = {
     "ccc": "emorph.evaluate.affect",
     "csim": "emorph.evaluate.identity",
+    "dists": "emorph.evaluate.texture",
     "lpips": "emorph.evaluate.perceptual",
     "pcc": "emorph.evaluate.affect",
     "psnr": "emorph.evaluate.fidelity",

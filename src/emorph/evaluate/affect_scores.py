@@ -9,8 +9,8 @@ import numpy as np
 
 from emorph.core.types import Float64
 from emorph.evaluate.affect import ccc, pcc, rmse, sagr
+from emorph.evaluate.asked import AFFECT, PanelJudge
 from emorph.evaluate.evidence import Evidence, Ints, bootstrapped
-from emorph.evaluate.panel import AFFECT, PanelJudge
 from emorph.evaluate.statistics import Estimate
 
 LEAST_EDITS = 3  # two points always lie on a line

@@ -121,7 +121,7 @@ def _hsemotion(name: str) -> JudgeCard:
         std=_HALF if small else IMAGENET_STD,
         classes=tuple(c for c in _HSE_CLASSES if not (name.endswith("_7") and c == "Contempt")),
         has_va=name.endswith("_va_mtl"),
-        trained_on=("affectnet/train",),
+        trained_on=("vggface2/train", "affectnet/train"),  # first to tell persons apart
         terms=download(name).terms,
         page=download(name).page,
     )

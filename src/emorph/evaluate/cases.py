@@ -35,15 +35,20 @@ class Case:
 
 
 def ranked(scores: MethodScores) -> list[int]:
-    """Rows of the edits at the dose, best first: by the harmonic mean of what the first judge and identity say."""
+    """Rows of the edits at the dose, best first: by the harmonic mean of what the edit won and of its likeness.
+
+    Won: the target's probability by the first judge, less that of the source. An edit that lost stands behind all that
+    won nothing, so that neither a face that showed the target already nor another person's comes first.
+    """
     rows = np.flatnonzero(scores.evidence.at_dose)
     gallery = scores.identity.gallery
     threshold = DLIB_THRESHOLD if gallery.name == DLIB else gallery.threshold or 0.5
     likeness = np.clip(1 - scores.identity.distance / (2 * threshold), 0, 1)
     value: Float64 = likeness
     if scores.emotions:
-        shown = np.nan_to_num(scores.emotions[0].after)
-        value = 2 * shown * likeness / np.maximum(shown + likeness, 1e-9)
+        won = np.nan_to_num(scores.emotions[0].after - scores.emotions[0].before)
+        gained = won.clip(min=0)
+        value = 2 * gained * likeness / np.maximum(gained + likeness, 1e-9) + won.clip(max=0)
         rows = rows[np.isfinite(scores.emotions[0].after[rows])]
     return [int(i) for i in rows[np.argsort(-value[rows], kind="stable")]]
 

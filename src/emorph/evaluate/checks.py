@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emorph.evaluate.scorecard import MethodScores
 
 FEW_SOURCES = 10
+NEAR_0 = 0.25  # cosines of different persons average about 0 in a recogniser that tells persons apart
 FEW_IMPOSTORS = 100  # a threshold at 1 % rests on one pair then
 
 
@@ -28,6 +29,12 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
             yield (
                 f"{identity.gallery.name} does not tell these persons apart ({identity.gallery.separation:.0%} of "
                 "genuine pairs are nearer than impostors): it is in no ensemble; do not believe its row."
+            )
+        impostors = identity.gallery.control(same_person=False)
+        if identity.gallery.measure == "cosine" and impostors is not None and abs(impostors.mean) > NEAR_0:
+            yield (
+                f"Cosines of different persons average {Value(impostors)} by {identity.gallery.name}, not near 0: its "
+                "crops or features are wrong, or the set is of people who look alike. Its CSIM is no success."
             )
     if not panel.judges:
         yield "No judge of emotions is here, so nothing is said of whether the edits show what was asked for."

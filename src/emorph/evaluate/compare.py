@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 
 def paired_rows(a: MethodScores, b: MethodScores) -> list[tuple[int, int]]:
-    """Rows of edits of the same photo to the same target at the same strength, at the first set's dose."""
+    """Rows of edits of the same photo to the same target, each set at its own dose."""
 
-    def keys(scores: MethodScores) -> dict[tuple[str, int, float], int]:
+    def keys(scores: MethodScores) -> dict[tuple[str, int], int]:
+        chosen = np.flatnonzero(scores.evidence.at_dose)
         edits = scores.evidence.edits
-        return {(s.source.id, s.pair.target.value, s.pair.strength): i for i, s in enumerate(edits)}
+        return {(edits[i].source.id, edits[i].pair.target.value): int(i) for i in chosen}
 
     second = keys(b)
-    return [(i, second[key]) for key, i in keys(a).items() if key in second and key[2] == a.evidence.dose]
+    return [(i, second[key]) for key, i in keys(a).items() if key in second]
 
 
 def difference(a: Float64, b: Float64, rows: list[tuple[int, int]], groups: list[str]) -> Estimate | None:
@@ -38,16 +39,26 @@ def difference(a: Float64, b: Float64, rows: list[tuple[int, int]], groups: list
     return bootstrap(gaps[known], [groups[i] for (i, _), is_in in zip(rows, known, strict=True) if is_in])
 
 
+def success_difference(a: MethodScores, b: MethodScores) -> Estimate | None:
+    """Success gain of b less a by the first judge, over the same edits; None of none."""
+    if not (a.evidence.edits and b.evidence.edits and a.emotions and b.emotions):
+        return None
+    return difference(_success(a, 0), _success(b, 0), paired_rows(a, b), a.evidence.groups)
+
+
+def _success(scores: MethodScores, judge: int) -> Float64:
+    emotion = scores.emotions[judge]
+    found: Float64 = emotion.right_after * scores.identity.passes - emotion.right_before
+    return found
+
+
 def comparison(a: MethodScores, b: MethodScores) -> Table:
     """Every per-edit score of both, paired."""
     rows = paired_rows(a, b) if a.evidence.edits and b.evidence.edits else []
+    doses = [f"{scores.evidence.dose:g}" if scores.evidence.edits else "1" for scores in (a, b)]
     measures: list[tuple[str, bool, bool, Float64, Float64]] = []
-    for one, two in zip(a.emotions, b.emotions, strict=True):
-        values = [
-            emotion.right_after * scores.identity.passes - emotion.right_before
-            for emotion, scores in ((one, a), (two, b))
-        ]
-        measures.append((f"success gain ({one.judge.id})", True, True, values[0], values[1]))
+    for i, emotion in enumerate(a.emotions):
+        measures.append((f"success gain ({emotion.judge.id})", True, True, _success(a, i), _success(b, i)))
     for first, second in zip(a.emotions, b.emotions, strict=True):
         measures.append((f"recognised ({first.judge.id})", True, True, first.right_after, second.right_after))
         measures.append((f"probability of the target ({first.judge.id})", True, True, first.after, second.after))
@@ -66,7 +77,7 @@ def comparison(a: MethodScores, b: MethodScores) -> Table:
     return Table(
         "compare_" + "_".join("".join(c if c.isalnum() else "_" for c in name) for name in names),
         f"{names[1]} against {names[0]}",
-        f"{len(rows)} edits of the same photos to the same targets at strength {a.evidence.dose if rows else 1:g}; "
+        f"{len(rows)} edits of the same photos to the same targets at strength {' and '.join(dict.fromkeys(doses))}; "
         "the difference's interval is a paired bootstrap by source photo. Doing nothing wins every row of identity: "
         "only HES, success gain and identity at matched gain weigh both.",
         ("measure", "better", names[0], names[1], f"{names[1]} less {names[0]}", "verdict"),

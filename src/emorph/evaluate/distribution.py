@@ -30,19 +30,19 @@ class KID:
 def fid(a: Tensor, b: Tensor) -> float:
     """Fréchet distance of the two Gaussians that fit the features (Heusel et al. 2017), at least 0, 0 for equal sets.
 
-    a, b: float (N, D) and (M, D), at least two rows each; covariances are the unbiased ones.
+    a, b: float (N, D) and (M, D), at least two rows each; covariances are the unbiased ones. Quick for few rows, too.
     Biased upwards at small n: two samples of ONE distribution score above 0, about in proportion to 1/n, and with fewer
     rows than columns the covariance is singular (2048 features want 10,000 pictures and more). Never compare numbers of
     different n; at small n use ``kid``. Raises ShapeError.
     """
     a, b = _checked(a, b)
     gap = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
-    cov_a, cov_b = (torch.cov(x.T).reshape(x.shape[1], x.shape[1]) for x in (a, b))
-    # tr sqrt(A B) from the symmetric sqrt(A) B sqrt(A), whose eigenvalues are the same and real
-    values, vectors = torch.linalg.eigh(cov_a)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    shared = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
-    return max(0.0, float(gap + cov_a.trace() + cov_b.trace() - 2 * shared))
+    spread_a, spread_b = ((x - x.mean(dim=0)) / (len(x) - 1) ** 0.5 for x in (a, b))
+    # A = X'X and B = Y'Y are covariances, so the square roots of AB's eigenvalues are the singular values of XY'
+    if len(a) * len(b) > a.shape[1] ** 2:  # the same from Q and R of X and Y, which are smaller then
+        spread_a, spread_b = (torch.linalg.qr(x, mode="r").R for x in (spread_a, spread_b))
+    shared = torch.linalg.svdvals(spread_a @ spread_b.T).sum()
+    return max(0.0, float(gap + spread_a.square().sum() + spread_b.square().sum() - 2 * shared))
 
 
 def kid(

@@ -35,6 +35,21 @@ def judge_crops(judge: Judge, crops: Sequence[Tensor]) -> Float64:
     return probabilities
 
 
+def recognised(probabilities: Float64, columns: NDArray[np.int64]) -> Float64:
+    """1 where a judge's likeliest label is the target, else 0, (n,); NaN where it has no answer or no such label.
+
+    probabilities: (n, n_labels), NaN where there is no answer. columns: of the targets, -1 where the judge has none.
+    """
+    known = np.isfinite(probabilities).all(axis=1) & (columns >= 0)
+    right = np.argmax(np.nan_to_num(probabilities), axis=1) == columns
+    return np.where(known, right.astype(np.float64), np.nan)
+
+
+def gain(before: Float64, after: Float64) -> Float64:
+    """What an edit won, (n,), in -1, 0 and 1: recognised as the target, less its source recognised as it already."""
+    return after - before
+
+
 @dataclass(frozen=True)
 class Confusion:
     """How often faces of each emotion were taken for which: counts int64 (n_labels, n_labels), row = true label."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float64
-from emorph.evaluate.emotion import Confusion, confusion
+from emorph.evaluate.asked import PanelJudge
+from emorph.evaluate.emotion import Confusion, confusion, gain, recognised
 from emorph.evaluate.evidence import Bools, Evidence, Ints, bootstrapped
-from emorph.evaluate.panel import PanelJudge
 from emorph.evaluate.statistics import Estimate, bootstrap, pearson
 
 CONFUSABLE = ((Emotion.FEAR, Emotion.SURPRISE), (Emotion.ANGER, Emotion.DISGUST))
@@ -54,14 +54,14 @@ class EmotionScores:
             after,
             where_seen(before[rows, column]),
             where_seen(after[rows, column]),
-            where_seen((np.argmax(np.nan_to_num(before), axis=1) == column).astype(np.float64)),
-            where_seen((np.argmax(np.nan_to_num(after), axis=1) == column).astype(np.float64)),
+            where_seen(recognised(before, column)),
+            where_seen(recognised(after, column)),
         )
 
     @property
     def gain(self) -> Float64:
         """Right after less right before, -1, 0 or 1."""
-        return self.right_after - self.right_before
+        return gain(self.right_before, self.right_after)
 
     def towards(self, emotion: Emotion) -> Bools:
         """Which edits ask for an emotion."""

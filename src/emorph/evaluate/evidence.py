@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from emorph.core.records import SeenFace
 from emorph.core.types import Float64
+from emorph.evaluate.asked import PanelJudge
 from emorph.evaluate.inputs import Pair
-from emorph.evaluate.panel import PanelJudge
 from emorph.evaluate.run import Judged, Records
 from emorph.evaluate.statistics import Estimate, bootstrap
 
@@ -26,12 +26,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scored:
-    """An edit that could be measured. geometry: by metric; not every metric is in every pair."""
+    """An edit that could be measured."""
 
     pair: Pair
     source: SeenFace
     edit: SeenFace
-    geometry: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,10 @@ class Evidence:
             return None
         return bootstrap(values[chosen], [group for group, is_in in zip(self.groups, chosen, strict=True) if is_in])
 
-    def geometry(self, metric: str) -> Float64:
-        """A geometric number of each edit; NaN where it was not measured."""
-        return np.array([scored.geometry.get(metric, np.nan) for scored in self.edits], dtype=np.float64)
+    def geometry(self, metric: str, judge: str = "") -> Float64:
+        """A number of each edit and its source, plain or by a network's id; NaN where it was not measured."""
+        known = [self.records.scores.get((scored.edit.id, judge), {}) for scored in self.edits]
+        return np.array([found.get(metric, np.nan) for found in known], dtype=np.float64)
 
     def affect(self, judge: PanelJudge) -> tuple[Float64, Float64]:
         """The judge's valence and arousal of the sources and of the edits, (n, 2) each; NaN where it tells none."""
@@ -121,7 +121,7 @@ def join(judged: Sequence[Judged], records: Records) -> list[Evidence]:
                 excluded.append(Excluded(item.pair.edited, why))
                 continue
             source, edit = records.faces[item.source_id], records.faces[item.edit_id]
-            edits.append(Scored(item.pair, source, edit, records.scores.get((item.edit_id, ""), {})))
+            edits.append(Scored(item.pair, source, edit))
         found.append(Evidence(method, tuple(edits), tuple(excluded), records))
     return found
 

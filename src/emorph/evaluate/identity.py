@@ -51,6 +51,23 @@ def csim(a: Float32, b: Float32) -> Float64:
     return found
 
 
+def verified(distance: Float64, threshold: float) -> Float64:
+    """1 where two faces pass for one person, else 0: their distance is below the threshold."""
+    return (np.asarray(distance) < threshold).astype(np.float64)
+
+
+def found_first(to_photos: Float64, own: NDArray[np.int64], is_same: NDArray[np.bool_]) -> Float64:
+    """1 where no photo of another person is as near as the own source, (m,); NaN where there is no other person.
+
+    to_photos: distances of m edits to n photos, (m, n). own: which photo is each edit's source. is_same: (m, n),
+    whether a photo shows the edit's person.
+    """
+    others = np.where(is_same, np.inf, to_photos)
+    nearest = others.min(axis=1, initial=np.inf)
+    is_first = to_photos[np.arange(len(own)), own] < nearest
+    return np.where(np.isfinite(nearest), is_first, np.nan).astype(np.float64)
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Distances between the photos of a set: of one person (``genuine``), and of two (``impostor``)."""

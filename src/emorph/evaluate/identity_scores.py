@@ -17,7 +17,7 @@ import numpy as np
 from emorph.core.records import SeenFace
 from emorph.core.types import Float64
 from emorph.evaluate.evidence import Bools, Evidence
-from emorph.evaluate.identity import Pairs
+from emorph.evaluate.identity import Pairs, found_first, verified
 from emorph.evaluate.panel import Panel
 from emorph.evaluate.run import Records
 from emorph.evaluate.statistics import Estimate, bootstrap
@@ -186,10 +186,7 @@ class IdentityScores:
     @functools.cached_property
     def is_first(self) -> Float64:
         """1 where no photo of another person is as near as the own source; NaN where there is no other person."""
-        others = np.where(self.gallery.same[self._own], np.inf, self.to_photos)
-        nearest = others.min(axis=1, initial=np.inf)
-        found: Float64 = np.where(np.isfinite(nearest), self.distance < nearest, np.nan).astype(np.float64)
-        return found
+        return found_first(self.to_photos, self._own, self.gallery.same[self._own])
 
     @functools.cached_property
     def passes(self) -> Float64:
@@ -197,7 +194,7 @@ class IdentityScores:
         threshold = self.gallery.threshold
         if threshold is None:
             return np.full(len(self.distance), np.nan)
-        return (self.distance < threshold).astype(np.float64)
+        return verified(self.distance, threshold)
 
     @property
     def calibrated(self) -> Float64:

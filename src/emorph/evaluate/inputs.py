@@ -17,7 +17,8 @@ from emorph.evaluate.affect import NOT_ANNOTATED
 
 RECORDS_FILE = "edits.jsonl"
 NEEDED_COLUMNS = ("source", "edited", "target")
-KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "valence", "arousal")
+KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "valence", "arousal", "landmarks")
+N_POINTS = 68
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ class Pair:
 
     method: what reports call the set. person: whose photo the source is, "" where nobody says.
     affect: the valence and arousal that were asked for, or annotated; None where nobody says.
+    points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
     """
 
     method: str
@@ -37,13 +39,15 @@ class Pair:
     strength: float = 1.0
     person: str = ""
     affect: tuple[float, float] | None = None
+    points: tuple[tuple[float, float], ...] = ()
 
 
 def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None = None) -> list[Pair]:
     """The pairs of one set, in its order; nothing is said yet about whether the pictures can be read.
 
     edits: an edits.jsonl, or a folder that holds one; a CSV with the columns source, edited, target and perhaps
-        strength, identity, valence and arousal (in [-1, 1]; empty or -2 where not known); or a folder of pictures
+        strength, identity, valence and arousal (in [-1, 1]; empty or -2 where not known) and landmarks (of the source,
+        "x;y;x;y;..." of its 68 points in pixels, as AffectNet's lists have them); or a folder of pictures
         STEM_EMOTION.png, STEM_EMOTION_STRENGTH.png or EMOTION/STEM.png, each beside its source STEM.* or with it in
         ``sources``.
     Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
@@ -135,7 +139,8 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
     person = str(fields.get("identity") or "").strip()
     try:
         files = _located(source, folder), _located(edited, folder)
-        return Pair(method, *files, emotion, strength, person, _affect(fields, where))
+        affect, points = _affect(fields, where), _points(fields.get("landmarks"), where)
+        return Pair(method, *files, emotion, strength, person, affect, points)
     except OSError as error:
         raise DataError(f"{where}: a file name cannot be looked up ({error.strerror}).") from None
 
@@ -151,6 +156,20 @@ def _affect(fields: Mapping[str, object], where: str) -> tuple[float, float] | N
     if numbers[0] is None or numbers[1] is None or max(abs(numbers[0]), abs(numbers[1])) > 1:
         raise DataError(f"{where}: valence and arousal must be numbers from -1 to 1, found {texts}.")
     return numbers[0], numbers[1]
+
+
+def _points(value: object, where: str) -> tuple[tuple[float, float], ...]:
+    """68 points of "x;y;x;y;..."; () where nothing is given. Raises DataError."""
+    if value is None or value == "":
+        return ()
+    numbers = [_strength(text) if text.strip() else None for text in str(value).split(";")]
+    known = [number for number in numbers if number is not None]
+    if len(known) != len(numbers) or len(known) != 2 * N_POINTS:
+        raise DataError(
+            f"{where}: landmarks must be {2 * N_POINTS} finite numbers x;y;x;y;..., found {len(known)} of them among "
+            f"{len(numbers)}; leave the column empty to have the face found."
+        )
+    return tuple(zip(known[::2], known[1::2], strict=True))
 
 
 def _strength(value: object) -> float | None:

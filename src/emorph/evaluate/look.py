@@ -6,7 +6,7 @@ Runs in worker processes: what goes in and out is plain data.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,28 +14,33 @@ import numpy as np
 import torch
 
 from emorph.core.errors import EmorphError, MissingAssetError, NoFaceError
-from emorph.core.images import read_photo, to_tensor
+from emorph.core.images import read_photo
 from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import Landmarks, Photo, UInt8
-from emorph.evaluate.geometry import expression_distance, mae_outside, pose_distance
+from emorph.evaluate.asked import Compared, Crop, CropPlan
+from emorph.evaluate.geometry import expression_distance, pose_distance
 from emorph.evaluate.identity import describe
-from emorph.evaluate.panel import CropPlan
-from emorph.faces.align import align
-from emorph.faces.detect import find_faces
-from emorph.faces.mask import face_mask
+from emorph.evaluate.surroundings import Surroundings
+from emorph.faces.detect import find_faces, known_face, refine_points
 
-MASK_CROP_PX = 256
 LAST_PAIR_METRIC = "pose_distance"  # is written last, so that with it all are there
 
 
 @dataclass(frozen=True)
 class View:
-    """A photo to look at. id: as in ``SeenFace``. known: what an earlier run found. wanted: judges' ids."""
+    """A photo to look at. id: as in ``SeenFace``. known: what an earlier run found. wanted: judges' ids.
+
+    points: of a source whose face is known beforehand. compared: how the networks are still to compare an edit with
+    its source. is_reconstruction: whether the edit's strength is 0.
+    """
 
     id: str
     path: Path
     known: SeenFace | None
     wanted: tuple[str, ...]
+    points: tuple[tuple[float, float], ...] = ()
+    compared: tuple[Compared, ...] = ()
+    is_reconstruction: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,27 +54,49 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What one task gave: new records, and (judge, id of the face, crop) for the judges."""
+class Window:
+    """Two pictures for the networks that compare: of a source, and of an edit (its ``id``)."""
 
-    faces: list[SeenFace]
-    scores: list[ScoreRecord]
-    crops: list[tuple[str, str, UInt8]]
+    id: str
+    compared: Compared
+    source: UInt8
+    edited: UInt8
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one task gave: new records, (judge, id of the face, crop) for the judges, and windows for the comparers."""
+
+    faces: list[SeenFace] = dataclasses.field(default_factory=list)
+    scores: list[ScoreRecord] = dataclasses.field(default_factory=list)
+    crops: list[tuple[str, str, Crop]] = dataclasses.field(default_factory=list)
+    windows: list[Window] = dataclasses.field(default_factory=list)
 
 
 def look(task: Task) -> Looked:
     """Do a task. Trouble with a photo is part of its record; it stops nothing."""
-    looked = Looked([], [], [])
+    looked = Looked()
     source = _see(task.source, None, looked, task.plans)
     if source is None:
         return looked
+    surroundings = Surroundings(source.photo, source.landmarks)
+    moved: list[tuple[str, Landmarks]] = []
     for view in task.edits:
         edit = _see(view, source, looked, task.plans)
-        if edit is not None and view.id in task.to_pair:
-            try:
-                looked.scores.extend(_paired(view.id, source, edit))
-            except EmorphError as error:
-                looked.faces.append(SeenFace(view.id, trouble=str(error)))
+        if edit is None:
+            continue
+        try:
+            if view.id in task.to_pair:
+                found = surroundings.measured(edit.photo, is_reconstruction=view.is_reconstruction)
+                looked.scores.extend(ScoreRecord(view.id, name, round(value, 8)) for name, value in found.items())
+                moved.append((view.id, edit.landmarks))
+            for compared in view.compared:
+                pictures = surroundings.compared(edit.photo, compared)
+                if pictures is not None:
+                    looked.windows.append(Window(view.id, compared, *pictures))
+        except EmorphError as error:
+            looked.faces.append(SeenFace(view.id, trouble=str(error)))
+    looked.scores.extend(_moved(source.landmarks, moved))
     return looked
 
 
@@ -77,6 +104,8 @@ def look(task: Task) -> Looked:
 class _Seen:
     photo: Photo
     landmarks: Landmarks
+    record: SeenFace
+    is_given: bool
 
 
 def landmarks_of(record: SeenFace) -> Landmarks:
@@ -91,7 +120,7 @@ def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, C
         return None
     try:
         photo = read_photo(view.path)
-        record = view.known or _found(view.id, photo, source)
+        record = view.known or _found(view, photo, source)
         landmarks = landmarks_of(record)
         crops = [(name, view.id, plans[name].cut(photo, landmarks)) for name in view.wanted]
     except MissingAssetError:
@@ -102,24 +131,38 @@ def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, C
     if view.known is None:
         looked.faces.append(record)
     looked.crops.extend(crops)
-    return _Seen(photo, landmarks)
+    return _Seen(photo, landmarks, record, bool(view.points))
 
 
-def _found(id: str, photo: Photo, source: _Seen | None) -> SeenFace:
-    """The largest face; of an edit, the one that lies where the source's face lies."""
-    faces = find_faces(photo)
+def _found(view: View, photo: Photo, source: _Seen | None) -> SeenFace:
+    """The face with its descriptor: of an unchanged photo its source's, a given one, that of an edit of a given one,
+    else the one that is found."""
+    if source is not None and np.array_equal(photo.pixels, source.photo.pixels):
+        return dataclasses.replace(source.record, id=view.id)
     height, width = photo.pixels.shape[:2]
-    if not faces:
-        raise NoFaceError(f"no face found in {photo.name} ({width}x{height} px).")
-    face = faces[0]
-    if source is not None:
-        wanted = _place(source.landmarks, source.photo)
-        face = min(faces, key=lambda other: float(np.abs(_place(other, photo) - wanted).max()))
+    n_faces = 1
+    if view.points:
+        face = known_face(np.array(view.points, dtype=np.float32))
+    elif source is not None and source.is_given and source.photo.pixels.shape == photo.pixels.shape:
+        face = refine_points(photo, source.landmarks)
+    else:
+        faces = find_faces(photo)
+        if not faces:
+            raise NoFaceError(f"no face found in {photo.name} ({width}x{height} px).")
+        face, n_faces = _chosen(faces, photo, source), len(faces)
     # rounded first, so that a run that goes on from the file sees the same face
     points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.points)
-    record = SeenFace(id, "", (width, height), len(faces), face.box, points, round(face.score, 4))
+    record = SeenFace(view.id, "", (width, height), n_faces, face.box, points, round(face.score, 4))
     descriptor = tuple(round(float(v), 6) for v in describe(photo, landmarks_of(record)))
     return dataclasses.replace(record, descriptor=descriptor)
+
+
+def _chosen(faces: Sequence[Landmarks], photo: Photo, source: _Seen | None) -> Landmarks:
+    """The largest face; of an edit, the one that lies where the source's face lies."""
+    if source is None:
+        return faces[0]
+    wanted = _place(source.landmarks, source.photo)
+    return min(faces, key=lambda other: float(np.abs(_place(other, photo) - wanted).max()))
 
 
 def _place(face: Landmarks, photo: Photo) -> np.ndarray:
@@ -128,25 +171,15 @@ def _place(face: Landmarks, photo: Photo) -> np.ndarray:
     return np.array(face.box) / [width, height, width, height]
 
 
-def _paired(id: str, source: _Seen, edit: _Seen) -> list[ScoreRecord]:
-    """Geometry of a pair; change outside the face only where both photos have one size."""
-    a, b = (torch.from_numpy(seen.landmarks.points)[None] for seen in (source, edit))
-    outside = _changed_outside(source, edit.photo)
-    found = {} if outside is None else {"mae_outside": outside}
-    found["expression_distance"] = float(expression_distance(a, b))
-    found[LAST_PAIR_METRIC] = float(pose_distance(a, b))
-    return [ScoreRecord(id, metric, round(value, 8)) for metric, value in found.items()]
-
-
-def _changed_outside(source: _Seen, edited: Photo) -> float | None:
-    """``mae_outside`` with the mask of the source's face; None where it cannot be measured."""
-    if source.photo.pixels.shape != edited.pixels.shape:
-        return None
-    mask = face_mask(align(source.photo, source.landmarks, MASK_CROP_PX), source.photo.pixels.shape)
-    weights = torch.zeros(1, 1, *source.photo.pixels.shape[:2])
-    height, width = mask.weights.shape
-    weights[0, 0, mask.top : mask.top + height, mask.left : mask.left + width] = torch.from_numpy(mask.weights)
-    if bool((weights == 1).all()):
-        return None
-    a, b = to_tensor(source.photo.pixels), to_tensor(edited.pixels)
-    return float(mae_outside(a, b, weights, data_range=2))
+def _moved(source: Landmarks, edits: Sequence[tuple[str, Landmarks]]) -> list[ScoreRecord]:
+    """What 68 points tell of the edits' expression and pose."""
+    if not edits:
+        return []
+    b = torch.from_numpy(np.stack([face.points for _, face in edits]))
+    a = torch.from_numpy(source.points)[None].expand(len(b), -1, -1)
+    found = zip(edits, expression_distance(a, b).tolist(), pose_distance(a, b).tolist(), strict=True)
+    return [
+        ScoreRecord(id, name, round(value, 8))
+        for (id, _), moved, turned in found
+        for name, value in (("expression_distance", moved), (LAST_PAIR_METRIC, turned))
+    ]

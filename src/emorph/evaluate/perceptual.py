@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from emorph.core.assets import home
+from emorph.core.downloads import download, how_to_get
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError, UnknownNameError
 from emorph.core.unpickle import read_torch_file
 
@@ -38,7 +39,6 @@ class _Facts:
     taps: tuple[int, ...]
     least_px: int
     backbone_file: str
-    backbone_page: str
 
 
 # fmt: off
@@ -49,7 +49,8 @@ _ALEXNET: tuple[Layer, ...] = (
 # fmt: on
 
 
-def _vgg16() -> tuple[Layer, ...]:
+def vgg16_layers() -> tuple[Layer, ...]:
+    """VGG16's convolutions, in torchvision's numbering, up to the last ReLU."""
     layers: list[Layer] = []
     for channels, n_convolutions in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         for _ in range(n_convolutions):
@@ -64,14 +65,12 @@ _NETS: dict[str, _Facts] = {
         taps=(1, 4, 7, 9, 11),
         least_px=31,
         backbone_file="alexnet-owt-7be5be79.pth",
-        backbone_page="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     ),
     "vgg": _Facts(
-        layers=_vgg16(),
+        layers=vgg16_layers(),
         taps=(3, 8, 15, 22, 29),
         least_px=16,
         backbone_file="vgg16-397923af.pth",
-        backbone_page="https://download.pytorch.org/models/vgg16-397923af.pth",
     ),
 }
 
@@ -207,24 +206,25 @@ def find_files(net: Net) -> tuple[Path, Path]:
     Looked for in $EMORPH_HOME/lpips, then in torch hub's checkpoints, and in an installed lpips package.
     Raises MissingAssetError, naming where to get the missing one.
     """
-    facts = _facts(net)
     own = home() / "lpips"
-    hub = Path(os.environ.get("TORCH_HOME") or Path.home() / ".cache" / "torch") / "hub" / "checkpoints"
-    backbones = [own / facts.backbone_file, hub / facts.backbone_file]
     spec = importlib.util.find_spec("lpips")
     packages = list(spec.submodule_search_locations or []) if spec is not None else []
     heads = [own / f"{net}.pth", *(Path(folder) / "weights" / "v0.1" / f"{net}.pth" for folder in packages)]
-    return (
-        _first(backbones, f"get it from {facts.backbone_page} and put it at {backbones[0]}"),
-        _first(heads, f"get it with pip install lpips, or copy lpips/weights/v0.1/{net}.pth to {heads[0]}"),
-    )
+    return backbone_file(net), _first(heads, f"lpips-heads-{net}", ", or with pip install lpips")
 
 
-def _first(places: list[Path], remedy: str) -> Path:
+def backbone_file(net: Net) -> Path:
+    """torchvision's file: in $EMORPH_HOME/lpips, or in torch hub's checkpoints. Raises MissingAssetError."""
+    name = _facts(net).backbone_file
+    hub = Path(os.environ.get("TORCH_HOME") or Path.home() / ".cache" / "torch") / "hub" / "checkpoints"
+    return _first([home() / "lpips" / name, hub / name], "lpips-alexnet" if net == "alex" else "lpips-vgg16")
+
+
+def _first(places: list[Path], asset: str, elsewhere: str = "") -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise MissingAssetError(f"LPIPS needs {places[0].name}: {remedy}.")
+    raise MissingAssetError(f"{places[0].name} is not here: {how_to_get(download(asset))}{elsewhere}.")
 
 
 @functools.lru_cache(maxsize=2)

@@ -47,7 +47,7 @@ def curve(lines: Sequence[tuple[str, Sequence[Point]]], judge: str = "") -> str:
     )
     y = Axis(0, 1, tuple(t for t in shares if t[0] >= 0), "passes for the person")
     parts = [_frame(x, y), f'<circle cx="{x.x(0):.1f}" cy="{y.y(1):.1f}" r="5" fill="none" stroke="#000"/>']
-    parts.append(_text(x.x(0) + 9, y.y(1) + 12, "unedited"))
+    parts.append(_text(x.x(0) + 9, y.y(1) + 16, "unedited"))
     for i, (_, points) in enumerate(lines):
         colour = COLOURS[i % len(COLOURS)]
         start = [(x.x(0), y.y(1))] if any(point.strength for point in points) else []
@@ -89,7 +89,7 @@ def histogram(rows: Sequence[tuple[str, Float64]], title: str, threshold: float 
     if threshold is not None:
         place = x.x(threshold)
         parts.append(f'<path d="M{place:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="#000" stroke-dasharray="4 3"/>')
-        parts.append(_text(place + 4, HEIGHT - BOTTOM - 6, f"threshold {threshold:.3f}"))
+        parts.append(_text(place + 4, TOP - 6, f"threshold {threshold:.3f}"))
     return _svg(parts, [name for name, _ in rows], title)
 
 

@@ -19,10 +19,13 @@ import numpy as np
 import emorph
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.types import Float64
+from emorph.evaluate.asked import AFFECT
 from emorph.evaluate.cases import best_and_worst
 from emorph.evaluate.evidence import LEVEL, N_RESAMPLES
+from emorph.evaluate.face_model_scores import PARTS
 from emorph.evaluate.identity import RECOGNISER_FILE
-from emorph.evaluate.panel import AFFECT, Panel
+from emorph.evaluate.metric import METRICS
+from emorph.evaluate.panel import Panel
 from emorph.evaluate.plots import curve, histogram
 from emorph.evaluate.scorecard import MethodScores, recogniser_title
 from emorph.evaluate.statistics import N_RESAMPLES as N_MEAN_RESAMPLES
@@ -48,7 +51,8 @@ def write_report(folder: Path, summary: Summary, panel: Panel, command: str) -> 
         "tables.tex": "\n".join(table.latex() for table in summary.tables),
         "edits.csv": per_edit(summary.scores),
         "summary.json": json.dumps(as_json(summary), indent=2, ensure_ascii=False) + "\n",
-        "judges.json": json.dumps({asked.id: dict(asked.card) for asked in panel.asked}, indent=2) + "\n",
+        "judges.json": json.dumps({asked.id: dict(asked.card) for asked in (*panel.asked, *panel.comparers)}, indent=2)
+        + "\n",
     }
     for name, text in texts.items():
         _write(folder / name, text)
@@ -62,8 +66,12 @@ def page(summary: Summary, panel: Panel, command: str) -> str:
     excluded = [item for score in summary.scores for item in score.evidence.excluded]
     found: str = template.render(
         title=f"Edits judged: {', '.join(names)}",
+        about=_about(summary),
         warnings=summary.warnings,
-        tables=summary.tables,
+        conclusions=summary.conclusions,
+        lead=summary.tables[: summary.lead],
+        details=summary.tables[summary.lead :],
+        metrics=METRICS.values(),
         plots=_plots(summary.scores),
         pictures=[(score.evidence.method, *best_and_worst(score)) for score in summary.scores],
         missing=summary.missing,
@@ -72,6 +80,20 @@ def page(summary: Summary, panel: Panel, command: str) -> str:
         facts=facts(panel),
     )
     return found
+
+
+def _cards(panel: Panel) -> dict[str, dict[str, Any]]:
+    """What is known of each judge, encoder and comparer, by id."""
+    cards = {asked.id: dict(asked.card) for asked in panel.asked}
+    return cards | {comparer.id: dict(comparer.card) for comparer in panel.comparers}
+
+
+def _about(summary: Summary) -> str:
+    """How much was judged, in a line."""
+    edits = [scored for score in summary.scores for scored in score.evidence.edits]
+    photos = len({scored.source.id for scored in edits})
+    targets = len({scored.pair.target for scored in edits})
+    return f"{len(edits)} edits of {photos} photos to {targets} target{'' if targets == 1 else 's'}"
 
 
 def check_template() -> None:
@@ -88,6 +110,8 @@ def facts(panel: Panel) -> list[tuple[str, str]]:
         ("judges of emotions", ", ".join(judge.id for judge in panel.judges) or "none"),
         ("trained on", "; ".join(f"{j.id}: {', '.join(j.trained_on)}" for j in panel.asked if j.trained_on) or "–"),
         ("recognisers", ", ".join([RECOGNISER_FILE, *(recogniser.id for recogniser in panel.recognisers)])),
+        ("face models", ", ".join(model.id for model in panel.face_models) or "none"),
+        ("other networks", ", ".join([n.id for n in panel.features] + [c.id for c in panel.comparers]) or "none"),
         (
             "intervals",
             f"{LEVEL:.0%}, percentile bootstrap by source photo, seed 0, {N_MEAN_RESAMPLES} resamples of means, "
@@ -104,6 +128,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
 
     return {
         "warnings": list(summary.warnings),
+        "conclusions": list(summary.conclusions),
         "tables": {
             table.name: {
                 "title": table.title,
@@ -122,7 +147,7 @@ def as_json(summary: Summary) -> dict[str, Any]:
 
 def per_edit(scores: Sequence[MethodScores]) -> str:
     """Every edit with its numbers as CSV; edits that were left out have none, and say why."""
-    geometry = ("expression_distance", "pose_distance", "mae_outside")
+    geometry = ("expression_distance", "pose_distance", "mae_outside", "psnr_outside", "ssim_outside")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     header = ["method", "source", "edited", "identity", "target", "strength"]
@@ -150,6 +175,8 @@ def _columns(score: MethodScores, geometry: Sequence[str]) -> dict[str, Float64]
         found[f"{kind} {gallery.name}"] = gallery.shown(identity.distance)
         found[f"passes {gallery.name}"] = identity.passes
     found |= {metric: score.evidence.geometry(metric) for metric in geometry}
+    for model in score.face_models:
+        found |= {f"{part} {model.model.id}": model.distance(part) for part in PARTS}
     for emotion in score.emotions:
         found[f"target before {emotion.judge.id}"] = emotion.before
         found[f"target after {emotion.judge.id}"] = emotion.after
@@ -185,6 +212,7 @@ def _plots(scores: Sequence[MethodScores]) -> list[str]:
 
 def _markdown(summary: Summary, command: str) -> str:
     parts = [f"> {warning}\n" for warning in summary.warnings]
+    parts += ["".join(f"- {sentence}\n" for sentence in summary.conclusions)]
     parts += [table.markdown() for table in summary.tables]
     parts.append("Not measured:\n\n" + "".join(f"- {item.name}: {item.why}\n" for item in summary.missing))
     return "\n".join([*parts, f"Made with `{command}`.\n"])

@@ -19,10 +19,20 @@ import torch
 from emorph.core.errors import DataError
 from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend, read_finished
 from emorph.core.shard import Shard
-from emorph.core.types import Float64, UInt8
+from emorph.core.types import Float64
+from emorph.evaluate.asked import (
+    AFFECT,
+    PROBABILITY,
+    Compared,
+    Crop,
+    PanelComparer,
+    PanelEncoder,
+    PanelJudge,
+    compared_metric,
+)
 from emorph.evaluate.inputs import Pair
-from emorph.evaluate.look import LAST_PAIR_METRIC, Looked, Task, View, look
-from emorph.evaluate.panel import AFFECT, PROBABILITY, Panel, PanelJudge, PanelRecogniser
+from emorph.evaluate.look import LAST_PAIR_METRIC, Looked, Task, View, Window, look
+from emorph.evaluate.panel import Panel
 
 BATCH = 64  # crops that a judge takes at once
 ID_DIGITS = 16
@@ -75,11 +85,15 @@ class Records:
         """The judge's valence and arousal for a face, (2,); None if they are not there."""
         return self._numbers(id, judge.id, AFFECT)
 
-    def has(self, id: str, asked: PanelJudge | PanelRecogniser) -> bool:
+    def has(self, id: str, asked: PanelJudge | PanelEncoder) -> bool:
         """Whether all is there that the judge or recogniser says of a face."""
-        if isinstance(asked, PanelRecogniser):
+        if isinstance(asked, PanelEncoder):
             return (id, asked.id) in self.embeddings
         return self._numbers(id, asked.id, asked.outputs) is not None
+
+    def lacks(self, id: str, compared: Compared, comparers: Sequence[PanelComparer]) -> bool:
+        """Whether one of the networks has not yet compared an edit with its source."""
+        return any(compared_metric(c.metric, compared) not in self.scores.get((id, c.id), {}) for c in comparers)
 
     def _numbers(self, id: str, judge: str, names: Sequence[str]) -> Float64 | None:
         found = self.scores.get((id, judge), {})
@@ -95,6 +109,8 @@ def identify(pairs: Sequence[Pair]) -> list[Judged]:
             if path not in digests:
                 digests[path] = _digest(path)
         (source, source_trouble), (edited, edited_trouble) = digests[pair.source], digests[pair.edited]
+        if pair.points:  # another face of the same photo is another face
+            source = hashlib.sha256(f"{source} {pair.points}".encode()).hexdigest()[:ID_DIGITS]
         found.append(Judged(pair, source, f"{source}-{edited}", source_trouble or edited_trouble))
     return found
 
@@ -116,7 +132,8 @@ def evaluate(
     files = _Files.opened(folder, shard)
     records = Records.read(folder)
     tasks = _tasks(judged, records, panel, shard)
-    waiting: dict[str, list[tuple[str, UInt8]]] = {asked.id: [] for asked in panel.asked}
+    waiting: dict[str, list[tuple[str, Crop]]] = {asked.id: [] for asked in panel.asked}
+    windows: list[Window] = []
     with _looking(tasks, workers) as results:
         for done, looked in enumerate(results, 1):
             files.write(records, looked.faces, looked.scores)
@@ -126,6 +143,10 @@ def evaluate(
                 if len(waiting[asked.id]) >= BATCH or done == len(tasks):
                     _answer(asked, waiting[asked.id], files, records)
                     waiting[asked.id].clear()
+            windows += looked.windows
+            if len(windows) >= BATCH or done == len(tasks):
+                _compare(panel.comparers, windows, files, records)
+                windows.clear()
             if on_step is not None:
                 on_step(done, len(tasks))
     return records
@@ -180,27 +201,45 @@ def _digest(path: Path) -> tuple[str, str]:
 
 def _tasks(judged: Sequence[Judged], records: Records, panel: Panel, shard: Shard) -> list[Task]:
     """The sources of a shard of which something is missing, with those of their edits that miss something."""
-    by_source: dict[str, dict[str, Judged]] = {}
+    by_source: dict[str, list[Judged]] = {}
     for item in judged:
         if not item.trouble:
-            by_source.setdefault(item.source_id, {})[item.edit_id] = item
+            by_source.setdefault(item.source_id, []).append(item)
     plans = {asked.id: asked.plan for asked in panel.asked}
     tasks = []
     for source_id in list(by_source)[shard.number - 1 :: shard.of]:
-        edits = by_source[source_id]
-        path = next(iter(edits.values())).pair.source
-        source = View(source_id, path, records.faces.get(source_id), _wanted(source_id, records, panel))
-        views = [
-            View(edit_id, item.pair.edited, records.faces.get(edit_id), _wanted(edit_id, records, panel))
-            for edit_id, item in edits.items()
-        ]
-        unpaired = frozenset(view.id for view in views if _is_unpaired(view.id, records))
-        todo = tuple(view for view in views if not _is_done(view) or view.id in unpaired)
-        if source.known is not None and source.known.trouble:
+        items = by_source[source_id]
+        pair = items[0].pair
+        known = records.faces.get(source_id)
+        source = View(source_id, pair.source, known, _wanted(source_id, records, panel), pair.points)
+        if known is not None and known.trouble:
             continue
+        views = _edits(items, records, panel)
+        unpaired = frozenset(view.id for view in views if _is_unpaired(view, records))
+        todo = tuple(view for view in views if not _is_done(view) or view.compared or view.id in unpaired)
         if todo or not _is_done(source):
             tasks.append(Task(source, todo, unpaired, plans))
     return tasks
+
+
+def _edits(items: Sequence[Judged], records: Records, panel: Panel) -> list[View]:
+    """The edits of a source, each content once, however often and at whatever strengths it is listed."""
+    strengths: dict[str, set[float]] = {}
+    for item in items:
+        strengths.setdefault(item.edit_id, set()).add(item.pair.strength)
+    paths = {item.edit_id: item.pair.edited for item in items}
+    size = getattr(records.faces.get(items[0].source_id), "size", ())
+    views = []
+    for id, asked in strengths.items():
+        known = records.faces.get(id)
+        ways: list[Compared] = ["reconstruction"] if 0 in asked else []
+        ways += ["outside"] if asked - {0} else []
+        if known is not None and (known.trouble or (size and known.size != size)):
+            ways = []  # pictures of two sizes are not compared
+        compared = tuple(way for way in ways if records.lacks(id, way, panel.comparers))
+        wanted = _wanted(id, records, panel)
+        views.append(View(id, paths[id], known, wanted, compared=compared, is_reconstruction=0 in asked))
+    return views
 
 
 def _is_done(view: View) -> bool:
@@ -211,20 +250,32 @@ def _wanted(id: str, records: Records, panel: Panel) -> tuple[str, ...]:
     return tuple(asked.id for asked in panel.asked if not records.has(id, asked))
 
 
-def _is_unpaired(id: str, records: Records) -> bool:
-    face = records.faces.get(id)
-    return not (face is not None and face.trouble) and LAST_PAIR_METRIC not in records.scores.get((id, ""), {})
+def _is_unpaired(view: View, records: Records) -> bool:
+    if view.known is not None and view.known.trouble:
+        return False
+    found = records.scores.get((view.id, ""), {})
+    is_whole = not view.is_reconstruction or "ssim" in found or "ssim_outside" not in found
+    return LAST_PAIR_METRIC not in found or not is_whole
 
 
 def _answer(
-    asked: PanelJudge | PanelRecogniser, waiting: Sequence[tuple[str, UInt8]], files: _Files, records: Records
+    asked: PanelJudge | PanelEncoder, waiting: Sequence[tuple[str, Crop]], files: _Files, records: Records
 ) -> None:
     for start in range(0, len(waiting), BATCH):
         ids, crops = zip(*waiting[start : start + BATCH], strict=True)
-        if isinstance(asked, PanelRecogniser):
+        if isinstance(asked, PanelEncoder):
             files.write(records, embeddings=asked.judge(ids, np.stack(crops)))
         else:
             files.write(records, scores=asked.judge(ids, np.stack(crops)))
+
+
+def _compare(comparers: Sequence[PanelComparer], windows: Sequence[Window], files: _Files, records: Records) -> None:
+    for compared in ("reconstruction", "outside"):
+        those = [window for window in windows if window.compared == compared]
+        if those:
+            a, b = (np.stack(pictures) for pictures in zip(*((w.source, w.edited) for w in those), strict=True))
+            for comparer in comparers:
+                files.write(records, scores=comparer.judge([w.id for w in those], compared, a, b))
 
 
 @contextmanager

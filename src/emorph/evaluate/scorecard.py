@@ -11,12 +11,12 @@ from emorph.core.types import Float64
 from emorph.evaluate.affect_scores import AffectScores
 from emorph.evaluate.emotion_scores import EmotionScores
 from emorph.evaluate.evidence import Evidence
+from emorph.evaluate.face_model_scores import FaceModelScores
 from emorph.evaluate.identity_scores import FALSE_ACCEPTS, Gallery, IdentityScores
-from emorph.evaluate.statistics import Estimate
-from emorph.evaluate.tables import Cell, Table, Value
+from emorph.evaluate.set_scores import SetScores
+from emorph.evaluate.tables import NOTHING, Cell, Table, cell, slug
 from emorph.evaluate.tradeoff import Tradeoff
 
-NOTHING = "–"
 NEEDS_PERSONS = "not measured: needs two photos of a person; name persons in a CSV's column identity"
 NEEDS_TWO = "not measured: needs photos of two persons at least"
 _TWO = (NOTHING, NOTHING)
@@ -41,21 +41,13 @@ class MethodScores:
     emotions: tuple[EmotionScores, ...]
     affects: tuple[AffectScores, ...]
     tradeoffs: tuple[Tradeoff, ...]
+    face_models: tuple[FaceModelScores, ...] = ()
+    sets: tuple[SetScores, ...] = ()
 
     @property
     def identity(self) -> IdentityScores:
         """The one that a report leads with."""
         return self.identities[0]
-
-
-def slug(*words: str) -> str:
-    """A name for files."""
-    return "_".join("".join(c if c.isalnum() else "_" for c in word) for word in words if word)
-
-
-def cell(estimate: Estimate | None, is_share: bool = False, absent: str = NOTHING) -> Cell:
-    """An estimate, or why there is none."""
-    return absent if estimate is None else Value(estimate, is_share)
 
 
 def recogniser_title(gallery: Gallery) -> tuple[str, str]:
@@ -76,7 +68,7 @@ def headline(scores: MethodScores, name: str = "") -> Table:
     if not scores.tradeoffs:
         rows.append(("Success gain", "higher", "not measured: no judge is here", *[NOTHING] * 3))
     note = (
-        "These weigh emotion and identity together: doing nothing has 0, and so has another person's face. Success "
+        "These weigh emotion and identity together: doing nothing has 0, another person's face hardly more. Success "
         "gain: the share of edits that are recognised as the target and pass for the person, less the share of "
         "unedited photos that are recognised as it already. The gain of HES and area is over the unedited photo, "
         f"their identity is passing for the person ({scores.identity.gallery.name})."

@@ -10,33 +10,21 @@ import numpy as np
 from emorph.core.expressions import Emotion
 from emorph.evaluate import checks
 from emorph.evaluate.affect_scores import AffectScores
+from emorph.evaluate.asked import NotMeasured
 from emorph.evaluate.compare import comparison, side_by_side
+from emorph.evaluate.conclusions import conclusions
 from emorph.evaluate.emotion_scores import EmotionScores
 from emorph.evaluate.evidence import Bools, Evidence, join
+from emorph.evaluate.face_model_scores import FaceModelScores
 from emorph.evaluate.identity_scores import Gallery, IdentityScores, galleries
-from emorph.evaluate.panel import NotMeasured, Panel
+from emorph.evaluate.panel import Panel
+from emorph.evaluate.picture_tables import face_model_table, fidelity_table, set_table
 from emorph.evaluate.run import Judged, Records
-from emorph.evaluate.scorecard import (
-    NOTHING,
-    MethodScores,
-    affect_table,
-    cell,
-    headline,
-    parts,
-    recogniser_title,
-    recognisers,
-    slug,
-)
-from emorph.evaluate.tables import Cell, Table
+from emorph.evaluate.scorecard import MethodScores, affect_table, headline, parts, recogniser_title, recognisers
+from emorph.evaluate.set_scores import SetScores
+from emorph.evaluate.tables import NOTHING, Cell, Table, cell, slug
 from emorph.evaluate.tradeoff import Tradeoff
 
-NO_COEFFICIENTS = NotMeasured(
-    "AED, APD, shape distance",
-    "not measured: needs coefficients of a face model; the 68-landmark versions stand in the tables.",
-)
-NO_FEATURES = NotMeasured(
-    "FID, KID", "not measured: needs features of Inception v3; emorph.evaluate.distribution takes them."
-)
 NO_AFFECT = NotMeasured(
     "valence, arousal",
     "not measured: needs a judge that tells them; get it with emorph models get enet_b0_8_va_mtl (or emonet_8) and "
@@ -51,12 +39,17 @@ NO_RECOGNISER = NotMeasured(
 
 @dataclass(frozen=True)
 class Summary:
-    """What a report says. warnings: its first lines. scores: a set each, in the order of the command."""
+    """What a report says. warnings, conclusions: its first lines. scores: a set each, in the order of the command.
+
+    lead: how many of the tables a reader needs first.
+    """
 
     warnings: tuple[str, ...]
+    conclusions: tuple[str, ...]
     tables: tuple[Table, ...]
     missing: tuple[NotMeasured, ...]
     scores: tuple[MethodScores, ...]
+    lead: int
 
 
 def summarise(judged: Sequence[Judged], records: Records, panel: Panel) -> Summary:
@@ -71,10 +64,12 @@ def summarise(judged: Sequence[Judged], records: Records, panel: Panel) -> Summa
     if len(measured) > 1:
         tables += side_by_side([score.evidence.method for score in measured], heads)
         tables += [comparison(measured[0], other) for other in measured[1:]]
-    for score, head in zip(measured, heads, strict=True):
-        tables += [*head, *_details(score, names[id(score)])]
+    lead = len(tables) or 2
+    tables += [table for head in heads for table in head]
+    for score in measured:
+        tables += _details(score, panel, names[id(score)])
     warnings = tuple(checks.warnings(scores, all_galleries[0], panel))
-    return Summary(warnings, tuple(tables), _missing(panel), scores)
+    return Summary(warnings, tuple(conclusions(measured)), tuple(tables), _missing(panel), scores, lead)
 
 
 def _scores(evidence: Evidence, all_galleries: Sequence[Gallery], panel: Panel) -> MethodScores:
@@ -82,7 +77,9 @@ def _scores(evidence: Evidence, all_galleries: Sequence[Gallery], panel: Panel) 
     emotions = tuple(EmotionScores.of(judge, evidence) for judge in panel.judges)
     affects = tuple(AffectScores.of(judge, evidence) for judge in panel.judges if judge.has_va)
     tradeoffs = tuple(Tradeoff.of(emotion, identities[0]) for emotion in emotions)
-    return MethodScores(evidence, identities, emotions, affects, tradeoffs)
+    models = tuple(FaceModelScores(model, evidence, all_galleries[0]) for model in panel.face_models)
+    sets = tuple(SetScores.of(network, evidence) for network in panel.features) if evidence.edits else ()
+    return MethodScores(evidence, identities, emotions, affects, tradeoffs, models, sets)
 
 
 def _missing(panel: Panel) -> tuple[NotMeasured, ...]:
@@ -92,16 +89,19 @@ def _missing(panel: Panel) -> tuple[NotMeasured, ...]:
         found.append(NO_AFFECT)
     if not panel.recognisers:
         found.append(NO_RECOGNISER)
-    return (*found, NO_COEFFICIENTS, NO_FEATURES)
+    return tuple(found)
 
 
-def _details(scores: MethodScores, name: str) -> list[Table]:
+def _details(scores: MethodScores, panel: Panel, name: str) -> list[Table]:
     tables = [recognisers(scores, name)] if len(scores.identities) > 1 else []
     tables += [affect_table(affect, scores.evidence.method, name) for affect in scores.affects]
     tables += [_per_emotion(scores, emotion, name) for emotion in scores.emotions]
     tables += [_confusion(emotion, name) for emotion in scores.emotions]
     if len(scores.evidence.sweep()) > 1:
         tables.append(_by_strength(scores, name))
+    tables += [face_model_table(model, name) for model in scores.face_models]
+    tables.append(fidelity_table(scores.evidence, panel.comparers, name))
+    tables += [set_table(found, scores.evidence, name) for found in scores.sets]
     return tables
 
 

@@ -40,6 +40,17 @@ class Value:
 
 
 Cell = str | Value
+NOTHING = "–"
+
+
+def cell(estimate: Estimate | None, is_share: bool = False, absent: str = NOTHING) -> Cell:
+    """An estimate, or why there is none."""
+    return absent if estimate is None else Value(estimate, is_share)
+
+
+def slug(*words: str) -> str:
+    """A name for files."""
+    return "_".join("".join(c if c.isalnum() else "_" for c in word) for word in words if word)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 
 from emorph.core.assets import packaged_file
 from emorph.core.errors import NoFaceError, ShapeError, UnknownNameError
-from emorph.core.types import Float64, Landmarks, Photo, UInt8
+from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
 
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
 DETECT_SIDE_PX = 1280  # longest side of the copy on which faces are sought
@@ -24,6 +24,7 @@ SURE_SCORE = 0.25  # below this a detection counts only if the photo has no sure
 BORDER_SHARE = 0.25  # of the longest side; repeated edge pixels give a tightly cropped head its surroundings
 POINTS_BOX_PX = 256  # the face box at which points are predicted: finer than dlib's whole pixels, and quick
 BOX_SCALES = (0.94, 1.0, 1.06)  # points are averaged over boxes of these sizes
+BOX_SPAN = 2.2  # side of the detector's box over the distance from the eyes to the mouth, on average
 
 
 def find_faces(photo: Photo, *, min_face_px: int = 40) -> list[Landmarks]:
@@ -39,6 +40,21 @@ def find_faces(photo: Photo, *, min_face_px: int = 40) -> list[Landmarks]:
     boxes = _find_boxes(pixels, min_face_px)
     faces = [_landmarks(pixels, box, score) for box, score in boxes]
     return sorted(faces, key=_area, reverse=True)
+
+
+def known_face(points: Float32) -> Landmarks:
+    """A face whose points (68, 2) somebody else found, with the box that the detector would draw around them."""
+    eyes, mouth = points[36:48].mean(axis=0), (points[48] + points[54]) / 2
+    side = BOX_SPAN * float(np.linalg.norm(mouth - eyes))
+    left, top = (int(v) for v in np.rint((eyes + mouth) / 2 - side / 2))
+    size = max(round(side), 1)
+    return Landmarks(points.astype(np.float32), (left, top, left + size, top + size), 1.0)
+
+
+def refine_points(photo: Photo, face: Landmarks) -> Landmarks:
+    """The points of the face that lies in a known box, for instance in an edit of the photo; nothing is sought."""
+    box = np.array(face.box, dtype=np.float64)
+    return _landmarks(np.ascontiguousarray(photo.pixels), box, face.score)
 
 
 def select_faces(faces: list[Landmarks], which: str, photo: Photo) -> list[Landmarks]:

@@ -1,0 +1,89 @@
+"""Four kinds of "edits" of real faces, judged by what is bundled: do the headline scores rank them as a person would?
+
+No editor is needed: the best possible edit of a neutral photo is the same person's own smiling photo, a strong one that
+damages identity is that smile blended with another person's, a swap is another person's smile.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emorph.core.images import write_image
+
+PACK = Path(__file__).parents[2] / "shared" / "data" / "lfw_expressions" / "lfw_expressions.parquet"
+N_PERSONS = 16
+OTHERS_SHARE = 0.6
+SETS = ("edited", "strong", "unedited", "swapped")
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def photos(n: int) -> list[tuple[str, np.ndarray, np.ndarray, str]]:
+    """(person, neutral, happy, landmarks of the neutral photo) of the n persons with the clearest photos of both."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    if not PACK.is_file():
+        pytest.skip(f"the face pack {PACK} is not here")
+    columns = ["identity", "label", "pad_frac", "lm_err", "image", "landmarks68"]
+    table = parquet.read_table(PACK, columns=columns, filters=[("label", "in", ["neutral", "happy"])])
+    sharp = sorted(table.to_pylist(), key=lambda row: (row["pad_frac"] + row["lm_err"], row["identity"]))
+    best: dict[str, dict[str, dict]] = {}
+    for row in sharp:
+        best.setdefault(row["identity"], {}).setdefault(row["label"], row)
+    both = [(person, of) for person, of in best.items() if len(of) == 2][:n]
+    found = []
+    for person, of in both:
+        neutral, happy = (
+            np.asarray(Image.open(io.BytesIO(of[label]["image"])).convert("RGB")) for label in ("neutral", "happy")
+        )
+        points = np.frombuffer(of["neutral"]["landmarks68"], "<f2").astype(float)
+        found.append((person, neutral, happy, ";".join(f"{v:.2f}" for v in points)))
+    return found
+
+
+def write_sets(folder: Path) -> list[Path]:
+    faces = photos(N_PERSONS)
+    tables = []
+    for name in SETS:
+        rows = []
+        for i, (person, neutral, happy, points) in enumerate(faces):
+            other = faces[(i + 5) % len(faces)][2]
+            blend = (1 - OTHERS_SHARE) * happy + OTHERS_SHARE * other
+            edit = {"edited": happy, "strong": np.rint(blend).astype(np.uint8), "unedited": neutral, "swapped": other}
+            for path, pixels in ((f"{i}.png", neutral), (f"{i}_{name}.png", edit[name])):
+                write_image(folder / path, pixels)
+            rows.append((f"{i}.png", f"{i}_{name}.png", "happy", 1, person, points))
+        tables.append(folder / f"{name}.csv")
+        with tables[-1].open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("source", "edited", "target", "strength", "identity", "landmarks"))
+            writer.writerows(rows)
+    return tables
+
+
+def test_headline_scores_rank_as_a_person_would(emorph: Command, tmp_path: Path) -> None:
+    tables = write_sets(tmp_path)
+    words = ["--compare", *tables, "-o", tmp_path / "out", "--workers", 1, "--json"]
+    status, printed, err = emorph("evaluate", *words)
+    assert status == 0, err
+    found = json.loads(printed)
+    rows = found["tables"]["side_by_side"]["rows"]
+    assert [row["measure"].split()[0].strip(":") for row in rows] == ["Success", "HES", "Area"]
+    for row in rows:
+        score = {name: row[name]["mean"] for name in SETS}
+        assert score["edited"] > score["strong"], row["measure"]
+        assert score["strong"] > max(score["unedited"], score["swapped"]), row["measure"]
+        assert score["unedited"] == 0
+        assert score["swapped"] < 0.2
+    assert found["conclusions"][0].endswith("the best first: edited, strong, unedited, swapped.") or found[
+        "conclusions"
+    ][0].endswith("the best first: edited, strong, swapped, unedited.")
+    assert any(w.startswith("unedited: ") and "doing nothing beats these edits" in w for w in found["warnings"])
+    assert any(w.startswith("swapped: Most edits are not the person any more") for w in found["warnings"])
