@@ -30,7 +30,7 @@ from emorph.train.plan import DataConfig, existing_below
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
 from emorph.train.tasks.classifier_report import METRICS_FILE, metrics_json
 from emorph.train.tasks.confounds import without_confounds
-from emorph.train.tasks.mouth import fit_mouth
+from emorph.train.tasks.mouth import fit_mouth, ridge_regression
 
 Balance = Literal["weights", "sampling", "none"]
 OnStep = Callable[[str, int, int], None]
@@ -228,12 +228,8 @@ def landmark_map(z: Tensor, landmarks: Tensor, ridge: float) -> Tensor:
 
     Returns (68, 2, z_dim).
     """
-    centred = (landmarks - landmarks.mean(dim=0)).flatten(1).double()
-    codes = z.double() - z.double().mean(dim=0)
-    gram = codes.T @ codes + ridge * torch.eye(codes.shape[1], dtype=codes.dtype)
-    weight = torch.linalg.solve(gram, codes.T @ centred)
-    found: Tensor = weight.T.reshape(landmarks.shape[1], 2, -1).to(z.dtype).contiguous()
-    return found
+    weight, _ = ridge_regression(z.double(), landmarks.flatten(1).double(), ridge)
+    return weight.reshape(landmarks.shape[1], 2, -1).to(z.dtype).contiguous()
 
 
 def class_means(z: Tensor, labels: Tensor, n_classes: int, *, enough: int = 50) -> Tensor:

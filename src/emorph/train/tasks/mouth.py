@@ -26,7 +26,7 @@ def fit_mouth(
     if codes.landmarks is None:
         raise DataError("[head] lips is set, but the data set has no column 'landmarks68'.")
     x, shape = z.double(), mouth_shape(codes.landmarks).double()
-    weight, bias = _readers(x, shape, ridge)
+    weight, bias = ridge_regression(x, shape, ridge)
     inner_x, inner_shape = (_within(values, codes.labels) for values in (x, shape))
     regressors = torch.cat([inner_shape, standardised(codes.confounds.double())], dim=1)
     patterns = torch.linalg.lstsq(regressors, inner_x).solution[: len(MEASURES)]
@@ -60,7 +60,7 @@ def expression_share(shape: Tensor, codes: Codes) -> Tensor:
     return (within / shape.square().mean(dim=0)).clamp(max=1)
 
 
-def _readers(x: Tensor, y: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+def ridge_regression(x: Tensor, y: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """Weight (n, z_dim) and bias (n,) of the ridge regression of y (N, n) on x (N, z_dim)."""
     centre, mean = x.mean(dim=0), y.mean(dim=0)
     gram = (x - centre).T @ (x - centre) + ridge * torch.eye(x.shape[1], dtype=x.dtype)
