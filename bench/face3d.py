@@ -164,8 +164,8 @@ def fit_quality(face: ICT, data: Path) -> str:
 ICT-FaceKit fitted to the landmarks of {found.n_asked} validation faces of `lfw_expressions`: {len(found.error)} fits
 can be trusted. On {len(some)} of them, evenly chosen, landmarks are {100 * some.mean():.1f} % of the eye distance off
 on average (95th percentile of faces: {100 * np.quantile(some, 0.95):.1f} %). Shapes of one person's photos are
-closer than those of two persons' with probability {auc:.2f} by their cosine (AUC; the set's mean shape taken off), {plain:.2f} by
-their distance; {n_same} and {n_other:,} pairs.
+closer than those of two persons' with probability {auc:.2f} by their cosine (AUC; the set's mean shape taken off),
+{plain:.2f} by their distance; {n_same} and {n_other:,} pairs.
 """
 
 
