@@ -27,7 +27,7 @@ from emorph.faces.paste import paste_change, paste_light
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import rig_buffers
 
-LOOKS_AT_ONCE = 8  # drawn in one batch
+LOOKS_AT_ONCE = 4  # drawn in one batch, each up to three times
 _GEOMETRY = ("shape", "expression", "pose", "jaw", "camera")
 
 
@@ -66,32 +66,44 @@ class RigPainter:
 
     def _redrawn(self, face: RigFace, looks: Sequence[Look], report: _Counter | None) -> list[Drawing]:
         """From the noise that holds the moved crop. A look that changes nothing gives back the crop as it is."""
-        own = self._buffers([face.coeffs])
         unlit = [replace(look.coeffs, light=face.coeffs.light) for look in looks]
         places = self._places([face.coeffs, *unlit])
         steps = (places[1:] - places[:1])[None]
         fields = motions([face.aligned], steps)
         start = moved(face.picture, fields)[0]
-        from_points, to_points = crop_points(face.aligned, steps[0])
-        begun = darkened(start, from_points, to_points)
-        before = moved(own, fields, clamp=False)[0]
-        kept, new = face.code.expand(len(looks), -1), torch.cat([look.code for look in looks])
-        x_T = self._solver.invert(self.rig.denoiser(before, kept), begun, self._schedule, on_step=report)
-        buffers = [before, self._buffers(unlit), self._buffers([look.coeffs for look in looks])]
-        denoise = self.rig.denoiser(torch.cat(buffers), torch.cat([kept, new, new]))
-        drawn = self._solver.sample(denoise, x_T.repeat(3, 1, 1, 1), self._schedule, on_step=report)
-        again, after, lit = drawn.clamp(-1, 1).chunk(3)
-        missed = begun - again  # what the solver loses on the way there and back
-        results = []
+        begun = darkened(start, *crop_points(face.aligned, steps[0]))
+        before = moved(self._buffers([face.coeffs]), fields, clamp=False)[0]
+        rows = [unlit]
+        if any(not torch.equal(look.coeffs.light, face.coeffs.light) for look in looks):
+            rows.append([look.coeffs for look in looks])
+        drawn = self._through_noise(face, looks, begun, before, rows, report)
+        found = []
         for i, look in enumerate(looks):
-            if _same(look, face):
-                level = to_levels(face.picture)[0]
-                results.append(Drawing(Change(level, level), level))
-                continue
-            levels = to_levels(torch.stack([start[i], after[i] + missed[i], lit[i] + missed[i]]).clamp(-1, 1))
-            motion = fields[0, i] if fields[0, i].any() else None
-            results.append(Drawing(Change(levels[0], levels[1], motion), levels[2]))
-        return results
+            own = face.picture[0] if _same(look, face) else None
+            crops = [start[i], *(row[i] for row in drawn)] if own is None else [own] * (1 + len(drawn))
+            levels = to_levels(torch.stack(crops))
+            motion = fields[0, i] if own is None and fields[0, i].any() else None
+            found.append(Drawing(Change(levels[0], levels[1], motion), levels[-1]))
+        return found
+
+    def _through_noise(
+        self,
+        face: RigFace,
+        looks: Sequence[Look],
+        begun: Tensor,
+        before: Tensor,
+        rows: Sequence[Sequence[FaceCoeffs]],
+        report: _Counter | None,
+    ) -> tuple[Tensor, ...]:
+        """Crops ``begun`` (n, C, S, S), which buffers ``before`` show, as each of the rows of coefficients has them."""
+        own, new = face.code.expand(len(looks), -1), torch.cat([look.code for look in looks])
+        x_T = self._solver.invert(self.rig.denoiser(before, own), begun, self._schedule, on_step=report)
+        buffers = torch.cat([before, *(self._buffers(row) for row in rows)])
+        denoise = self.rig.denoiser(buffers, torch.cat([own, *[new] * len(rows)]))
+        drawn = self._solver.sample(denoise, x_T.repeat(1 + len(rows), 1, 1, 1), self._schedule, on_step=report)
+        again, *changed = drawn.clamp(-1, 1).chunk(1 + len(rows))
+        lost = begun - again  # what the solver loses on the way there and back
+        return tuple((each + lost).clamp(-1, 1) for each in changed)
 
     def _anew(self, face: RigFace, looks: Sequence[Look], x_T: Tensor, report: _Counter | None) -> list[Drawing]:
         """From noise that knows nothing of the face, as the official code does."""
