@@ -45,7 +45,7 @@ def transfer(
     steps: Steps = None,
     solver: Solver = "dpm",
     seed: Annotated[
-        int | None, typer.Option(help="Draw from this seed's noise, not from the noise that holds the photo.")
+        int | None, typer.Option(help="Draw the face anew from this seed's noise, moving nothing; for large rigs.")
     ] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -112,5 +112,5 @@ def _mention_turn(name: str, asked_deg: float, done: RigEdit) -> None:
     if "pose" in done.parts and asked_deg - done.turned_deg > 1:
         say(
             f"{name}: the head is turned by {done.turned_deg:.0f} of {asked_deg:.0f} degrees; farther round, the photo "
-            "shows nothing that could be moved. --seed 0 draws the whole turn anew."
+            "shows nothing that could be moved."
         )

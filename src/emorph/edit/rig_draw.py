@@ -36,10 +36,12 @@ class Drawing:
     """What a look changes in the crop of a face.
 
     change: all but the light. lit: its ``after`` in the look's light, float32 (S, S, C) in 0..255.
+    anew: drawn from noise that knows nothing of the photo, whose own detail then does not fit.
     """
 
     change: Change
     lit: Float32
+    anew: bool = False
 
 
 class RigPainter:
@@ -111,7 +113,7 @@ class RigPainter:
         denoise = self.rig.denoiser(self._buffers(coeffs), torch.cat([face.code, *(look.code for look in looks)]))
         drawn = self._solver.sample(denoise, x_T.expand(len(coeffs), -1, -1, -1), self._schedule, on_step=report)
         before, *after = to_levels(drawn.clamp(-1, 1))
-        return [Drawing(Change(before, levels), levels) for levels in after]
+        return [Drawing(Change(before, levels), levels, anew=True) for levels in after]
 
     def _buffers(self, coeffs: Sequence[FaceCoeffs]) -> Tensor:
         side = self.rig.config.image_size
@@ -137,7 +139,8 @@ def _same(look: Look, face: RigFace) -> bool:
 def paste_drawing(photo: Photo, face: RigFace, drawing: Drawing) -> Photo:
     """The photo with a drawing of its face: what moved is moved, what is new added, the light carried over."""
     change = drawing.change
-    result = paste_change(photo, face.aligned, change.before, change.after, motion=change.motion)
+    keep = not drawing.anew
+    result = paste_change(photo, face.aligned, change.before, change.after, motion=change.motion, keep_detail=keep)
     return paste_light(result, face.aligned, change.after, drawing.lit)
 
 
