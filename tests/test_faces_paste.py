@@ -12,6 +12,7 @@ from emorph.core.errors import ShapeError
 from emorph.core.images import read_photo
 from emorph.core.types import AlignedFace, CropSpec, Photo
 from emorph.faces import align, face_mask, find_faces, paste_change
+from emorph.faces.paste import paste_light
 
 SIDE = 64
 
@@ -261,3 +262,35 @@ def test_real_photos_keep_their_surroundings(photos_dir: Path) -> None:
             full = _full_mask(cut, real)
             np.testing.assert_array_equal(result[full == 0], real.pixels[full == 0])
             assert 0.02 < (full > 0.5).sum() * cut.photo_px_per_crop_px**-2 / SIDE**2 < 0.45, path.name
+
+
+def test_light_keeps_detail_and_colour(photo: Photo, face: AlignedFace) -> None:
+    """Half as bright: every pixel inside keeps its colour's proportions and its contrast to its neighbours."""
+    before = np.full((SIDE, SIDE, 1), 140, np.float32)
+    gray = np.random.default_rng(3).integers(80, 120, (*photo.pixels.shape[:2], 1))
+    noisy = Photo((gray * [2.0, 1.5, 1.0]).astype(np.uint8), photo.path)
+    result = paste_light(noisy, face, before, before * 0.5).pixels.astype(float)
+    core = _full_mask(face, photo) > 0.9999
+    gain = (140 * 0.5 + 16) / (140 + 16)
+    deep = np.zeros_like(core)
+    x, y = np.rint(face.landmarks.points[30]).astype(int)
+    deep[y - 3 : y + 4, x - 3 : x + 4] = core[y - 3 : y + 4, x - 3 : x + 4]
+    np.testing.assert_allclose(result[deep], noisy.pixels[deep] * gain, atol=1.0)
+    assert deep.sum() > 10
+    assert np.array_equal(result[:3], noisy.pixels[:3])
+    assert np.array_equal(paste_light(noisy, face, before, before).pixels, noisy.pixels)
+    with pytest.raises(ShapeError, match="one shape"):
+        paste_light(noisy, face, before, before.repeat(3, 2))
+
+
+def test_light_is_carried_over_smoothly(photo: Photo, face: AlignedFace) -> None:
+    """An edge in the drawn light, as of a nose, becomes a slope; and no gain exceeds its bound."""
+    before = np.full((SIDE, SIDE, 1), 60, np.float32)
+    after = before.copy()
+    after[:, SIDE // 2 :] = 250
+    flat = Photo(np.full_like(photo.pixels, 50), photo.path)
+    result = paste_light(flat, face, before, after).pixels[..., 0].astype(float)
+    y = round(float(face.landmarks.points[30, 1]))
+    row = result[y]
+    assert 90 < row.max() <= 101
+    assert np.abs(np.diff(row)).max() < 0.5 * (row.max() - 50) / max(1.0, face.photo_px_per_crop_px)

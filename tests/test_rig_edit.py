@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 
 from emorph.cli.main import app
 from emorph.core.errors import ConfigError, MissingAssetError, NoFaceError, UnknownNameError
-from emorph.core.images import read_metadata, read_photo
-from emorph.core.types import CropSpec, Landmarks, Photo
+from emorph.core.images import read_metadata, read_photo, to_levels
+from emorph.core.types import CropSpec, FaceCoeffs, Landmarks, Photo
 from emorph.edit import rig as rig_module
 from emorph.edit.rig import RigEditor
-from emorph.edit.rig_parts import PARTS, RigFace, check_parts, taken_over
+from emorph.edit.rig_mouth import darkened
+from emorph.edit.rig_parts import PARTS, RigFace, check_parts, taken_over, turn_deg, turned
 from emorph.face3d.camera import centre_of, project
+from emorph.faces import newly_open
 from emorph.models import Rig, RigConfig
 from emorph.models.rig_faces import LandmarkReader, rig_buffers
 from made_face import made_face, made_faces, marks, write_made_face
@@ -125,11 +127,72 @@ def test_each_part_changes_the_face_and_nothing_else(editor: RigEditor, photos: 
     assert np.array_equal(np.asarray(done.image), done.photo.pixels)
 
 
-def test_the_reconstruction_does_not_depend_on_the_edit(editor: RigEditor, photos: list[Photo]) -> None:
-    results = [editor.transfer(photos[:1], photos[1], parts)[0] for parts in (["light"], ["expression", "code"])]
-    np.testing.assert_allclose(results[0].before, results[1].before, atol=0.05)
-    assert results[1].parts == ("expression", "code")
-    assert np.abs(results[0].after - results[1].after).max() > 1
+def test_the_crop_moves_only_with_the_mesh(editor: RigEditor, photos: list[Photo]) -> None:
+    light, code, shape = (editor.transfer(photos[:1], photos[1], [part])[0] for part in ("light", "code", "expression"))
+    own = to_levels(editor.sources(photos[0])[0].picture)[0]
+    np.testing.assert_allclose(light.before, own, atol=0.05)
+    np.testing.assert_allclose(code.before, own, atol=0.05)
+    assert np.abs(shape.before - own).max() > 10
+    assert np.abs(light.after - code.after).max() > 1
+
+
+def test_the_photos_own_pixels_go_where_the_mesh_goes(editor: RigEditor, photos: list[Photo]) -> None:
+    """A mark painted at a mouth corner lies, after the edit, where the mesh has the corner."""
+    face = editor.sources(photos[0])[0]
+    x, y = face.aligned.landmarks.points[54].round().astype(int)
+    pixels = np.full_like(photos[0].pixels, 90)
+    pixels[y - 2 : y + 3, x - 2 : x + 3] = (250, 0, 0)
+    marked = replace(face, photo=Photo(pixels, photos[0].path))
+    (done,) = editor.express([marked], {"mouthSmile": 1.0}, [0.4])
+
+    def corner(coeffs: FaceCoeffs) -> np.ndarray:
+        points = project(editor.face.landmarks(editor.face.vertices(coeffs), coeffs.pose), coeffs.camera)
+        half_sides = points[0, 54, :2].numpy() * face.aligned.side_px / 2
+        return half_sides * face.aligned.photo_px_per_crop_px
+
+    wanted = corner(done.coeffs) - corner(face.coeffs)
+    red = done.photo.pixels[..., 0].astype(float) - done.photo.pixels[..., 1]
+    red = np.where(red > 60, red, 0)
+    rows, columns = np.mgrid[: red.shape[0], : red.shape[1]]
+    found = np.array([(red * columns).sum(), (red * rows).sum()]) / red.sum() - [x, y]
+    assert np.linalg.norm(wanted) > 2
+    assert np.linalg.norm(found - wanted) < 0.5 * np.linalg.norm(wanted)
+
+
+def test_a_head_is_turned_no_farther_than_its_pixels_reach() -> None:
+    start, far = torch.tensor([[0.1, 0.2, 0.0]]), torch.tensor([[0.1, 1.2, 0.0]])
+    assert torch.equal(turned(start, far, 90.0), far)
+    part = turned(start, far, 20.0)
+    assert turn_deg(start, part) == pytest.approx(20.0, abs=1e-3)
+    assert turn_deg(part, far) == pytest.approx(turn_deg(start, far) - 20.0, abs=1e-3)
+
+
+def test_a_seed_turns_the_whole_way_and_pixels_do_not(editor: RigEditor, photos: list[Photo]) -> None:
+    own = editor.sources(photos[0])
+    goal = replace(own[0], coeffs=replace(own[0].coeffs, pose=torch.tensor([[0.0, 0.9, 0.0]])))
+    asked = turn_deg(own[0].coeffs.pose, goal.coeffs.pose)
+    assert asked > 30
+    assert editor.apply(own, goal, ["pose"]).turned_deg == pytest.approx(rig_module.MOST_TURN_DEG, abs=0.01)
+    assert editor.apply(own, goal, ["pose"], seed=1).turned_deg == pytest.approx(asked, abs=0.01)
+
+
+def test_an_opening_mouth_is_dark_where_it_was_closed() -> None:
+    before = marks(made_face(), made_faces(made_face(), 1), 64)[0].double().numpy()
+    after = before.copy()
+    after[[67, 66, 65, 56, 57, 58]] += [0, 9]
+    share = newly_open(before, after, 64)
+    middle = after[[62, 66]].mean(axis=0).round().astype(int)
+    assert share[middle[1] + 1, middle[0]] > 0.9
+    outside = np.ones_like(share, bool)
+    (left, top), (right, bottom) = after[60:68].min(axis=0), after[60:68].max(axis=0)
+    outside[int(top) : int(bottom) + 2, int(left) : int(right) + 2] = False
+    assert not share[outside].any()
+    assert not newly_open(before, before, 64).any()
+    assert not newly_open(after, before, 64).any()  # one that closes
+    gray = torch.zeros(1, 1, 64, 64)
+    dark = darkened(gray, share[None], after[None])
+    assert dark[0, 0, middle[1] + 1, middle[0]] < -0.6
+    assert torch.equal(dark[0, 0][torch.from_numpy(share) == 0], gray[0, 0][torch.from_numpy(share) == 0])
 
 
 def test_several_sources_and_an_album(editor: RigEditor, photos: list[Photo]) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emorph.cli.console import items, mention_other_faces, print_json
+from emorph.cli.console import items, mention_other_faces, print_json, say
 from emorph.cli.matrix import matrix
 from emorph.cli.options import Device, Face, Json, MinFace, Solver, Steps, check_writable, gather, output_names
 from emorph.core.errors import ConfigError, EmorphError
 
 if TYPE_CHECKING:
+    from emorph.edit.rig import RigEdit
     from emorph.edit.rig_parts import RigFace
 
 Encoder = Annotated[str | None, typer.Option(help="landmarks, deca or emoca; by default what the rig is made for.")]
@@ -44,7 +45,7 @@ def transfer(
     steps: Steps = None,
     solver: Solver = "dpm",
     seed: Annotated[
-        int | None, typer.Option(help="Draw from this seed's noise, not from the noise that holds the photo.")
+        int | None, typer.Option(help="Draw the face anew from this seed's noise, moving nothing; for large rigs.")
     ] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -53,7 +54,7 @@ def transfer(
     from emorph.edit.files import refuse_overwriting
     from emorph.edit.rig import DEFAULT_RIG, DEFAULT_STEPS, RigEditor
     from emorph.edit.rig_files import how, write_edit
-    from emorph.edit.rig_parts import check_parts, mean_shape
+    from emorph.edit.rig_parts import check_parts, mean_shape, turn_deg
 
     parts = check_parts(name.strip() for name in part.split(",") if name.strip())
     if len(photos) < 2 and not as_matrix:
@@ -99,8 +100,17 @@ def transfer(
                 row = {"source": str(source), "edited": str(path), "seconds": round(done.seconds, 3), **made}
                 listed.append(row)
                 mention_other_faces(source.name, faces[0].n_faces, face)
+                _mention_turn(source.name, turn_deg(faces[0].coeffs.pose, giver.coeffs.pose), done)
                 if not as_json:
                     typer.echo(f"{path}  ({done.seconds:.1f} s)")
     if as_json:
         print_json(listed)
     work.finish()
+
+
+def _mention_turn(name: str, asked_deg: float, done: RigEdit) -> None:
+    if "pose" in done.parts and asked_deg - done.turned_deg > 1:
+        say(
+            f"{name}: the head is turned by {done.turned_deg:.0f} of {asked_deg:.0f} degrees; farther round, the photo "
+            "shows nothing that could be moved."
+        )

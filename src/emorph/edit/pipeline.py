@@ -22,12 +22,11 @@ from emorph.core.types import AlignedFace, FaceCode, Landmarks, Photo, Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
 from emorph.edit.codec import Codec, OnStep
-from emorph.edit.redraw import Change, motions, moved
+from emorph.edit.redraw import Change, motions, moved, paste
 from emorph.edit.result import Edit
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
-from emorph.faces.paste import paste_change
 from emorph.models.diffae import DiffAE, fingerprint
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
@@ -193,10 +192,7 @@ class Editor:
         for i in range(len(targets)):
             result = photo
             for aligned, of_face in zip(faces, changes, strict=True):
-                change = of_face[i]
-                result = paste_change(
-                    result, aligned, change.before, change.after, motion=change.motion, opened=change.opened
-                )
+                result = paste(result, aligned, of_face[i])
             results.append(result)
         seconds = time.perf_counter() - started
         return [

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emorph.core.types import AlignedFace, Float32
+from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.faces.mouth import newly_open
+from emorph.faces.paste import paste_change
 from emorph.faces.warp import in_order, motion_between
 
 
@@ -41,22 +42,38 @@ def motions(faces: Sequence[AlignedFace], steps: Tensor) -> tuple[Float32, Float
     steps: (B, n, 68, 2), how far each landmark goes, in half sides of the crop.
     """
     fields, opened = [], []
-    for face, of_face in zip(faces, steps.double().cpu().numpy(), strict=True):
-        to_crop = np.linalg.inv(face.crop_to_photo)
-        points = face.landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]
-        side = face.side_px
-        targets = [in_order(points, points + step * side / 2) for step in of_face]
-        fields.append([motion_between(points, target, side) for target in targets])
-        opened.append([newly_open(points, target, side) for target in targets])
+    for face, of_face in zip(faces, steps, strict=True):
+        before, after = crop_points(face, of_face)
+        targets = [in_order(before, points) for points in after]
+        fields.append([motion_between(before, points, face.side_px) for points in targets])
+        opened.append([newly_open(before, points, face.side_px) for points in targets])
     return np.array(fields), np.array(opened)
 
 
-def moved(pictures: Tensor, fields: Float32) -> Tensor:
-    """Every picture moved by each of its fields: (B, C, S, S) in [-1, 1] and (B, n, S, S, 2) give (B, n, C, S, S)."""
+def crop_points(face: AlignedFace, steps: Tensor) -> tuple[Float64, Float64]:
+    """Landmarks (68, 2) of a crop in its pixels, and where they go (n, 68, 2) by steps as in ``motions``."""
+    to_crop = np.linalg.inv(face.crop_to_photo)
+    points: Float64 = face.landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]
+    return points, points + steps.double().cpu().numpy() * face.side_px / 2
+
+
+def moved(pictures: Tensor, fields: Float32, *, clamp: bool = True) -> Tensor:
+    """Every picture moved by each of its fields: (B, C, S, S) and (B, n, S, S, 2) give (B, n, C, S, S).
+
+    clamp: pictures are of [-1, 1] and stay so.
+    """
     n_faces, n_targets, side = fields.shape[:3]
     y, x = torch.meshgrid(*[torch.arange(side, dtype=torch.float32, device=pictures.device)] * 2, indexing="ij")
     places = torch.stack([x, y], dim=-1) + torch.from_numpy(fields).flatten(0, 1).to(pictures.device)
     grid = (2 * places + 1) / side - 1  # grid_sample counts from the picture's edges: -1 is left of the first pixel
     repeated = pictures.repeat_interleave(n_targets, dim=0)
     found: Tensor = F.grid_sample(repeated, grid, mode="bicubic", padding_mode="border", align_corners=False)
-    return found.clamp(-1, 1).reshape(n_faces, n_targets, *pictures.shape[1:])
+    found = found.clamp(-1, 1) if clamp else found
+    return found.reshape(n_faces, n_targets, *pictures.shape[1:])
+
+
+def paste(photo: Photo, face: AlignedFace, change: Change, *, keep_detail: bool = True) -> Photo:
+    """The photo with a change of one of its faces; see ``emorph.faces.paste_change``."""
+    return paste_change(
+        photo, face, change.before, change.after, motion=change.motion, opened=change.opened, keep_detail=keep_detail
+    )

@@ -14,26 +14,25 @@ from torch import Tensor, nn
 
 from emorph.core.device import choose_device
 from emorph.core.errors import NoFaceError
-from emorph.core.images import luminance, read_photo, to_levels, to_tensor
+from emorph.core.images import luminance, read_photo, to_tensor
 from emorph.core.types import FaceCoeffs, Float32, Photo
-from emorph.diffusion.noise import seeded_noise
-from emorph.diffusion.samplers import Denoise, solver
+from emorph.diffusion.samplers import solver
 from emorph.edit.action_units import moved
 from emorph.edit.codec import OnStep
 from emorph.edit.pipeline import PhotoSource
-from emorph.edit.rig_parts import Look, Part, RigFace, check_parts, mean_shape, taken_over
+from emorph.edit.rig_draw import RigPainter, paste_drawing
+from emorph.edit.rig_parts import Look, Part, RigFace, check_parts, mean_shape, taken_over, turn_deg
 from emorph.face3d.model import FaceModel
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
-from emorph.faces.paste import paste_change
 from emorph.models.diffae import fingerprint
 from emorph.models.port import load_rig
 from emorph.models.rig import Rig
-from emorph.models.rig_faces import FaceReader, NetworkReader, open_face, open_reader, rig_buffers
+from emorph.models.rig_faces import FaceReader, NetworkReader, open_face, open_reader
 
 DEFAULT_RIG = "emorph-rig"
 DEFAULT_STEPS = 10
-LOOKS_AT_ONCE = 8  # drawn in one batch
+MOST_TURN_DEG = 20.0  # of a head whose own pixels are moved
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,9 @@ class RigEdit:
     """One photo, drawn anew.
 
     photo: the result, at the source's own size. faces: of the source, that were changed. parts: what may have moved.
-    coeffs: of the first face, after. before, after: the rig's crops of it, float32 (S, S, C) in 0..255: its
-    reconstruction and its edit. seconds: time taken, shared with the edits made in the same call.
+    coeffs: of the first face, after. before, after: crops of it, float32 (S, S, C) in 0..255: moved to where the edit
+    has its landmarks, and as the rig draws it. turned_deg: how far the head was turned.
+    seconds: time taken, shared with the edits made in the same call.
     """
 
     photo: Photo
@@ -52,6 +52,7 @@ class RigEdit:
     coeffs: FaceCoeffs
     before: Float32
     after: Float32
+    turned_deg: float
     seconds: float
 
     @property
@@ -63,7 +64,7 @@ class RigEdit:
 class RigEditor:
     """Takes parts of a target's face over to source photos, or sets action units.
 
-    The buffers of the source's face change, and the rig draws the face anew from the noise that holds the rest.
+    The photo's pixels go where the source's mesh goes, and the rig draws what its new buffers show beside that.
     """
 
     def __init__(
@@ -88,8 +89,7 @@ class RigEditor:
         self.model_id = model_id
         self.steps = steps
         self.solver_name = solver_name
-        self._solver = solver(solver_name)
-        self._schedule = self._solver.schedule(rig.diffusion, steps)
+        self._painter = RigPainter(self.rig, self.face, solver(solver_name), steps, self.mesh_device)
 
     @classmethod
     def from_pretrained(
@@ -155,38 +155,6 @@ class RigEditor:
             faces.append(RigFace(photo, len(found), aligned, picture, reading.coeffs, code))
         return faces
 
-    # -- faces -> pictures ---------------------------------------------------------------------------------------
-
-    @torch.inference_mode()
-    def pictures(
-        self, face: RigFace, looks: Sequence[Look], *, seed: int | None = None, on_step: OnStep | None = None
-    ) -> Tensor:
-        """The face as it is, and with each look: (1 + looks, C, S, S), clamped to [-1, 1].
-
-        seed: None starts all from the noise that holds the picture (the solver run backwards), which keeps what the
-        buffers do not tell; a number starts all from this seed's noise, as the official code does.
-        """
-        all_looks = [Look(face.coeffs, face.code), *looks]
-        groups = [all_looks[i : i + LOOKS_AT_ONCE] for i in range(0, len(all_looks), LOOKS_AT_ONCE)]
-        total = self.steps * (len(groups) + (seed is None))
-        report = on_step and _Counter(on_step, total)
-        if seed is None:
-            x_T = self._solver.invert(self._denoiser(all_looks[:1]), face.picture, self._schedule, on_step=report)
-        else:
-            x_T = seeded_noise([seed], face.picture.shape[1:], self.device)
-        drawn = [
-            self._solver.sample(
-                self._denoiser(group), x_T.expand(len(group), -1, -1, -1), self._schedule, on_step=report
-            )
-            for group in groups
-        ]
-        return torch.cat(drawn).clamp(-1, 1)
-
-    def _denoiser(self, looks: Sequence[Look]) -> Denoise:
-        side = self.rig.config.image_size
-        buffers = [rig_buffers(self.face, look.coeffs.to(self.mesh_device), side) for look in looks]
-        return self.rig.denoiser(torch.cat(buffers).to(self.device), torch.cat([look.code for look in looks]))
-
     # -- all of it ------------------------------------------------------------------------------------------------
 
     def transfer(
@@ -203,7 +171,10 @@ class RigEditor:
         """Each source photo with the parts of the target's face.
 
         parts: "expression" (with the jaw), "pose" (the face stays centred), "light", "code" (what else there is).
-        album: the sources show one person, whose shape is then the mean of theirs; seed: see ``pictures``.
+        album: the sources show one person, whose shape is then the mean of theirs.
+        seed: None moves the photo's own pixels and draws the rest from the noise that holds them; a head turns by
+        MOST_TURN_DEG at most, beyond which its far side would have to be made up. A number draws the whole face anew
+        from this seed's noise, as the official code does.
         Raises ImageError, NoFaceError, UnknownNameError.
         """
         chosen = check_parts(parts)
@@ -239,10 +210,11 @@ class RigEditor:
         chosen = check_parts(parts)
         if shape is not None:
             faces = [replace(face, coeffs=replace(face.coeffs, shape=shape)) for face in faces]
+        most_deg = MOST_TURN_DEG if seed is None else 180.0
         looks = [
             [
                 Look(
-                    taken_over(self.face, face.coeffs, target.coeffs, chosen),
+                    taken_over(self.face, face.coeffs, target.coeffs, chosen, most_deg=most_deg),
                     target.code if "code" in chosen else face.code,
                 )
                 for target in targets
@@ -286,37 +258,35 @@ class RigEditor:
         if not faces:
             raise NoFaceError("no face is given to change.")
         started = time.perf_counter()
-        levels = [
-            to_levels(self.pictures(face, row, seed=seed, on_step=on_step and _share(on_step, number, len(faces))))
+        drawings = [
+            self._painter.draw(face, row, seed=seed, on_step=on_step and _share(on_step, number, len(faces)))
             for number, (face, row) in enumerate(zip(faces, looks, strict=True))
         ]
-        edits = []
+        photos = []
         for column in range(len(looks[0])):
             photo = faces[0].photo
-            for face, (before, *after) in zip(faces, levels, strict=True):
-                photo = paste_change(photo, face.aligned, before, after[column])
-            edits.append((photo, looks[0][column].coeffs, levels[0][0], levels[0][1 + column]))
+            for face, of_face in zip(faces, drawings, strict=True):
+                photo = paste_drawing(photo, face, of_face[column])
+            photos.append(photo)
         seconds = time.perf_counter() - started
-        source, changed = faces[0].photo, tuple(faces)
         return [
-            RigEdit(photo, source, changed, parts, coeffs, before, after, seconds)
-            for photo, coeffs, before, after in edits
+            RigEdit(
+                photo=photo,
+                source=faces[0].photo,
+                faces=tuple(faces),
+                parts=parts,
+                coeffs=look.coeffs,
+                before=drawing.change.before,
+                after=drawing.lit,
+                turned_deg=turn_deg(faces[0].coeffs.pose, look.coeffs.pose),
+                seconds=seconds,
+            )
+            for photo, look, drawing in zip(photos, looks[0], drawings[0], strict=True)
         ]
 
 
 def _share(on_step: OnStep, number: int, n_faces: int) -> OnStep:
     return lambda done, total: on_step(number * total + done, n_faces * total)
-
-
-class _Counter:
-    """Counts the steps of several samplers as those of one."""
-
-    def __init__(self, on_step: OnStep, total: int) -> None:
-        self.on_step, self.total, self.done = on_step, total, 0
-
-    def __call__(self, i: int, x: Tensor, x0: Tensor) -> None:
-        self.done += 1
-        self.on_step(self.done, self.total)
 
 
 def _move(reader: FaceReader, device: torch.device) -> None:

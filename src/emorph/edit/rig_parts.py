@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -13,6 +14,7 @@ from emorph.core.errors import ConfigError, ShapeError, UnknownNameError
 from emorph.core.types import AlignedFace, FaceCoeffs, Photo
 from emorph.face3d.camera import keep_centred
 from emorph.face3d.model import FaceModel
+from emorph.face3d.skinning import axis_angle_of, rodrigues
 
 Part = Literal["expression", "pose", "light", "code"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -53,8 +55,13 @@ def check_parts(parts: Iterable[str]) -> tuple[Part, ...]:
     return tuple(part for part in PARTS if part in asked)
 
 
-def taken_over(face: FaceModel, source: FaceCoeffs, target: FaceCoeffs, parts: Sequence[Part]) -> FaceCoeffs:
-    """The source's face with parts of the target's; a turned head stays where it was in the picture."""
+def taken_over(
+    face: FaceModel, source: FaceCoeffs, target: FaceCoeffs, parts: Sequence[Part], *, most_deg: float = 180.0
+) -> FaceCoeffs:
+    """The source's face with parts of the target's; a turned head stays where it was in the picture.
+
+    most_deg: how far the head is turned towards the target's pose at most.
+    """
     result = source
     if "expression" in parts:
         result = replace(result, expression=target.expression, jaw=target.jaw)
@@ -62,9 +69,27 @@ def taken_over(face: FaceModel, source: FaceCoeffs, target: FaceCoeffs, parts: S
         result = replace(result, light=target.light)
     if "pose" in parts:
         before = face.landmarks(face.vertices(result), result.pose)
-        result = replace(result, pose=target.pose)
+        result = replace(result, pose=turned(source.pose, target.pose, most_deg))
         result = keep_centred(result, face.landmarks(face.vertices(result), result.pose), before)
     return result
+
+
+def turn_deg(pose: Tensor, other: Tensor) -> float:
+    """The angle between two heads, (1, 3) axis-angle each."""
+    return math.degrees(float(_turn(pose, other).norm()))
+
+
+def turned(pose: Tensor, goal: Tensor, most_deg: float) -> Tensor:
+    """``pose`` turned towards ``goal``, (1, 3) axis-angle each, the shortest way and by ``most_deg`` at most."""
+    turn = _turn(pose, goal)
+    angle = math.degrees(float(turn.norm()))
+    if angle <= most_deg:
+        return goal
+    return axis_angle_of(rodrigues(turn * (most_deg / angle)) @ rodrigues(pose))
+
+
+def _turn(pose: Tensor, goal: Tensor) -> Tensor:
+    return axis_angle_of(rodrigues(goal) @ rodrigues(pose).mT)
 
 
 def mean_shape(faces: Sequence[RigFace]) -> Tensor:

@@ -58,7 +58,10 @@ class ICT(nn.Module):
         """
         path = Path(path).expanduser() if path is not None else official(ASSET)
         if path is None or not path.is_file():
-            raise MissingAssetError(f"there is no file {path}; ICT-FaceKit's model is a file ict_face.npz.")
+            raise MissingAssetError(
+                f"there is no file {path}; ICT-FaceKit's model is a file ict_face.npz, which "
+                f"`emorph models get {ASSET}` makes."
+            )
         try:
             with np.load(path, allow_pickle=False) as archive:
                 lacking = [key for key in _KEYS if key not in archive.files]

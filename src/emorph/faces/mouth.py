@@ -7,9 +7,10 @@ import numpy as np
 
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
 
-INNER_LIPS = slice(60, 68)
+UPPER_LIP, LOWER_LIP = (60, 61, 62, 63, 64), (60, 67, 66, 65, 64)  # inner outlines, from corner to corner
+TEETH_SHARE = 0.6  # of what was seen of an open mouth, left at the upper lip when it opens wide: teeth hang there
+SOFT_SHARE = 0.02  # of the crop's side: width of the edge between what was seen and what is new
 FINE = 8  # the mask is drawn at so many times the crop's size, then averaged
-FRACTION_BITS = 4  # of the polygon's coordinates
 CHEEKS_AND_NOSE = ((41, 48), (46, 54), (29, 29))  # skin lies half way between these landmarks
 SKIN_SHARE = 0.45  # teeth and gums take this share of the skin's tint, the rest is gray
 
@@ -19,16 +20,23 @@ _REC601 = np.array([0.299, 0.587, 0.114])
 def newly_open(before: Float64, after: Float64, side_px: int) -> Float32:
     """How much of each crop pixel is mouth that was not open before, (S, S) in [0, 1].
 
-    before, after: landmarks (68, 2) (x, y) in crop pixels, before and after they are moved.
+    before, after: landmarks (68, 2) (x, y) in crop pixels, before and after they are moved. What was seen of a mouth
+    that was open stays above, where the upper teeth are.
     """
-    was, now = (abs(cv2.contourArea(points[INNER_LIPS].astype(np.float32))) for points in (before, after))
-    if now <= was:
+    x = (np.arange(side_px * FINE) + 0.5) / FINE - 0.5
+    top, bottom = (_height(after, line, x) for line in (UPPER_LIP, LOWER_LIP))
+    left, right = after[60, 0], after[64, 0]
+    if not right > left:
         return np.zeros((side_px, side_px), np.float32)
-    drawn = np.zeros((side_px * FINE, side_px * FINE), np.uint8)
-    corners = ((after[INNER_LIPS] + 0.5) * FINE - 0.5) * 2**FRACTION_BITS
-    cv2.fillPoly(drawn, [np.rint(corners).astype(np.int32)], 255, shift=FRACTION_BITS)
-    share = cv2.resize(drawn, (side_px, side_px), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    return np.asarray(share * (1 - was / now), np.float32)
+    was_x = before[60, 0] + (x - left) / (right - left) * (before[64, 0] - before[60, 0])
+    was_open = np.maximum(_height(before, LOWER_LIP, was_x) - _height(before, UPPER_LIP, was_x), 0)
+    hidden = np.clip(bottom - top - was_open, 0, (1 - TEETH_SHARE) * was_open)  # nothing unless the mouth opens
+    y = x[:, None]
+    soft = SOFT_SHARE * side_px
+    below = np.clip((y - top - was_open + hidden) / soft, 0, 1) * np.clip((bottom - y) / soft, 0, 1)
+    fine = np.where((x > left) & (x < right) & (y > top) & (y < bottom), below, 0).astype(np.float32)
+    share: Float32 = cv2.resize(fine, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return share
 
 
 def inside_tint(photo: Photo, face: AlignedFace) -> Float32:
@@ -45,3 +53,10 @@ def inside_tint(photo: Photo, face: AlignedFace) -> Float32:
     skin = np.mean(patches, axis=0)
     tint = 1 + SKIN_SHARE * (skin / max(float(skin @ _REC601), 1.0) - 1)
     return np.asarray(tint, np.float32)
+
+
+def _height(points: Float64, line: tuple[int, ...], x: Float64) -> Float64:
+    """y of a lip's outline at each x; a crop stands upright, so that x grows along it."""
+    chosen = points[list(line)]
+    found: Float64 = np.interp(x, np.maximum.accumulate(chosen[:, 0]), chosen[:, 1])
+    return found

@@ -17,6 +17,10 @@ from emorph.faces.warp import warped
 
 DETAIL_LEVELS = 48.0  # a change of this many levels (of 255) keeps exp(-1) = 37 % of the photo's own detail
 SMOOTH_SHARE = 0.012  # of the crop's side: sigma that smooths the size of the change
+LIGHT_SHARE = 0.05  # of the crop's side: sigma that smooths a change of light
+LIGHT_FEATHER = 0.8  # width of the soft edge of a change of light, in eye distances
+DARKEST_LEVEL = 16.0  # added to both before they are divided: what is black says nothing of the light
+MOST_GAIN = 2.0  # brighter or darker
 
 _REC601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -76,6 +80,32 @@ def paste_change(
         gray = (levels @ _REC601)[..., None] * inside_tint(photo, face)
         levels += weights * inside * (gray - levels)
     window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
+    return Photo(result, photo.path)
+
+
+def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: NDArray[Any]) -> Photo:
+    """Multiply the photo, inside the face mask, by how much brighter ``after`` is than ``before``.
+
+    before, after: as for ``paste_change``; of one channel, the colours keep their proportions. Light changes smoothly
+    over a face, so that all of the photo's own detail stays. Returns a new photo, bit-identical if nothing changed.
+    Raises ShapeError.
+    """
+    start, end = (_as_levels(array, face.side_px) for array in (before, after))
+    if start.shape != end.shape:
+        raise ShapeError(f"expected before and after of one shape, found {start.shape} and {end.shape}.")
+    result = photo.pixels.copy()
+    mask = face_mask(face, photo.pixels.shape, feather=LIGHT_FEATHER)
+    if np.array_equal(start, end) or not mask.weights.size:
+        return Photo(result, photo.path)
+    sigma = LIGHT_SHARE * face.side_px
+    smooth = [
+        cv2.GaussianBlur(each, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE).reshape(each.shape) + DARKEST_LEVEL
+        for each in (start, end)
+    ]
+    gain = np.log(np.clip(smooth[1] / smooth[0], 1 / MOST_GAIN, MOST_GAIN)).astype(np.float32)
+    window = result[_rows(mask)]
+    brighter = np.exp(_to_window(gain, face, mask) * mask.weights[..., None])
+    window[...] = np.clip(np.rint(window.astype(np.float32) * brighter), 0, 255)
     return Photo(result, photo.path)
 
 
