@@ -123,10 +123,11 @@ def main() -> None:
         ("CPU seconds", f"{statistics.median(scan.cpu_s for scan in scans):.1f}"),
         ("peak memory", f"{max(scan.peak_bytes for scan in scans) / 1e6:.0f} MB"),
     ]
+    how = f"medians of {arguments.repeats}, process start included; emorph {emorph.__version__}"
     usable = found["usable"]
-    body = f"""{found["total"]:,} made rows with landmarks ({size / 1e6:.0f} MB), no pictures, emorph {emorph.__version__};
-medians of {arguments.repeats}, process start included. All eleven counts are AffectNet's; after the hold-out of
-{HELD_OUT} of each emotion {usable["train"]:,} faces train and {usable["val"]:,} validate.
+    body = f"""{found["total"]:,} made rows with landmarks ({size / 1e6:.0f} MB), no pictures.
+All eleven counts are AffectNet's; after the hold-out of {HELD_OUT} of each emotion {usable["train"]:,} faces
+train and {usable["val"]:,} validate ({how}).
 
 {table(["", "scan"], rows)}
 """
