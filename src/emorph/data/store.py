@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -68,6 +67,8 @@ class FaceStore(Dataset[Sample]):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Sample:
+        import cv2  # here, because a run on faces in memory does without it
+
         row = self._table[int(index)]
         pixels = self._decode(row["image"], int(index))
         if not self.window and pixels.shape[0] != pixels.shape[1]:
@@ -112,6 +113,8 @@ class FaceStore(Dataset[Sample]):
         return values
 
     def _decode(self, encoded: bytes, index: int) -> UInt8:
+        import cv2
+
         flag = cv2.IMREAD_GRAYSCALE if self.channels == 1 else cv2.IMREAD_COLOR_RGB
         pixels: UInt8 | None = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag)
         if pixels is None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
 from emorph.train.forecast import UNLABELLED, Forecast
-from emorph.train.tasks.classifier import HeadConfig
+
+if TYPE_CHECKING:  # a run on faces in memory does without the image library that the classifier's judge brings
+    from emorph.train.tasks.classifier import HeadConfig
 
 LABEL_WIDTH = 12
 LINE_WIDTH = 110
