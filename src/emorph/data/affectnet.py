@@ -135,10 +135,11 @@ def _has_header(path: Path) -> bool:
 
 def _reason(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
-        header = file.readline(65536).decode("utf-8-sig", errors="replace").strip().split(",")
-    missing = [name for name in COLUMNS if name not in header]
+        first = file.readline(65536).decode("utf-8-sig", errors="replace").strip()
+    missing = [name for name in COLUMNS if name not in first.split(",")]
     if _has_header(path) and missing:
-        return f"it has no column {missing[0]!r}; found {', '.join(header)[:200] or 'an empty file'}."
+        found = first[:200] if first.isprintable() and "\ufffd" not in first else "no text"
+        return f"it has no column {missing[0]!r}; found {found or 'an empty file'}."
     return f"{str(error).splitlines()[0][:200]}."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from emorph.core.errors import DataError, MissingAssetError
+from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.types import UInt8
 from emorph.data.memory import Sample
@@ -61,7 +62,7 @@ class FaceStore(Dataset[Sample]):
         self.side_px = side_px
         self.channels = channels
         self.window = window
-        self.labels = np.array([_code(word) for word in table["label"]], np.int64)
+        self.labels = np.array(label_codes(list(table["label"]), self.path), np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -122,8 +123,17 @@ class FaceStore(Dataset[Sample]):
         return pixels
 
 
-def _code(word: str | None) -> int:
-    return Emotion.parse(word).value if word else -1
+def label_codes(words: Sequence[str | None], path: Path) -> list[int]:
+    """AffectNet's code of each label, -1 for none. Raises DataError naming the row of a word that is no emotion."""
+    known: dict[str | None, int] = {None: -1, "": -1}
+    for row, word in enumerate(words):
+        if word in known:
+            continue
+        try:
+            known[word] = Emotion.parse(str(word)).value
+        except UnknownNameError as error:
+            raise DataError(f"{path}, row {row} of the column 'label': {error}") from None
+    return [known[word] for word in words]
 
 
 def open_table(path: Path) -> Any:
