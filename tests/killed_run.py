@@ -40,6 +40,7 @@ def run_config(out: Path | str, **changed: Any) -> AutoencoderConfig:
         "budget": {"steps": 40},
         "checkpoint": {"every_steps": 3},
         "log": {"every_steps": 2},
+        "samples": {"n": 0},  # a sheet takes as long as ten steps
     }
     return AutoencoderConfig.parse({**values, **changed})
 
