@@ -40,6 +40,7 @@ def run_config(out: Path | str, **changed: Any) -> AutoencoderConfig:
         "budget": {"steps": 40},
         "checkpoint": {"every_steps": 3},
         "log": {"every_steps": 2},
+        "samples": {"n": 0},  # a sheet takes as long as ten steps
     }
     return AutoencoderConfig.parse({**values, **changed})
 
@@ -86,8 +87,13 @@ def in_own_processes(works: Sequence[Callable[[], None]], timeout_s: float = 240
     return [process.exitcode for process in processes]
 
 
-def train_as_rank(config: AutoencoderConfig, rank: int, n_ranks: int, port: int, record: Path) -> None:
-    """Train as one of several processes that torchrun would have started, and record the faces it reads."""
+def train_as_rank(
+    config: AutoencoderConfig, rank: int, n_ranks: int, port: int, record: Path, devices: int | str | None = None
+) -> None:
+    """Train as one of several processes that torchrun would have started, and record the faces it reads.
+
+    devices: as on the command line; None is as many as there are processes.
+    """
     torch.set_num_threads(1)
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
@@ -102,4 +108,4 @@ def train_as_rank(config: AutoencoderConfig, rank: int, n_ranks: int, port: int,
     made = made_faces()
     faces = RecordedFaces(made.images, torch.from_numpy(made.labels))
     faces.record = record
-    train(config, faces, accelerator="cpu", devices=n_ranks, show_progress=False)
+    train(config, faces, accelerator="cpu", devices=devices or n_ranks, show_progress=False)

@@ -9,6 +9,7 @@ import pytest
 
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
+from emorph.data.layouts import open_index
 from emorph.data.loader import EndlessOrder, class_weights
 from emorph.data.memory import in_memory
 from emorph.data.store import CropWindow, FaceStore
@@ -75,6 +76,16 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         FaceStore(make_store(tmp_path / "b.parquet"), side_px=16, split="test")
     with pytest.raises(DataError, match="40x40 picture has no"):
         FaceStore(path, side_px=16, window=CropWindow(20, 20, 32))[0]
+
+
+def test_a_label_that_is_no_emotion_is_shown_with_its_row(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "faces.parquet", 4)
+    rows = datasets.Dataset.from_parquet(str(path)).to_list()
+    rows[2]["label"] = "grumpy"
+    datasets.Dataset.from_list(rows).to_parquet(str(path))
+    for open_it in (lambda: FaceStore(path, side_px=32), lambda: open_index(path)):
+        with pytest.raises(DataError, match=r"faces\.parquet, row 2 of the column 'label': emotion 'grumpy'"):
+            open_it()
 
 
 def test_pictures_that_are_not_square_need_a_window(tmp_path: Path) -> None:

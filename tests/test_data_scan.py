@@ -100,6 +100,19 @@ def test_the_page_is_one_file_and_takes_names_as_text(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["page.html"]
 
 
+def test_a_page_that_cannot_be_written_leaves_nothing(
+    emorph: Command, hundredth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        status, _, err = emorph("data", "scan", hundredth, "--no-files", "--html", tmp_path / "page.html")
+    assert (status, list(tmp_path.iterdir())) == (2, [])
+    assert "page.html cannot be written (No space left on device)" in err
+
+
 def test_balance_shows_each_choice(emorph: Command, hundredth: Path) -> None:
     status, out, _ = emorph("data", "balance", hundredth, "--json", "--choice", "cap", "--choice", "cap:100")
     found = json.loads(out)["choices"]

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import torch
 
+from emorph.core.errors import ConfigError
 from emorph.train.checkpoint import load_state
+from emorph.train.devices import as_launched
 from emorph.train.loop import train
 from emorph.train.order import KnownFaces, order_of
 from killed_run import in_own_processes, made_faces, run_config, train_as_rank
@@ -98,3 +100,28 @@ def test_one_command_trains_on_two_devices_and_speaks_once(tmp_path: Path) -> No
     assert (plan["devices"], plan["micro_batch"], plan["rounds"]) == (2, 2, 1)
     state = torch.load(tmp_path / "run" / "step_00000002" / "trainer.pt", weights_only=True)
     assert state["samples"] == 8
+
+
+def test_torchrun_without_a_number_shares_one_run(tmp_path: Path) -> None:
+    """On CPUs "auto" alone is one device, and each process would train by itself into the same folder."""
+    config = run_config(tmp_path / "run", budget={"steps": 2}, checkpoint={}, samples={"n": 0})
+    port, records = free_port(), [tmp_path / f"rank{rank}" for rank in range(2)]
+    works = [partial(train_as_rank, config, rank, 2, port, records[rank], devices="auto") for rank in range(2)]
+    assert in_own_processes(works) == [0, 0]
+    assert json.loads((tmp_path / "run" / "plan.json").read_text())["devices"] == 2
+    assert [len(record.read_text().split()) for record in records] == [6, 6]
+
+
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "a", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
+SRUN = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "train"}
+
+
+@pytest.mark.parametrize("environ", [TORCHRUN, SRUN])
+def test_what_was_started_is_what_trains(environ: dict[str, str]) -> None:
+    assert as_launched("auto", 1, environ) == (4, 2)
+    assert as_launched("4", 2, environ) == ("4", 2)
+    with pytest.raises(ConfigError, match=r"started 8 processes on 2 machine\(s\), but --devices 4 --nodes 1 is 4"):
+        as_launched("4", 1, environ)
+    assert as_launched("auto", 1, {}) == ("auto", 1)
+    assert as_launched("2", 1, {**SRUN, "SLURM_NTASKS": "1", "SLURM_NNODES": "1"}) == ("2", 1)
+    assert as_launched("2", 1, {**SRUN, "SLURM_JOB_NAME": "bash"}) == ("2", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import shutil
@@ -30,7 +31,7 @@ from tiny import tiny_config
 pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
 
 Emorph = Callable[..., tuple[int, str, str]]
-N_KILLS = 3
+N_KILLS = int(os.environ.get("EMORPH_TEST_KILLS", "3"))
 
 
 def run(config: AutoencoderConfig, **kwargs: Any) -> Outcome:
@@ -49,13 +50,14 @@ def log(folder: Path) -> list[dict[str, float]]:
 
 
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    whole, broken = run_config(tmp_path / "whole"), run_config(tmp_path / "broken")
+    sheet = {"n": 1, "seeds": []}  # so that a kill may meet one, too
+    whole, broken = (run_config(tmp_path / name, samples=sheet) for name in ("whole", "broken"))
     assert in_own_processes([partial(train_here, whole)]) == [0]
     rng = random.Random(int(time.time()))
     for i in range(N_KILLS):
         # the log has 20 lines: each start gets on for some, and is killed within a few steps or in a save
         delay_s = 0.1 * rng.random()
-        death = partial(train_here, broken, resume=i > 0, n_rows=3 + 5 * i, delay_s=delay_s)
+        death = partial(train_here, broken, resume=i > 0, n_rows=3 + 15 * i // N_KILLS, delay_s=delay_s)
         assert in_own_processes([death]) == [-signal.SIGKILL], f"kill {i} after {delay_s} s"
     last = latest(tmp_path / "broken")
     (tmp_path / "broken" / f".{last.name}.draft").mkdir()  # as if the last kill had met a save
@@ -141,6 +143,10 @@ def test_a_disk_that_takes_no_more_ends_the_run_with_a_sentence(tmp_path: Path) 
     short = config.model_copy(update={"budget": config.budget.model_copy(update={"steps": 2})})
     good = run(short)
     kept = weights(good.folder)
+    nothing = run_config(tmp_path / "nothing", budget={"steps": 2})
+    with largest_file(100_000), pytest.raises(CheckpointError, match=r"free there; .*the same emorph train run"):
+        run(nothing)
+    run(nothing)
     with largest_file(100_000), pytest.raises(CheckpointError, match=r"could not be written .* emorph train resume"):
         run(config, resume=True)
     assert step_folders(tmp_path / "run") == [good.folder]

@@ -25,8 +25,11 @@ COLUMNS = (
     "valence",
     "arousal",
 )
+NUMBERS = tuple(name for name in COLUMNS if name not in ("subDirectory_filePath", "facial_landmarks"))
 BLOCK_BYTES = 16 << 20
 MANUAL_LISTS = {"val": "validation.csv", "train": "training.csv"}  # a face in both lists belongs to validation
+FARTHEST_PX = 1e6  # no picture is as large
+CODES = {float(code): code for code in range(len(CODE_NAMES))}
 AUTOMATIC_LISTS = {"train": "automatically_annotated.csv"}
 
 
@@ -84,9 +87,12 @@ def _read(root: Path, layout: str, lists: dict[str, str], photos_name: str, land
 
 
 class _Row(NamedTuple):
-    """One line of a list: its cells as text, its number, and its points where they were asked for."""
+    """One line of a list: path and expression as they stand there, its numbers, NaN where a cell is none, and its
+    points where they were asked for."""
 
-    cells: tuple[str, ...]
+    path: str
+    expression: str
+    numbers: tuple[float, ...]  # as NUMBERS
     points: Float32 | None
     points_are_fine: bool
 
@@ -103,19 +109,19 @@ def _rows(path: Path, landmarks: bool, problems: Problems) -> Iterator[_Row]:
     try:
         batches = csv.open_csv(
             path,
-            read_options=csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names, use_threads=False),
+            read_options=csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names),
             parse_options=csv.ParseOptions(invalid_row_handler=malformed),
             convert_options=csv.ConvertOptions(
                 column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=COLUMNS, strings_can_be_null=False
             ),
         )
         for batch in batches:
-            text = batch.column(COLUMNS.index("facial_landmarks"))
-            fine = _check_points(text)
-            points = _parse_points(text, fine) if landmarks else [None] * len(fine)
-            cells = (batch.column(i).to_pylist() for i, name in enumerate(COLUMNS) if name != "facial_landmarks")
-            for row, where, is_fine in zip(zip(*cells, strict=True), points, fine, strict=True):
-                yield _Row(row, where, bool(is_fine))
+            column = dict(zip(COLUMNS, batch.columns, strict=True))
+            fine = _check_points(column["facial_landmarks"])
+            points = _parse_points(column["facial_landmarks"], fine) if landmarks else [None] * len(fine)
+            numbers = zip(*(_numbers(column[name]) for name in NUMBERS), strict=True)
+            texts = (column[name].to_pylist() for name in ("subDirectory_filePath", "expression"))
+            yield from map(_Row, *texts, numbers, points, fine)
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
         raise DataError(f"{path} is not a list of AffectNet: {_reason(path, error)}") from None
 
@@ -129,10 +135,11 @@ def _has_header(path: Path) -> bool:
 
 def _reason(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
-        header = file.readline(65536).decode("utf-8-sig", errors="replace").strip().split(",")
-    missing = [name for name in COLUMNS if name not in header]
+        first = file.readline(65536).decode("utf-8-sig", errors="replace").strip()
+    missing = [name for name in COLUMNS if name not in first.split(",")]
     if _has_header(path) and missing:
-        return f"it has no column {missing[0]!r}; found {', '.join(header)[:200] or 'an empty file'}."
+        found = first[:200] if first.isprintable() and "\ufffd" not in first else "no text"
+        return f"it has no column {missing[0]!r}; found {found or 'an empty file'}."
     return f"{str(error).splitlines()[0][:200]}."
 
 
@@ -140,11 +147,7 @@ def _check_points(text: Any) -> list[bool]:
     """Whether each cell is 136 numbers with ";" between them, as far as its characters tell."""
     import pyarrow.compute as pc
 
-    fine = pc.and_(
-        pc.equal(pc.count_substring(text, ";"), 135),
-        pc.invert(pc.match_substring_regex(text, r"[^-+0-9.;eE]|;;|^;|;$")),
-    )
-    checked: list[bool] = fine.to_pylist()
+    checked: list[bool] = pc.match_substring_regex(text, r"^(?:[-+0-9.eE]+;){135}[-+0-9.eE]+$").to_pylist()
     return checked
 
 
@@ -154,13 +157,21 @@ def _parse_points(text: Any, fine: list[bool]) -> list[Float32 | None]:
     import pyarrow.compute as pc
 
     split = pc.list_flatten(pc.split_pattern(text.filter(pa.array(fine)), ";"))
-    try:
-        values = pc.cast(split, pa.float32()).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid:
-        values = np.array([_number(cell) for cell in split.to_pylist()], np.float32)
-    parsed = iter(values.reshape(-1, 68, 2))
+    parsed = iter(np.array(_numbers(split), np.float32).reshape(-1, 68, 2))
     points = (next(parsed) if is_fine else None for is_fine in fine)
     return [p if p is not None and np.isfinite(p).all() else None for p in points]
+
+
+def _numbers(text: Any) -> list[float]:
+    """A column of text as numbers, NaN where a cell is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:  # all at once, which is ten times faster
+        values: list[float] = pc.cast(text, pa.float64()).to_pylist()
+    except pa.ArrowInvalid:
+        values = [_number(cell) for cell in text.to_pylist()]
+    return values
 
 
 def _number(cell: str) -> float:
@@ -172,33 +183,31 @@ def _number(cell: str) -> float:
 
 def _record(row: _Row, prefix: str, split: str, layout: str, index: FaceIndex) -> FaceRecord | None:
     """The record of a row; None, and a problem, if it cannot be one."""
-    name, x, y, width, height, expression, valence, arousal = row.cells
-    name = name.strip().replace("\\", "/")
-    code = _number(expression)
-    if code not in range(len(CODE_NAMES)):
-        index.rows[split, None] += 1
-        index.problems.add("unknown label", f"{name}: expression {expression!r}")
-        return None
-    label = int(code)
+    x, y, width, height, code, valence, arousal = row.numbers
+    name = row.path.strip().replace("\\", "/")
+    label = CODES.get(code)
     index.rows[split, label] += 1
+    if label is None:
+        index.problems.add("unknown label", f"{name}: expression {row.expression!r}")
+        return None
     if not inside(name):
         index.problems.add("path outside the data set", name)
         return None
     if label > 7:
         index.problems.add("no emotion (codes 8 to 10)", f"{name}: {CODE_NAMES[label]}")
-    affect = unit_pair(_number(valence), _number(arousal), name, index.problems)
-    box = _box(x, y, width, height, name, index.problems)
+    affect = unit_pair(valence, arousal, name, index.problems)
+    box = _box(x, y, width, height)
+    if box is None:
+        index.problems.add("negative box", f"{name}: {x:g}, {y:g}, {width:g}, {height:g}")
     if not row.points_are_fine:
         index.problems.add("bad landmarks", name)
     return FaceRecord(name, prefix + name, label, *affect, box, row.points, None, split, layout)
 
 
-def _box(x: str, y: str, width: str, height: str, name: str, problems: Problems) -> Box | None:
-    left, top, w, h = (_number(cell) for cell in (x, y, width, height))
-    if w > 0 and h > 0 and max(abs(left), abs(top), w, h) < 1e6:
-        return left, top, left + w, top + h
-    problems.add("negative box", f"{name}: {x}, {y}, {width}, {height}")
-    return None
+def _box(left: float, top: float, width: float, height: float) -> Box | None:
+    """The sides of a box in picture px; None if it has no extent, or is out of this world."""
+    sound = 0 < width < FARTHEST_PX and 0 < height < FARTHEST_PX and -FARTHEST_PX < left < FARTHEST_PX
+    return (left, top, left + width, top + height) if sound and -FARTHEST_PX < top < FARTHEST_PX else None
 
 
 def _told_apart(record: FaceRecord, seen: dict[str, list[FaceRecord]], problems: Problems) -> FaceRecord | None:

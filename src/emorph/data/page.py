@@ -12,6 +12,7 @@ import numpy as np
 
 from emorph.core.errors import DataError, EmorphError
 from emorph.core.expressions import Emotion
+from emorph.core.files import replace_file
 from emorph.core.records import FaceRecord
 from emorph.core.types import UInt8
 from emorph.data.index import KINDS, FaceIndex
@@ -64,10 +65,8 @@ def write_page(path: Path, report: ScanReport) -> None:
         problems=report.index.problems.by_kind(),
         done=KINDS,
     )
-    draft = path.with_name(f".{path.name}.part")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        replace_file(path, text.encode())
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another --html.") from None
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from emorph.core.errors import DataError, MissingAssetError
+from emorph.core.files import replace_file
 from emorph.data.quality import Quality
 from emorph.data.splits import same_pictures
 
@@ -119,17 +120,9 @@ def write_part(out: Path, number: int, rows: Sequence[Row], rejects: Sequence[Ro
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file that appears complete or not at all. Raises DataError."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        replace_file(path, content)
     except OSError as error:
         raise DataError(
             f"{path} cannot be written ({error.strerror or error}); check permissions and free space, then run the "

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from emorph.core.errors import DataError
-from emorph.core.expressions import Emotion
 from emorph.core.records import FaceRecord
 from emorph.data.index import FaceIndex
 
@@ -23,20 +22,20 @@ def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
 
     landmarks: left where they are; FaceStore reads them. Raises DataError if it has no images or labels.
     """
-    from emorph.data.store import open_table  # brings torch, which no other reader needs
+    from emorph.data.store import label_codes, open_table  # brings torch, which no other reader needs
 
     table = open_table(root)
     missing = {"image", "label"} - set(table.column_names)
     if missing:
         raise DataError(f"{root} has no column {sorted(missing)[0]!r}; found {', '.join(table.column_names)}.")
-    words = list(table["label"])
+    codes = label_codes(list(table["label"]), root)
     columns = {name: list(table[name]) for name in _OPTIONAL if name in table.column_names}
     index = FaceIndex(root, "prepared", aligned=True, encoded=lambda record: _image(table, record))
-    for number, word in enumerate(words):
+    for number, code in enumerate(codes):
         values: dict[str, Any] = {name: column[number] for name, column in columns.items()}
         values["id"] = values.get("id") or str(number)
         values["source"] = values.get("source") or index.layout
-        label = Emotion.parse(word).value if word else None
+        label = code if code >= 0 else None
         record = FaceRecord(path=str(number), label=label, **values)
         index.rows[record.split, label] += 1
         index.records.append(record)

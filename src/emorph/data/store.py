@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from emorph.core.errors import DataError, MissingAssetError
+from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.types import UInt8
 from emorph.data.memory import Sample
@@ -62,12 +62,14 @@ class FaceStore(Dataset[Sample]):
         self.side_px = side_px
         self.channels = channels
         self.window = window
-        self.labels = np.array([_code(word) for word in table["label"]], np.int64)
+        self.labels = np.array(label_codes(list(table["label"]), self.path), np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Sample:
+        import cv2  # here, because a run on faces in memory does without it
+
         row = self._table[int(index)]
         pixels = self._decode(row["image"], int(index))
         if not self.window and pixels.shape[0] != pixels.shape[1]:
@@ -112,6 +114,8 @@ class FaceStore(Dataset[Sample]):
         return values
 
     def _decode(self, encoded: bytes, index: int) -> UInt8:
+        import cv2
+
         flag = cv2.IMREAD_GRAYSCALE if self.channels == 1 else cv2.IMREAD_COLOR_RGB
         pixels: UInt8 | None = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag)
         if pixels is None:
@@ -119,8 +123,17 @@ class FaceStore(Dataset[Sample]):
         return pixels
 
 
-def _code(word: str | None) -> int:
-    return Emotion.parse(word).value if word else -1
+def label_codes(words: Sequence[str | None], path: Path) -> list[int]:
+    """AffectNet's code of each label, -1 for none. Raises DataError naming the row of a word that is no emotion."""
+    known: dict[str | None, int] = {None: -1, "": -1}
+    for row, word in enumerate(words):
+        if word in known:
+            continue
+        try:
+            known[word] = Emotion.parse(str(word)).value
+        except UnknownNameError as error:
+            raise DataError(f"{path}, row {row} of the column 'label': {error}") from None
+    return [known[word] for word in words]
 
 
 def open_table(path: Path) -> Any:

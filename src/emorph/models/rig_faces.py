@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -26,7 +25,6 @@ from emorph.face3d.flame import FLAME
 from emorph.face3d.ict import ICT
 from emorph.face3d.lighting import estimate_light
 from emorph.face3d.model import FaceModel
-from emorph.face3d.photo import open_model
 from emorph.face3d.skinning import vertex_normals
 from emorph.models.deca import DecaEncoder, crop_face
 from emorph.models.port import load_face_encoder
@@ -97,6 +95,8 @@ def open_face(kind: FaceKind, path: str | Path | None = None) -> ICT | FLAME:
 
     Raises MissingAssetError, with what to get or to name, and CheckpointError if the file is another model's.
     """
+    from emorph.face3d.photo import open_model  # brings the image library
+
     if kind == "flame" and path is None:
         raise MissingAssetError(
             "this rig shows FLAME heads: convert FLAME's files once with `emorph models convert generic_model.pkl -o "
@@ -171,6 +171,8 @@ def lit(face: FaceModel, coeffs: FaceCoeffs, pictures: Tensor, points: Tensor) -
 
 def _between(points: Tensor, like: Tensor) -> Tensor:
     """1 between the landmarks, (B, 1, S, S): hair and neck lie outside."""
+    import cv2  # here, so that a rig's training step can be measured without image libraries
+
     masks = np.zeros((len(points), 1, *like.shape[2:]), np.float32)
     limit = 4.0 * like.shape[-1]
     for mask, marks in zip(masks, points.nan_to_num(0).clamp(-limit, limit).cpu().numpy(), strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +12,9 @@ import torch
 from safetensors import SafetensorError
 
 from emorph.core.errors import CheckpointError
+from emorph.core.files import replace_file
 from emorph.core.pretrained import atomic_folder
+from emorph.train.resources import size
 
 STATE_FILE = "trainer.pt"
 
@@ -52,14 +53,24 @@ def save(
             torch.save(state, folder / STATE_FILE)
             _reach_the_disk(folder)
     except (OSError, RuntimeError, SafetensorError) as error:
+        again = (
+            f"emorph train resume {run}" if step_folders(run) else "the same emorph train run, as nothing was saved yet"
+        )
         raise CheckpointError(
-            f"{target} could not be written ({error}). Free some disk space, then go on with: emorph train resume {run}"
+            f"{target} could not be written ({_why_not(error, run)}). Free some disk space, then go on with: {again}"
         ) from error
     passing = [folder for folder in step_folders(run) if step_of(folder) not in keep_steps]
     for old in passing[:-keep]:
         trash = old.replace(old.with_name(f".{old.name}.old"))  # a half-deleted folder would look like a checkpoint
         shutil.rmtree(trash, ignore_errors=True)
     return target
+
+
+def _why_not(error: Exception, run: Path) -> str:
+    """The system's reason; torch and safetensors do not hand it on, so what is free has to tell."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{size(shutil.disk_usage(run).free)} are free there; {str(error).splitlines()[0]}"
 
 
 def step_of(folder: Path) -> int:
@@ -76,12 +87,7 @@ def clear_drafts(run: Path) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Write a small file so that there is never half of it. Raises CheckpointError."""
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", prefix=f".{path.name}.", suffix=".part", dir=path.parent, delete=False
-        ) as draft:
-            draft.write(text)
-        Path(draft.name).chmod(0o644)
-        Path(draft.name).replace(path)
+        replace_file(path, text.encode())
     except OSError as error:
         raise CheckpointError(
             f"{path} could not be written ({error.strerror}); make room, or choose another."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,6 +30,41 @@ def open_fabric(optim: OptimConfig, devices: str | int, nodes: int, accelerator:
         raise ConfigError(f"devices {devices!r} of kind {accelerator!r} cannot be used here ({reason}).") from None
     fabric.launch()
     return fabric
+
+
+def as_launched(devices: str | int, nodes: int, environ: Mapping[str, str] = os.environ) -> tuple[str | int, int]:
+    """Devices of each machine, and machines: one for each process, where torchrun or srun has started several.
+
+    Otherwise, or with another number, every process would train the whole run by itself, all into one folder.
+    Raises ConfigError if more or fewer are asked for than were started.
+    """
+    started = _started(environ)
+    if started is None:
+        return devices, nodes
+    launcher, here, everywhere = started
+    if devices == "auto":
+        devices, nodes = here, everywhere // here if nodes == 1 else nodes
+    if str(devices).isdecimal() and int(devices) * nodes != everywhere:
+        raise ConfigError(
+            f"{launcher} started {everywhere} processes on {everywhere // here} machine(s), but --devices {devices} "
+            f"--nodes {nodes} is {int(devices) * nodes}: leave both out, or start as many."
+        )
+    return devices, nodes
+
+
+def _started(environ: Mapping[str, str]) -> tuple[str, int, int] | None:
+    """Who started several processes, how many on this machine, and how many in all; None if nobody did."""
+    if "TORCHELASTIC_RUN_ID" in environ:
+        name, everywhere = "torchrun", int(environ["WORLD_SIZE"])
+        here = int(environ["LOCAL_WORLD_SIZE"])
+    elif "SLURM_STEP_ID" in environ or "SLURM_PROCID" in environ:
+        if environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):  # then Lightning, too, looks no further
+            return None
+        name, everywhere = "srun", int(environ.get("SLURM_NTASKS", "1"))
+        here = max(1, everywhere // int(environ.get("SLURM_NNODES", "1")))
+    else:
+        return None
+    return (name, here, everywhere) if everywhere > 1 else None
 
 
 def count_devices(devices: str, nodes: int, accelerator: str) -> int:

@@ -17,7 +17,7 @@ from emorph.core.expressions import Emotion
 from emorph.data.loader import EndlessOrder
 from emorph.train.order import KnownFaces, order_of
 from emorph.train.plan import CheckpointConfig, RunConfig, split_batch
-from emorph.train.resources import Resources, estimated_activations, resources
+from emorph.train.resources import Resources, estimated_activations, resources, size
 from emorph.train.warm_up import WarmUp, warm_up
 
 FEW_EPOCHS = 2.0
@@ -246,13 +246,12 @@ def _warnings(plan: Forecast) -> list[str]:
     free = _free_bytes(Path(plan.out))
     if free is not None and free < plan.saves.disk_bytes:
         found.append(
-            f"its checkpoints take {plan.saves.disk_bytes / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free at "
-            f"{plan.out}."
+            f"its checkpoints take {size(plan.saves.disk_bytes)}, but only {size(free)} are free at {plan.out}."
         )
     if plan.warm_up and plan.warm_up.free_bytes is not None and plan.warm_up.free_bytes < plan.needs.memory:
         found.append(
-            f"it needs about {plan.needs.memory / 1e9:.1f} GB of memory, but only "
-            f"{plan.warm_up.free_bytes / 1e9:.1f} GB are free here: set optim.micro_batch below {plan.micro_batch}."
+            f"it needs about {size(plan.needs.memory)} of memory, but only "
+            f"{size(plan.warm_up.free_bytes)} are free here: set optim.micro_batch below {plan.micro_batch}."
         )
     if plan.faces is None:
         found.append(f"{plan.data} is not there: epochs and emotions are not known. Say how many faces with --faces N.")

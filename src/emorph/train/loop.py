@@ -25,7 +25,7 @@ from emorph.core.errors import ConfigError
 from emorph.data.loader import endless_batches
 from emorph.models.diffae import load_strictly
 from emorph.train import checkpoint
-from emorph.train.devices import open_fabric
+from emorph.train.devices import as_launched, open_fabric
 from emorph.train.ema import EMA
 from emorph.train.forecast import Forecast, forecast
 from emorph.train.interrupt import StopRequest
@@ -88,7 +88,7 @@ def train(
     """
     run = Path(config.out)
     _look_at(run, resume=resume)
-    fabric = open_fabric(config.optim, devices, nodes, accelerator)
+    fabric = open_fabric(config.optim, *as_launched(devices, nodes), accelerator)
     trainer = _Trainer(config, faces, fabric, run)
     if resume:
         trainer.restore(checkpoint.latest(run))

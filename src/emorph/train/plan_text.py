@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
 from emorph.train.forecast import UNLABELLED, Forecast
-from emorph.train.tasks.classifier import HeadConfig
+from emorph.train.resources import size
+
+if TYPE_CHECKING:  # a run on faces in memory does without the image library that the classifier's judge brings
+    from emorph.train.tasks.classifier import HeadConfig
 
 LABEL_WIDTH = 12
 LINE_WIDTH = 110
@@ -85,9 +89,9 @@ def fit_text(head: HeadConfig, faces: int | None, *, mirror: bool) -> tuple[str,
 
 def duration(seconds: float) -> str:
     """ "40 s", "12 min", "3.4 h" or "5.2 days"."""
-    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+    for limit, unit, length_s in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
         if seconds < limit:
-            return f"{seconds / size:.1f} {unit}" if unit == "h" else f"{seconds / size:.0f} {unit}"
+            return f"{seconds / length_s:.1f} {unit}" if unit == "h" else f"{seconds / length_s:.0f} {unit}"
     return f"{seconds / 86400:.1f} days"
 
 
@@ -152,14 +156,6 @@ def _time(plan: Forecast) -> str:
         f"about {duration(seconds)}: {tried.step_s:.3g} s a step, {faces_per_s:.3g} faces a second on {tried.device}, "
         f"tried with {faces}{fewer}{waiting}"
     )
-
-
-def size(n_bytes: float) -> str:
-    """ "812 kB", "1.23 GB"."""
-    for limit, unit in ((1e6, "kB"), (1e9, "MB")):
-        if n_bytes < limit:
-            return f"{n_bytes / limit * 1000:.0f} {unit}"
-    return f"{n_bytes / 1e9:.3g} GB" if n_bytes < 1e12 else f"{n_bytes / 1e12:.3g} TB"
 
 
 def _class_table(plan: Forecast) -> str:

@@ -84,6 +84,14 @@ def resources(
     )
 
 
+def size(n_bytes: float) -> str:
+    """ "812 kB", "1.23 GB"."""
+    for limit, unit in ((1e6, "kB"), (1e9, "MB")):
+        if n_bytes < limit:
+            return f"{n_bytes / limit * 1000:.0f} {unit}"
+    return f"{n_bytes / 1e9:.3g} GB" if n_bytes < 1e12 else f"{n_bytes / 1e12:.3g} TB"
+
+
 def _bytes(state: dict[str, Tensor]) -> int:
     return sum(value.numel() * value.element_size() for value in state.values())
 

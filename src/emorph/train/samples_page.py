@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from emorph.core.errors import DataError, ImageError
+from emorph.core.files import replace_file
 from emorph.core.images import read_metadata, read_photo
 from emorph.core.types import UInt8
 from emorph.edit.sheet import GAP_PX, LABEL_PX
@@ -58,10 +59,8 @@ def write_page(path: Path, runs: Sequence[Path], steps: Sequence[int] | None = N
         comparisons=[_comparison(group) for group in alike(sheets)],
         tile_px=min(SHOWN_PX, max(sheet.tiles.shape[2] for sheet in sheets)),
     )
-    draft = path.with_name(f".{path.name}.part")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        replace_file(path, text.encode())
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another -o.") from None
     return sheets
