@@ -121,14 +121,15 @@ def test_the_rig_moves_what_its_buffers_say(example_photo: Path) -> None:
     faces = rig.sources(example_photo)
     names = rig.face.unit_names
     own = faces[0].coeffs
-    (sober,) = rig.express(faces, emotion_units(rig.face, Emotion.NEUTRAL))
-    assert ssim(faces[0].picture, torch.from_numpy(sober.before).permute(2, 0, 1)[None] / 127.5 - 1) > 0.98
+    unchanged, sober = rig.express(faces, emotion_units(rig.face, Emotion.NEUTRAL), (0.0, 1.0))
+    np.testing.assert_array_equal(unchanged.photo.pixels, faces[0].photo.pixels)
     smile = [names.index("mouthSmile_L"), names.index("mouthSmile_R")]
     assert rig.reread(sober).coeffs.expression[0, smile].mean() < 0.9 * own.expression[0, smile].mean()
     light = own.light.clone()
     light[:, 1] = 0.4  # brighter where the skin faces the image right
     lit = rig.apply(faces, replace(faces[0], coeffs=replace(own, light=light)), ["light"])
-    assert (rig.reread(lit).coeffs.light[0, 1].mean() - own.light[0, 1].mean()) > 0.5 * (0.4 - own.light[0, 1].mean())
+    way = rig.reread(lit).coeffs.light[0, 1].mean() - own.light[0, 1].mean()
+    assert way > (0.4 - own.light[0, 1].mean()) / 3  # light is carried over smoothly, at most twice as bright
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,6 @@ def without_confounds(means: Tensor, z: Tensor, confounds: Tensor, *, ridge: flo
 
 def standardised(confounds: Tensor) -> Tensor:
     """Those of the confounds (N, n) that vary, with mean 0 and standard deviation 1."""
-    if not confounds.shape[1]:
-        return confounds
-    varying = confounds[:, confounds.std(dim=0) > 1e-6]
-    return (varying - varying.mean(dim=0)) / varying.std(dim=0)
+    centred = confounds - confounds.mean(dim=0)
+    std = centred.square().mean(dim=0).sqrt()
+    return (centred / std)[:, std > 1e-6]
