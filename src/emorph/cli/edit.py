@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emorph.cli.console import items, mention_other_faces, print_json
+from emorph.cli.console import items, mention_other_faces, print_json, unbroken
 from emorph.cli.express import express
 from emorph.cli.options import (
     Device,
@@ -110,13 +110,14 @@ def edit(
                 stem = out.with_suffix("") if is_file_name(out) else out / f"{name}_{targets[0].word}"
                 suffix = out.suffix if is_file_name(out) else ".png"
                 edits = editor.edit_many(source, targets, face=face, min_face_px=min_face, on_step=work.step)
-                written = write_edits(edits, editor, stem, suffix, never=sources)
-                records += written.records
-                mention_other_faces(source.name, edits[0].n_faces, face)
-                if not is_file_name(out):
-                    append(out / RECORDS_FILE, written.records)
-                if not as_json:
-                    typer.echo(f"{written.shown}  ({edits[0].seconds:.1f} s)")
+                with unbroken():
+                    written = write_edits(edits, editor, stem, suffix, never=sources)
+                    records += written.records
+                    if not is_file_name(out):
+                        append(out / RECORDS_FILE, written.records)
+                    mention_other_faces(source.name, edits[0].n_faces, face)
+                    if not as_json:
+                        typer.echo(f"{written.shown}  ({edits[0].seconds:.1f} s)")
     if as_json:
         print_json([asdict(record) for record in records])
     work.finish()

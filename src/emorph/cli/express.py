@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from emorph.cli.console import items, mention_other_faces, print_json
+from emorph.cli.console import items, mention_other_faces, print_json, unbroken
 from emorph.cli.options import check_writable, gather, is_file_name, output_names, parse_strengths
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
@@ -63,17 +63,20 @@ def express(
                 suffix = out.suffix if is_file_name(out) else ".png"
                 faces = editor.sources(source, face, min_face_px=min_face)
                 edits = editor.express(faces, units, strengths, on_step=work.step)
-                paths, shown = write_strengths(edits, strengths, stem, suffix, made, never=sources)
-                triples = list(zip(edits, paths, strengths, strict=True))
-                if emotion is not None:
-                    found = [record(edit, editor, source, path, emotion.word, dose) for edit, path, dose in triples]
-                    records += found
-                    if not is_file_name(out):
-                        append(out / RECORDS_FILE, found)
-                listed += [{"source": str(source), "edited": str(path), "strength": dose} for _, path, dose in triples]
-                mention_other_faces(source.name, faces[0].n_faces, face)
-                if not as_json:
-                    typer.echo(f"{shown}  ({edits[0].seconds:.1f} s)")
+                with unbroken():
+                    paths, shown = write_strengths(edits, strengths, stem, suffix, made, never=sources)
+                    triples = list(zip(edits, paths, strengths, strict=True))
+                    if emotion is not None:
+                        found = [record(edit, editor, source, path, emotion.word, dose) for edit, path, dose in triples]
+                        records += found
+                        if not is_file_name(out):
+                            append(out / RECORDS_FILE, found)
+                    listed += [
+                        {"source": str(source), "edited": str(path), "strength": dose} for _, path, dose in triples
+                    ]
+                    mention_other_faces(source.name, faces[0].n_faces, face)
+                    if not as_json:
+                        typer.echo(f"{shown}  ({edits[0].seconds:.1f} s)")
     if as_json:
         print_json([asdict(one) for one in records] if emotion is not None else _with_units(listed, units))
     work.finish()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emorph.cli.console import items, mention_other_faces, print_json, say
+from emorph.cli.console import items, mention_other_faces, print_json, say, unbroken
 from emorph.cli.matrix import matrix
 from emorph.cli.options import Device, Face, Json, MinFace, Solver, Steps, check_writable, gather, output_names
 from emorph.core.errors import ConfigError, EmorphError
@@ -96,13 +96,14 @@ def transfer(
                 faces = read.get(source) or editor.sources(source, face, min_face_px=min_face)
                 done = editor.apply(faces, giver, parts, shape=shape, seed=seed, on_step=work.step)
                 made = how(editor, parts, seed=seed, target=photos[-1].name)
-                write_edit(path, done.photo.pixels, made)
-                row = {"source": str(source), "edited": str(path), "seconds": round(done.seconds, 3), **made}
-                listed.append(row)
-                mention_other_faces(source.name, faces[0].n_faces, face)
-                _mention_turn(source.name, turn_deg(faces[0].coeffs.pose, giver.coeffs.pose), done)
-                if not as_json:
-                    typer.echo(f"{path}  ({done.seconds:.1f} s)")
+                with unbroken():
+                    write_edit(path, done.photo.pixels, made)
+                    row = {"source": str(source), "edited": str(path), "seconds": round(done.seconds, 3), **made}
+                    listed.append(row)
+                    mention_other_faces(source.name, faces[0].n_faces, face)
+                    _mention_turn(source.name, turn_deg(faces[0].coeffs.pose, giver.coeffs.pose), done)
+                    if not as_json:
+                        typer.echo(f"{path}  ({done.seconds:.1f} s)")
     if as_json:
         print_json(listed)
     work.finish()
