@@ -13,6 +13,7 @@ from pathlib import Path
 import emorph
 from emorph.core.images import read_photo
 from emorph.edit.pipeline import Editor
+from emorph.edit.redraw import paste
 from emorph.faces import paste_change
 from support.measure import median_s, table, write_section
 
@@ -45,7 +46,7 @@ def main() -> None:
 
     def paste_all() -> None:
         for change in changes:
-            paste_change(photo, faces[0], change.before, change.after, motion=change.motion)
+            paste(photo, faces[0], change)
 
     rows = [
         ("process, start to file (cold)", f"{cold_s:.2f}"),
