@@ -14,7 +14,6 @@ import emorph
 from emorph.core.images import read_photo
 from emorph.edit.pipeline import Editor
 from emorph.edit.redraw import paste
-from emorph.faces import paste_change
 from support.measure import median_s, table, write_section
 
 PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"
