@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from emorph.cli.console import items, mention_other_faces, print_json, unbroken
-from emorph.cli.express import express
+from emorph.cli.express import RECORDS_FILE, express
 from emorph.cli.options import (
     Device,
     DirectionsOption,
@@ -31,8 +31,6 @@ from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.core.records import EditRecord, append
 from emorph.core.types import Target
-
-RECORDS_FILE = "edits.jsonl"
 
 
 def edit(
