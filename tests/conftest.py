@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from emorph.core.images import read_photo
+from emorph.core.types import Landmarks, Photo
+from emorph.faces.detect import find_faces
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -24,6 +28,18 @@ def photos_dir() -> Path:
 def example_photo() -> Path:
     """One face, about 90 px, smiling."""
     return ROOT / "examples" / "astronaut.png"
+
+
+@pytest.fixture(scope="session")
+def photo(example_photo: Path) -> Photo:
+    """The example photo, read."""
+    return read_photo(example_photo)
+
+
+@pytest.fixture(scope="session")
+def landmarks(photo: Photo) -> Landmarks:
+    """Of the example photo's face."""
+    return find_faces(photo)[0]
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The editor: photo in, photo out, whatever the weights. A tiny random model stands in for a trained one."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from PIL import Image
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError, UnknownNameError
-from emorph.core.images import read_photo, to_levels
+from emorph.core.images import to_levels
 from emorph.core.types import FaceCode, Photo, Target
 from emorph.edit import latent
 from emorph.edit.sheet import grid, tiles
@@ -25,11 +24,6 @@ ALL = [Target(emotion) for emotion in Emotion]
 @pytest.fixture(scope="module")
 def editor() -> Editor:
     return tiny_editor()
-
-
-@pytest.fixture(scope="module")
-def photo(example_photo: Path) -> Photo:
-    return read_photo(example_photo)
 
 
 @pytest.fixture(scope="module")

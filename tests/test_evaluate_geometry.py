@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import ShapeError
-from emorph.core.images import read_photo
+from emorph.core.types import Landmarks
 from emorph.evaluate.fidelity import psnr
 from emorph.evaluate.geometry import (
     STABLE,
@@ -22,15 +21,12 @@ from emorph.evaluate.geometry import (
     pose_distance,
     psnr_outside,
 )
-from emorph.faces.detect import find_faces
-
-PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.png"
 
 
 @pytest.fixture(scope="module")
-def face() -> Tensor:
+def face(landmarks: Landmarks) -> Tensor:
     """(1, 68, 2) of the example photo."""
-    return torch.from_numpy(find_faces(read_photo(PHOTO))[0].points)[None]
+    return torch.from_numpy(landmarks.points)[None]
 
 
 def moved(points: Tensor, angle: float, scale: float) -> Tensor:

@@ -1,31 +1,25 @@
 """Identity and statistics: against brute force and a second implementation."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from emorph.core.errors import DataError
-from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
 from emorph.evaluate.identity import csim, describe, distances, pairs
 from emorph.evaluate.statistics import bootstrap, pearson
-from emorph.faces.detect import find_faces
 
 
-def test_descriptor_knows_the_face_and_not_its_size_or_light(example_photo: Path) -> None:
-    photo = read_photo(example_photo)
-    face = find_faces(photo)[0]
-    reference = describe(photo, face)
+def test_descriptor_knows_the_face_and_not_its_size_or_light(photo: Photo, landmarks: Landmarks) -> None:
+    reference = describe(photo, landmarks)
     assert reference.shape == (128,)
     darker = Photo((photo.pixels * 0.8).astype(np.uint8))
     doubled = Photo(photo.pixels.repeat(2, axis=0).repeat(2, axis=1))
-    left, top, right, bottom = (2 * v for v in face.box)
-    twice = Landmarks(2 * face.points + 0.5, (left, top, right, bottom), face.score)
-    same = np.stack([describe(darker, face), describe(doubled, twice)])
+    left, top, right, bottom = (2 * v for v in landmarks.box)
+    twice = Landmarks(2 * landmarks.points + 0.5, (left, top, right, bottom), landmarks.score)
+    same = np.stack([describe(darker, landmarks), describe(doubled, twice)])
     assert distances(same, np.stack([reference] * 2)).max() < 0.2
     upside_down = Photo(np.ascontiguousarray(photo.pixels[::-1]))
-    assert distances(describe(upside_down, face)[None], reference[None])[0] > 0.5
+    assert distances(describe(upside_down, landmarks)[None], reference[None])[0] > 0.5
 
 
 def test_pairs_equal_brute_force() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from emorph.core.errors import ShapeError
 from emorph.core.images import read_photo
-from emorph.core.types import AlignedFace, CropSpec, Photo
+from emorph.core.types import AlignedFace, CropSpec, Landmarks, Photo
 from emorph.faces import align, face_mask, find_faces, paste_change
 from emorph.faces.paste import paste_light
 
@@ -18,13 +18,8 @@ SIDE = 64
 
 
 @pytest.fixture(scope="module")
-def photo(example_photo: Path) -> Photo:
-    return read_photo(example_photo)
-
-
-@pytest.fixture(scope="module")
-def face(photo: Photo) -> AlignedFace:
-    return align(photo, find_faces(photo)[0], SIDE)
+def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
+    return align(photo, landmarks, SIDE)
 
 
 def _full_mask(face: AlignedFace, photo: Photo) -> np.ndarray:

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from emorph import Emotion
 from emorph.core.errors import DataError, ShapeError
-from emorph.core.images import read_photo
-from emorph.core.types import AlignedFace, Photo, Target
+from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent
-from emorph.faces import align, find_faces, newly_open, paste_change
+from emorph.faces import align, newly_open, paste_change
 from emorph.faces.mouth import SKIN_SHARE, inside_tint
 from emorph.models.directions import Directions
 from emorph.models.mouth import MouthAxes, mouth_shape
@@ -32,13 +31,8 @@ INNER_LIPS = slice(60, 68)
 
 
 @pytest.fixture(scope="module")
-def photo(example_photo: Path) -> Photo:
-    return read_photo(example_photo)
-
-
-@pytest.fixture(scope="module")
-def face(photo: Photo) -> AlignedFace:
-    return align(photo, find_faces(photo)[0], SIDE)
+def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
+    return align(photo, landmarks, SIDE)
 
 
 @pytest.fixture(scope="module")

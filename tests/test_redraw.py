@@ -11,10 +11,9 @@ import torch
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
-from emorph.core.images import read_photo
-from emorph.core.types import AlignedFace, Photo, Target
+from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent
-from emorph.faces import align, face_mask, find_faces, motion_between, paste_change
+from emorph.faces import align, face_mask, motion_between, paste_change
 from emorph.faces.warp import SPACINGS, in_order, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.classifier import HeadConfig, landmark_map
@@ -24,13 +23,8 @@ SIDE = 64
 
 
 @pytest.fixture(scope="module")
-def photo(example_photo: Path) -> Photo:
-    return read_photo(example_photo)
-
-
-@pytest.fixture(scope="module")
-def face(photo: Photo) -> AlignedFace:
-    return align(photo, find_faces(photo)[0], SIDE)
+def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
+    return align(photo, landmarks, SIDE)
 
 
 @pytest.fixture(scope="module")
