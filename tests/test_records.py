@@ -1,12 +1,14 @@
 """Records: what crosses the stages as files."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
-from emorph.core.records import FaceRecord
+from emorph.core.records import EditRecord, FaceRecord, ScoreRecord, append, mend, read, read_finished
 
 
 @pytest.mark.parametrize(("label", "emotion"), [(0, Emotion.NEUTRAL), (7, Emotion.CONTEMPT), (8, None), (None, None)])
@@ -20,3 +22,65 @@ def test_faces_compare_without_their_points_and_cannot_change() -> None:
     assert a != dataclasses.replace(a, box=(1, 0, 9, 9))
     with pytest.raises(dataclasses.FrozenInstanceError):
         a.label = 2  # type: ignore[misc]
+
+
+def edit(name: str, source: str = "a.jpg") -> EditRecord:
+    return EditRecord(name, source, name, "happy", 1.0, "emorph", "m", "dpm", 15, 0.5)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
+def test_a_cut_write_costs_only_the_line_that_was_cut(tmp_path: Path, kept: float) -> None:
+    """At 0 nothing of the second line is there, at 1 all but its end."""
+    path = tmp_path / "edits.jsonl"
+    append(path, [edit("a.png"), edit("b.png")])
+    first, second, _ = path.read_bytes().split(b"\n")
+    path.write_bytes(first + b"\n" + second[: round(len(second) * kept)])
+    left = [edit("a.png"), edit("b.png")] if kept == 1 else [edit("a.png")]
+    assert read(path) == read_finished(path, EditRecord) == left
+    mend(path)
+    append(path, [edit("c.png")])
+    assert read(path) == [*left, edit("c.png")]
+
+
+def test_a_full_disk_does_not_glue_two_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "edits.jsonl"
+    append(path, [edit("a.png")])
+    real = Path.open
+
+    class Full:
+        def __enter__(self) -> "Full":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def writelines(self, lines: list[str]) -> None:
+            with real(path, "a") as file:
+                file.write(lines[0][:20])
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda self, mode="r", **how: Full() if mode == "a" else real(self, mode, **how))
+        with pytest.raises(DataError, match=r"edits\.jsonl cannot be written \(No space left on device\)"):
+            append(path, [edit("b.png")])
+    append(path, [edit("c.png")])
+    assert read(path) == [edit("a.png"), edit("c.png")]
+
+
+def test_a_line_ends_only_where_it_was_ended(tmp_path: Path) -> None:
+    path = tmp_path / "edits.jsonl"
+    path.write_text('{"id": "a", "metric": "b\u2028\x85c", "value": 1}\n', encoding="utf-8")
+    assert read_finished(path, ScoreRecord) == [ScoreRecord("a", "b\u2028\x85c", 1)]
+    with pytest.raises(DataError, match="line 1 is not an edit record"):
+        read(path)
+
+
+def test_a_file_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be read \(No such file or directory\)"):
+        read(tmp_path / "none.jsonl")
+    with pytest.raises(DataError, match=r"cannot be read \(Is a directory\)"):
+        read(tmp_path)
+    path = tmp_path / "edits.jsonl"
+    path.write_bytes(b'{"id": "\xff"}\n')
+    with pytest.raises(DataError, match="line 1 is not an edit record: 'utf-8' codec"):
+        read(path)

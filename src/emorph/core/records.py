@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -127,25 +128,26 @@ Record = TypeVar("Record", EditRecord, SeenFace, ScoreRecord, Embedding)
 
 
 def append(path: Path, records: Iterable[EditRecord | SeenFace | ScoreRecord | Embedding]) -> None:
-    """Add records to a JSONL file, one line each. Raises DataError if it cannot be written."""
+    """Add records to a JSONL file, one line each, after its last whole one. Raises DataError if it cannot be written.
+
+    A file that a stopped run left is mended first, see ``mend``: once, not at each call.
+    """
     lines = [json.dumps(dataclasses.asdict(record)) + "\n" for record in records]  # ASCII: any file name survives
     try:
         with path.open("a", encoding="utf-8") as file:
             file.writelines(lines)
     except OSError as error:
+        with contextlib.suppress(DataError):  # a full disk leaves half a line; the next call must not go on in it
+            mend(path)
         raise DataError(f"{path} cannot be written ({error.strerror}); the pictures it tells of are there.") from None
 
 
 def read(path: Path) -> list[EditRecord]:
-    """All records of a file; of records with one id the last counts. Raises DataError naming the bad line."""
-    by_id: dict[str, EditRecord] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            record = EditRecord(**json.loads(line))
-            by_id[record.id] = record
-        except (json.JSONDecodeError, TypeError, RecursionError) as error:
-            raise DataError(f"{path}, line {number} is not an edit record: {error}.") from None
-    return list(by_id.values())
+    """All records of a file, without a last line that was cut off; of records with one id the last counts.
+
+    Raises DataError naming the bad line, or if the file cannot be read.
+    """
+    return list({record.id: record for record in _records(path, EditRecord, "is not an edit record")}.values())
 
 
 def read_finished(path: Path, kind: type[Record]) -> list[Record]:
@@ -153,29 +155,50 @@ def read_finished(path: Path, kind: type[Record]) -> list[Record]:
 
     Raises DataError naming a bad line.
     """
-    if not path.exists():
-        return []
-    found = []
-    for number, line in enumerate(_whole_lines(path).decode("utf-8", "replace").splitlines(), 1):
-        try:
-            found.append(kind(**json.loads(line)))
-        except (json.JSONDecodeError, TypeError, RecursionError) as error:
-            raise DataError(f"{path}, line {number} is no {kind.__name__}: {error}; move the file away.") from None
-    return found
+    return list(_records(path, kind, f"is no {kind.__name__}")) if path.exists() else []
 
 
 def mend(path: Path) -> None:
-    """Cut off an unfinished last line, so that ``append`` starts a new one."""
-    if path.exists():
-        length = len(_whole_lines(path))
-        if length < path.stat().st_size:
-            with path.open("r+b") as file:
-                file.truncate(length)
-
-
-def _whole_lines(path: Path) -> bytes:
+    """Cut off an unfinished last line, so that ``append`` starts a new one. Raises DataError."""
+    if not path.exists():
+        return
+    *_, last = _content(path).split(b"\n")
+    if not last:
+        return
     try:
-        content = path.read_bytes()
+        with path.open("r+b") as file:
+            if _is_cut(last):
+                file.truncate(path.stat().st_size - len(last))
+            else:
+                file.seek(0, 2)
+                file.write(b"\n")
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).") from None
-    return content[: content.rfind(b"\n") + 1]
+        raise DataError(f"{path} cannot be written ({error.strerror}); check its permissions.") from None
+
+
+def _records(path: Path, kind: type[Record], complaint: str) -> Iterator[Record]:
+    """One record a line. Lines end where ``append`` ends them: other breaks, as U+2028, may stand in a file's name."""
+    *whole, last = _content(path).split(b"\n")
+    for number, line in enumerate(whole if _is_cut(last) else [*whole, last], 1):
+        try:
+            record = kind(**json.loads(line))
+            hash(record.id)
+        except (ValueError, TypeError, RecursionError) as error:  # ValueError: also of bytes that are no UTF-8
+            raise DataError(f"{path}, line {number} {complaint}: {error}; mend the line or take it out.") from None
+        yield record
+
+
+def _is_cut(last: bytes) -> bool:
+    """Whether what stands after the last line's end is nothing, or the start of a line."""
+    try:
+        json.loads(last)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check its name and permissions.") from None
