@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import typer
 from PIL import Image
 
 from emorph.cli import options
-from emorph.cli.console import unbroken
+from emorph.cli.console import items, unbroken
 from emorph.core import records
-from emorph.core.errors import ConfigError
+from emorph.core.errors import ConfigError, ImageError
 from emorph.core.images import read_metadata
 from tiny import tiny_directions, tiny_model
 
@@ -221,6 +223,45 @@ def test_ctrl_c_waits_for_what_belongs_together() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_is_not_lost_where_a_photo_fails() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), items(2) as work:
+        for name in ("first", "second"):
+            with work.item(name), unbroken():
+                done.append(name)
+                signal.raise_signal(signal.SIGINT)
+                raise ImageError("the disk is full")
+    assert done == ["first"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_too_little_memory_for_one_photo_does_not_end_the_others(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = []
+    with pytest.raises(typer.Exit) as ended, items(2) as work:
+        with work.item("large.png"):
+            raise error
+        with work.item("small.png"):
+            done.append("small.png")
+        work.finish()
+    assert (done, ended.value.exit_code) == (["small.png"], 1)
+    err = capsys.readouterr().err
+    assert "1 of 2 failed" in err
+    assert "large.png: there is not enough memory for it" in err
+    assert "See the documentation" not in err
+    with pytest.raises(RuntimeError, match="a mistake"), items(1) as work, work.item("a"):
+        raise RuntimeError("a mistake")
 
 
 def test_ctrl_c_in_a_folder_keeps_what_is_done(model: Path, example_photo: Path, tmp_path: Path) -> None:

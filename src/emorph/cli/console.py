@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from emorph.core.errors import EmorphError
+
+_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
 
 
 def say(message: str) -> None:
@@ -38,16 +41,23 @@ class Items:
 
     @contextmanager
     def item(self, name: str) -> Iterator[None]:
-        """Work on one item; an EmorphError inside is noted as its failure, and the work goes on."""
+        """Work on one item; an EmorphError inside, or too little memory, is its failure, and the work goes on."""
         self._progress.update(self._bar, description=name)
         try:
             yield
         except EmorphError as error:
-            self.failures.append((name, error))
-            line = _with_name(name, error)
-            self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._note(name, error)
+        except (MemoryError, RuntimeError) as error:
+            if not _lacks_memory(error):
+                raise
+            self._note(name, _too_large(error))
         self._done += 1
         self._progress.update(self._bar, completed=self._done)
+
+    def _note(self, name: str, error: EmorphError) -> None:
+        self.failures.append((name, error))
+        line = _with_name(name, error)
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def step(self, done: int, total: int) -> None:
         """Part of the present item is done."""
@@ -71,6 +81,20 @@ class Items:
 def _with_name(name: str, error: EmorphError) -> str:
     text = str(error)
     return text if name in text else f"{name}: {text}"
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether it is Python's, a GPU's or, by its text alone, a CPU tensor's failed allocation."""
+    kind, text = type(error).__name__, str(error).lower()
+    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or bool(_NO_MEMORY.search(text))
+
+
+def _too_large(error: BaseException) -> EmorphError:
+    said = f" ({first.rstrip('.')})" if (first := str(error).partition("\n")[0].strip()) else ""
+    return EmorphError(
+        f"there is not enough memory for it{said}. Make the picture smaller, take fewer faces at a time (--face), "
+        "or another --device."
+    )
 
 
 def mention_other_faces(name: str, n_faces: int, face: str) -> None:
@@ -107,5 +131,5 @@ def unbroken() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, own)
-    if held:
-        raise KeyboardInterrupt
+        if held:  # also where what is inside failed: who stops a folder does not mean one photo of it
+            raise KeyboardInterrupt
