@@ -137,6 +137,9 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
         (["edit", "PHOTO", "--to", "happy", "-o", "PHOTO"], 1, "is a source photo itself"),
         (["edit", "PHOTO"], 2, "--to"),
         (["edit", "EMPTY", "--to", "happy"], 2, "no picture"),
+        (["edit", 300 * "x" + ".png", "--to", "happy"], 1, "there is no file xxx"),
+        (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x"], 2, "cannot be written (File name too long)"),
+        (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x" + ".png"], 2, "cannot be written (File name too long)"),
         (["sheet", "PHOTO", "-o", "PHOTO"], 2, "is a source photo itself"),
         (["sheet", "PHOTO", "--device", "gpu"], 2, "device 'gpu' cannot be used here"),
         (["edit", "PHOTO", "--to", "happy", "--face=--5"], 1, "--5"),
@@ -227,12 +230,17 @@ def test_ctrl_c_waits_for_what_belongs_together() -> None:
 
 def test_ctrl_c_is_not_lost_where_a_photo_fails() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), items(2) as work:
-        for name in ("first", "second"):
-            with work.item(name), unbroken():
-                done.append(name)
-                signal.raise_signal(signal.SIGINT)
-                raise ImageError("the disk is full")
+
+    def write_two() -> None:
+        with items(2) as work:
+            for name in ("first", "second"):
+                with work.item(name), unbroken():
+                    done.append(name)
+                    signal.raise_signal(signal.SIGINT)
+                    raise ImageError("the disk is full")
+
+    with pytest.raises(KeyboardInterrupt):
+        write_two()
     assert done == ["first"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -249,12 +257,17 @@ def test_too_little_memory_for_one_photo_does_not_end_the_others(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     done = []
-    with pytest.raises(typer.Exit) as ended, items(2) as work:
-        with work.item("large.png"):
-            raise error
-        with work.item("small.png"):
-            done.append("small.png")
-        work.finish()
+
+    def draw_two() -> None:
+        with items(2) as work:
+            with work.item("large.png"):
+                raise error
+            with work.item("small.png"):
+                done.append("small.png")
+            work.finish()
+
+    with pytest.raises(typer.Exit) as ended:
+        draw_two()
     assert (done, ended.value.exit_code) == (["small.png"], 1)
     err = capsys.readouterr().err
     assert "1 of 2 failed" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,8 +46,16 @@ def load_editor(model: str, directions: Path | None, device: str, steps: int | N
 
 def gather(photos: list[Path]) -> list[Path]:
     """The photos, and those in the folders, without repeats, in order. Raises ImageError for an empty folder."""
-    found = [path for photo in photos for path in (list_photos(photo) if photo.is_dir() else [photo])]
+    found = [path for photo in photos for path in (list_photos(photo) if _is_folder(photo) else [photo])]
     return list(dict.fromkeys(found))
+
+
+def _is_folder(path: Path) -> bool:
+    """As ``path.is_dir()``; a name that cannot be looked up is none, and reading or writing it says why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def parse_strengths(text: str) -> list[float]:
@@ -69,9 +78,23 @@ def parse_strengths(text: str) -> list[float]:
 def is_file_name(out: Path) -> bool:
     """Whether ``out`` names a picture rather than a folder. Raises ConfigError for a kind that is not written."""
     suffix = out.suffix.lower()
-    if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in WRITABLE_SUFFIXES and not out.is_dir():
+    if _is_folder(out):
+        return False
+    if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in WRITABLE_SUFFIXES:
         raise ConfigError(f"-o {out}: emorph does not write {suffix}; use {', '.join(WRITABLE_SUFFIXES)}, or a folder.")
-    return suffix in WRITABLE_SUFFIXES and not out.is_dir()
+    return suffix in WRITABLE_SUFFIXES
+
+
+def result_paths(out: Path, names: Sequence[str], given: str = "photos are given") -> list[Path]:
+    """A picture for each result: ``out`` itself where it names one, else NAME.png in the folder ``out``.
+
+    Raises ConfigError where ``out`` names a picture, but so and so many ``given``.
+    """
+    if not is_file_name(out):
+        return [out / f"{name}.png" for name in names]
+    if len(names) > 1:
+        raise ConfigError(f"-o {out} is one picture, but {len(names)} {given}; name a folder.")
+    return [out]
 
 
 def check_writable(out: Path) -> None:
@@ -81,8 +104,9 @@ def check_writable(out: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        out.exists()  # a picture's name may be too long where its folder's is not
     except OSError as error:
-        raise ConfigError(f"{folder} cannot be written ({error.strerror}); choose another -o.") from None
+        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another -o.") from None
 
 
 def output_names(photos: list[Path]) -> list[str]:
