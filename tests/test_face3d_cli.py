@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ import torch
 from typer.testing import CliRunner, Result
 
 from emorph.cli.main import app
-from emorph.core.errors import EmorphError, MissingAssetError, NoFaceError
+from emorph.core.errors import ConfigError, EmorphError, ImageError, MissingAssetError, NoFaceError
 from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
 from emorph.face3d.camera import project, screen_to_pixels
 from emorph.face3d.ict import ICT
 from emorph.face3d.model import neutral
-from emorph.face3d.photo import WINDOW_PX, fit_photo
+from emorph.face3d.photo import WINDOW_PX, fit_photo, write_obj
 from emorph.face3d.skinning import rodrigues
 
 ICT_FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
@@ -66,6 +67,51 @@ def test_a_photo_that_fails_does_not_stop_the_others(ict_file: Path, photos_dir:
     assert done.exit_code == 1
     assert "no face found in no_face.jpg" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["two_faces_1.png", "two_faces_2.png"]
+
+
+def test_a_source_photo_is_never_replaced(example_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the picture nor the mesh may take its place; that is found out before the fit."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path / "home"))  # there is no model, and none is asked for
+    content = example_photo.read_bytes()
+    for name, *words in (("me.png",), ("me.obj", "--obj")):
+        Path(name).write_bytes(content)
+        done = run(name, "-o", ".", *words)
+        assert isinstance(done.exception, ImageError)
+        assert f"{name} is a source photo itself" in str(done.exception)
+        assert Path(name).read_bytes() == content
+
+
+def test_nor_by_one_of_several_faces(ict_file: Path, photos_dir: Path, tmp_path: Path) -> None:
+    source = tmp_path / "two_1.png"
+    source.write_bytes((photos_dir / "two_faces.jpg").read_bytes())
+    done = run(source, "--face", "all", "-o", tmp_path / "two.png", "--model", ict_file)
+    assert done.exit_code == 1
+    assert "two_1.png is a source photo itself" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["two_1.png"]
+    assert source.read_bytes() == (photos_dir / "two_faces.jpg").read_bytes()
+
+
+def test_into_a_named_file(ict_file: Path, example_photo: Path, photos_dir: Path, tmp_path: Path) -> None:
+    done = run(example_photo, "-o", tmp_path / "shape.jpg", "--obj", "--model", ict_file)
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["shape.jpg", "shape.obj"]
+    done = run(example_photo, photos_dir / "two_faces.jpg", "-o", tmp_path / "shapes.png")
+    assert isinstance(done.exception, ConfigError)
+    assert "shapes.png is one picture, but 2 photos are given; name a folder" in str(done.exception)
+
+
+def test_picture_and_mesh_are_written_together(
+    ict_file: Path, example_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(path: Path, *rest: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write_obj(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("emorph.face3d.photo.write_obj", stopped)
+    done = run(example_photo, "-o", tmp_path, "--obj", "--model", ict_file)
+    assert done.exit_code == 130
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".obj", ".png"]
 
 
 def test_a_missing_model_is_one_sentence(tmp_path: Path, example_photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emorph.cli.console import items, print_json, say
-from emorph.cli.options import Face, Json, MinFace, Photos, check_writable, gather, output_names
+from emorph.cli.console import items, print_json, say, unbroken
+from emorph.cli.options import Face, Json, MinFace, Photos, check_writable, gather, output_names, result_paths
+
+if TYPE_CHECKING:
+    from emorph.face3d.model import FaceModel
+    from emorph.face3d.photo import FittedFace
 
 
 def face(
     photos: Photos,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder for the pictures.")] = Path("faces3d"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; or a picture's name, for one photo.")] = Path(
+        "faces3d"
+    ),
     face: Face = "largest",
     min_face: MinFace = 40,
     model: Annotated[
@@ -24,33 +30,57 @@ def face(
     as_json: Json = False,
 ) -> None:
     """Fit a 3D face to a photo, and show its landmarks, mesh, normals and shading."""
-    from emorph.core.images import read_photo, write_image
-    from emorph.face3d.photo import facts, fit_photo, open_model, picture, write_obj
+    from emorph.core.images import read_photo
+    from emorph.edit.files import Sources
+    from emorph.face3d.photo import fit_photo, open_model
     from emorph.faces import find_faces, select_faces
 
     sources = gather(photos)
+    paths = result_paths(out, output_names(sources))
+    never = Sources(sources)
+    never.refuse(file for path in paths for file in _files(path, obj=obj))
     check_writable(out)
     face_model = open_model(model)
     listed: list[dict[str, Any]] = []
     with items(len(sources)) as work:
-        for source, name in zip(sources, output_names(sources), strict=True):
+        for source, path in zip(sources, paths, strict=True):
             with work.item(source.name):
                 photo = read_photo(source)
                 found = find_faces(photo, min_face_px=min_face)
                 chosen = select_faces(found, face, photo)
+                numbered = _numbered(path, len(chosen))
+                never.refuse(file for one in numbered for file in _files(one, obj=obj))
                 if face == "largest" and len(found) > 1:
                     say(f"{source.name} has {len(found)} faces; the largest is shown. Choose with --face.")
-                for number, landmarks in enumerate(chosen, start=1):
+                for one, landmarks in zip(numbered, chosen, strict=True):
                     fitted = fit_photo(face_model, photo, landmarks)
-                    path = out / (f"{name}_{number}.png" if len(chosen) > 1 else f"{name}.png")
-                    write_image(path, picture(face_model, fitted), metadata={"Software": "emorph"})
-                    if obj:
-                        write_obj(path.with_suffix(".obj"), face_model, fitted)
-                    row = {"source": str(source), "picture": str(path), **facts(face_model, fitted)}
-                    listed.append(row)
-                    if not as_json:
-                        error = 100 * row["error"]
-                        typer.echo(f"{path}  (landmarks {error:.1f} % of the eye distance off on average)")
+                    with unbroken():
+                        listed.append(_write(one, source, face_model, fitted, obj=obj))
+                        if not as_json:
+                            error = 100 * listed[-1]["error"]
+                            typer.echo(f"{one}  (landmarks {error:.1f} % of the eye distance off on average)")
     if as_json:
         print_json(listed)
     work.finish()
+
+
+def _numbered(path: Path, n_faces: int) -> list[Path]:
+    """``path`` for a single face, else one with a number for each."""
+    if n_faces == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}_{number}") for number in range(1, n_faces + 1)]
+
+
+def _files(picture: Path, *, obj: bool) -> list[Path]:
+    return [picture, picture.with_suffix(".obj")] if obj else [picture]
+
+
+def _write(path: Path, source: Path, model: FaceModel, fitted: FittedFace, *, obj: bool) -> dict[str, Any]:
+    """Write the picture, and the mesh with ``obj``; what is to be said of them as JSON."""
+    from emorph.core.images import write_image
+    from emorph.face3d.photo import facts, picture, write_obj
+
+    write_image(path, picture(model, fitted), metadata={"Software": "emorph"})
+    if obj:
+        write_obj(path.with_suffix(".obj"), model, fitted)
+    return {"source": str(source), "picture": str(path), **facts(model, fitted)}

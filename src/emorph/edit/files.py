@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,9 +114,28 @@ def _with_ending(stem: Path, ending: str, suffix: str) -> Path:
     return stem.with_name(f"{stem.name}{ending}{suffix}")
 
 
-def refuse_overwriting(paths: Sequence[Path], never: Sequence[Path]) -> None:
-    """Raises ImageError if a file of ``paths`` is one of ``never``, by whatever name."""
-    for path in paths:
-        for photo in never:
-            if path.exists() and photo.exists() and path.samefile(photo):
+class Sources:
+    """The files that no result may take the place of, by whatever name."""
+
+    def __init__(self, photos: Iterable[Path]) -> None:
+        self._known = {_file_id(photo) for photo in photos} - {None}
+
+    def refuse(self, paths: Iterable[Path]) -> None:
+        """Raises ImageError if one of ``paths`` is one of the files."""
+        for path in paths:
+            if _file_id(path) in self._known:
                 raise ImageError(f"{path} is a source photo itself; choose another output name.")
+
+
+def refuse_overwriting(paths: Iterable[Path], never: Iterable[Path]) -> None:
+    """Raises ImageError if a file of ``paths`` is one of ``never``, by whatever name."""
+    Sources(never).refuse(paths)
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    """What tells files apart; None where there is none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
