@@ -21,6 +21,7 @@ from emorph.cli.console import items, unbroken
 from emorph.core import records
 from emorph.core.errors import ConfigError, ImageError
 from emorph.core.images import read_metadata
+from test_rig_edit import tiny_rig
 from tiny import tiny_directions, tiny_model
 
 Command = Callable[..., tuple[int, str, str]]
@@ -36,6 +37,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def quick(model: Path) -> list[object]:
     return ["--model", model, "--steps", 3, "--device", "cpu"]
+
+
+def quick_rig(folder: Path) -> list[object]:
+    face_model = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
+    if not face_model.is_file():
+        pytest.skip(f"{face_model} is not here")
+    tiny_rig().save_pretrained(folder)
+    return ["--model", folder, "--face-model", face_model, "--steps", 2]
 
 
 def test_edit_writes_the_photo_its_record_and_its_metadata(
@@ -140,6 +149,14 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
         (["edit", 300 * "x" + ".png", "--to", "happy"], 1, "there is no file xxx"),
         (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x"], 2, "cannot be written (File name too long)"),
         (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x" + ".png"], 2, "cannot be written (File name too long)"),
+        (["transfer", "PHOTO", "PHOTO2", "PHOTO", "-o", "one.png"], 2, "2 photos are given; name a folder"),
+        (["transfer", "PHOTO", "PHOTO2", "-o", "PHOTO2"], 2, "is a source photo itself"),
+        (
+            ["transfer", "--matrix", "PHOTO", "PHOTO2", "--seed", "0", "--face", "largest", "--album"],
+            2,
+            "--album, --face and --seed do not apply to a matrix",
+        ),
+        (["transfer", "--matrix", "PHOTO", "PHOTO2", "--target-face", "1"], 2, "leave out --target-face."),
         (["sheet", "PHOTO", "-o", "PHOTO"], 2, "is a source photo itself"),
         (["sheet", "PHOTO", "--device", "gpu"], 2, "device 'gpu' cannot be used here"),
         (["edit", "PHOTO", "--to", "happy", "--face=--5"], 1, "--5"),
@@ -275,6 +292,26 @@ def test_too_little_memory_for_one_photo_does_not_end_the_others(
     assert "See the documentation" not in err
     with pytest.raises(RuntimeError, match="a mistake"), items(1) as work, work.item("a"):
         raise RuntimeError("a mistake")
+
+
+def test_a_stopped_matrix_does_not_say_that_it_is_kept(
+    emorph: Command, example_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("emorph.edit.rig.RigEditor.from_pretrained", lambda *_, **__: None)
+    monkeypatch.setattr("emorph.cli.transfer.matrix", stop)
+    status, _, err = emorph("transfer", "--matrix", example_photo, example_photo, "-o", tmp_path)
+    assert (status, err) == (130, "Stopped. The matrix is not finished; it has to be drawn anew.\n")
+
+
+def test_transfer_into_a_named_file(emorph: Command, example_photo: Path, tmp_path: Path) -> None:
+    words = ["transfer", example_photo, example_photo, *quick_rig(tmp_path / "rig")]
+    status, out, err = emorph(*words, "--device", "cpu", "-o", tmp_path / "result.webp")
+    assert status == 0, err
+    assert out.startswith(f"{tmp_path / 'result.webp'}  (")
+    assert json.loads(read_metadata(tmp_path / "result.webp")["emorph"])["target"] == "astronaut.png"
 
 
 def test_ctrl_c_in_a_folder_keeps_what_is_done(model: Path, example_photo: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from emorph.core.errors import EmorphError
 
+Failure = tuple[str, EmorphError]  # of which item, and why
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
 
 
@@ -37,7 +38,7 @@ class Items:
         self._n_items = n_items
         self._done = 0
         self._bar = progress.add_task("", total=float(n_items))
-        self.failures: list[tuple[str, EmorphError]] = []
+        self.failures: list[Failure] = []
 
     @contextmanager
     def item(self, name: str) -> Iterator[None]:
@@ -133,3 +134,12 @@ def unbroken() -> Iterator[None]:
         signal.signal(signal.SIGINT, own)
         if held:  # also where what is inside failed: who stops a folder does not mean one photo of it
             raise KeyboardInterrupt
+
+
+@contextmanager
+def stopping(left: str) -> Iterator[None]:
+    """Have Ctrl-C say what it leaves, where that is not whole results. left: a sentence."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(left) from None

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from emorph import __version__
 from emorph.cli import data, doctor, edit, evaluate, face, models, sample, sheet, train, transfer
 from emorph.cli.console import say
 from emorph.core.errors import EmorphError
 
-STOPPED = 130  # what a shell reports for a command that Ctrl-C ended, and what typer makes of KeyboardInterrupt
+STOPPED = 130  # what a shell reports for a command that Ctrl-C ended
+
+KEPT = "What was finished is kept."
+
+
+class _Verbs(TyperGroup):
+    """Verbs, of which each says what Ctrl-C leaves; see ``emorph.cli.console.stopping``."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            say(f"Stopped. {str(stopped) or KEPT}")
+            raise typer.Exit(STOPPED) from None
+
 
 app = typer.Typer(
     name="emorph",
+    cls=_Verbs,
     help="Edit the expression of a face in a photograph, and keep the person the same.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -56,7 +72,3 @@ def main() -> None:
     except EmorphError as error:
         say(f"{type(error).__name__}: {error}")
         sys.exit(2)
-    except SystemExit as ended:
-        if ended.code == STOPPED:
-            say("Stopped. What was finished is kept.")
-        raise

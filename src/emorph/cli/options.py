@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +20,9 @@ Model = Annotated[str, typer.Option(help="A bundled model, a folder, a hub id, o
 DirectionsOption = Annotated[
     Path | None, typer.Option(help="A directions folder or classifier checkpoint, if the model's folder has none.")
 ]
-Face = Annotated[str, typer.Option(help="Which face: largest, left, all, or a number from left to right, from 1.")]
+_FACE_HELP = "Which face: largest, left, all, or a number from left to right, from 1."
+Face = Annotated[str, typer.Option(help=_FACE_HELP)]
+FaceIfGiven = Annotated[str | None, typer.Option(help=_FACE_HELP, show_default="largest")]
 MinFace = Annotated[
     int,
     typer.Option(
@@ -42,6 +44,14 @@ def load_editor(model: str, directions: Path | None, device: str, steps: int | N
     return Editor.from_pretrained(
         model, directions=directions, device=device, steps=steps or DEFAULT_STEPS, solver_name=solver
     )
+
+
+def refuse_options(what: str, given: Mapping[str, object]) -> None:
+    """Raises ConfigError naming those of the options that were given (are not None) and do not apply to ``what``."""
+    found = [name for name, value in given.items() if value is not None]
+    if found:
+        names = " and ".join([", ".join(found[:-1]), found[-1]] if found[1:] else found)
+        raise ConfigError(f"{names} {'do' if found[1:] else 'does'} not apply to {what}; leave out {names}.")
 
 
 def gather(photos: list[Path]) -> list[Path]:
@@ -109,7 +119,7 @@ def check_writable(out: Path) -> None:
         raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another -o.") from None
 
 
-def output_names(photos: list[Path]) -> list[str]:
+def output_names(photos: Sequence[Path]) -> list[str]:
     """A name for each photo's result, different also where file names ignore case; repeated ones are numbered."""
     used: set[str] = set()
     names = []

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emorph.cli.console import items, mention_other_faces, print_json, say, unbroken
+from emorph.cli.console import Failure, items, mention_other_faces, print_json, say, stopping, unbroken
 from emorph.cli.matrix import matrix
-from emorph.cli.options import Device, Face, Json, MinFace, Solver, Steps, check_writable, gather, output_names
-from emorph.core.errors import ConfigError, EmorphError
+from emorph.cli.options import (
+    Device,
+    FaceIfGiven,
+    Json,
+    MinFace,
+    Solver,
+    Steps,
+    check_writable,
+    gather,
+    output_names,
+    refuse_options,
+    result_paths,
+)
+from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from emorph.edit.rig import RigEdit
-    from emorph.edit.rig_parts import RigFace
+    from emorph.edit.rig import RigEdit, RigEditor
+    from emorph.edit.rig_parts import Part, RigFace
 
 Encoder = Annotated[str | None, typer.Option(help="landmarks, deca or emoca; by default what the rig is made for.")]
 
@@ -26,13 +40,17 @@ def transfer(
     part: Annotated[
         str, typer.Option(help="What to take over: expression, pose, light, code; several with commas.")
     ] = "expression",
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder for the pictures.")] = Path("transferred"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; or a picture's name, for one photo.")] = Path(
+        "transferred"
+    ),
     album: Annotated[bool, typer.Option("--album", help="The sources show one person: use their mean shape.")] = False,
     as_matrix: Annotated[
         bool, typer.Option("--matrix", help="All pairs of the photos in one picture, and what they measure as JSON.")
     ] = False,
-    face: Face = "largest",
-    target_face: Annotated[str, typer.Option(help="Which face of the target: largest, left, or a number.")] = "largest",
+    face: FaceIfGiven = None,
+    target_face: Annotated[
+        str | None, typer.Option(help="Which face of the target: largest, left, or a number.", show_default="largest")
+    ] = None,
     min_face: MinFace = 40,
     model: Annotated[
         str | None, typer.Option(help="A rig: a folder, a hub id, a run's checkpoint, or an official model*.pt.")
@@ -51,19 +69,26 @@ def transfer(
     as_json: Json = False,
 ) -> None:
     """Take over a part of the target's face; the rest of each source photo stays as it is."""
-    from emorph.edit.files import refuse_overwriting
     from emorph.edit.rig import DEFAULT_RIG, DEFAULT_STEPS, RigEditor
-    from emorph.edit.rig_files import how, write_edit
-    from emorph.edit.rig_parts import check_parts, mean_shape, turn_deg
+    from emorph.edit.rig_parts import check_parts
 
     parts = check_parts(name.strip() for name in part.split(",") if name.strip())
-    if len(photos) < 2 and not as_matrix:
+    if as_matrix:
+        refuse_options(
+            "a matrix, which has every pair of the photos' largest faces",
+            {
+                "--album": album or None,
+                "--face": face,
+                "--target-face": target_face,
+                "--target-encoder": target_encoder,
+                "--seed": seed,
+            },
+        )
+    elif len(photos) < 2:
         raise ConfigError("name at least one photo to change, and last the one to take from.")
     sources = gather(photos if as_matrix else photos[:-1])
-    paths = [out / f"{name}_{'-'.join(parts)}.png" for name in output_names(sources)]
+    paths = [] if as_matrix else _planned(out, sources, photos[-1], parts)
     check_writable(out)
-    if not as_matrix:
-        refuse_overwriting(paths, [*sources, photos[-1]])
     editor = RigEditor.from_pretrained(
         model or DEFAULT_RIG,
         face_model=face_model,
@@ -74,34 +99,68 @@ def transfer(
         solver_name=solver,
     )
     if as_matrix:
-        matrix(editor, sources, parts, out, min_face=min_face, as_json=as_json)
+        with stopping("The matrix is not finished; it has to be drawn anew."):
+            matrix(editor, sources, parts, out, min_face=min_face, as_json=as_json)
         return
-    giver = editor.target(photos[-1], target_face, min_face_px=min_face)
-    listed: list[dict[str, Any]] = []
-    read: dict[Path, list[RigFace]] = {}
-    unread: list[tuple[str, EmorphError]] = []
-    if album:
-        with items(len(sources)) as work:
-            for source in sources:
-                with work.item(source.name):
-                    read[source] = editor.sources(source, face, min_face_px=min_face)
-        unread = work.failures
+    giver = editor.target(photos[-1], target_face or "largest", min_face_px=min_face)
+    taking = Taking(editor, giver, parts, face or "largest", min_face, seed)
+    _take_over(taking, sources, paths, album=album, as_json=as_json)
+
+
+def _planned(out: Path, sources: Sequence[Path], target: Path, parts: Sequence[str]) -> list[Path]:
+    """A file for each source, none of which is a photo that is given. Raises ConfigError, ImageError."""
+    from emorph.edit.files import refuse_overwriting
+
+    paths = result_paths(out, [f"{name}_{'-'.join(parts)}" for name in output_names(sources)])
+    refuse_overwriting(paths, [*sources, target])
+    return paths
+
+
+@dataclass(frozen=True)
+class Taking:
+    """What is taken over, from which face, to which faces of a photo."""
+
+    editor: RigEditor
+    giver: RigFace
+    parts: tuple[Part, ...]
+    face: str
+    min_face_px: int
+    seed: int | None
+
+    def faces(self, source: Path) -> list[RigFace]:
+        """The faces of a photo that are to be changed. Raises ImageError, NoFaceError."""
+        return self.editor.sources(source, self.face, min_face_px=self.min_face_px)
+
+    def write(self, path: Path, done: RigEdit) -> dict[str, Any]:
+        """Write a result; what is to be said of it as JSON. Raises ImageError."""
+        from emorph.edit.rig_files import how, write_edit
+
+        made = how(self.editor, self.parts, seed=self.seed, target=self.giver.photo.name)
+        write_edit(path, done.photo.pixels, made)
+        source = done.source.path
+        return {"source": str(source), "edited": str(path), "seconds": round(done.seconds, 3), **made}
+
+
+def _take_over(taking: Taking, sources: Sequence[Path], paths: Sequence[Path], *, album: bool, as_json: bool) -> None:
+    from emorph.edit.rig_parts import mean_shape
+
+    read, unread = _read_all(taking, sources) if album else ({}, [])
     shape = mean_shape([faces[0] for faces in read.values()]) if read else None
+    listed: list[dict[str, Any]] = []
     with items(len(sources)) as work:
         work.failures += unread
         for source, path in zip(sources, paths, strict=True):
             if album and source not in read:
                 continue
             with work.item(source.name):
-                faces = read.get(source) or editor.sources(source, face, min_face_px=min_face)
-                done = editor.apply(faces, giver, parts, shape=shape, seed=seed, on_step=work.step)
-                made = how(editor, parts, seed=seed, target=photos[-1].name)
+                faces = read.get(source) or taking.faces(source)
+                done = taking.editor.apply(
+                    faces, taking.giver, taking.parts, shape=shape, seed=taking.seed, on_step=work.step
+                )
                 with unbroken():
-                    write_edit(path, done.photo.pixels, made)
-                    row = {"source": str(source), "edited": str(path), "seconds": round(done.seconds, 3), **made}
-                    listed.append(row)
-                    mention_other_faces(source.name, faces[0].n_faces, face)
-                    _mention_turn(source.name, turn_deg(faces[0].coeffs.pose, giver.coeffs.pose), done)
+                    listed.append(taking.write(path, done))
+                    mention_other_faces(source.name, faces[0].n_faces, taking.face)
+                    _mention_turn(source.name, taking.giver, done)
                     if not as_json:
                         typer.echo(f"{path}  ({done.seconds:.1f} s)")
     if as_json:
@@ -109,7 +168,20 @@ def transfer(
     work.finish()
 
 
-def _mention_turn(name: str, asked_deg: float, done: RigEdit) -> None:
+def _read_all(taking: Taking, sources: Sequence[Path]) -> tuple[dict[Path, list[RigFace]], list[Failure]]:
+    """The faces of an album's photos, and which photos could not be read."""
+    read = {}
+    with items(len(sources)) as work:
+        for source in sources:
+            with work.item(source.name):
+                read[source] = taking.faces(source)
+    return read, work.failures
+
+
+def _mention_turn(name: str, giver: RigFace, done: RigEdit) -> None:
+    from emorph.edit.rig_parts import turn_deg
+
+    asked_deg = turn_deg(done.faces[0].coeffs.pose, giver.coeffs.pose)
     if "pose" in done.parts and asked_deg - done.turned_deg > 1:
         say(
             f"{name}: the head is turned by {done.turned_deg:.0f} of {asked_deg:.0f} degrees; farther round, the photo "
