@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,11 @@ from emorph.cli import options
 from emorph.cli.console import items, unbroken
 from emorph.core import records
 from emorph.core.errors import ConfigError, ImageError
+from emorph.core.expressions import Emotion
 from emorph.core.images import read_metadata
+from emorph.core.types import Target
+from emorph.edit.files import EmotionChange, Sources
+from emorph.edit.pipeline import Editor
 from test_rig_edit import tiny_rig
 from tiny import tiny_directions, tiny_model
 
@@ -108,6 +113,68 @@ def test_a_folder_goes_on_past_bad_files_and_lists_them(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_fear.png", "edits.jsonl", "f_fear.png"]
 
 
+def test_the_same_command_goes_on_after_a_stop(
+    emorph: Command, model: Path, example_photo: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        (folder / name).write_bytes(example_photo.read_bytes())
+    words = ["edit", folder, "--to", "happy", "--strength", "0:1:0.5", "-o", out, "--json", *quick(model)]
+    status, first, err = emorph(*words)
+    assert (status, err) == (0, "")
+    with (out / "edits.jsonl").open("a") as file:
+        file.write('{"id": "c_hap')  # as a kill leaves it
+    written = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    (out / "b_happy_strip.png").unlink()
+    os.utime(folder / "c.png")  # another photo of that name since
+    status, again, err = emorph(*words)
+    assert (status, err) == (0, "1 done before; --again does them anew.\n")
+    assert [row["edited"] for row in json.loads(again)] == [row["edited"] for row in json.loads(first)]
+    anew = {path.name for path, time_ns in written.items() if path.stat().st_mtime_ns != time_ns}
+    assert anew == {f"{name}_happy_{ending}.png" for name in "bc" for ending in ("0", "0.5", "1", "strip")}
+    assert len(records.read(out / "edits.jsonl")) == 9
+    assert "3 done before" in emorph(*words)[2]
+
+
+@pytest.mark.parametrize(
+    "changed", [["--again"], ["--steps", 4], ["--face", "all"], ["--solver", "ddim"], ["--min-face", 30]]
+)
+def test_what_was_asked_otherwise_is_done_anew(
+    emorph: Command, model: Path, example_photo: Path, tmp_path: Path, changed: list[object]
+) -> None:
+    words = ["edit", example_photo, "--to", "happy", "-o", tmp_path, *quick(model)]
+    emorph(*words)
+    before = (tmp_path / "astronaut_happy.png").stat().st_mtime_ns
+    status, out, err = emorph(*words, *changed)
+    assert (status, err) == (0, "")
+    assert "astronaut_happy.png" in out
+    assert (tmp_path / "astronaut_happy.png").stat().st_mtime_ns > before
+
+
+def test_records_tell_directions_apart(tmp_path: Path) -> None:
+    plain = tiny_directions()
+    found = [
+        EmotionChange(Editor(tiny_model(), known, device="cpu", steps=3), (Target(Emotion.HAPPY),)).record(
+            Path("a.png"), Path("b.png"), 1.0, 0.0
+        )
+        for known in (plain, replace(plain, gain=2.0), replace(plain, weight=2 * plain.weight))
+    ]
+    assert len({record.directions for record in found}) == 3
+    assert len({record.model_id for record in found}) == 1
+
+
+def test_action_units_go_on_after_a_stop(emorph: Command, example_photo: Path, tmp_path: Path) -> None:
+    common = [*quick_rig(tmp_path / "rig"), "-o", tmp_path / "out", "--json"]
+    words = ["edit", example_photo, "--au", "AU12=0.8", *common]
+    status, first, err = emorph(*words)
+    assert (status, err) == (0, "")
+    status, again, err = emorph(*words)
+    assert (status, json.loads(again), err) == (0, json.loads(first), "1 done before; --again does them anew.\n")
+    assert emorph("edit", example_photo, "--au", "AU12=0.7", *common)[2] == ""
+    assert not (tmp_path / "out" / "edits.jsonl").exists()  # it holds what can be judged
+
+
 def test_two_faces_are_mentioned(emorph: Command, model: Path, example_photo: Path, tmp_path: Path) -> None:
     one = np.asarray(Image.open(example_photo).convert("RGB"))
     Image.fromarray(np.concatenate([one, one[:, ::-1]], axis=1)).save(tmp_path / "two.png")
@@ -143,9 +210,16 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
         (["edit", "none.jpg", "--to", "happy"], 1, "none.jpg"),
         (["edit", "PHOTO", "PHOTO2", "--to", "happy", "-o", "one.png"], 2, "2 photos are given; name a folder"),
         (["edit", "PHOTO", "--to", "happy", "-o", "FILE/sub"], 2, "cannot be written"),
-        (["edit", "PHOTO", "--to", "happy", "-o", "PHOTO"], 1, "is a source photo itself"),
+        (["edit", "PHOTO", "--to", "happy", "-o", "PHOTO"], 2, "is a source photo itself"),
         (["edit", "PHOTO"], 2, "--to"),
         (["edit", "EMPTY", "--to", "happy"], 2, "no picture"),
+        (["edit", "PHOTO", "--to", "happy", "--face-model", "EMPTY"], 2, "leave out --face-model."),
+        (
+            ["edit", "PHOTO", "--au", "AU12=1", "--model", "emorph-rig", "--directions", "EMPTY", "--valence", "1"],
+            2,
+            "--valence and --directions do not apply to a rig",
+        ),
+        (["edit", "PHOTO", "--au", "AU12=1", "--model", "emorph-base"], 2, "needs a rig, which emorph-base is not"),
         (["edit", 300 * "x" + ".png", "--to", "happy"], 1, "there is no file xxx"),
         (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x"], 2, "cannot be written (File name too long)"),
         (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x" + ".png"], 2, "cannot be written (File name too long)"),
@@ -376,6 +450,26 @@ def test_version(emorph: Command) -> None:
 )
 def test_strengths(text: str, expected: list[float]) -> None:
     assert options.parse_strengths(text) == expected
+
+
+def test_each_source_is_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = [tmp_path / f"{i}.png" for i in range(50)]
+    for photo in photos:
+        photo.touch()
+    (tmp_path / "link.png").hardlink_to(photos[7])
+    looked_up: list[Path] = []
+    real = Path.stat
+
+    def counted(path: Path, **how: bool) -> os.stat_result:
+        looked_up.append(path)
+        return real(path, **how)
+
+    monkeypatch.setattr(Path, "stat", counted)
+    sources = Sources(photos)
+    sources.refuse(tmp_path / f"{i}_happy.png" for i in range(50))
+    assert len(looked_up) == 100
+    with pytest.raises(ImageError, match=r"link\.png is a source photo itself"):
+        sources.refuse([tmp_path / "link.png"])
 
 
 def test_no_two_photos_share_a_result() -> None:

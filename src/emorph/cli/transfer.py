@@ -136,9 +136,8 @@ class Taking:
         from emorph.edit.rig_files import how, write_edit
 
         made = how(self.editor, self.parts, seed=self.seed, target=self.giver.photo.name)
-        write_edit(path, done.photo.pixels, made)
-        source = done.source.path
-        return {"source": str(source), "edited": str(path), "seconds": round(done.seconds, 3), **made}
+        write_edit(path, done.photo.pixels, made, icc=done.source.icc)
+        return {"source": str(done.source.path), "edited": str(path), "seconds": round(done.seconds, 3), **made}
 
 
 def _take_over(taking: Taking, sources: Sequence[Path], paths: Sequence[Path], *, album: bool, as_json: bool) -> None:

@@ -51,7 +51,8 @@ class EditRecord:
     """One edited photo.
 
     id: unique in its file. source, edited: files, as given and as written. target: an emotion's word.
-    strength: 0 is unchanged. steps: network evaluations in each direction.
+    strength: 0 is unchanged. steps: network evaluations in each direction. face, min_face_px: which faces were asked
+    for. directions: eight digits that tell those of an autoencoder apart. Records of older versions lack these three.
     """
 
     id: str
@@ -64,6 +65,9 @@ class EditRecord:
     solver: str
     steps: int
     seconds: float
+    face: str = ""
+    min_face_px: int = 0
+    directions: str = ""
 
 
 @dataclass(frozen=True)

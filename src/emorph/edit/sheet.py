@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from emorph.core.errors import ShapeError
-from emorph.core.types import AlignedFace, Photo
+from emorph.core.types import AlignedFace, Photo, Target
 from emorph.edit.result import Edit
 
 TILE_PX = 256
@@ -30,12 +30,12 @@ class Row:
 def tiles(edits: Sequence[Edit]) -> Row:
     """Original and edits of one photo, cropped around the face: all that a sheet needs of them."""
     pictures = (tile(edits[0].source, edits[0].face), *(tile(edit.photo, edit.face) for edit in edits))
-    return Row(pictures, ("Original", *(_title(edit) for edit in edits)))
+    return Row(pictures, ("Original", *(title(edit.target) for edit in edits)))
 
 
-def _title(edit: Edit) -> str:
-    plain = edit.target.title
-    return plain if edit.target.strength == 1 else f"{plain} {edit.target.strength:g}"
+def title(target: Target) -> str:
+    """What stands over an edit: the target, and its strength where that is not the usual."""
+    return target.title if target.strength == 1 else f"{target.title} {target.strength:g}"
 
 
 def tile(photo: Photo, face: AlignedFace, side_px: int = TILE_PX) -> Image.Image:
