@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from emorph.core.images import read_metadata
 from emorph.core.types import Target
 from emorph.edit.files import EmotionChange, Sources
 from emorph.edit.pipeline import Editor
+from emorph.models import DiffAE
+from emorph.models.latent import LatentNetConfig
 from test_rig_edit import tiny_rig
 from tiny import tiny_directions, tiny_model
 
@@ -366,6 +369,41 @@ def test_too_little_memory_for_one_photo_does_not_end_the_others(
     assert "See the documentation" not in err
     with pytest.raises(RuntimeError, match="a mistake"), items(1) as work, work.item("a"):
         raise RuntimeError("a mistake")
+
+
+def test_samples_are_drawn_together_and_do_not_depend_on_it(
+    emorph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    config = tiny_model().config.model_copy(update={"latent": LatentNetConfig(z_dim=32, hidden=16, num_layers=3)})
+    drawing = DiffAE(config)
+    drawing.latent_stats = tiny_directions().stats
+    drawing.save_pretrained(tmp_path / "model")
+    drawn: list[list[int]] = []
+    real = Editor.sample
+
+    def counted(editor: Editor, seeds: Sequence[int], **options: Any) -> torch.Tensor:
+        drawn.append(list(seeds))
+        return real(editor, seeds, **options)
+
+    monkeypatch.setattr(Editor, "sample", counted)
+    monkeypatch.setattr("emorph.edit.codec.MAX_ROWS", 2)
+    common = ["--model", tmp_path / "model", "--steps", 2, "--latent-steps", 3, "--device", "cpu"]
+    status, out, err = emorph("sample", "-n", 5, "--seed", 3, "-o", tmp_path / "out", *common)
+    assert (status, err) == (0, "")
+    assert drawn == [[3, 4], [5, 6], [7]]
+    assert [Path(line).name for line in out.splitlines()] == [f"sample_{seed:06d}.png" for seed in range(3, 8)]
+    status, out, err = emorph("sample", "-n", 1, "--seed", 4, "-o", tmp_path / "four.png", *common)
+    assert (status, out) == (0, f"{tmp_path / 'four.png'}\n"), err
+    alone, among, other = (
+        np.asarray(Image.open(tmp_path / name)).astype(int)
+        for name in ("four.png", "out/sample_000004.png", "out/sample_000003.png")
+    )
+    assert np.abs(alone - among).max() <= 1
+    assert np.abs(alone - other).max() > 10
+    status, _, err = emorph("sample", "-n", 2, "-o", tmp_path / "two.png", *common)
+    assert status == 2
+    assert "two.png is one picture, but 2 faces are asked for; name a folder" in err
 
 
 def test_a_stopped_matrix_does_not_say_that_it_is_kept(

@@ -192,9 +192,13 @@ def write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], edit
     write_image(path, sheet, metadata=metadata(editor, targets))
 
 
-def write_sample(path: Path, editor: Editor, seed: int, latent_steps: int) -> None:
-    """Draw the face of a seed from nothing and write it. Raises MissingAssetError without a latent net, ImageError."""
-    pixels = to_pixels(editor.sample([seed], steps=latent_steps))[0]
+def draw_samples(editor: Editor, seeds: Sequence[int], latent_steps: int, on_step: OnStep | None = None) -> list[UInt8]:
+    """The face of each seed, drawn from nothing at once. Raises MissingAssetError without a latent net."""
+    return list(to_pixels(editor.sample(seeds, steps=latent_steps, on_step=on_step)))
+
+
+def write_sample(path: Path, pixels: UInt8, editor: Editor, seed: int, latent_steps: int) -> None:
+    """Write the face of a seed. Raises ImageError."""
     made = {"drawn": True, "seed": seed, "latent_steps": latent_steps, **_maker(editor)}
     description = "This face was drawn by a machine; the person never was."
     write_image(path, pixels, metadata=described(description, made))

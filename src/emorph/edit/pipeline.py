@@ -254,7 +254,7 @@ class Editor:
         return [Target(emotion, strength) for emotion in known]
 
     @torch.inference_mode()
-    def sample(self, seeds: Sequence[int], *, steps: int = 50) -> Tensor:
+    def sample(self, seeds: Sequence[int], *, steps: int = 50, on_step: OnStep | None = None) -> Tensor:
         """Faces from nothing, (len(seeds), C, S, S) in [-1, 1], one seed each; needs a model with a latent net."""
         net, stats = self.model.latent_net, self.model.latent_stats
         if net is None or stats is None:
@@ -267,7 +267,7 @@ class Editor:
         z = sample_latents(
             net, stats, seeded_noise([s ^ 0x5EED for s in seeds], (self.model.config.z_dim,), self.device), steps
         )
-        return self.decode(x_T, z)
+        return self.decode(x_T, z, on_step=on_step)
 
     # -- small parts ------------------------------------------------------------------------------------------------
 
