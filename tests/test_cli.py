@@ -371,6 +371,38 @@ def test_too_little_memory_for_one_photo_does_not_end_the_others(
         raise RuntimeError("a mistake")
 
 
+@pytest.mark.parametrize(
+    ("n_done", "left"), [(0, "No photo was done; no sheet was written."), (2, "the 2 of 3 photos")]
+)
+def test_a_stopped_sheet_holds_what_is_done(
+    emorph: Command,
+    model: Path,
+    example_photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    n_done: int,
+    left: str,
+) -> None:
+    photos = [tmp_path / f"{i}.png" for i in range(3)]
+    for photo in photos:
+        photo.write_bytes(example_photo.read_bytes())
+    real = Editor.edit_many
+
+    def stopped(editor: Editor, source: Path, *rest: Any, **options: Any) -> Any:
+        if source == photos[n_done]:
+            raise KeyboardInterrupt
+        return real(editor, source, *rest, **options)
+
+    monkeypatch.setattr(Editor, "edit_many", stopped)
+    out = tmp_path / "out"
+    status, _, err = emorph("sheet", *photos, "-o", out, *quick(model))
+    assert status == 130
+    assert err.startswith("Stopped. ")
+    assert left in err
+    assert [path.name for path in out.iterdir()] == ["sheet.png"] * bool(n_done)
+    assert not n_done or Image.open(out / "sheet.png").height == 28 + 2 * 260 - 4
+
+
 def test_samples_are_drawn_together_and_do_not_depend_on_it(
     emorph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
