@@ -77,10 +77,11 @@ def test_affectnets_plan_makes_the_emotions_equal(emorph: Emorph) -> None:
 def test_every_example_can_be_explained(path: Path, emorph: Emorph, monkeypatch: pytest.MonkeyPatch) -> None:
     # the shapes of large models are worked out by the tests of the estimate, once
     monkeypatch.setattr("emorph.train.forecast.estimated_activations", lambda *_: Activations(0, 1e6))
-    status, out, err = emorph("train", "plan", path, "--no-warm-up", "--devices", 1)
-    assert (status, err) == (0, "")
     values = tomllib.loads(path.read_text())
-    if values.get("task") == "classifier":
+    is_fit = values.get("task") == "classifier"
+    status, out, err = emorph("train", "plan", path, *(() if is_fit else ("--no-warm-up", "--devices", 1)))
+    assert (status, err) == (0, "")
+    if is_fit:
         assert "epochs of batch 256" in out
         return
     assert f"batch {values['optim']['batch_size']} = " in out
@@ -88,6 +89,35 @@ def test_every_example_can_be_explained(path: Path, emorph: Emorph, monkeypatch:
         assert " epochs\n" in out
         assert "faces (by data.assumed_faces" in out
     assert max(len(line) for line in out.splitlines()) < 200
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--scan", "raw"),
+        ("--samples", "1"),
+        ("--steps", "1"),
+        ("--epochs", "1"),
+        ("--max-minutes", "1"),
+        ("--devices", "auto"),
+        ("--nodes", "1"),
+        ("--accelerator", "auto"),
+        ("--no-warm-up",),
+    ],
+)
+def test_what_a_classifier_would_ignore_is_refused(options: tuple[str, ...], emorph: Emorph) -> None:
+    path = EXAMPLES / "emorph-base" / "5_directions.toml"
+    verbs = ("plan", "run") if options[0] in ("--max-minutes", "--devices", "--nodes", "--accelerator") else ("plan",)
+    for verb in verbs:
+        status, out, err = emorph("train", verb, path, *options)
+        assert (status, out) == (2, "")
+        assert f"ConfigError: {options[0]} does not apply to {path}: a classifier" in err
+        assert f"leave out {options[0]}." in err
+
+
+def test_two_numbers_of_faces_are_refused(emorph: Emorph) -> None:
+    status, _, err = emorph("train", "plan", AFFECTNET, "--faces", 5, "--scan", "raw")
+    assert (status, err.count("--faces does not apply to a plan with --scan")) == (2, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emorph.cli.console import items, print_json, say
-from emorph.cli.options import Json
+from emorph.cli.options import Json, refuse_options
 from emorph.core.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -28,17 +28,20 @@ app = typer.Typer(
 
 CLASSIFIER = "classifier"  # no run of steps and checkpoints, but a minute's fit
 ConfigFile = Annotated[Path, typer.Argument(help="A TOML file, such as examples/emorph-base/1_start.toml.")]
-Devices = Annotated[str, typer.Option(help="How many devices of each machine share a batch, or auto.")]
+Devices = Annotated[
+    str | None, typer.Option(help="How many devices of each machine share a batch, or auto.", show_default="auto")
+]
 Nodes = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=1,
+        show_default="1",
         help="How many machines share a batch. Start the same command on each under SLURM (srun), under torchrun, or "
         "with MASTER_ADDR, MASTER_PORT and NODE_RANK set.",
     ),
 ]
 HOLDOUT = 500  # of each emotion, as `emorph data prepare` holds out by default
-Accelerator = Annotated[str, typer.Option(help="auto, gpu, cpu or mps.")]
+Accelerator = Annotated[str | None, typer.Option(help="auto, gpu, cpu or mps.", show_default="auto")]
 MaxMinutes = Annotated[float | None, typer.Option(min=0.01, help="Save and stop after so many minutes.")]
 
 
@@ -56,9 +59,9 @@ def plan(
     steps: Annotated[int | None, typer.Option(min=1, help="Instead of the file's budget.")] = None,
     epochs: Annotated[float | None, typer.Option(min=0.001, help="Instead of the file's budget.")] = None,
     max_minutes: MaxMinutes = None,
-    devices: Devices = "auto",
-    nodes: Nodes = 1,
-    accelerator: Accelerator = "auto",
+    devices: Devices = None,
+    nodes: Nodes = None,
+    accelerator: Accelerator = None,
     no_warm_up: Annotated[
         bool, typer.Option("--no-warm-up", help="Do not try a few steps to measure the time.")
     ] = False,
@@ -70,8 +73,21 @@ def plan(
     """
     task = _task(config)
     if task == CLASSIFIER:
+        refuse_options(
+            f"{config}: a classifier is fitted in a minute on one device, and as its file says",
+            {
+                "--scan": scan,
+                "--samples": samples,
+                "--steps": steps,
+                "--epochs": epochs,
+                **_of_runs(max_minutes, devices, nodes, accelerator),
+                "--no-warm-up": no_warm_up or None,
+            },
+        )
         _plan_classifier(config, faces, as_json=as_json)
         return
+    if scan is not None:
+        refuse_options("a plan with --scan, which counts the faces", {"--faces": faces})
     from emorph.train.devices import count_devices
     from emorph.train.forecast import make_plan
     from emorph.train.plan_text import full_text
@@ -83,8 +99,8 @@ def plan(
         found,
         store,
         _known(found, store, faces, scan),
-        n_devices=count_devices(devices, nodes, accelerator),
-        accelerator=accelerator,
+        n_devices=count_devices(devices or "auto", nodes or 1, accelerator or "auto"),
+        accelerator=accelerator or "auto",
         measure=not no_warm_up,
     )
     if as_json:
@@ -97,18 +113,17 @@ def plan(
 def run(
     config: ConfigFile,
     max_minutes: MaxMinutes = None,
-    devices: Devices = "auto",
-    nodes: Nodes = 1,
-    accelerator: Accelerator = "auto",
+    devices: Devices = None,
+    nodes: Nodes = None,
+    accelerator: Accelerator = None,
 ) -> None:
     """Train what a configuration states; Ctrl-C saves, and `emorph train resume` goes on."""
     task = _task(config)
     if task == CLASSIFIER:
-        if (max_minutes, devices, nodes, accelerator) != (None, "auto", 1, "auto"):
-            raise ConfigError(
-                "a classifier takes a minute on one device: leave out --max-minutes, --devices, --nodes and "
-                "--accelerator."
-            )
+        refuse_options(
+            f"{config}: a classifier is fitted in a minute on one device",
+            _of_runs(max_minutes, devices, nodes, accelerator),
+        )
         _run_classifier(config)
         return
     _train(_limited(_read(config, task), max_minutes), False, devices, nodes, accelerator)
@@ -118,9 +133,9 @@ def run(
 def resume(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     max_minutes: MaxMinutes = None,
-    devices: Devices = "auto",
-    nodes: Nodes = 1,
-    accelerator: Accelerator = "auto",
+    devices: Devices = None,
+    nodes: Nodes = None,
+    accelerator: Accelerator = None,
 ) -> None:
     """Go on with a run from its last checkpoint, exactly as if it had not stopped."""
     from emorph.train.loop import CONFIG_FILE
@@ -147,6 +162,13 @@ def samples(
         raise ConfigError(f"--steps {steps!r}: expected numbers with commas between them, as in 5000,10000.") from None
     sheets = write_page(out, runs, wanted)
     typer.echo(f"{out}  ({len(sheets)} sheets)")
+
+
+def _of_runs(
+    max_minutes: float | None, devices: str | None, nodes: int | None, accelerator: str | None
+) -> dict[str, object]:
+    """Options of runs of steps and checkpoints."""
+    return {"--max-minutes": max_minutes, "--devices": devices, "--nodes": nodes, "--accelerator": accelerator}
 
 
 def _task(path: Path) -> str:
@@ -208,7 +230,7 @@ def _plan_classifier(path: Path, faces: int | None, *, as_json: bool) -> None:
         typer.echo(f"{path}: {text}")
 
 
-def _train(config: RunConfig, resuming: bool, devices: str, nodes: int, accelerator: str) -> None:
+def _train(config: RunConfig, resuming: bool, devices: str | None, nodes: int | None, accelerator: str | None) -> None:
     from emorph.train.loop import train
     from emorph.train.plan_text import short_text
     from emorph.train.tasks.judge import JudgeRunConfig
@@ -226,9 +248,9 @@ def _train(config: RunConfig, resuming: bool, devices: str, nodes: int, accelera
         config,
         faces,
         resume=resuming,
-        devices=devices,
-        nodes=nodes,
-        accelerator=accelerator,
+        devices=devices or "auto",
+        nodes=nodes or 1,
+        accelerator=accelerator or "auto",
         on_start=lambda plan: say(short_text(plan)),
     )
     if not outcome.first_process:
