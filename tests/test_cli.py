@@ -515,6 +515,28 @@ def test_version(emorph: Command) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "option", "default"),
+    [
+        (["edit"], "--model", "emorph-base; with --au, emorph-rig"),
+        (["transfer"], "--face", "largest"),
+        (["transfer"], "--target-face", "largest"),
+        (["train", "plan"], "--devices", "auto"),
+        (["train", "run"], "--nodes", "1"),
+    ],
+)
+def test_help_shows_the_default_of_an_option_that_may_be_refused(
+    emorph: Command, monkeypatch: pytest.MonkeyPatch, words: list[str], option: str, default: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("TERMINAL_WIDTH", "300")
+    status, out, _ = emorph(*words, "--help")
+    assert status == 0
+    text = " ".join(re.sub(r"[^\x20-\x7e]", " ", out).split())
+    after = text[text.index(f" {option} <") :]
+    assert after[after.index("[default: ") :].startswith(f"[default: ({default})]")
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [("0.8", [0.8]), ("-1", [-1]), ("0:1.5:0.5", [0, 0.5, 1, 1.5]), ("0:1:0.1", [i / 10 for i in range(11)])],
 )
