@@ -7,19 +7,17 @@ machines merge by lying in one folder.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from emorph.core.errors import DataError
 from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend, read_finished
 from emorph.core.shard import Shard
 from emorph.core.types import Float64
+from emorph.core.workers import spread
 from emorph.evaluate.asked import (
     AFFECT,
     PROBABILITY,
@@ -31,7 +29,7 @@ from emorph.evaluate.asked import (
     compared_metric,
 )
 from emorph.evaluate.inputs import Pair
-from emorph.evaluate.look import LAST_PAIR_METRIC, Looked, Task, View, Window, look
+from emorph.evaluate.look import LAST_PAIR_METRIC, Task, View, Window, look
 from emorph.evaluate.panel import Panel
 
 BATCH = 64  # crops that a judge takes at once
@@ -127,14 +125,14 @@ def evaluate(
     """Measure what ``folder`` does not hold yet, append it to the .jsonl files there, and return it all.
 
     workers: processes that find faces; 1 stays in this one. on_step: called with (done, total) sources.
-    Raises DataError if a record file is damaged or cannot be written.
+    Raises DataError if a record file is damaged or cannot be written, or a worker dies.
     """
     files = _Files.opened(folder, shard)
     records = Records.read(folder)
     tasks = _tasks(judged, records, panel, shard)
     waiting: dict[str, list[tuple[str, Crop]]] = {asked.id: [] for asked in panel.asked}
     windows: list[Window] = []
-    with _looking(tasks, workers) as results:
+    with spread(look, tasks, workers) as results:
         for done, looked in enumerate(results, 1):
             files.write(records, looked.faces, looked.scores)
             for judge_id, face_id, crop in looked.crops:
@@ -276,17 +274,3 @@ def _compare(comparers: Sequence[PanelComparer], windows: Sequence[Window], file
             a, b = (np.stack(pictures) for pictures in zip(*((w.source, w.edited) for w in those), strict=True))
             for comparer in comparers:
                 files.write(records, scores=comparer.judge([w.id for w in those], compared, a, b))
-
-
-@contextmanager
-def _looking(tasks: Sequence[Task], workers: int) -> Iterator[Iterator[Looked]]:
-    """The results of all tasks, in their order."""
-    if workers <= 1 or len(tasks) <= 1:
-        yield map(look, tasks)
-        return
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(tasks)), _start) as pool:
-        yield pool.imap(look, tasks)
-
-
-def _start() -> None:
-    torch.set_num_threads(1)  # the workers are as many as the cores
