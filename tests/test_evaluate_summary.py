@@ -11,13 +11,14 @@ import pytest
 
 from emorph.core.expressions import Emotion
 from emorph.core.records import SeenFace
+from emorph.evaluate import identity_scores
 from emorph.evaluate.evidence import bootstrapped, join
 from emorph.evaluate.panel import Panel
-from emorph.evaluate.statistics import Estimate
+from emorph.evaluate.statistics import Estimate, bootstrap_pairs
 from emorph.evaluate.summary import Summary
 from emorph.evaluate.tables import Table, Value, as_csv
 from emorph.evaluate.tradeoff import area_under, harmonic_mean, identity_at
-from evaluate_sets import PANEL, Made
+from evaluate_sets import N_PERSONS, PANEL, Made
 
 
 def cell(table: Table, row: str, column: str) -> str | Value:
@@ -84,6 +85,22 @@ def test_identity_lies_between_its_controls() -> None:
         assert mean(head, row) == 1.0
     assert mean(head, "Calibrated") > 1
     assert found.warnings == ()
+
+
+def test_each_control_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_pairs: list[int] = []
+
+    def counted(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> Estimate:
+        n_pairs.append(len(values))
+        return bootstrap_pairs(values, first, second)
+
+    monkeypatch.setattr(identity_scores, "bootstrap_pairs", counted)
+    made = Made()
+    for method in ("a", "b", "c"):
+        made.edit(method, Emotion.HAPPY, Emotion.HAPPY)
+    made.summary()
+    genuine, every = N_PERSONS, N_PERSONS * (2 * N_PERSONS - 1)
+    assert sorted(n_pairs) == [genuine, genuine, every - genuine]  # distance and share that passes; distance
 
 
 def test_without_persons_what_needs_them_is_not_measured() -> None:

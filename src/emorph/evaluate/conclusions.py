@@ -61,7 +61,7 @@ def _of_one(score: MethodScores) -> Iterator[str]:
     gallery = score.identity.gallery
     passes = evidence.mean(score.identity.passes, dose)
     if passes is not None:
-        genuine = gallery.genuine_passing()
+        genuine = gallery.genuine_passing
         control = "" if genuine is None else f" and {Value(genuine, True)} of those of one person"
         yield (
             f"{Value(passes, True)} pass for the person of their source ({gallery.name}), where "

@@ -114,8 +114,8 @@ def facts(panel: Panel) -> list[tuple[str, str]]:
         ("other networks", ", ".join([n.id for n in panel.features] + [c.id for c in panel.comparers]) or "none"),
         (
             "intervals",
-            f"{LEVEL:.0%}, percentile bootstrap by source photo, seed 0, {N_MEAN_RESAMPLES} resamples of means, "
-            f"{N_RESAMPLES} of other statistics",
+            f"{LEVEL:.0%}, percentile bootstrap by source photo, of controls by person, seed 0, {N_MEAN_RESAMPLES} "
+            f"resamples of means, {N_RESAMPLES} of other statistics",
         ),
     ]
 
