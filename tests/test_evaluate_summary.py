@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 
 from emorph.core.expressions import Emotion
 from emorph.core.records import SeenFace
-from emorph.evaluate import identity_scores
-from emorph.evaluate.evidence import bootstrapped, join
+from emorph.evaluate import compare, identity_scores
+from emorph.evaluate.evidence import Ints, bootstrapped, join
 from emorph.evaluate.panel import Panel
 from emorph.evaluate.statistics import Estimate, bootstrap_pairs
 from emorph.evaluate.summary import Summary
@@ -145,9 +146,9 @@ def test_baselines_rank_as_a_person_would_rank_them() -> None:
     assert success["nothing"] == 0 >= success["swap"]
     first = {name: score.identity.is_first.mean() for name, score in scores.items()}
     assert first["nothing"] == first["good"] == 1 > first["swap"] == 0
-    matched = {name: scores[name].tradeoffs[0].verified_at(0.5) for name in ("good", "swap", "nothing")}
-    assert value(matched["good"]) > value(matched["swap"])
-    assert matched["nothing"] is None
+    curves = {name: score.tradeoffs[0].curve(np.arange(len(score.evidence.edits))) for name, score in scores.items()}
+    assert identity_at(curves["good"], 0.5) > identity_at(curves["swap"], 0.5)
+    assert np.isnan(identity_at(curves["nothing"], 0.5))
     warnings = summary.warnings
     assert any(w.startswith("nothing: ") and "doing nothing beats these edits" in w for w in warnings)
     assert any(w.startswith("swap: Most edits are not the person any more") for w in warnings)
@@ -221,6 +222,32 @@ def test_two_methods_are_compared_edit_by_edit() -> None:
     beside = table(summary, "side_by_side_parts")
     assert (mean(beside, "Gain", "a"), mean(beside, "Gain", "b")) == (pytest.approx(1 / 3), 1.0)
     assert cell(found, "change outside", "verdict") == "no difference that n can show"
+
+
+def test_every_resample_has_a_say_in_identity_at_matched_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two methods that gain alike, the resamples that gain less than the whole set are no worse than the others."""
+    made = Made()
+    for method, moved in (("a", 0.1), ("b", 0.9)):
+        made.edit(method, Emotion.HAPPY, Emotion.HAPPY, moved=moved, sources=range(20))
+        made.edit(method, Emotion.HAPPY, Emotion.NEUTRAL, moved=0.1, sources=range(20, 40))
+    scores = made.summary().scores
+    shares: list[float] = []
+
+    def counted(statistic: Callable[[Ints], float], groups: Sequence[str], n: int) -> Estimate | None:
+        found = []
+        estimate = bootstrapped(lambda drawn: found.append(statistic(drawn)) or found[-1], groups, n)
+        shares.append(float(np.isfinite(found).mean()))
+        return estimate
+
+    monkeypatch.setattr(compare, "bootstrapped", counted)
+    row = compare._matched_row(0, *scores)
+    assert row[0] == "identity at matched gain of 0.50 (judge@1)"
+    assert shares == [1.0] * 3
+    gap = row[4]
+    assert isinstance(gap, Value)
+    # half of the photos pass with b, whatever is gained: a binomial's interval of 40 photos
+    assert gap.estimate.mean == pytest.approx(-0.5)
+    assert (gap.estimate.low, gap.estimate.high) == (pytest.approx(-0.65, abs=0.05), pytest.approx(-0.35, abs=0.05))
 
 
 def test_intervals_come_from_sources_and_not_from_edits() -> None:

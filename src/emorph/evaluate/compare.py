@@ -130,23 +130,28 @@ def _verdict(gap: Estimate, a: MethodScores, b: MethodScores, *, higher_is_bette
 
 
 def _matched_row(judge: int, a: MethodScores, b: MethodScores) -> tuple[Cell, ...]:
-    """The share that passes where both gain as much as the one that gains less, over all strengths of both."""
+    """The share that passes where both gain as much as the one that gains less, over all strengths of both.
+
+    Each resample has its own level: at that of the whole set, only those that happen to reach it would have a say.
+    """
     curves = [scores.tradeoffs[judge] for scores in (a, b)]
     title = f"identity at matched gain ({a.emotions[judge].judge.id})"
     shared = set(curves[0].groups) & set(curves[1].groups)
     rows = [np.array([i for i, g in enumerate(c.groups) if g in shared], dtype=np.int64) for c in curves]
-    most = [max((gain for gain, _ in c.curve(own)), default=0.0) for c, own in zip(curves, rows, strict=True)]
-    level = min(most)
-    if level <= 0:
-        return (title, "higher", "–", "–", "not measured: one of them gains nothing", "–")
     n_first = len(rows[0])
     groups = [curves[0].groups[i] for i in rows[0]] + [curves[1].groups[i] for i in rows[1]]
 
-    def identity(drawn: Ints, k: int) -> float:
-        own = drawn[drawn < n_first] if k == 0 else drawn[drawn >= n_first] - n_first
-        return identity_at(curves[k].curve(rows[k][own]), level)
+    def matched(drawn: Ints) -> tuple[float, float, float]:
+        """The level, and the share that passes there of a and of b."""
+        parts = (drawn[drawn < n_first], drawn[drawn >= n_first] - n_first)
+        a, b = (curve.curve(own[part]) for curve, own, part in zip(curves, rows, parts, strict=True))
+        level = max(0.0, min(max((gain for gain, _ in curve), default=0.0) for curve in (a, b)))
+        return level, identity_at(a, level), identity_at(b, level)
 
-    statistics = (lambda d: identity(d, 0), lambda d: identity(d, 1), lambda d: identity(d, 1) - identity(d, 0))
+    level = matched(np.arange(len(groups)))[0]
+    if level <= 0:
+        return (title, "higher", "–", "–", "not measured: one of them gains nothing", "–")
+    statistics = (lambda d: matched(d)[1], lambda d: matched(d)[2], lambda d: matched(d)[2] - matched(d)[1])
     own, other, gap = (bootstrapped(statistic, groups, len(shared)) for statistic in statistics)
     title = f"identity at matched gain of {level:.2f} ({a.emotions[judge].judge.id})"
     if own is None or other is None or gap is None:
