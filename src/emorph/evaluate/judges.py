@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emorph.core.errors import CheckpointError, NoFaceError, ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
-from emorph.evaluate.cards import JudgeCard, judge_card
+from emorph.evaluate.cards import ARCFACE_PX, JudgeCard, judge_card
 from emorph.evaluate.onnx_file import OnnxGraph, opening_operations
 
 # Eyes, tip of the nose, corners of the mouth, left to right in the picture, in pixels of a 112 px crop: the template
@@ -26,7 +26,6 @@ ARCFACE_TEMPLATE = (
     (41.5493, 92.3655),
     (70.7299, 92.2041),
 )
-ARCFACE_PX = 112
 
 
 @dataclass(frozen=True)
