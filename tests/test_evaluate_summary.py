@@ -224,6 +224,31 @@ def test_two_methods_are_compared_edit_by_edit() -> None:
     assert cell(found, "change outside", "verdict") == "no difference that n can show"
 
 
+def test_of_several_edits_of_a_photo_to_a_target_the_last_counts_and_the_table_says_so() -> None:
+    made = Made()
+    made.edit("a", Emotion.HAPPY, Emotion.HAPPY)
+    made.edit("b", Emotion.HAPPY, Emotion.HAPPY)
+    said = "Of several edits of a photo to one target the last counts."
+    assert said not in table(made.summary(), "compare_a_b").note
+    made.edit("seed", Emotion.HAPPY, Emotion.NEUTRAL, moved=0.2)
+    made.judged = [
+        replace(item, pair=replace(item.pair, method="b")) if item.pair.method == "seed" else item
+        for item in made.judged
+    ]
+    found = table(made.summary(), "compare_a_b")
+    assert said in found.note
+    assert mean(found, "recognised", "b") == 0.0
+    assert mean(found, "Distance", "b") == pytest.approx(0.2)
+
+
+def test_an_edit_at_strength_0_is_its_sweeps_strength_0() -> None:
+    made = Made()
+    for strength, p in ((0.0, 0.2), (0.5, 0.4), (1.0, 0.7)):
+        made.edit("m", Emotion.HAPPY, Emotion.HAPPY, strength=strength, p=p)
+    r = np.corrcoef([0, 0.5, 1], [0.2, 0.4, 0.7])[0, 1]
+    assert mean(table(made.summary(), "summary"), "Linearity") == pytest.approx(r)
+
+
 def test_every_resample_has_a_say_in_identity_at_matched_gain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two methods that gain alike, the resamples that gain less than the whole set are no worse than the others."""
     made = Made()
