@@ -30,7 +30,9 @@ def paired_rows(a: MethodScores, b: MethodScores) -> list[tuple[int, int]]:
 def _rows_at_dose(scores: MethodScores) -> dict[tuple[str, int], int]:
     """The row of each photo and target; the last of several."""
     edits = scores.evidence.edits
-    chosen = np.flatnonzero(scores.evidence.at_dose) if edits else []
+    if not edits:
+        return {}
+    chosen = np.flatnonzero(scores.evidence.at_dose)
     return {(edits[i].source.id, edits[i].pair.target.value): int(i) for i in chosen}
 
 

@@ -72,7 +72,7 @@ def bootstrap_pairs(
     known, of_both = np.unique(np.concatenate([first, second]), return_inverse=True)
     n = len(known)
     cell = of_both[: len(numbers)] * n + of_both[len(numbers) :]
-    sums = np.bincount(cell, weights=numbers, minlength=n * n).reshape(n, n)
+    sums = np.bincount(cell, weights=numbers, minlength=n * n).astype(np.float64).reshape(n, n)
     counts = np.bincount(cell, minlength=n * n).reshape(n, n).astype(np.float64)
     times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES).astype(np.float64)
     total, weight = _weighted(sums, times), _weighted(counts, times)
