@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -153,15 +153,18 @@ def read_finished(path: Path, kind: type[Record]) -> list[Record]:
 
     Raises DataError naming a bad line.
     """
+    return list(each_finished(path, kind))
+
+
+def each_finished(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """As ``read_finished``, one after the other: for records that would fill the memory together."""
     if not path.exists():
-        return []
-    found = []
-    for number, line in enumerate(_whole_lines(path).decode("utf-8", "replace").splitlines(), 1):
+        return
+    for number, line in enumerate(_whole_lines(path).splitlines(), 1):
         try:
-            found.append(kind(**json.loads(line)))
+            yield kind(**json.loads(line.decode("utf-8", "replace")))
         except (json.JSONDecodeError, TypeError, RecursionError) as error:
             raise DataError(f"{path}, line {number} is no {kind.__name__}: {error}; move the file away.") from None
-    return found
 
 
 def mend(path: Path) -> None:

@@ -7,16 +7,16 @@ machines merge by lying in one folder.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from emorph.core.errors import DataError
-from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend, read_finished
+from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, each_finished, mend
 from emorph.core.shard import Shard
-from emorph.core.types import Float64
+from emorph.core.types import Float32, Float64
 from emorph.core.workers import spread
 from emorph.evaluate.asked import (
     AFFECT,
@@ -48,32 +48,35 @@ class Judged:
 
 @dataclass
 class Records:
-    """All that is known of the faces: by id; numbers by (id, judge), by metric; and vectors by (id, recogniser)."""
+    """All that is known of the faces: by id; numbers by (id, judge), by metric; and vectors by (id, recogniser).
+
+    Vectors are float32 arrays, as those of a network for FID have 2048 numbers a face.
+    """
 
     faces: dict[str, SeenFace] = field(default_factory=dict)
     scores: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
-    embeddings: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
+    embeddings: dict[tuple[str, str], Float32] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Records:
         """Everything of all shards that lie in ``folder``; of repeated records the last counts. Raises DataError."""
         records = cls()
         for path in sorted(folder.glob("faces*.jsonl")):
-            records.add(read_finished(path, SeenFace))
+            records.add(each_finished(path, SeenFace))
         for path in sorted(folder.glob("scores*.jsonl")):
-            records.add((), read_finished(path, ScoreRecord))
+            records.add((), each_finished(path, ScoreRecord))
         for path in sorted(folder.glob("embeddings*.jsonl")):
-            records.add((), (), read_finished(path, Embedding))
+            records.add((), (), each_finished(path, Embedding))
         return records
 
     def add(
-        self, faces: Sequence[SeenFace], scores: Sequence[ScoreRecord] = (), embeddings: Sequence[Embedding] = ()
+        self, faces: Iterable[SeenFace], scores: Iterable[ScoreRecord] = (), embeddings: Iterable[Embedding] = ()
     ) -> None:
         """Take new records in."""
         self.faces.update((face.id, face) for face in faces)
         for score in scores:
             self.scores.setdefault((score.id, score.judge), {})[score.metric] = score.value
-        self.embeddings.update(((row.id, row.judge), row.values) for row in embeddings)
+        self.embeddings.update(((row.id, row.judge), np.array(row.values, np.float32)) for row in embeddings)
 
     def answer(self, id: str, judge: PanelJudge) -> Float64 | None:
         """The judge's probabilities for a face, in the order of its emotions; None if they are not all there."""
