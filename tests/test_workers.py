@@ -16,7 +16,7 @@ from emorph.core.errors import DataError
 from emorph.core.workers import OUTSTANDING, spread
 
 WORKERS = 2
-WAIT_S = 30.0
+WAIT_S = 180.0  # three processes have to load torch, perhaps on a machine that is at work
 
 
 def half(number: int) -> float:
