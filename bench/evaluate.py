@@ -33,6 +33,7 @@ from emorph.faces.detect import find_faces
 from emorph.models.judge import Judge
 from support.edit_sets import edit_sets
 from support.measure import median_s, table, write_section
+from support.settings import settings
 
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "runs" / "evaluate"
@@ -57,7 +58,7 @@ def main() -> None:
         print("bench/evaluate.py needs held-out faces: --data lfw_expressions.parquet. RESULTS.md is left as it is.")
         return
     editor = Editor.from_pretrained(arguments.model, device="cpu")
-    folder = WORK / f"{editor.model_id}-{arguments.faces}"
+    folder = WORK / f"{editor.model_id}-{settings(editor, arguments.data)}-{arguments.faces}"
     folder.mkdir(parents=True, exist_ok=True)
     sets = {path.stem: path for path in edit_sets(arguments.data, folder, editor, arguments.faces, STRONG)}
     n_edits = len(sets["edited"].read_text().splitlines()) - 1

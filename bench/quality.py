@@ -9,7 +9,6 @@ not made again: stop with Ctrl-C and run it again to go on. Sheets to look at ar
 from __future__ import annotations
 
 import argparse
-import hashlib
 import multiprocessing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from emorph.evaluate.identity import describe
 from emorph.faces.mask import face_mask
 from emorph.models.judge import Judge
 from support.quality_report import SOURCES, STRENGTHS, Controls, Score, report
+from support.settings import settings
 from support.validation import Face, held_out_faces, some_of_each
 
 ROOT = Path(__file__).parent.parent
@@ -75,16 +75,6 @@ def main() -> None:
     scores = scored(plan, chosen, folder)
     report(scores, controls(judge, faces), editor.model_id, arguments.data.name, len(chosen))
     draw_sheets(chosen, folder)
-
-
-def settings(editor: Editor) -> str:
-    """Eight digits that tell directions, solver and steps apart."""
-    assert editor.directions is not None
-    known = editor.directions
-    digest = hashlib.sha256(f"{editor.steps} {editor.solver_name} {known.gain}".encode())
-    for name, tensor in sorted(known.tensors().items()):
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    return digest.hexdigest()[:8]
 
 
 def edited(plan: Plan, faces: Sequence[Face], folder: Path) -> None:

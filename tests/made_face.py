@@ -12,6 +12,13 @@ from torch import Tensor
 from emorph.core.types import FaceCoeffs
 from emorph.face3d import ICT, neutral
 from emorph.face3d.camera import project, screen_to_pixels
+from emorph.face3d.raster import Fragments
+
+
+def triangles(fragments: Fragments) -> Tensor:
+    """The nearest triangle of each pixel, -1 for none: int64 (B, H, W)."""
+    return fragments.picture(fragments.face[:, None] + 1)[:, 0] - 1
+
 
 UNITS = ("mouthSmile", "jawOpen", "browUp")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from emorph.evaluate import look
+from emorph.evaluate.run import Records
 from evaluate_sets import made_set, save_judge
 
 Command = Callable[..., tuple[int, str, str]]
@@ -48,6 +49,18 @@ def test_one_command_makes_the_report_and_a_second_only_reads(
     assert found["report"] == str(out / "report.html")
     assert found["left_out"] == []
     assert found["tables"]["made_summary"]["rows"][0]["edits"]["n"] == 4
+
+
+def test_records_are_read_once_unless_other_shards_write_them_too(
+    emorph: Command, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[Path] = []
+    read = Records.read
+    monkeypatch.setattr(Records, "read", lambda folder: folders.append(folder) or read(folder))
+    assert emorph("evaluate", place / "none.csv", "-o", tmp_path, *quick(place))[0] == 0
+    assert folders == [tmp_path]
+    assert emorph("evaluate", place / "none.csv", "-o", tmp_path, *quick(place), "--shard", "1/2")[0] == 0
+    assert folders == [tmp_path] * 3
 
 
 def test_shards_report_when_the_last_is_done(emorph: Command, place: Path, tmp_path: Path) -> None:

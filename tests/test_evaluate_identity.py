@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from emorph.core.errors import DataError
+from emorph.core.records import SeenFace
 from emorph.core.types import Landmarks, Photo
 from emorph.evaluate.identity import csim, describe, distances, pairs
-from emorph.evaluate.statistics import bootstrap, pearson
+from emorph.evaluate.identity_scores import Gallery
+from emorph.evaluate.statistics import bootstrap, bootstrap_pairs, pearson
 
 
 def test_descriptor_knows_the_face_and_not_its_size_or_light(photo: Photo, landmarks: Landmarks) -> None:
@@ -93,3 +95,57 @@ def test_pearson() -> None:
     assert pearson(x, 3 * x + 1) == pytest.approx(1)
     assert pearson(x, [1, 0, 2, 1, 3]) == pytest.approx(np.corrcoef(x, [1, 0, 2, 1, 3])[0, 1])
     assert np.isnan(pearson(x, np.ones(5)))
+
+
+def gallery(persons: list[str], between: np.ndarray) -> Gallery:
+    photos = tuple(SeenFace(f"photo{i}", trouble="made") for i in range(len(persons)))
+    return Gallery("made", "distance", tuple(persons), photos, lambda _: between)
+
+
+def covered(photos_each: int, *, same_person: bool) -> float:
+    """How often the 95 % interval of a control holds the truth: every photo and every person has an effect of its own.
+
+    The distance of photos i and j is 1 + the effects of both photos and both persons + noise.
+    """
+    rng = np.random.default_rng(3)
+    n_persons, n_sets = 40 // photos_each, 200
+    persons = np.repeat(np.arange(n_persons), photos_each)
+    hits = 0
+    for _ in range(n_sets):
+        effects = rng.normal(size=n_persons)[persons] + 0.5 * rng.normal(size=len(persons))
+        noise = rng.normal(scale=0.1, size=(len(persons), len(persons)))
+        found = gallery([f"p{i}" for i in persons], 1 + effects[:, None] + effects + noise + noise.T)
+        control = found.genuine if same_person else found.impostor
+        assert control is not None
+        hits += control.low <= 1 <= control.high
+    return hits / n_sets
+
+
+@pytest.mark.parametrize(("photos_each", "same_person"), [(1, False), (2, False), (2, True)])
+def test_intervals_of_controls_hold_the_truth_as_often_as_they_say(photos_each: int, same_person: bool) -> None:
+    assert 0.9 <= covered(photos_each, same_person=same_person) <= 0.99
+
+
+def test_pairs_count_as_often_as_what_they_are_made_of_is_drawn() -> None:
+    values, first, second = np.array([1.0, 2.0, 4.0]), np.array([0, 0, 1]), np.array([1, 2, 1])
+    found = bootstrap_pairs(values, first, second)
+    times = np.random.default_rng(0).multinomial(3, np.full(3, 1 / 3), size=2000)
+    means = []
+    for a, b, c in times:
+        weights = np.array([a * b, a * c, b])  # the last is a pair of one person
+        if weights.sum():
+            means.append(weights @ values / weights.sum())
+    assert (found.mean, found.n) == (pytest.approx(7 / 3), 3)
+    np.testing.assert_allclose([found.low, found.high], np.quantile(means, [0.025, 0.975]))
+    with pytest.raises(DataError, match="finite numbers"):
+        bootstrap_pairs([], first[:0], second[:0])
+
+
+def test_the_interval_of_few_persons_is_over_their_photos() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(8, 8))
+    found = gallery(["a"] * 6 + ["b"] * 2, 5 + noise + noise.T)
+    assert found.impostor is not None
+    assert found.genuine is not None
+    assert found.impostor.low < found.impostor.mean < found.impostor.high  # drawing two persons gives one value only
+    assert found.genuine.n == 15 + 1

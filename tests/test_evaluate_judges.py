@@ -30,7 +30,6 @@ from emorph.evaluate.judges import (
     arcface_crop,
     box_crop,
     five_points,
-    read_emotions,
     similarity,
 )
 from emorph.evaluate.onnx_file import opening_operations
@@ -118,7 +117,8 @@ def test_hsemotion_sizes_scaling_and_classes(name: str, tmp_path: Path) -> None:
     for column, word in enumerate(words):
         np.testing.assert_allclose(found.probabilities[:, Emotion.parse(word)], shares[:, column], atol=1e-5)
     assert found.probabilities.sum(axis=1) == pytest.approx([1] * 3, abs=1e-5)
-    assert [e.word for e in found.emotions()] == [words[i] for i in shares.argmax(axis=1)]
+    likeliest = [Emotion(int(i)).word for i in found.probabilities.argmax(axis=1)]
+    assert likeliest == [words[i] for i in shares.argmax(axis=1)]
     if name == "enet_b2_7":
         assert Emotion.CONTEMPT not in found.judged
         assert not found.probabilities[:, Emotion.CONTEMPT].any()
@@ -281,7 +281,7 @@ def test_similarity_equals_scikit_image() -> None:
         similarity(np.ones((5, 2)), target)
 
 
-def test_the_box_is_cut_at_the_photos_edge_and_stretched(tmp_path: Path) -> None:
+def test_the_box_is_cut_at_the_photos_edge_and_stretched() -> None:
     pixels = np.zeros((50, 80, 3), dtype=np.uint8)
     pixels[20:50, 10:60, 1] = 200
     landmarks = face(np.array(ARCFACE_TEMPLATE))
@@ -291,6 +291,3 @@ def test_the_box_is_cut_at_the_photos_edge_and_stretched(tmp_path: Path) -> None
     assert (crop == [0, 200, 0]).all()
     with pytest.raises(NoFaceError, match=r"outside the photo \(80x15 px\)"):
         box_crop(Photo(pixels[:15]), landmarks, 224)
-    judge = EmotionJudge.load("enet_b2_8", graph(tmp_path / "a.onnx", 260, 8))
-    found = read_emotions(judge, [(Photo(pixels), landmarks)] * 2)
-    assert found.probabilities.shape == (2, 8)

@@ -13,7 +13,7 @@ from emorph.core.errors import UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, to_tensor, write_image
 from emorph.core.records import Embedding
-from emorph.core.types import CropSpec, Float64, UInt8
+from emorph.core.types import CropSpec, Float64, Landmarks, Photo, UInt8
 from emorph.evaluate.asked import CropPlan, PanelComparer, PanelEncoder
 from emorph.evaluate.distribution import fid, mmd
 from emorph.evaluate.fidelity import psnr, ssim
@@ -92,8 +92,9 @@ def test_pictures_are_compared_outside_the_face_and_as_reconstructions(pairs: li
     assert rebuilt["psnr"] == pytest.approx(float(psnr(a, b, data_range=2)), abs=1e-5)
     assert rebuilt["ssim"] == pytest.approx(float(ssim(a, b, data_range=2)), abs=1e-6)
     assert rebuilt["ms_ssim"] > rebuilt["ssim"]
-    away = read_photo(pairs[1].edited).pixels
-    expected = psnr_outside(to_tensor(source.pixels), to_tensor(away), seen._weights, data_range=2)
+    away = np.ascontiguousarray(read_photo(pairs[1].edited).pixels[window])
+    mask = torch.from_numpy(seen._weights)[None, None]
+    expected = psnr_outside(a, to_tensor(away), mask, data_range=2)
     assert corner["psnr_outside"] == pytest.approx(float(expected), abs=1e-5)
     assert set(half) == {"expression_distance", "pose_distance"}
     assert copy["ssim"] == 1
@@ -122,6 +123,22 @@ class Value_of:  # noqa: N801 (reads as a word in the assertions)
         return isinstance(other, Value) and other.estimate.n == 1 and other.estimate.mean == pytest.approx(self.mean)
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def test_how_much_more_is_in_the_photo_does_not_count(pairs: list[Pair]) -> None:
+    source, edit = (read_photo(pairs[i].edited).pixels for i in (4, 1))
+    landmarks = find_faces(Photo(source))[0]
+
+    def measured(border_px: int) -> dict[str, float]:
+        border = ((border_px, 0), (border_px, 0), (0, 0))
+        a, b = (Photo(np.pad(pixels, border)) for pixels in (source, edit))
+        left, top, right, bottom = (value + border_px for value in landmarks.box)
+        moved = Landmarks(landmarks.points + border_px, (left, top, right, bottom), 1.0)
+        return Surroundings(a, moved).measured(b, is_reconstruction=False)
+
+    near, far = measured(200), measured(400)  # the window of both lies in the photo
+    assert set(near) == {"mae_outside", "psnr_outside", "ssim_outside"}
+    assert far == pytest.approx(near, rel=1e-4)
 
 
 def test_known_landmarks_are_taken_and_their_edits_refined(

@@ -13,7 +13,9 @@ from emorph.core.errors import CheckpointError, DataError
 from emorph.core.expressions import Emotion
 from emorph.core.records import Embedding
 from emorph.core.types import CropSpec
-from emorph.evaluate.asked import CropPlan, PanelEncoder
+from emorph.evaluate.asked import CropPlan, PanelEncoder, PanelJudge
+from emorph.evaluate.cards import judge_card
+from emorph.evaluate.open_panel import load_judge
 from emorph.evaluate.panel import Panel
 from emorph.evaluate.run import Records
 from evaluate_sets import PANEL, Made, made_set, save_judge
@@ -87,6 +89,23 @@ def test_onnx_recognisers_and_valence_in_one_report(
     (out / "embeddings.jsonl").write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:9])
     assert emorph("evaluate", tmp_path / "made.csv", "-o", out, *words)[0] == 0
     assert len(Records.read(out).embeddings) == 3 * 8 == len(lines)
+
+
+def test_a_judge_of_emotions_gets_the_crop_of_its_card(tmp_path: Path) -> None:
+    file = graph(tmp_path / "mine.onnx", 112, 7)
+    card = judge_card("mbf_va_mtl").as_json() | {"name": "mine", "has_va": False}
+    card["classes"] = card["classes"][:7]
+
+    def judge(**changed: object) -> PanelJudge:
+        (tmp_path / "mine.json").write_text(json.dumps(card | changed))
+        return load_judge(str(file), 1)
+
+    assert judge().plan.kind == "box"
+    assert judge(crop="arcface").plan.kind == "arcface"
+    with pytest.raises(DataError, match=r"mine\.json: crop must be one of box, arcface, found 'ffhq'"):
+        judge(crop="ffhq")
+    with pytest.raises(DataError, match=r"the crop arcface has 112 px; make that its side_px, or box its crop"):
+        judge(crop="arcface", side_px=224)
 
 
 def test_what_is_no_recogniser_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ import pytest
 from emorph.core.errors import CheckpointError, ConfigError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.images import write_image
 from emorph.core.shard import Shard
-from emorph.evaluate import look
+from emorph.evaluate import look, run
+from emorph.evaluate.asked import CropPlan, PanelEncoder
 from emorph.evaluate.inputs import Pair, read_pairs
 from emorph.evaluate.open_panel import BUNDLED_JUDGE
 from emorph.evaluate.panel import Panel
@@ -127,6 +130,33 @@ def test_workers_find_the_same(whole: tuple[Path, Records], judged: list[Judged]
     found = evaluate(judged, tmp_path, panel, workers=2, on_step=lambda *step: steps.append(step))
     assert found == whole[1]
     assert steps == [(1, 2), (2, 2)]
+
+
+def test_vectors_are_kept_in_four_bytes_a_number_and_read_as_they_were_written(
+    judged: list[Judged], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    encoder = PanelEncoder("made@1", CropPlan("box", 16), lambda crops: rng.normal(size=(len(crops), 2048)))
+    records = evaluate(judged, tmp_path, Panel((), (), features=(encoder,)))
+    again = Records.read(tmp_path).embeddings
+    assert set(again) == set(records.embeddings)
+    assert len(again) == 8
+    for key, row in records.embeddings.items():
+        assert (row.dtype, row.shape) == (np.float32, (2048,))
+        np.testing.assert_array_equal(row, again[key])
+
+
+def die(task: look.Task) -> look.Looked:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return look.look(task)
+
+
+def test_a_killed_worker_ends_the_run_with_a_sentence(
+    judged: list[Judged], panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "look", die)
+    with pytest.raises(DataError, match="a worker process died"):
+        evaluate(judged, tmp_path, panel, workers=2)
 
 
 def test_trouble_is_listed_and_remembered(

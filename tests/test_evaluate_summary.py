@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,13 +12,14 @@ import pytest
 
 from emorph.core.expressions import Emotion
 from emorph.core.records import SeenFace
-from emorph.evaluate.evidence import bootstrapped, join
+from emorph.evaluate import compare, identity_scores
+from emorph.evaluate.evidence import Ints, bootstrapped, join
 from emorph.evaluate.panel import Panel
-from emorph.evaluate.statistics import Estimate
+from emorph.evaluate.statistics import Estimate, bootstrap_pairs
 from emorph.evaluate.summary import Summary
 from emorph.evaluate.tables import Table, Value, as_csv
 from emorph.evaluate.tradeoff import area_under, harmonic_mean, identity_at
-from evaluate_sets import PANEL, Made
+from evaluate_sets import N_PERSONS, PANEL, Made
 
 
 def cell(table: Table, row: str, column: str) -> str | Value:
@@ -86,6 +88,22 @@ def test_identity_lies_between_its_controls() -> None:
     assert found.warnings == ()
 
 
+def test_each_control_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_pairs: list[int] = []
+
+    def counted(values: np.ndarray, first: np.ndarray, second: np.ndarray) -> Estimate:
+        n_pairs.append(len(values))
+        return bootstrap_pairs(values, first, second)
+
+    monkeypatch.setattr(identity_scores, "bootstrap_pairs", counted)
+    made = Made()
+    for method in ("a", "b", "c"):
+        made.edit(method, Emotion.HAPPY, Emotion.HAPPY)
+    made.summary()
+    genuine, every = N_PERSONS, N_PERSONS * (2 * N_PERSONS - 1)
+    assert sorted(n_pairs) == [genuine, genuine, every - genuine]  # distance and share that passes; distance
+
+
 def test_without_persons_what_needs_them_is_not_measured() -> None:
     made = Made(photos_each=1)
     made.edit("m", Emotion.HAPPY, Emotion.HAPPY)
@@ -128,9 +146,9 @@ def test_baselines_rank_as_a_person_would_rank_them() -> None:
     assert success["nothing"] == 0 >= success["swap"]
     first = {name: score.identity.is_first.mean() for name, score in scores.items()}
     assert first["nothing"] == first["good"] == 1 > first["swap"] == 0
-    matched = {name: scores[name].tradeoffs[0].verified_at(0.5) for name in ("good", "swap", "nothing")}
-    assert value(matched["good"]) > value(matched["swap"])
-    assert matched["nothing"] is None
+    curves = {name: score.tradeoffs[0].curve(np.arange(len(score.evidence.edits))) for name, score in scores.items()}
+    assert identity_at(curves["good"], 0.5) > identity_at(curves["swap"], 0.5)
+    assert np.isnan(identity_at(curves["nothing"], 0.5))
     warnings = summary.warnings
     assert any(w.startswith("nothing: ") and "doing nothing beats these edits" in w for w in warnings)
     assert any(w.startswith("swap: Most edits are not the person any more") for w in warnings)
@@ -204,6 +222,57 @@ def test_two_methods_are_compared_edit_by_edit() -> None:
     beside = table(summary, "side_by_side_parts")
     assert (mean(beside, "Gain", "a"), mean(beside, "Gain", "b")) == (pytest.approx(1 / 3), 1.0)
     assert cell(found, "change outside", "verdict") == "no difference that n can show"
+
+
+def test_of_several_edits_of_a_photo_to_a_target_the_last_counts_and_the_table_says_so() -> None:
+    made = Made()
+    made.edit("a", Emotion.HAPPY, Emotion.HAPPY)
+    made.edit("b", Emotion.HAPPY, Emotion.HAPPY)
+    said = "Of several edits of a photo to one target the last counts."
+    assert said not in table(made.summary(), "compare_a_b").note
+    made.edit("seed", Emotion.HAPPY, Emotion.NEUTRAL, moved=0.2)
+    made.judged = [
+        replace(item, pair=replace(item.pair, method="b")) if item.pair.method == "seed" else item
+        for item in made.judged
+    ]
+    found = table(made.summary(), "compare_a_b")
+    assert said in found.note
+    assert mean(found, "recognised", "b") == 0.0
+    assert mean(found, "Distance", "b") == pytest.approx(0.2)
+
+
+def test_an_edit_at_strength_0_is_its_sweeps_strength_0() -> None:
+    made = Made()
+    for strength, p in ((0.0, 0.2), (0.5, 0.4), (1.0, 0.7)):
+        made.edit("m", Emotion.HAPPY, Emotion.HAPPY, strength=strength, p=p)
+    r = np.corrcoef([0, 0.5, 1], [0.2, 0.4, 0.7])[0, 1]
+    assert mean(table(made.summary(), "summary"), "Linearity") == pytest.approx(r)
+
+
+def test_every_resample_has_a_say_in_identity_at_matched_gain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two methods that gain alike, the resamples that gain less than the whole set are no worse than the others."""
+    made = Made()
+    for method, moved in (("a", 0.1), ("b", 0.9)):
+        made.edit(method, Emotion.HAPPY, Emotion.HAPPY, moved=moved, sources=range(20))
+        made.edit(method, Emotion.HAPPY, Emotion.NEUTRAL, moved=0.1, sources=range(20, 40))
+    scores = made.summary().scores
+    shares: list[float] = []
+
+    def counted(statistic: Callable[[Ints], float], groups: Sequence[str], n: int) -> Estimate | None:
+        found = []
+        estimate = bootstrapped(lambda drawn: found.append(statistic(drawn)) or found[-1], groups, n)
+        shares.append(float(np.isfinite(found).mean()))
+        return estimate
+
+    monkeypatch.setattr(compare, "bootstrapped", counted)
+    row = compare._matched_row(0, *scores)
+    assert row[0] == "identity at matched gain of 0.50 (judge@1)"
+    assert shares == [1.0] * 3
+    gap = row[4]
+    assert isinstance(gap, Value)
+    # half of the photos pass with b, whatever is gained: a binomial's interval of 40 photos
+    assert gap.estimate.mean == pytest.approx(-0.5)
+    assert (gap.estimate.low, gap.estimate.high) == (pytest.approx(-0.65, abs=0.05), pytest.approx(-0.35, abs=0.05))
 
 
 def test_intervals_come_from_sources_and_not_from_edits() -> None:

@@ -29,6 +29,7 @@ from emorph.face3d.lighting import estimate_light, shade
 from emorph.face3d.raster import rasterize
 from emorph.face3d.skinning import rodrigues, vertex_normals
 from golden_cases import case
+from made_face import triangles
 from test_golden_flame import golden_coeffs, golden_flame
 
 ICT_FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
@@ -53,7 +54,7 @@ def dense_buffers(model: FLAME, coeffs: FaceCoeffs, size: int, texture: Tensor) 
     assert uv is not None
     on_screen = project(vertices, coeffs.camera)
     fragments = rasterize(on_screen, model.faces, size)
-    seen, out = fragments.triangles(), torch.zeros(len(coeffs), 9, size, size)
+    seen, out = triangles(fragments), torch.zeros(len(coeffs), 9, size, size)
     grid = torch.full((len(coeffs), size, size, 2), 5.0)
     for b, i, j in (seen >= 0).nonzero().tolist():
         corners = on_screen[b, model.faces[seen[b, i, j]]].double()

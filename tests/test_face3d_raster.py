@@ -10,6 +10,7 @@ from torch import Tensor
 from emorph.core.errors import ShapeError
 from emorph.face3d.camera import pixels_to_screen, screen_to_pixels
 from emorph.face3d.raster import SUBPIXELS, covered_pixels, rasterize
+from made_face import triangles
 
 
 def random_mesh(seed: int, n_faces: int, spread: float) -> tuple[Tensor, Tensor]:
@@ -54,7 +55,7 @@ def test_equals_brute_force(n_faces: int, spread: float, size: tuple[int, int]) 
     vertices[:, : n_faces // 2, :2] = pixels_to_screen(
         screen_to_pixels(vertices[:, : n_faces // 2, :2], size).round(), size
     )
-    found = rasterize(vertices, faces, size).triangles()
+    found = triangles(rasterize(vertices, faces, size))
     pixel, triangle = covered_pixels(screen_to_pixels(vertices[..., :2], size), faces, *size)
     for b in range(2):
         n_expected, depths = brute_force(vertices[b], faces, *size)
@@ -97,7 +98,7 @@ def test_edges_on_pixel_centres_belong_to_what_is_right_of_or_below_them() -> No
     expected = torch.zeros(10, 10, dtype=torch.bool)
     expected[3:8, 2:6] = True
     for faces in ([[0, 1, 2], [1, 3, 2]], [[0, 3, 1], [3, 0, 2]]):
-        assert torch.equal(rasterize(vertices, torch.tensor(faces), 10).triangles()[0] >= 0, expected)
+        assert torch.equal(triangles(rasterize(vertices, torch.tensor(faces), 10))[0] >= 0, expected)
 
 
 def test_the_nearest_is_seen_and_of_equals_the_first() -> None:
@@ -105,8 +106,8 @@ def test_the_nearest_is_seen_and_of_equals_the_first() -> None:
     depths = (0.5, -0.25, 0.25, -0.25)
     vertices = torch.cat([torch.cat([square, torch.full((3, 1), z)], dim=1) for z in depths])[None]
     faces = torch.arange(12).reshape(4, 3)
-    assert (rasterize(vertices, faces, 4).triangles() == 1).all()
-    assert (rasterize(-vertices.flip(1), faces.flip(0), 4).triangles() >= 0).all()
+    assert (triangles(rasterize(vertices, faces, 4)) == 1).all()
+    assert (triangles(rasterize(-vertices.flip(1), faces.flip(0), 4)) >= 0).all()
 
 
 def test_interpolation_is_linear_on_the_screen() -> None:
@@ -130,7 +131,7 @@ def test_a_batch_equals_its_pictures_one_by_one() -> None:
     picture = together.picture(together.interpolate(faces, colours))
     for b in range(2):
         alone = rasterize(vertices[b : b + 1], faces, 32)
-        assert torch.equal(alone.triangles()[0], together.triangles()[b])
+        assert torch.equal(triangles(alone)[0], triangles(together)[b])
         assert torch.equal(alone.picture(alone.interpolate(faces, colours[b : b + 1]))[0], picture[b])
 
 
@@ -151,12 +152,12 @@ def test_gradients() -> None:
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
 def test_triangles_that_are_nowhere_are_left_out(bad: float) -> None:
     vertices, faces = grid(3, seed=0)
-    expected = rasterize(vertices, faces[1:], 16).triangles()
+    expected = triangles(rasterize(vertices, faces[1:], 16))
     more = torch.cat([vertices, torch.full((1, 1, 3), bad)], dim=1)
     broken = faces.clone()
     broken[0] = torch.tensor([0, 1, more.shape[1] - 1])
     found = rasterize(more, broken, 16)
-    assert torch.equal(found.triangles(), torch.where(expected >= 0, expected + 1, expected))
+    assert torch.equal(triangles(found), torch.where(expected >= 0, expected + 1, expected))
     assert found.barycentric.isfinite().all()
 
 
@@ -184,5 +185,5 @@ def test_the_gpu_sees_the_same() -> None:
     device = torch.device(torch.cuda.current_device())
     there = rasterize(vertices.to(device), faces.to(device), 64)
     here = rasterize(vertices, faces, 64)
-    assert torch.equal(there.triangles().cpu(), here.triangles())
+    assert torch.equal(triangles(there).cpu(), triangles(here))
     assert (there.barycentric.cpu() - here.barycentric).abs().max() < 1e-6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,10 @@ from emorph.cli.options import Json
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from emorph.core.shard import Shard
     from emorph.evaluate.inputs import Pair
+    from emorph.evaluate.panel import Panel
+    from emorph.evaluate.run import Judged, Records
     from emorph.evaluate.summary import Summary
 
 
@@ -74,41 +78,19 @@ def evaluate(
 ) -> None:
     """Judge edits, of emorph or of any other method: is it still the person, and is it the expression asked for?"""
     from emorph.core.shard import Shard
-    from emorph.evaluate.open_panel import BUNDLED_JUDGE, FACE_MODELS
-    from emorph.evaluate.panel import Panel
-    from emorph.evaluate.report import as_json as summary_as_json
     from emorph.evaluate.report import check_template, write_report
-    from emorph.evaluate.run import Records, identify, unfinished
-    from emorph.evaluate.run import evaluate as run
+    from emorph.evaluate.run import identify
     from emorph.evaluate.summary import summarise
 
     part = Shard.parse(shard)
     pairs = _pairs(edits, sources, compare=compare)
     check_template()
-    panel = Panel.load(
-        judge or [BUNDLED_JUDGE], recogniser or [], face_model or [FACE_MODELS[0]], without=without or []
-    )
-    if split is not None:
-        panel.refuse_unfair(split)
-    wanted = (*(judge or []), *(recogniser or []), *(face_model or []))
-    for missing in panel.missing:
-        if any(name in missing.name for name in wanted):  # the report tells of the rest
-            say(f"{missing.name}: {missing.why}")
+    panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
     judged = identify(pairs)
-    with items(1) as work:
-        run(judged, out, panel, workers=workers, shard=part, on_step=work.step)
-    records = Records.read(out)
-    if left := unfinished(judged, records, panel):
-        say(f"{left} sources are left to other shards; the one that finishes last, or a run without --shard, reports.")
-        return
-    summary = summarise(judged, records, panel)
-    page = write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]]))
-    if as_json:
-        print_json({"report": str(page), **summary_as_json(summary)})
-    else:
-        _tell(summary)
-        typer.echo(str(page))
-    _mention_left_out(summary)
+    records = _measured(judged, out, panel, workers, part)
+    if records is not None:
+        summary = summarise(judged, records, panel)
+        _tell(summary, write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]])), as_json=as_json)
 
 
 def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pair]:
@@ -122,7 +104,49 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
     return [pair for path, name in named for pair in read_pairs(path, sources=sources, method=name)]
 
 
-def _tell(summary: Summary) -> None:
+def _panel(
+    judges: list[str], recognisers: list[str], face_models: list[str], without: list[str], split: str | None
+) -> Panel:
+    """What is asked; tells of what was named and is not here."""
+    from emorph.evaluate.open_panel import BUNDLED_JUDGE, FACE_MODELS
+    from emorph.evaluate.panel import Panel
+
+    panel = Panel.load(judges or [BUNDLED_JUDGE], recognisers, face_models or [FACE_MODELS[0]], without=without)
+    if split is not None:
+        panel.refuse_unfair(split)
+    for missing in panel.missing:
+        if any(name in missing.name for name in (*judges, *recognisers, *face_models)):  # the report tells of the rest
+            say(f"{missing.name}: {missing.why}")
+    return panel
+
+
+def _measured(judged: Sequence[Judged], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:
+    """All records of the pairs; None, and a word about it, while other shards have sources to look at."""
+    from emorph.evaluate.run import Records, evaluate, unfinished
+
+    with items(1) as work:
+        records = evaluate(judged, out, panel, workers=workers, shard=part, on_step=work.step)
+    if part.of > 1:
+        records = Records.read(out)  # other shards may have finished meanwhile
+    if left := unfinished(judged, records, panel):
+        say(f"{left} sources are left to other shards; the one that finishes last, or a run without --shard, reports.")
+        return None
+    return records
+
+
+def _tell(summary: Summary, page: Path, *, as_json: bool) -> None:
+    """What was found, and what could not be measured; then exit status 1."""
+    from emorph.evaluate.report import as_json as summary_as_json
+
+    if as_json:
+        print_json({"report": str(page), **summary_as_json(summary)})
+    else:
+        _show(summary)
+        typer.echo(str(page))
+    _mention_left_out(summary)
+
+
+def _show(summary: Summary) -> None:
     """Warnings, conclusions and the first tables, for a look without the page."""
     for warning in summary.warnings:
         say(f"Warning: {warning}")

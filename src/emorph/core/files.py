@@ -12,7 +12,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
     Raises OSError, and then leaves nothing behind; an older file of that name is untouched.
     """
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    draft = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.part")  # a name as long as may be has no room
     try:
         with draft.open("xb") as file:
             file.write(content)

@@ -159,7 +159,13 @@ def read_finished(path: Path, kind: type[Record]) -> list[Record]:
 
     Raises DataError naming a bad line.
     """
-    return list(_records(path, kind, f"is no {kind.__name__}")) if path.exists() else []
+    return list(each_finished(path, kind))
+
+
+def each_finished(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """As ``read_finished``, one after the other: for records that would fill the memory together."""
+    if path.exists():
+        yield from _records(path, kind, f"is no {kind.__name__}")
 
 
 def mend(path: Path) -> None:

@@ -6,14 +6,8 @@ import dataclasses
 import hashlib
 import io
 import json
-import multiprocessing
 import os
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +20,7 @@ from emorph.core.errors import ConfigError, DataError, EmorphError
 from emorph.core.records import Box, FaceRecord
 from emorph.core.shard import Shard
 from emorph.core.types import AlignedFace, Float64, Landmarks, Photo, UInt8
+from emorph.core.workers import spread
 from emorph.data.index import FaceIndex
 from emorph.data.parts import Plan, Row, Summary, begin, finish, missing_parts, write_part
 from emorph.data.quality import SHARPNESS_SIDE_PX, Gate, fault, measure
@@ -37,7 +32,6 @@ LEAST_OVERLAP = 0.3  # intersection over union of the listed box and the found o
 SOUGHT_FACE_PX = 40  # faces down to here are found, and then told to be too small; smaller ones only if asked for
 FACES_A_PART = 256  # written, and after a crash lost, at once
 LEAST_PARTS = 64  # small sets have smaller parts, so that all cores have work
-WATCH_S = 1.0
 OPTIONS: dict[str, dict[str, int]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "PNG": {},
@@ -87,10 +81,11 @@ def prepare(
     if on_step is not None:
         on_step(done, total, before)
     bench = _Bench(replace(index, records=[]), out, settings)
-    for number in _work(bench, {n: jobs[n] for n in left}, workers):
-        done += len(jobs[number])
-        if on_step is not None:
-            on_step(done, total, before)
+    with spread(bench.do, [(n, jobs[n]) for n in left], workers) as numbers:
+        for number in numbers:
+            done += len(jobs[number])
+            if on_step is not None:
+                on_step(done, total, before)
     return None if missing_parts(out, plan) else finish(out)
 
 
@@ -246,48 +241,9 @@ class _Bench:
     out: Path
     settings: Settings
 
-    def do(self, number: int, faces: Sequence[FaceRecord]) -> int:
-        """Prepare and write one part."""
+    def do(self, part: tuple[int, Sequence[FaceRecord]]) -> int:
+        """Prepare and write one part, and return its number."""
+        number, faces = part
         results = [prepare_face(self.index, face, self.settings) for face in faces]
         write_part(self.out, number, [row for row, _ in results if row], [no for _, no in results if no])
         return number
-
-
-def _work(bench: _Bench, jobs: dict[int, list[FaceRecord]], workers: int) -> Iterator[int]:
-    """The numbers of the parts, each when it is written."""
-    if workers == 1 or len(jobs) < 2:
-        yield from (bench.do(number, faces) for number, faces in jobs.items())
-        return
-    context = multiprocessing.get_context("spawn")  # a forked dlib or OpenCV may hang
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (bench, os.getpid()))
-    try:
-        for future in as_completed([pool.submit(_do_part, number, faces) for number, faces in jobs.items()]):
-            yield future.result()
-    except BrokenProcessPool:
-        raise DataError(
-            "a worker process died, perhaps for want of memory; run the same command again with fewer --workers: "
-            "what is finished is kept."
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-_bench: list[_Bench] = []  # the one of this worker process, given to it once instead of with every part
-
-
-def _start_worker(bench: _Bench, parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _bench.append(bench)
-
-
-def _end_with(parent: int) -> None:
-    """A killed parent cannot end its workers, and they would work on beside those of the next run."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
-    os._exit(1)
-
-
-def _do_part(number: int, faces: Sequence[FaceRecord]) -> int:
-    return _bench[0].do(number, faces)

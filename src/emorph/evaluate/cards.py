@@ -6,13 +6,14 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from emorph.core.downloads import HSEMOTION_NAMES, download, present
 from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 
 Kind = Literal["emotion", "identity"]
 Crop = Literal["box", "arcface"]
+ARCFACE_PX = 112
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,7 +23,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class JudgeCard:
     """One judge.
 
-    side_px: of its square picture. crop: "box" is a detector's box, stretched; "arcface" the five-point alignment.
+    side_px: of its square picture. crop: "box" is a detector's box, stretched; "arcface" the five-point alignment,
+    which is 112 px.
     channels: their order in the network's input. mean, std: of (x / 255 - mean) / std, in the order of ``channels``.
     classes: of the first outputs, in the network's order, in its own words; empty for a recogniser.
     has_va: valence and arousal follow the classes. trained_on: data sets with their splits, "affectnet/train".
@@ -66,6 +68,10 @@ class JudgeCard:
             card = cls(**{key: _frozen(value) for key, value in found.items()})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is no judge's card ({error}); its fields are {', '.join(_FIELDS)}.") from None
+        if card.crop not in get_args(Crop):
+            raise DataError(f"{path}: crop must be one of {', '.join(get_args(Crop))}, found {card.crop!r}.")
+        if card.crop == "arcface" and card.side_px != ARCFACE_PX:
+            raise DataError(f"{path}: the crop arcface has {ARCFACE_PX} px; make that its side_px, or box its crop.")
         rows = (card.mean, card.std)
         if (
             card.kind not in ("emotion", "identity")
@@ -134,7 +140,7 @@ def recogniser_card(
     return JudgeCard(
         name=name,
         kind="identity",
-        side_px=112,
+        side_px=ARCFACE_PX,
         crop="arcface",
         channels=channels,
         mean=_HALF,

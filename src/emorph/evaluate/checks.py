@@ -30,7 +30,7 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
                 f"{identity.gallery.name} does not tell these persons apart ({identity.gallery.separation:.0%} of "
                 "genuine pairs are nearer than impostors): it is in no ensemble; do not believe its row."
             )
-        impostors = identity.gallery.control(same_person=False)
+        impostors = identity.gallery.impostor
         if identity.gallery.measure == "cosine" and impostors is not None and abs(impostors.mean) > NEAR_0:
             yield (
                 f"Cosines of different persons average {Value(impostors)} by {identity.gallery.name}, not near 0: its "

@@ -11,7 +11,7 @@ from emorph.core.types import Float64
 from emorph.evaluate.evidence import Ints, bootstrapped
 from emorph.evaluate.scorecard import recogniser_title
 from emorph.evaluate.statistics import Estimate, bootstrap
-from emorph.evaluate.tables import Cell, Table, Value
+from emorph.evaluate.tables import Cell, Table, Value, slug
 from emorph.evaluate.tradeoff import harmonic_mean, identity_at
 
 if TYPE_CHECKING:
@@ -19,15 +19,26 @@ if TYPE_CHECKING:
 
 
 def paired_rows(a: MethodScores, b: MethodScores) -> list[tuple[int, int]]:
-    """Rows of edits of the same photo to the same target, each set at its own dose."""
+    """Rows of edits of the same photo to the same target, each set at its own dose.
 
-    def keys(scores: MethodScores) -> dict[tuple[str, int], int]:
-        chosen = np.flatnonzero(scores.evidence.at_dose)
-        edits = scores.evidence.edits
-        return {(edits[i].source.id, edits[i].pair.target.value): int(i) for i in chosen}
+    Of several such edits of one set, as of two seeds, the last counts.
+    """
+    second = _rows_at_dose(b)
+    return [(i, second[key]) for key, i in _rows_at_dose(a).items() if key in second]
 
-    second = keys(b)
-    return [(i, second[key]) for key, i in keys(a).items() if key in second]
+
+def _rows_at_dose(scores: MethodScores) -> dict[tuple[str, int], int]:
+    """The row of each photo and target; the last of several."""
+    edits = scores.evidence.edits
+    if not edits:
+        return {}
+    chosen = np.flatnonzero(scores.evidence.at_dose)
+    return {(edits[i].source.id, edits[i].pair.target.value): int(i) for i in chosen}
+
+
+def _has_several(scores: MethodScores) -> bool:
+    """Whether a set has more than one edit of a photo to a target at its dose."""
+    return bool(scores.evidence.edits) and len(_rows_at_dose(scores)) < int(scores.evidence.at_dose.sum())
 
 
 def difference(a: Float64, b: Float64, rows: list[tuple[int, int]], groups: list[str]) -> Estimate | None:
@@ -54,7 +65,10 @@ def _success(scores: MethodScores, judge: int) -> Float64:
 
 def comparison(a: MethodScores, b: MethodScores) -> Table:
     """Every per-edit score of both, paired."""
-    rows = paired_rows(a, b) if a.evidence.edits and b.evidence.edits else []
+    rows = paired_rows(a, b)
+    several = (
+        "Of several edits of a photo to one target the last counts. " if _has_several(a) or _has_several(b) else ""
+    )
     doses = [f"{scores.evidence.dose:g}" if scores.evidence.edits else "1" for scores in (a, b)]
     measures: list[tuple[str, bool, bool, Float64, Float64]] = []
     for i, emotion in enumerate(a.emotions):
@@ -75,11 +89,11 @@ def comparison(a: MethodScores, b: MethodScores) -> Table:
     found += [_row(measure, rows, a, b) for measure in measures]
     names = (a.evidence.method, b.evidence.method)
     return Table(
-        "compare_" + "_".join("".join(c if c.isalnum() else "_" for c in name) for name in names),
+        slug("compare", *names),
         f"{names[1]} against {names[0]}",
         f"{len(rows)} edits of the same photos to the same targets at strength {' and '.join(dict.fromkeys(doses))}; "
-        "the difference's interval is a paired bootstrap by source photo. Doing nothing wins every row of identity: "
-        "only HES, success gain and identity at matched gain weigh both.",
+        f"the difference's interval is a paired bootstrap by source photo. {several}Doing nothing wins every row of "
+        "identity: only HES, success gain and identity at matched gain weigh both.",
         ("measure", "better", names[0], names[1], f"{names[1]} less {names[0]}", "verdict"),
         tuple(found),
     )
@@ -130,23 +144,28 @@ def _verdict(gap: Estimate, a: MethodScores, b: MethodScores, *, higher_is_bette
 
 
 def _matched_row(judge: int, a: MethodScores, b: MethodScores) -> tuple[Cell, ...]:
-    """The share that passes where both gain as much as the one that gains less, over all strengths of both."""
+    """The share that passes where both gain as much as the one that gains less, over all strengths of both.
+
+    Each resample has its own level: at that of the whole set, only those that happen to reach it would have a say.
+    """
     curves = [scores.tradeoffs[judge] for scores in (a, b)]
     title = f"identity at matched gain ({a.emotions[judge].judge.id})"
     shared = set(curves[0].groups) & set(curves[1].groups)
     rows = [np.array([i for i, g in enumerate(c.groups) if g in shared], dtype=np.int64) for c in curves]
-    most = [max((gain for gain, _ in c.curve(own)), default=0.0) for c, own in zip(curves, rows, strict=True)]
-    level = min(most)
-    if level <= 0:
-        return (title, "higher", "–", "–", "not measured: one of them gains nothing", "–")
     n_first = len(rows[0])
     groups = [curves[0].groups[i] for i in rows[0]] + [curves[1].groups[i] for i in rows[1]]
 
-    def identity(drawn: Ints, k: int) -> float:
-        own = drawn[drawn < n_first] if k == 0 else drawn[drawn >= n_first] - n_first
-        return identity_at(curves[k].curve(rows[k][own]), level)
+    def matched(drawn: Ints) -> tuple[float, float, float]:
+        """The level, and the share that passes there of a and of b."""
+        parts = (drawn[drawn < n_first], drawn[drawn >= n_first] - n_first)
+        a, b = (curve.curve(own[part]) for curve, own, part in zip(curves, rows, parts, strict=True))
+        level = max(0.0, min(max((gain for gain, _ in curve), default=0.0) for curve in (a, b)))
+        return level, identity_at(a, level), identity_at(b, level)
 
-    statistics = (lambda d: identity(d, 0), lambda d: identity(d, 1), lambda d: identity(d, 1) - identity(d, 0))
+    level = matched(np.arange(len(groups)))[0]
+    if level <= 0:
+        return (title, "higher", "–", "–", "not measured: one of them gains nothing", "–")
+    statistics = (lambda d: matched(d)[1], lambda d: matched(d)[2], lambda d: matched(d)[2] - matched(d)[1])
     own, other, gap = (bootstrapped(statistic, groups, len(shared)) for statistic in statistics)
     title = f"identity at matched gain of {level:.2f} ({a.emotions[judge].judge.id})"
     if own is None or other is None or gap is None:

@@ -34,37 +34,42 @@ def _ranked(scores: Sequence[MethodScores]) -> Iterator[str]:
 
 
 def _line(score: MethodScores) -> Iterator[str]:
-    evidence, dose = score.evidence, score.evidence.at_dose
     said = []
-    if score.emotions:
-        emotion = score.emotions[0]
-        after, before = (evidence.mean(values, dose) for values in (emotion.right_after, emotion.right_before))
-        if after is not None and before is not None:
-            said.append(f"{Value(after, True)} are recognised as the target (unedited photos: {Value(before, True)})")
-    passes = evidence.mean(score.identity.passes, dose)
-    if passes is not None:
-        said.append(f"{Value(passes, True)} pass for the person of their source")
+    if (shares := _recognised(score)) is not None:
+        said.append(f"{shares[0]} are recognised as the target (unedited photos: {shares[1]})")
+    if (passing := _passing(score)) is not None:
+        said.append(f"{passing} pass for the person of their source")
     if said:
-        yield f"{evidence.method}: {', '.join(said)}."
+        yield f"{score.evidence.method}: {', '.join(said)}."
+
+
+def _recognised(score: MethodScores) -> tuple[Value, Value] | None:
+    """The share of edits that the first judge takes for their target, and of their unedited photos."""
+    if not score.emotions:
+        return None
+    emotion, evidence = score.emotions[0], score.evidence
+    after, before = (evidence.mean(v, evidence.at_dose) for v in (emotion.right_after, emotion.right_before))
+    return None if after is None or before is None else (Value(after, True), Value(before, True))
+
+
+def _passing(score: MethodScores) -> Value | None:
+    """The share of edits that pass for the person of their source."""
+    passes = score.evidence.mean(score.identity.passes, score.evidence.at_dose)
+    return None if passes is None else Value(passes, True)
 
 
 def _of_one(score: MethodScores) -> Iterator[str]:
-    evidence, dose = score.evidence, score.evidence.at_dose
-    if score.emotions:
-        emotion = score.emotions[0]
-        after, before = (evidence.mean(values, dose) for values in (emotion.right_after, emotion.right_before))
-        if after is not None and before is not None:
-            yield (
-                f"{emotion.judge.id.partition('@')[0]} recognises {Value(after, True)} of the edits as what was "
-                f"asked for; of their unedited photos, {Value(before, True)} showed it already."
-            )
+    if (shares := _recognised(score)) is not None:
+        yield (
+            f"{score.emotions[0].judge.id.partition('@')[0]} recognises {shares[0]} of the edits as what was "
+            f"asked for; of their unedited photos, {shares[1]} showed it already."
+        )
     gallery = score.identity.gallery
-    passes = evidence.mean(score.identity.passes, dose)
-    if passes is not None:
-        genuine = gallery.genuine_passing()
+    if (passing := _passing(score)) is not None:
+        genuine = gallery.genuine_passing
         control = "" if genuine is None else f" and {Value(genuine, True)} of those of one person"
         yield (
-            f"{Value(passes, True)} pass for the person of their source ({gallery.name}), where "
+            f"{passing} pass for the person of their source ({gallery.name}), where "
             f"{FALSE_ACCEPTS:.0%} of the pairs of photos of different persons{control} do."
         )
     if score.tradeoffs and (success := score.tradeoffs[0].success()) is not None:

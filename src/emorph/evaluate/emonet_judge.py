@@ -40,10 +40,6 @@ class EmoNetJudge:
             raise CheckpointError(f"{file.name} has {len(model.classes)} classes, not {n_classes}.")
         return cls(model)
 
-    def crop(self, photo: Photo, landmarks: Landmarks) -> UInt8:
-        """As ``emonet_crop``."""
-        return emonet_crop(photo, landmarks)
-
     @torch.inference_mode()
     def __call__(self, crops: UInt8) -> EmotionReading:
         """crops: uint8 (B, 256, 256, 3) RGB. Raises ShapeError."""

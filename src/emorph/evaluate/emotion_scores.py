@@ -97,8 +97,9 @@ class EmotionScores:
     def linearity(self, chosen: Bools | None = None) -> Estimate | None:
         """Pearson's r of asked strength and the judge's probability, mean over sweeps of one photo to one emotion.
 
-        The unedited photo is each sweep's strength 0. A judge that does not move counts as 0. n: sweeps; None without
-        sweeps of three strengths.
+        A sweep's strength 0 is its edit at 0 where there is one (a reconstruction), else the unedited photo; of several
+        edits at one strength the last counts. A judge that does not move counts as 0. n: sweeps; None without sweeps of
+        three strengths, with that 0.
         """
         edits = self.evidence.edits
         sweeps: dict[tuple[str, Emotion], list[int]] = {}

@@ -16,16 +16,17 @@ import numpy as np
 
 from emorph.core.records import SeenFace
 from emorph.core.types import Float64
-from emorph.evaluate.evidence import Bools, Evidence
+from emorph.evaluate.evidence import Bools, Evidence, Ints
 from emorph.evaluate.identity import Pairs, found_first, verified
 from emorph.evaluate.panel import Panel
 from emorph.evaluate.run import Records
-from emorph.evaluate.statistics import Estimate, bootstrap
+from emorph.evaluate.statistics import Estimate, bootstrap_pairs
 
 FALSE_ACCEPTS = 0.01
 DLIB = "dlib"
 DLIB_THRESHOLD = 0.6  # the distance under which dlib's author takes two photos for one person
 ENSEMBLE = "ensemble"
+LEAST_PERSONS = 5  # that are drawn for an interval; draws of fewer say nothing of others
 LEAST_SEPARATION = 0.9  # of a recogniser that tells persons apart
 
 Measure = Literal["distance", "cosine", "calibrated"]
@@ -59,8 +60,7 @@ class Gallery:
     @functools.cached_property
     def same(self) -> Bools:
         """Whether two photos are of one person, (n, n)."""
-        names = np.unique(np.asarray(self.persons), return_inverse=True)[1]
-        found: Bools = names[:, None] == names
+        found: Bools = self._person[:, None] == self._person
         return found
 
     @functools.cached_property
@@ -90,21 +90,41 @@ class Gallery:
         """The recogniser's distances as people read them: cosines and identities grow with likeness."""
         return distance if self.measure == "distance" else 1 - distance
 
-    def control(self, *, same_person: bool) -> Estimate | None:
-        """Mean of what is shown for genuine or impostor pairs, with its interval over the first photo of each pair."""
-        values = self.pairs.genuine if same_person else self.pairs.impostor
-        return bootstrap(self.shown(values), self._firsts(same_person)) if len(values) else None
+    @functools.cached_property
+    def genuine(self) -> Estimate | None:
+        """Mean of what is shown for two photos of one person."""
+        return self.over_pairs(self.shown(self.between), same_person=True)
 
+    @functools.cached_property
+    def impostor(self) -> Estimate | None:
+        """Mean of what is shown for photos of two persons."""
+        return self.over_pairs(self.shown(self.between), same_person=False)
+
+    @functools.cached_property
     def genuine_passing(self) -> Estimate | None:
-        """Share of the pairs of one person that pass the threshold, with its interval over the first photo."""
-        if self.threshold is None or not len(self.pairs.genuine):
+        """Share of the pairs of one person that pass the threshold."""
+        if self.threshold is None:
             return None
-        return bootstrap(self.pairs.genuine < self.threshold, self._firsts(True))
+        return self.over_pairs((self.between < self.threshold).astype(np.float64), same_person=True)
 
-    def _firsts(self, same_person: bool) -> list[int]:
-        rows, columns = np.triu_indices(len(self.ids), k=1)
-        found: list[int] = rows[self.same[rows, columns] == same_person].tolist()
-        return found
+    def over_pairs(self, between: Float64, *, same_person: bool) -> Estimate | None:
+        """Mean of ``between`` (n, n) over the pairs of one person or of two, NaN left out; None of none.
+
+        Its interval is over persons; over photos, so for these very persons, where fewer than ``LEAST_PERSONS`` are in
+        the pairs.
+        """
+        rows, columns = np.nonzero(np.triu((self.same == same_person) & np.isfinite(between), k=1))
+        if not len(rows):
+            return None
+        first, second = self._person[rows], self._person[columns]
+        if len(np.union1d(first, second)) < LEAST_PERSONS:
+            first, second = rows, columns
+        return bootstrap_pairs(between[rows, columns], first, second)
+
+    @functools.cached_property
+    def _person(self) -> Ints:
+        """A number for each photo's person."""
+        return np.unique(np.asarray(self.persons), return_inverse=True)[1].astype(np.int64)
 
 
 def galleries(sets: Sequence[Evidence], panel: Panel, records: Records) -> tuple[Gallery, ...]:

@@ -133,7 +133,8 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
         emotion = Emotion.parse(target)
     except UnknownNameError as error:
         raise DataError(f"{where}: {error}") from None
-    strength = _strength(fields.get("strength"))
+    said = fields.get("strength")
+    strength = 1.0 if said is None or said == "" else _finite(said)
     if strength is None:
         raise DataError(f"{where}: strength must be a finite number, found {fields['strength']!r}.")
     person = str(fields.get("identity") or "").strip()
@@ -150,7 +151,7 @@ def _affect(fields: Mapping[str, object], where: str) -> tuple[float, float] | N
     texts = [fields.get(name) for name in ("valence", "arousal")]
     if any(text in (None, "") for text in texts):
         return None
-    numbers = [_strength(text) for text in texts]
+    numbers = [_finite(text) for text in texts]
     if NOT_ANNOTATED in numbers:
         return None
     if numbers[0] is None or numbers[1] is None or max(abs(numbers[0]), abs(numbers[1])) > 1:
@@ -162,7 +163,7 @@ def _points(value: object, where: str) -> tuple[tuple[float, float], ...]:
     """68 points of "x;y;x;y;..."; () where nothing is given. Raises DataError."""
     if value is None or value == "":
         return ()
-    numbers = [_strength(text) if text.strip() else None for text in str(value).split(";")]
+    numbers = [_finite(text) for text in str(value).split(";")]
     known = [number for number in numbers if number is not None]
     if len(known) != len(numbers) or len(known) != 2 * N_POINTS:
         raise DataError(
@@ -172,10 +173,8 @@ def _points(value: object, where: str) -> tuple[tuple[float, float], ...]:
     return tuple(zip(known[::2], known[1::2], strict=True))
 
 
-def _strength(value: object) -> float | None:
-    """1 where nothing is said; None for what is no number."""
-    if value is None or value == "":
-        return 1.0
+def _finite(value: object) -> float | None:
+    """None for what is no finite number."""
     try:
         number = float(value) if isinstance(value, str | int | float) else math.nan
     except ValueError:
@@ -225,14 +224,10 @@ def _asked(stem: str) -> tuple[str, Emotion, float] | None:
     """ "me_happy_0.5" is "me", happy, 0.5; None for a name that asks for nothing."""
     parts = stem.split("_")
     strength = 1.0
-    if len(parts) > 2 and (found := _number(parts[-1])) is not None:
+    if len(parts) > 2 and (found := _finite(parts[-1])) is not None:
         strength, parts = found, parts[:-1]
     emotion = _emotion(parts[-1]) if len(parts) > 1 else None
     return None if emotion is None else ("_".join(parts[:-1]), emotion, strength)
-
-
-def _number(text: str) -> float | None:
-    return _strength(text) if text else None
 
 
 def _emotion(word: str) -> Emotion | None:

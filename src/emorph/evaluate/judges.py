@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from emorph.core.errors import CheckpointError, NoFaceError, ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
-from emorph.evaluate.cards import JudgeCard, judge_card
+from emorph.evaluate.cards import ARCFACE_PX, JudgeCard, judge_card
 from emorph.evaluate.onnx_file import OnnxGraph, opening_operations
 
 # Eyes, tip of the nose, corners of the mouth, left to right in the picture, in pixels of a 112 px crop: the template
@@ -26,7 +25,6 @@ ARCFACE_TEMPLATE = (
     (41.5493, 92.3655),
     (70.7299, 92.2041),
 )
-ARCFACE_PX = 112
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,6 @@ class EmotionReading:
     judged: tuple[Emotion, ...]
     valence: Float32 | None
     arousal: Float32 | None
-
-    def emotions(self) -> list[Emotion]:
-        """The likeliest emotion of each face."""
-        return [Emotion(int(i)) for i in self.probabilities.argmax(axis=1)]
 
 
 @dataclass(frozen=True)
@@ -62,10 +56,6 @@ class EmotionJudge:
         """
         card, graph, _ = _load(name, path, "emotion", threads)
         return cls(card, graph)
-
-    def crop(self, photo: Photo, landmarks: Landmarks) -> UInt8:
-        """The detector's box, stretched to the judge's square: (S, S, 3). Raises NoFaceError outside the photo."""
-        return box_crop(photo, landmarks, self.card.side_px)
 
     def __call__(self, crops: UInt8) -> EmotionReading:
         """crops: uint8 (B, S, S, 3) RGB. Raises ShapeError."""
@@ -106,10 +96,6 @@ class Recogniser:
         card, graph, file = _load(name, path, "identity", threads)
         opening = set(opening_operations(file))
         return cls(card, graph, bool(opening & {"Sub", "Add"}) and bool(opening & {"Mul", "Div"}))
-
-    def crop(self, photo: Photo, landmarks: Landmarks) -> UInt8:
-        """The five-point alignment, (112, 112, 3)."""
-        return arcface_crop(photo, landmarks)
 
     def __call__(self, crops: UInt8) -> Float32:
         """Unit vectors (B, D) of uint8 (B, 112, 112, 3) RGB; their dot product is the cosine. Raises ShapeError."""
@@ -166,11 +152,6 @@ def box_crop(photo: Photo, landmarks: Landmarks, side_px: int) -> UInt8:
         raise NoFaceError(f"the face lies outside {photo.name} ({width}x{height} px); detect the face again.")
     crop: UInt8 = cv2.resize(photo.pixels[top:bottom, left:right], (side_px, side_px), interpolation=cv2.INTER_LINEAR)
     return crop
-
-
-def read_emotions(judge: EmotionJudge, photos: Sequence[tuple[Photo, Landmarks]]) -> EmotionReading:
-    """The judge's reading of faces in photos, cut out as it wants them."""
-    return judge(np.stack([judge.crop(photo, landmarks) for photo, landmarks in photos]))
 
 
 def _load(name: str | JudgeCard, path: Path | str | None, kind: str, threads: int) -> tuple[JudgeCard, OnnxGraph, Path]:

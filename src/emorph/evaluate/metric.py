@@ -67,7 +67,7 @@ _EITHER, _UP, _DOWN = (-_INF, _INF), (0.0, _INF), "lower"
 _SHARE, _SIGNED, _BETTER = (0.0, 1.0), (-1.0, 1.0), "higher"
 
 _RECONSTRUCTION = "a reconstruction (an edit of strength 0) and its source"
-_OUTSIDE = "an edit and its source, outside the face"
+_OUTSIDE = "an edit and its source, around the face"
 _TARGET = "a judge's answer and the target"
 _BEFORE = "a judge's answers for an edit and for its source"
 _PERSON = "an edit and its source"

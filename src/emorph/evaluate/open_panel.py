@@ -87,7 +87,7 @@ def _onnx(name: str, threads: int) -> PanelJudge:
     return PanelJudge(
         id=f"{card.name}@{digits_of(path)}",
         emotions=emotions,
-        plan=CropPlan("box", card.side_px, CropSpec()),
+        plan=CropPlan(card.crop, card.side_px),
         answer=_reader(judge, emotions, has_va=card.has_va),
         trained_on=card.trained_on,
         has_va=card.has_va,

@@ -73,8 +73,8 @@ def face_model_table(scores: FaceModelScores, name: str = "") -> Table:
                 better,
                 cell(evidence.mean(scores.distance(part), evidence.at_dose), absent="not measured: no fit is trusted"),
                 "0",
-                cell(scores.control(part, same_person=True)),
-                cell(scores.control(part, same_person=False)),
+                cell(scores.controls.genuine[part]),
+                cell(scores.controls.impostor[part]),
             )
         )
     note = (

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import platform
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -18,6 +16,7 @@ import numpy as np
 
 import emorph
 from emorph.core.errors import DataError, MissingAssetError
+from emorph.core.files import replace_file
 from emorph.core.types import Float64
 from emorph.evaluate.asked import AFFECT
 from emorph.evaluate.cases import best_and_worst
@@ -82,12 +81,6 @@ def page(summary: Summary, panel: Panel, command: str) -> str:
     return found
 
 
-def _cards(panel: Panel) -> dict[str, dict[str, Any]]:
-    """What is known of each judge, encoder and comparer, by id."""
-    cards = {asked.id: dict(asked.card) for asked in panel.asked}
-    return cards | {comparer.id: dict(comparer.card) for comparer in panel.comparers}
-
-
 def _about(summary: Summary) -> str:
     """How much was judged, in a line."""
     edits = [scored for score in summary.scores for scored in score.evidence.edits]
@@ -114,8 +107,8 @@ def facts(panel: Panel) -> list[tuple[str, str]]:
         ("other networks", ", ".join([n.id for n in panel.features] + [c.id for c in panel.comparers]) or "none"),
         (
             "intervals",
-            f"{LEVEL:.0%}, percentile bootstrap by source photo, seed 0, {N_MEAN_RESAMPLES} resamples of means, "
-            f"{N_RESAMPLES} of other statistics",
+            f"{LEVEL:.0%}, percentile bootstrap by source photo, of controls by person, seed 0, {N_MEAN_RESAMPLES} "
+            f"resamples of means, {N_RESAMPLES} of other statistics",
         ),
     ]
 
@@ -235,13 +228,7 @@ def _version(package: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
-        try:
-            draft.write_text(text, encoding="utf-8", errors="replace")  # a file name may hold what UTF-8 cannot
-            draft.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
+        replace_file(path, text.encode("utf-8", errors="replace"))  # a file name may hold what UTF-8 cannot
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another -o.") from None

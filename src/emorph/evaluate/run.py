@@ -7,19 +7,17 @@ machines merge by lying in one folder.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from emorph.core.errors import DataError
-from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend, read_finished
+from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, each_finished, mend
 from emorph.core.shard import Shard
-from emorph.core.types import Float64
+from emorph.core.types import Float32, Float64
+from emorph.core.workers import spread
 from emorph.evaluate.asked import (
     AFFECT,
     PROBABILITY,
@@ -31,7 +29,7 @@ from emorph.evaluate.asked import (
     compared_metric,
 )
 from emorph.evaluate.inputs import Pair
-from emorph.evaluate.look import LAST_PAIR_METRIC, Looked, Task, View, Window, look
+from emorph.evaluate.look import LAST_PAIR_METRIC, Task, View, Window, look
 from emorph.evaluate.panel import Panel
 
 BATCH = 64  # crops that a judge takes at once
@@ -50,32 +48,35 @@ class Judged:
 
 @dataclass
 class Records:
-    """All that is known of the faces: by id; numbers by (id, judge), by metric; and vectors by (id, recogniser)."""
+    """All that is known of the faces: by id; numbers by (id, judge), by metric; and vectors by (id, recogniser).
+
+    Vectors are float32 arrays, as those of a network for FID have 2048 numbers a face.
+    """
 
     faces: dict[str, SeenFace] = field(default_factory=dict)
     scores: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
-    embeddings: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
+    embeddings: dict[tuple[str, str], Float32] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Records:
         """Everything of all shards that lie in ``folder``; of repeated records the last counts. Raises DataError."""
         records = cls()
         for path in sorted(folder.glob("faces*.jsonl")):
-            records.add(read_finished(path, SeenFace))
+            records.add(each_finished(path, SeenFace))
         for path in sorted(folder.glob("scores*.jsonl")):
-            records.add((), read_finished(path, ScoreRecord))
+            records.add((), each_finished(path, ScoreRecord))
         for path in sorted(folder.glob("embeddings*.jsonl")):
-            records.add((), (), read_finished(path, Embedding))
+            records.add((), (), each_finished(path, Embedding))
         return records
 
     def add(
-        self, faces: Sequence[SeenFace], scores: Sequence[ScoreRecord] = (), embeddings: Sequence[Embedding] = ()
+        self, faces: Iterable[SeenFace], scores: Iterable[ScoreRecord] = (), embeddings: Iterable[Embedding] = ()
     ) -> None:
         """Take new records in."""
         self.faces.update((face.id, face) for face in faces)
         for score in scores:
             self.scores.setdefault((score.id, score.judge), {})[score.metric] = score.value
-        self.embeddings.update(((row.id, row.judge), row.values) for row in embeddings)
+        self.embeddings.update(((row.id, row.judge), np.array(row.values, np.float32)) for row in embeddings)
 
     def answer(self, id: str, judge: PanelJudge) -> Float64 | None:
         """The judge's probabilities for a face, in the order of its emotions; None if they are not all there."""
@@ -127,14 +128,14 @@ def evaluate(
     """Measure what ``folder`` does not hold yet, append it to the .jsonl files there, and return it all.
 
     workers: processes that find faces; 1 stays in this one. on_step: called with (done, total) sources.
-    Raises DataError if a record file is damaged or cannot be written.
+    Raises DataError if a record file is damaged or cannot be written, or a worker dies.
     """
     files = _Files.opened(folder, shard)
     records = Records.read(folder)
     tasks = _tasks(judged, records, panel, shard)
     waiting: dict[str, list[tuple[str, Crop]]] = {asked.id: [] for asked in panel.asked}
     windows: list[Window] = []
-    with _looking(tasks, workers) as results:
+    with spread(look, tasks, workers) as results:
         for done, looked in enumerate(results, 1):
             files.write(records, looked.faces, looked.scores)
             for judge_id, face_id, crop in looked.crops:
@@ -276,17 +277,3 @@ def _compare(comparers: Sequence[PanelComparer], windows: Sequence[Window], file
             a, b = (np.stack(pictures) for pictures in zip(*((w.source, w.edited) for w in those), strict=True))
             for comparer in comparers:
                 files.write(records, scores=comparer.judge([w.id for w in those], compared, a, b))
-
-
-@contextmanager
-def _looking(tasks: Sequence[Task], workers: int) -> Iterator[Iterator[Looked]]:
-    """The results of all tasks, in their order."""
-    if workers <= 1 or len(tasks) <= 1:
-        yield map(look, tasks)
-        return
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(tasks)), _start) as pool:
-        yield pool.imap(look, tasks)
-
-
-def _start() -> None:
-    torch.set_num_threads(1)  # the workers are as many as the cores

@@ -96,9 +96,9 @@ def parts(scores: MethodScores, name: str = "") -> Table:
         rows.append((title, better, cell(found, absent="not measured: needs edits of their sources' size"), "0", *_TWO))
     note = (
         f"{int(evidence.at_dose.sum())} edits at strength {evidence.dose:g} of {len(set(evidence.groups))} photos. "
-        "In brackets: 95 % interval (bootstrap by source photo) and n. The controls say what the same number is for "
-        "photos that nobody edited. Doing nothing wins every row of identity and geometry, and another person's smile "
-        "every row of emotion: only the scores above weigh both."
+        "In brackets: 95 % interval (bootstrap by source photo, of controls by person) and n. The controls say what "
+        "the same number is for photos that nobody edited. Doing nothing wins every row of identity and geometry, and "
+        "another person's smile every row of emotion: only the scores above weigh both."
     )
     title = f"{name}Summary with controls"
     return Table(slug(evidence.method, "summary"), title, note, _HEADER, tuple(rows))
@@ -115,8 +115,8 @@ def recognisers(scores: MethodScores, name: str = "") -> Table:
             (
                 *recogniser_title(gallery),
                 cell(evidence.mean(gallery.shown(identity.distance), dose)),
-                cell(gallery.control(same_person=True)),
-                cell(gallery.control(same_person=False)),
+                cell(gallery.genuine),
+                cell(gallery.impostor),
                 *(cell(evidence.mean(values, dose), is_share=True) for values in shares),
                 cell(evidence.mean(identity.calibrated, dose), absent=NEEDS_PERSONS),
             )
@@ -180,7 +180,7 @@ def _identity_rows(identity: IdentityScores) -> list[tuple[Cell, ...]]:
             "higher",
             mean(identity.passes, NEEDS_TWO),
             "100 %, the same photo",
-            cell(gallery.genuine_passing(), is_share=True),
+            cell(gallery.genuine_passing, is_share=True),
             f"{FALSE_ACCEPTS:.0%}, by the threshold",
         ),
         (
@@ -196,8 +196,8 @@ def _identity_rows(identity: IdentityScores) -> list[tuple[Cell, ...]]:
             better,
             mean(gallery.shown(identity.distance), NOTHING, is_share=False),
             _OF_ITSELF[gallery.measure],
-            cell(gallery.control(same_person=True)),
-            cell(gallery.control(same_person=False)),
+            cell(gallery.genuine),
+            cell(gallery.impostor),
         ),
         ("Calibrated identity", "higher", mean(identity.calibrated, NEEDS_PERSONS, is_share=False), NOTHING, "1", "0"),
     ]

@@ -7,14 +7,14 @@ pictures are alike by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emorph.core.types import Float64
+from emorph.core.types import Float32, Float64
 from emorph.evaluate.asked import PanelEncoder
 from emorph.evaluate.distribution import fid, mmd
 from emorph.evaluate.evidence import LEVEL, Evidence
@@ -42,9 +42,9 @@ class SetScores:
         rows = evidence.records.embeddings
         return cls(
             network,
-            torch.tensor([rows[scored.edit.id, network.id] for scored in chosen], dtype=torch.float64),
+            _stacked([rows[scored.edit.id, network.id] for scored in chosen]),
             np.array([ids.index(scored.source.id) for scored in chosen], dtype=np.int64),
-            torch.tensor([rows[id, network.id] for id in ids], dtype=torch.float64),
+            _stacked([rows[id, network.id] for id in ids]),
         )
 
     def distance(self, measure: Callable[[Tensor, Tensor], float]) -> Estimate | None:
@@ -72,6 +72,10 @@ class SetScores:
         rng = np.random.default_rng(0)
         n = len(self.sources)
         return [np.sort(rng.permutation(n)[: n // 2]) for _ in range(N_HALVES)]
+
+
+def _stacked(rows: Sequence[Float32]) -> Tensor:
+    return torch.from_numpy(np.stack(rows)).double()
 
 
 def _spread(value: float, halves: Float64, n: int) -> Estimate:

@@ -50,6 +50,44 @@ def bootstrap(
     return Estimate(float(numbers.mean()), float(low), float(high), len(numbers), level)
 
 
+def bootstrap_pairs(
+    values: ArrayLike,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """The mean of ``values`` (n,) of pairs and its percentile interval over what the pairs are made of.
+
+    first, second: whose photos the two of each pair are, n numbers from 0 each. Pairs that share one of them are not
+    independent, so not pairs are drawn but these, and a pair counts as often as it would lie in the drawn set: of two
+    of them the product of their counts, of one its count (the vertex bootstrap of Snijders & Borgatti 1999, without
+    pairs of one photo with itself). Draws without any pair tell nothing and are left out.
+    Raises DataError if there is no value or one is not finite.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
+        raise DataError(f"a mean needs finite numbers in one row; found shape {numbers.shape}.")
+    known, of_both = np.unique(np.concatenate([first, second]), return_inverse=True)
+    n = len(known)
+    cell = of_both[: len(numbers)] * n + of_both[len(numbers) :]
+    sums = np.bincount(cell, weights=numbers, minlength=n * n).astype(np.float64).reshape(n, n)
+    counts = np.bincount(cell, minlength=n * n).reshape(n, n).astype(np.float64)
+    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES).astype(np.float64)
+    total, weight = _weighted(sums, times), _weighted(counts, times)
+    means = total[weight > 0] / weight[weight > 0]
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(numbers.mean()), float(low), float(high), len(numbers), level)
+
+
+def _weighted(cells: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums of cells (n, n), each as often as its row and its column are drawn together: one for each row of times."""
+    own = np.diag(cells)
+    found: NDArray[np.float64] = ((times @ (cells - np.diag(own))) * times).sum(axis=1) + times @ own
+    return found
+
+
 def _resampled(sums: NDArray[np.float64], counts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Means over groups drawn with replacement, N_RESAMPLES of them."""
     times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=N_RESAMPLES)

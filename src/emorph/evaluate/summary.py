@@ -15,7 +15,7 @@ from emorph.evaluate.compare import comparison, side_by_side
 from emorph.evaluate.conclusions import conclusions
 from emorph.evaluate.emotion_scores import EmotionScores
 from emorph.evaluate.evidence import Bools, Evidence, join
-from emorph.evaluate.face_model_scores import FaceModelScores
+from emorph.evaluate.face_model_scores import FaceModelControls, FaceModelScores
 from emorph.evaluate.identity_scores import Gallery, IdentityScores, galleries
 from emorph.evaluate.panel import Panel
 from emorph.evaluate.picture_tables import face_model_table, fidelity_table, set_table
@@ -56,7 +56,8 @@ def summarise(judged: Sequence[Judged], records: Records, panel: Panel) -> Summa
     """Everything that the records tell of the pairs."""
     sets = join(judged, records)
     all_galleries = galleries(sets, panel, records)
-    scores = tuple(_scores(evidence, all_galleries, panel) for evidence in sets)
+    models = tuple(FaceModelControls(model, all_galleries[0], records) for model in panel.face_models)
+    scores = tuple(_scores(evidence, all_galleries, models, panel) for evidence in sets)
     measured = [score for score in scores if score.evidence.edits]
     names = {id(score): "" if len(scores) == 1 else f"{score.evidence.method}: " for score in scores}
     heads = [(headline(score, names[id(score)]), parts(score, names[id(score)])) for score in measured]
@@ -72,12 +73,14 @@ def summarise(judged: Sequence[Judged], records: Records, panel: Panel) -> Summa
     return Summary(warnings, tuple(conclusions(measured)), tuple(tables), _missing(panel), scores, lead)
 
 
-def _scores(evidence: Evidence, all_galleries: Sequence[Gallery], panel: Panel) -> MethodScores:
+def _scores(
+    evidence: Evidence, all_galleries: Sequence[Gallery], controls: Sequence[FaceModelControls], panel: Panel
+) -> MethodScores:
     identities = tuple(IdentityScores.of(evidence, gallery) for gallery in all_galleries)
     emotions = tuple(EmotionScores.of(judge, evidence) for judge in panel.judges)
     affects = tuple(AffectScores.of(judge, evidence) for judge in panel.judges if judge.has_va)
     tradeoffs = tuple(Tradeoff.of(emotion, identities[0]) for emotion in emotions)
-    models = tuple(FaceModelScores(model, evidence, all_galleries[0]) for model in panel.face_models)
+    models = tuple(FaceModelScores(of_model, evidence) for of_model in controls)
     sets = tuple(SetScores.of(network, evidence) for network in panel.features) if evidence.edits else ()
     return MethodScores(evidence, identities, emotions, affects, tradeoffs, models, sets)
 

@@ -1,8 +1,8 @@
 """What an edit did where it should have done nothing, and what a reconstruction lost: pictures and plain fidelity.
 
 Fidelity counts every change as damage, so it is asked in two ways only. "outside": the edit with its source's own face
-put back, against the source. "reconstruction": an edit of strength 0, against the source. Both in the window around the
-face that FFHQ's crop spans.
+put back, against the source; plain differences leave the face out. "reconstruction": an edit of strength 0, against
+the source. All in the window around the face that FFHQ's crop spans: how much more is in the photo does not count.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
 from emorph.core.images import to_tensor
-from emorph.core.types import AlignedFace, Landmarks, Photo, UInt8
+from emorph.core.types import AlignedFace, Float32, Landmarks, Photo, UInt8
 from emorph.evaluate.asked import Compared
 from emorph.evaluate.fidelity import MS_SSIM_LEAST_PX, WINDOW_PX, ms_ssim, psnr, ssim
 from emorph.evaluate.geometry import mae_outside, psnr_outside
@@ -41,9 +40,10 @@ class Surroundings:
             return {}
         found: dict[str, float] = {}
         if not bool((self._weights == 1).all()):
-            source, edit = to_tensor(self.photo.pixels), to_tensor(edited.pixels)
-            found["mae_outside"] = float(mae_outside(source, edit, self._weights, data_range=2))
-            found["psnr_outside"] = float(psnr_outside(source, edit, self._weights, data_range=2))
+            source, edit = (to_tensor(pixels) for pixels in self._pair(edited, "reconstruction"))
+            mask = torch.from_numpy(self._weights)[None, None]
+            found["mae_outside"] = float(mae_outside(source, edit, mask, data_range=2))
+            found["psnr_outside"] = float(psnr_outside(source, edit, mask, data_range=2))
             found["ssim_outside"] = self._ssim(*self._pair(edited, "outside"))
         if is_reconstruction:
             a, b = self._pair(edited, "reconstruction")
@@ -61,11 +61,11 @@ class Surroundings:
         return a, b
 
     def _pair(self, edited: Photo, compared: Compared) -> tuple[UInt8, UInt8]:
-        """The windows of both, of the edit perhaps with the source's face."""
+        """The windows of both, the edit's as it is ("reconstruction") or with the source's face."""
         a, b = self.photo.pixels[self._window], edited.pixels[self._window]
         if compared == "reconstruction" or np.array_equal(a, b):
             return a, b
-        weights = self._weights[0, 0].numpy()[self._window][..., None]
+        weights = self._weights[..., None]
         back = np.rint(a * weights + b * (1 - weights)).astype(np.uint8)
         return a, back
 
@@ -82,12 +82,15 @@ class Surroundings:
         return align(self.photo, self.landmarks, MASK_CROP_PX)
 
     @functools.cached_property
-    def _weights(self) -> Tensor:
-        """(1, 1, H, W), 1 where an edit may change the photo."""
+    def _weights(self) -> Float32:
+        """(h, w) of the window, 1 where an edit may change the photo; the mask lies in the crop, so in the window."""
         mask = face_mask(self._face, self.photo.pixels.shape)
-        weights = torch.zeros(1, 1, *self.photo.pixels.shape[:2])
-        height, width = mask.weights.shape
-        weights[0, 0, mask.top : mask.top + height, mask.left : mask.left + width] = torch.from_numpy(mask.weights)
+        rows, columns = self._window
+        weights = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+        top, left = mask.top - rows.start, mask.left - columns.start
+        part = mask.weights[max(0, -top) : len(weights) - top, max(0, -left) : weights.shape[1] - left]
+        top, left = max(0, top), max(0, left)
+        weights[top : top + part.shape[0], left : left + part.shape[1]] = part
         return weights
 
     @functools.cached_property

@@ -104,14 +104,6 @@ class Tradeoff:
 
         return bootstrapped(statistic, self.groups, len(self.groups))
 
-    def verified_at(self, gain: float) -> Estimate | None:
-        """The share that passes at the least strength that gains ``gain``; None where none does."""
-
-        def statistic(drawn: Ints) -> float:
-            return identity_at(self.curve(drawn), gain)
-
-        return bootstrapped(statistic, self.groups, len(self.groups))
-
     def curve(self, drawn: Ints) -> list[tuple[float, float]]:
         """(gain, share that passes) of the drawn rows by rising strength."""
         strengths = self.strengths[drawn]

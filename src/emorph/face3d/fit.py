@@ -13,7 +13,7 @@ from torch import Tensor
 
 from emorph.core.errors import ShapeError
 from emorph.core.types import FaceCoeffs
-from emorph.face3d.camera import pixels_to_screen
+from emorph.face3d.camera import pixels_to_screen, screen_to_pixels
 from emorph.face3d.lighting import CONSTANTS
 from emorph.face3d.model import FaceModel, LandmarkBasis, yaw_step
 from emorph.face3d.skinning import axis_angle_of, rodrigues
@@ -70,7 +70,7 @@ def fit_landmarks(model: FaceModel, points: Tensor, side_px: int, *, n_shape: in
         state = solver.step(state, wanted, robust=i >= N_PLAIN)
     found, _ = solver.project(state)
     residual = (found - wanted).norm(dim=-1) / (state.scale * solver.eye_distance)[:, None]
-    in_pixels = ((found * points.new_tensor([1.0, -1.0]) + 1) * side_px - 1) / 2
+    in_pixels = screen_to_pixels(found * points.new_tensor([1.0, -1.0]), (side_px, side_px))
     reasons = tuple(_reason(*row) for row in zip(*_facts(solver, state, residual, usable), strict=True))
     return Fit(solver.coeffs(state), residual.mean(dim=1), in_pixels, reasons)
 

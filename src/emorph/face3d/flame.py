@@ -130,7 +130,10 @@ class FLAME(nn.Module):
         return self._points(vertices, triangles, torch.cat([self.contour_barycentric[step], inner_weights], dim=1))
 
     def fixed_landmarks(self, vertices: Tensor) -> Tensor:
-        """The 68 points (B, 68, 3) with the contour of a face that looks ahead."""
+        """The 68 points (B, 68, 3) with the contour of a face that looks ahead.
+
+        No part of emorph asks for them: they are here for DECA's recorded numbers (``tests/test_golden_flame.py``).
+        """
         triangles = self.full_triangles.expand(len(vertices), -1)
         return self._points(vertices, triangles, self.full_barycentric.expand(len(vertices), -1, -1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.files import replace_file
 
 FOLDER, MEAN_FILE, INDEX_FILE = "FaceXModel", "generic_neutral_mesh.obj", "vertex_indices.json"
 MODEL_FILE = "ict_face.npz"
@@ -53,16 +55,13 @@ def convert_ict(source: Path, path: Path, *, n_identities: int = N_IDENTITIES) -
         "exp_names": np.array(UNIT_NAMES),
         "landmarks68": _landmarks(folder / INDEX_FILE),
     }
-    draft = path.with_name(f".{path.name}.part")
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]  # the stub takes them for its own options
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # the stub takes them for its own options
-        draft.replace(path)
+        replace_file(path, content.getvalue())
     except OSError as error:
         raise CheckpointError(f"{path} cannot be written ({error.strerror}); choose another place.") from None
-    finally:
-        draft.unlink(missing_ok=True)
     return path
 
 

@@ -33,6 +33,7 @@ def shade(normals: Tensor, light: Tensor) -> Tensor:
 def shade_from_points(points: Tensor, normals: Tensor, lights: Tensor) -> Tensor:
     """Mean brightness (B, N, 3) under L lamps; the side turned away is negative, as in DECA.
 
+    No part of emorph lights so: it is here for DECA's recorded numbers (``tests/test_golden_flame.py``).
     points, normals: (B, N, 3). lights: (B, L, 6), place and colour.
     """
     towards = lights[:, :, None, :3] - points[:, None]
@@ -41,7 +42,10 @@ def shade_from_points(points: Tensor, normals: Tensor, lights: Tensor) -> Tensor
 
 
 def shade_from_directions(normals: Tensor, lights: Tensor) -> Tensor:
-    """Mean brightness (B, N, 3) under L far lamps; lights: (B, L, 6), direction towards the lamp and colour."""
+    """Mean brightness (B, N, 3) under L far lamps; lights: (B, L, 6), direction towards the lamp and colour.
+
+    No part of emorph lights so: it is here for DECA's recorded numbers (``tests/test_golden_flame.py``).
+    """
     towards = torch.nn.functional.normalize(lights[:, :, None, :3], dim=-1)
     cosine = (normals[:, None] * towards).sum(dim=-1, keepdim=True).clamp(0, 1)
     return (cosine * lights[:, :, None, 3:]).mean(dim=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from emorph.core.assets import FLAME_PAGE
 from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError
+from emorph.core.files import replace_file
 from emorph.core.images import to_pixels
 from emorph.core.types import FaceCoeffs, Float64, Landmarks, Photo, PhysicalBuffers, UInt8
 from emorph.face3d.buffers import render_buffers
@@ -185,13 +185,8 @@ def write_obj(path: Path, model: FaceModel, face: FittedFace) -> None:
         lines += [f"vt {u:.6f} {v:.6f}" for u, v in model.uv.coordinates.tolist()]
         pairs = zip(corners, (model.uv.faces + 1).tolist(), strict=True)
         lines += [f"f {a}/{p} {b}/{q} {c}/{r}" for (a, b, c), (p, q, r) in pairs]
-    draft = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        replace_file(path, ("\n".join(lines) + "\n").encode())
     except OSError as error:
         raise CheckpointError(f"cannot write {path} ({error.strerror}); choose another output.") from None

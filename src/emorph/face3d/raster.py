@@ -63,11 +63,6 @@ class Fragments:
         """(B, 1, H, W), 1 where a triangle is."""
         return self.picture(torch.ones_like(self.barycentric[:, :1]))
 
-    def triangles(self) -> Tensor:
-        """The nearest triangle of each pixel, -1 for none: int64 (B, H, W)."""
-        none = torch.full((self.batch * self.height * self.width,), -1, device=self.pixel.device)
-        return none.index_copy(0, self.pixel, self.face).reshape(self.batch, self.height, self.width)
-
 
 def rasterize(vertices: Tensor, faces: Tensor, size: int | tuple[int, int]) -> Fragments:
     """What B meshes of the same triangles look like through a camera without perspective.
