@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from emorph.core import records
 from emorph.core.errors import CheckpointError, DataError, MissingAssetError, UnknownNameError
@@ -146,6 +147,44 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.Monkey
     with pytest.raises(CheckpointError, match=r"someone/model: .*Network is unreachable.*pass its folder") as error:
         locate("someone/model")
     assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """A hub that has everything while it may be asked. Returns what was asked, and whether it was only for copies."""
+    asked: list[tuple[str, bool]] = []
+
+    def snapshot(hub_id: str, *, local_files_only: bool, **kwargs: object) -> str:
+        asked.append((hub_id, local_files_only))
+        if local_files_only:
+            raise LocalEntryNotFoundError("Cannot find an appropriate cached snapshot folder")
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    monkeypatch.delenv("EMORPH_OFFLINE", raising=False)
+    return asked
+
+
+def test_names_with_dots_are_no_files(hub: list[tuple[str, bool]], tmp_path: Path) -> None:
+    assert locate("someone/emorph-1.5") == tmp_path
+    assert hub == [("someone/emorph-1.5", False)]
+    for name in ("someone/last.ckpt", "someone/MODEL.PT", "model.safetensors"):
+        with pytest.raises(CheckpointError, match="no such file or folder"):
+            locate(name)
+    with pytest.raises(UnknownNameError, match=r"'emorph-1\.5' is not known"):
+        locate("emorph-1.5")
+
+
+def test_the_hub_is_not_asked_while_offline(hub: list[tuple[str, bool]], monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, is_offline in (("1", True), ("yes", True), ("0", False), ("", False)):
+        monkeypatch.setenv("EMORPH_OFFLINE", value)
+        hub.clear()
+        if is_offline:
+            with pytest.raises(CheckpointError, match=f"someone/m{value}: .* nothing is downloaded while offline"):
+                locate(f"someone/m{value}")
+        else:
+            locate(f"someone/m{value}")
+        assert hub == [(f"someone/m{value}", is_offline)]
 
 
 def test_records_append_and_merge_by_id(tmp_path: Path) -> None:

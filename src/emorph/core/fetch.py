@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emorph.core.assets import Asset
+from emorph.core.assets import Asset, is_offline
 from emorph.core.errors import DataError, MissingAssetError
 
 MIRROR_VARIABLE = "EMORPH_MIRROR"
-OFFLINE_VARIABLE = "EMORPH_OFFLINE"
 BLOCK = 2**18
 TIMEOUT_S = 30.0
 N_TRIES = 4  # without a single new byte
@@ -75,7 +74,7 @@ def fetch_url(
     """
     source = mirrored(url)
     elsewhere = f"get it from {page or url} elsewhere and put it at {path}"
-    if offline or os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
+    if offline or is_offline():
         raise MissingAssetError(f"{path.name} is not here, and nothing is downloaded while offline; {elsewhere}.")
     part = _Part(path.with_name(f".{path.name}.part"))
     try:

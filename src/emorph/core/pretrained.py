@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorph.core.assets import OFFICIAL, official
+from emorph.core.assets import OFFICIAL, is_offline, official
 from emorph.core.errors import CheckpointError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ BUNDLED = Path(__file__).parent.parent / "assets"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE)
+# What a name that ends so means is a file; other names may have dots, too: someone/model-1.5.
+FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".tar", ".bin", ".pkl", ".npz", ".onnx", ".json")
 
 
 def bundled_models() -> list[str]:
@@ -30,7 +32,8 @@ def bundled_models() -> list[str]:
 def locate(name: str | Path, *, offline: bool = False) -> Path:
     """The file or folder that ``name`` means: a path, a bundled model, an official one, or a hub id "owner/model".
 
-    Only a hub id touches the network, not while ``offline``; it is downloaded once into the Hugging Face cache.
+    Only a hub id touches the network, not while ``offline`` or with $EMORPH_OFFLINE; it is downloaded once into the
+    Hugging Face cache.
     Raises UnknownNameError, MissingAssetError (an official file is not there), CheckpointError (the hub refuses).
     """
     path = Path(name).expanduser()
@@ -42,9 +45,10 @@ def locate(name: str | Path, *, offline: bool = False) -> Path:
     copy = official(text)
     if copy is not None:
         return copy
-    if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not path.suffix:
-        return _download(text, offline=offline)
-    if "/" in text or path.suffix:
+    is_file = path.suffix.lower() in FILE_SUFFIXES
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not is_file:
+        return _download(text, offline=offline or is_offline())
+    if "/" in text or is_file:
         raise CheckpointError(
             f"{text}: there is no such file or folder. Check the path; it is taken from {Path.cwd()}."
         )
@@ -59,6 +63,11 @@ def _download(hub_id: str, *, offline: bool) -> Path:
         wanted = ["*.json", "*.safetensors", "*.md"]
         return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=wanted, local_files_only=offline))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        if offline:
+            raise CheckpointError(
+                f"{hub_id}: there is no such folder here, and nothing is downloaded while offline. Check the name, "
+                "get it while online (emorph models get), or pass the folder of a copy."
+            ) from None
         reason = str(error).splitlines()[0]
         raise CheckpointError(
             f"{hub_id}: there is no such folder here, and the Hugging Face hub did not give it ({reason}). "
