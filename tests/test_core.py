@@ -10,7 +10,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from emorph.core import records
 from emorph.core.errors import CheckpointError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
-from emorph.core.pretrained import atomic_folder, bundled_models, locate, read_config, read_weights
+from emorph.core.pretrained import BUNDLED, atomic_folder, bundled_models, locate, read_config, read_weights
 from emorph.core.records import EditRecord
 from emorph.models import DiffAE
 from emorph.models.diffae import fingerprint
@@ -137,6 +137,21 @@ def test_official_names_mean_the_users_copy(tmp_path: Path, monkeypatch: pytest.
     assert locate("ffhq256-autoenc") == place
     with pytest.raises(UnknownNameError, match="did you mean 'ffhq128-autoenc'"):
         locate("ffhq128-autoencoder")
+
+
+def test_folders_here_do_not_stand_in_for_known_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("emorph-base", "deca", "ICT-FaceKit"):
+        Path(name).mkdir()
+    assert locate("emorph-base") == BUNDLED / "emorph-base"
+    with pytest.raises(MissingAssetError, match=r"given out by its authors.* write \./deca$"):
+        locate("deca")
+    (tmp_path / "home" / "deca").mkdir(parents=True)
+    (tmp_path / "home" / "deca" / "deca_model.tar").write_bytes(b"x")
+    assert locate("deca") == tmp_path / "home" / "deca" / "deca_model.tar"
+    for path in ("./emorph-base", "./deca", "ICT-FaceKit", Path("emorph-base"), Path("deca"), tmp_path / "deca"):
+        assert locate(path) == Path(path)
 
 
 def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

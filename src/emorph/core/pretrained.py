@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emorph.core.assets import OFFICIAL, is_offline, official
-from emorph.core.errors import CheckpointError, UnknownNameError
+from emorph.core.errors import CheckpointError, MissingAssetError, UnknownNameError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,21 +30,24 @@ def bundled_models() -> list[str]:
 
 
 def locate(name: str | Path, *, offline: bool = False) -> Path:
-    """The file or folder that ``name`` means: a path, a bundled model, an official one, or a hub id "owner/model".
+    """The file or folder that ``name`` means: a bundled model, an official one, a path, or a hub id "owner/model".
 
+    A text that is a known name means that model, whatever lies in the working directory: write ./name for a folder
+    called so. A Path is a path first.
     Only a hub id touches the network, not while ``offline`` or with $EMORPH_OFFLINE; it is downloaded once into the
     Hugging Face cache.
     Raises UnknownNameError, MissingAssetError (an official file is not there), CheckpointError (the hub refuses).
     """
-    path = Path(name).expanduser()
-    if path.exists():
+    text, path = str(name), Path(name).expanduser()
+    if isinstance(name, Path) and path.exists():
         return path
-    if (BUNDLED / str(name) / CONFIG_FILE).exists():
-        return BUNDLED / str(name)
-    text = str(name)
-    copy = official(text)
+    if text in bundled_models():
+        return BUNDLED / text
+    copy = _official(text)
     if copy is not None:
         return copy
+    if path.exists():
+        return path
     is_file = path.suffix.lower() in FILE_SUFFIXES
     if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not is_file:
         return _download(text, offline=offline or is_offline())
@@ -53,6 +56,15 @@ def locate(name: str | Path, *, offline: bool = False) -> Path:
             f"{text}: there is no such file or folder. Check the path; it is taken from {Path.cwd()}."
         )
     raise UnknownNameError("model", text, [*bundled_models(), *(asset.name for asset in OFFICIAL)])
+
+
+def _official(name: str) -> Path | None:
+    try:
+        return official(name)
+    except MissingAssetError as error:
+        if not Path(name).exists():
+            raise
+        raise MissingAssetError(f"{error} For {Path(name).absolute()} write ./{name}") from None
 
 
 def _download(hub_id: str, *, offline: bool) -> Path:
