@@ -1,6 +1,8 @@
 """Labels, model folders and records."""
 
 import json
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from emorph.core.pretrained import BUNDLED, atomic_folder, bundled_models, locat
 from emorph.core.records import EditRecord
 from emorph.models import DiffAE
 from emorph.models.diffae import fingerprint
+from emorph.models.directions import Directions
 from tiny import tiny_directions, tiny_model
 
 
@@ -78,7 +81,7 @@ def test_a_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:
             (folder / "config.json").write_text("new")
             raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CheckpointError, match=r"model cannot be written \(disk full\); make room, or"):
         fail()
     assert (target / "config.json").read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
@@ -86,6 +89,65 @@ def test_a_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:
         (folder / "config.json").write_text("newer")
     assert (target / "config.json").read_text() == "newer"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_stop_between_the_two_renames_leaves_the_old_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException, after: bool
+) -> None:
+    target = tmp_path / "model"
+    tiny_directions().save_pretrained(target)
+    rename, before = Path.replace, (target / "config.json").stat().st_ino
+
+    def interrupted(self: Path, to: Path) -> Path:
+        """Before the new folder takes its name, or just after the old one has lost it."""
+        if self == target and after:
+            rename(self, to)
+        if (self.name.startswith(".model.") and not self.name.endswith(".old")) or (self == target and after):
+            raise stop
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt if isinstance(stop, KeyboardInterrupt) else CheckpointError):
+        tiny_directions().save_pretrained(target)
+    assert list(tmp_path.iterdir()) == [target]
+    assert (target / "config.json").stat().st_ino == before
+
+
+def test_what_is_saved_over_and_what_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes").write_text("precious")
+    with pytest.raises(CheckpointError, match="notes is not written over: it is no folder"):
+        tiny_directions().save_pretrained(tmp_path / "notes")
+    assert (tmp_path / "notes").read_text() == "precious"
+    (tmp_path / "disk" / "model").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk" / "model")
+    for _ in range(2):
+        tiny_directions().save_pretrained(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert {p.name for p in (tmp_path / "disk" / "model").iterdir()} == {"config.json", "model.safetensors"}
+
+    def refuse(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    tiny_directions().save_pretrained(tmp_path / "link")
+
+
+def test_a_disk_that_fills_is_one_sentence(tmp_path: Path) -> None:
+    tiny_directions().save_pretrained(tmp_path / "model")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file too large is then an error, as a full disk is
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"model cannot be written \(.*too large.*\); make room, or"):
+            tiny_directions().save_pretrained(tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    Directions.from_pretrained(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == [tmp_path / "model"]
 
 
 def test_saving_never_takes_other_files_along(tmp_path: Path) -> None:

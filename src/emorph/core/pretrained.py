@@ -91,33 +91,46 @@ def _download(hub_id: str, *, offline: bool) -> Path:
 def atomic_folder(folder: Path, *, own: Sequence[str] = MODEL_FILES) -> Iterator[Path]:
     """A folder to write into that takes its final name only when everything in it is complete.
 
-    own: the names it may hold already. Raises CheckpointError if the place cannot be written, or if a folder is there
-    that holds anything else: it would be lost.
+    own: the names it may hold already. A link to a folder stays, and what it points to is renewed.
+    Raises CheckpointError if the place cannot be written, if the disk fills, or if there is a file of this name, or a
+    folder that holds anything else: it would be lost.
     """
-    folder = Path(folder).absolute()
+    from safetensors import SafetensorError
+
+    folder = Path(folder).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"{folder} is not written over: it is no folder; name another place.")
     others = sorted(p.name for p in folder.iterdir() if p.name not in own) if folder.is_dir() else []
     if others:
         raise CheckpointError(
             f"{folder} is not written over: it holds {others[0]}, which is no model file; name a new folder."
         )
+    draft = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise CheckpointError(f"{folder} cannot be written ({error.strerror}); choose another place.") from None
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        yield draft
+        draft.chmod(0o755)
+        _take_place(draft, folder)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{folder} cannot be written ({reason}); make room, or choose another place.") from error
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _take_place(draft: Path, folder: Path) -> None:
+    """Give a complete folder its name; if that fails or is interrupted, the older one of this name has it again."""
+    old = draft.with_name(draft.name + ".old")
     try:
-        yield temporary
-        temporary.chmod(0o755)
         if folder.exists():
-            old = temporary.with_name(temporary.name + ".old")
             folder.replace(old)
-            temporary.replace(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        draft.replace(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_model(folder: Path, kind: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
