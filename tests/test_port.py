@@ -279,7 +279,14 @@ def test_official_sizes_are_recognised_without_any_hint(preset: str) -> None:
     table = Case(f"diffae_{preset}").info["lightning_state_dict"]
     start = "ema_model."
     state = {k.removeprefix(start): torch.empty(s, device="meta") for k, s, _ in table if k.startswith(start)}
-    assert diffae_config_from_state(state) == DiffAEConfig.preset(preset)
+    official = DiffAEConfig.preset(preset)
+    assert diffae_config_from_state(state) == official
+    cosine = diffae_config_from_state(state, hyper_parameters={"beta_scheduler": "cosine"})
+    assert cosine == official.model_copy(update={"schedule": "cosine"})
+    with pytest.raises(CheckpointError, match=r"^x\.ckpt does not fit: image_size 100 is not divisible by \d+"):
+        diffae_config_from_state(state, image_size=100, source="x.ckpt")
+    with pytest.raises(CheckpointError, match=r"^x\.ckpt does not fit: schedule: .*found 'const'"):
+        diffae_config_from_state(state, hyper_parameters={"beta_scheduler": "const"}, source="x.ckpt")
     latent = {
         k.removeprefix(start): torch.empty(s, device="meta")
         for k, s, _ in Case("diffae_latent_ckpt_keys").info["lightning_state_dict"]
