@@ -3,13 +3,14 @@
 import json
 import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from emorph.core import records
+from emorph.core import pretrained, records
 from emorph.core.errors import CheckpointError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.pretrained import BUNDLED, atomic_folder, bundled_models, locate, read_config, read_weights
@@ -227,8 +228,8 @@ def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
-    """A hub that has everything while it may be asked. Returns what was asked, and whether it was only for copies."""
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, bool]]]:
+    """A hub that has everything while it may be asked. Gives what was asked, and whether it was only for copies."""
     asked: list[tuple[str, bool]] = []
 
     def snapshot(hub_id: str, *, local_files_only: bool, **kwargs: object) -> str:
@@ -239,10 +240,13 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     monkeypatch.delenv("EMORPH_OFFLINE", raising=False)
-    return asked
+    pretrained._download.cache_clear()
+    yield asked
+    pretrained._download.cache_clear()
 
 
 def test_names_with_dots_are_no_files(hub: list[tuple[str, bool]], tmp_path: Path) -> None:
+    assert locate("someone/emorph-1.5") == tmp_path
     assert locate("someone/emorph-1.5") == tmp_path
     assert hub == [("someone/emorph-1.5", False)]
     for name in ("someone/last.ckpt", "someone/MODEL.PT", "model.safetensors"):

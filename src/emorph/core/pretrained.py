@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def _official(name: str) -> Path | None:
         raise MissingAssetError(f"{error} For {Path(name).absolute()} write ./{name}") from None
 
 
+@cache  # a program asks for a model's role, its weights and its directions, and all are to be of one revision
 def _download(hub_id: str, *, offline: bool) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
