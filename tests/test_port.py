@@ -20,7 +20,7 @@ from emorph.diffusion import Schedule, ddim_sample
 from emorph.models import DiffAE, DiffAEConfig, Rig, RigConfig, load
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.latent import LatentNetConfig, sample_latents
-from emorph.models.port import convert, describe, read_directions, read_latent_stats
+from emorph.models.port import convert, describe, read_directions, read_latent_stats, role_of
 from emorph.models.recognise import diffae_config_from_state
 from golden_cases import Case, case
 
@@ -320,6 +320,15 @@ def test_convert_writes_over_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "photos" / "me.jpg").read_text() == "precious"
 
 
+def test_a_role_is_seen_without_hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hashlib.file_digest", None)
+    classifier = official_classifier(tmp_path / "cls.ckpt")
+    assert role_of(classifier) == "directions"
+    assert role_of(convert(classifier, tmp_path / "directions")) == "directions"
+    assert role_of("emorph-base") == "autoencoder"
+    assert role_of("emorph-judge") == "judge"
+
+
 def test_describe(tmp_path: Path) -> None:
     path = official_latent(tmp_path / "last.ckpt")
     info = describe(path)
@@ -459,7 +468,7 @@ def test_a_call_hidden_in_a_state_dict_is_refused(tmp_path: Path) -> None:
             return os.system, (f"touch {sentinel}",)
 
     path = official(tmp_path / "last.ckpt", put(KEY, Hostile()))
-    for read in (load, read_directions, read_latent_stats, describe):
+    for read in (load, read_directions, read_latent_stats, role_of, describe):
         with pytest.raises(CheckpointError, match=r"^last\.ckpt asks to run os\.system; it was not run\. Get the file"):
             read(path)
     assert not sentinel.exists()

@@ -24,6 +24,7 @@ from emorph.models.rig import Rig, RigConfig
 from emorph.models.sources import Role, Source, read_face_encoder, read_safetensors
 
 OFFICIAL_FILE = "last.ckpt"
+DIRECTIONS_FOLDER = "directions"
 _BATCH_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 ModelConfig = DiffAEConfig | JudgeConfig | RigConfig
 
@@ -91,6 +92,12 @@ def load_rig(name: str | Path, *, image_size: int | None = None, num_heads: int 
     return Rig.from_tensors(source.rig_config(image_size, num_heads), source.weights, path.name)
 
 
+def role_of(name: str | Path) -> Role:
+    """What a file or folder is, without its numbers. Raises as ``load``."""
+    path = _inside(locate(name))
+    return _folder_config(path)[0] if path.is_dir() else Source.read(path, numbers=False).role
+
+
 def is_rig(name: str | Path) -> bool:
     """Whether a folder, a bundled model or a hub id is a rig; no weights are read. Raises as ``load``."""
     path = _inside(locate(name))
@@ -123,6 +130,16 @@ def read_directions(name: str | Path) -> Directions:
     return Directions(weight, bias, source.labels(), source.stats(weight.shape[1]))
 
 
+def directions_beside(name: str | Path) -> Directions | None:
+    """The directions that lie in ``directions`` beside an autoencoder's file or in its folder; None without any.
+
+    Raises as ``load``.
+    """
+    place = locate(name)
+    folder = (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
+    return read_directions(folder) if folder.is_dir() else None
+
+
 def read_latent_stats(path: str | Path) -> LatentStats:
     """Mean and standard deviation of z_sem from an official ``latent.pkl``, latent or classifier checkpoint."""
     source = Source.read(Path(path))
@@ -150,7 +167,7 @@ def convert(
     if is_flame_source(path):
         convert_flame(path, folder)
         return folder
-    role = Source.read(path, numbers=False).role if path.is_file() else _folder_config(path)[0]
+    role = role_of(path)
     if role == "directions" and path.is_file():
         read_directions(path).save_pretrained(folder)
     elif role == "rig":
