@@ -4,11 +4,14 @@ import json
 import resource
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from emorph.core import pretrained, records
 from emorph.core.errors import CheckpointError, DataError, MissingAssetError, UnknownNameError
@@ -17,7 +20,8 @@ from emorph.core.pretrained import BUNDLED, atomic_folder, bundled_models, locat
 from emorph.core.records import EditRecord
 from emorph.models import DiffAE
 from emorph.models.diffae import fingerprint
-from emorph.models.directions import Directions
+from emorph.models.directions import AffectAxes, Directions
+from emorph.models.mouth import MouthAxes
 from tiny import tiny_directions, tiny_model
 
 
@@ -176,6 +180,33 @@ def test_damaged_folders_say_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
     with pytest.raises(CheckpointError, match="damaged or not a safetensors file"):
         read_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("lost", "added", "message"),
+    [
+        (["mouth.share"], {}, r"mouth\.share is missing from its weights"),
+        (["affect.weight", "affect.bias"], {}, r"affect\.weight is missing from its weights"),
+        (["conds_std"], {}, "conds_std is missing from its weights"),
+        ([], {"mouth.shares": torch.ones(3)}, r"hold mouth\.shares, which directions do not have"),
+        (["means"], {"mean": torch.ones(8, 32)}, "hold mean, which directions do not have"),
+        (["means", "mouth.", "affect."], {}, ""),
+    ],
+)
+def test_half_a_part_of_directions_is_refused(
+    tmp_path: Path, lost: list[str], added: dict[str, Tensor], message: str
+) -> None:
+    mouth = MouthAxes(torch.ones(3, 32), torch.ones(3), torch.ones(3, 32), torch.ones(3), torch.ones(8, 3))
+    affect = AffectAxes(torch.ones(2, 32), torch.ones(2), torch.ones(2, 32))
+    replace(tiny_directions(), mouth=mouth, affect=affect).save_pretrained(tmp_path / "d")
+    found = {key: value for key, value in read_weights(tmp_path / "d").items() if not key.startswith(tuple(lost))}
+    save_file(found | added, tmp_path / "d" / "model.safetensors")
+    if message:
+        with pytest.raises(CheckpointError, match=f"d does not fit: .*{message}"):
+            Directions.from_pretrained(tmp_path / "d")
+    else:
+        directions = Directions.from_pretrained(tmp_path / "d")
+        assert (directions.means, directions.mouth, directions.affect) == (None, None, None)
 
 
 def test_names_are_found_without_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
