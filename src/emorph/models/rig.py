@@ -63,8 +63,9 @@ class RigConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _official_mult(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("image_size") in OFFICIAL_MULT:
-            return {"channel_mult": OFFICIAL_MULT[values["image_size"]], **values}
+        side = values.get("image_size") if isinstance(values, dict) else None
+        if isinstance(side, int) and side in OFFICIAL_MULT:
+            return {"channel_mult": OFFICIAL_MULT[side], **values}
         return values
 
     @model_validator(mode="after")
