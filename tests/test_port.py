@@ -8,7 +8,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ from emorph.models.directions import Directions, LatentStats
 from emorph.models.latent import LatentNetConfig, sample_latents
 from emorph.models.port import convert, describe, read_directions, read_latent_stats, role_of
 from emorph.models.recognise import diffae_config_from_state
+from emorph.models.sources import WHAT_AND_USE, FileRole
 from golden_cases import Case, case
 
 Edit = Callable[[OrderedDict[str, Any]], None]
@@ -318,6 +319,11 @@ def test_convert_writes_over_nothing(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="exists already"):
         convert(official(tmp_path / "last.ckpt"), tmp_path / "photos")
     assert (tmp_path / "photos" / "me.jpg").read_text() == "precious"
+
+
+def test_every_role_of_a_file_has_its_name_and_use() -> None:
+    assert set(WHAT_AND_USE) == set(get_args(FileRole))
+    assert len({what for what, _ in WHAT_AND_USE.values()}) == len(WHAT_AND_USE)
 
 
 def test_a_role_is_seen_without_hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
