@@ -19,9 +19,9 @@ from emorph.core.expressions import Emotion
 from emorph.core.pretrained import BUNDLED, atomic_folder, bundled_models, locate, read_config, read_weights
 from emorph.core.records import EditRecord
 from emorph.models import DiffAE
-from emorph.models.diffae import fingerprint
 from emorph.models.directions import AffectAxes, Directions
 from emorph.models.mouth import MouthAxes
+from emorph.models.weights import fingerprint
 from tiny import tiny_directions, tiny_model
 
 

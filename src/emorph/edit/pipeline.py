@@ -27,10 +27,11 @@ from emorph.edit.result import Edit
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
-from emorph.models.diffae import DiffAE, fingerprint
+from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
 from emorph.models.port import directions_beside, load, read_directions
+from emorph.models.weights import fingerprint
 
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,11 +9,10 @@ from typing import Annotated, Any, Literal, Self
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from emorph.core.config import Config
-from emorph.core.errors import CheckpointError, ConfigError, ShapeError, UnknownNameError
-from emorph.core.pretrained import atomic_folder, locate, read_config, read_weights, write_model
+from emorph.core.errors import CheckpointError, ShapeError, UnknownNameError
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
@@ -23,6 +21,7 @@ from emorph.models.directions import LatentStats
 from emorph.models.latent import LatentNet, LatentNetConfig
 from emorph.models.semantic import SemanticEncoder
 from emorph.models.unet import UNet
+from emorph.models.weights import filled, read_model, save_model
 
 KIND = "diffae"
 Multipliers = Annotated[tuple[Annotated[int, Field(gt=0, le=64)], ...], Field(min_length=1, max_length=10)]
@@ -179,11 +178,9 @@ class DiffAE(UNet):
 
     def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
         """Write config.json and model.safetensors; the folder appears complete or not at all."""
-        with atomic_folder(Path(folder)) as temporary:
-            tensors = {key: value.to(dtype) for key, value in self.state_dict().items()}
-            if stats := self.latent_stats:
-                tensors |= {"conds_mean": stats.mean.float(), "conds_std": stats.std.float()}
-            write_model(temporary, KIND, self.config.model_dump(mode="json"), tensors)
+        stats = self.latent_stats
+        exact = {"conds_mean": stats.mean.float(), "conds_std": stats.std.float()} if stats else {}
+        save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype, exact=exact)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> DiffAE:
@@ -191,9 +188,7 @@ class DiffAE(UNet):
 
         Official checkpoints load with ``emorph.models.load``. Raises CheckpointError or UnknownNameError.
         """
-        folder = locate(name)
-        config = DiffAEConfig.parse(read_config(folder, KIND), str(folder))
-        return cls.from_tensors(config, read_weights(folder), str(folder))
+        return cls.from_tensors(*read_model(name, KIND, DiffAEConfig))
 
     @classmethod
     def from_tensors(cls, config: DiffAEConfig, tensors: Mapping[str, Tensor], source: str) -> DiffAE:
@@ -204,15 +199,10 @@ class DiffAE(UNet):
         """
         own = dict(tensors)
         stats: dict[str, Tensor] = {key: own.pop(key) for key in ("conds_mean", "conds_std") if key in own}
-        try:
-            with torch.device("meta"):
-                model = cls(config)
-        except ConfigError as error:  # channels that no GroupNorm can split
-            raise CheckpointError(f"{source} does not fit: {error}") from None
-        load_strictly(model, own, source)
+        model = filled(lambda: cls(config), own, source)
         if stats:
             model.latent_stats = latent_stats_from(stats, config.z_dim, source)
-        return model.eval()
+        return model
 
     def _check(self, x: Tensor) -> None:
         c, s = self.config.image_channels, self.config.image_size
@@ -228,27 +218,6 @@ class DiffAE(UNet):
         return F.pixel_shuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """``load_state_dict`` whose error names the first difference; fills a module on "meta" with copies, too.
-
-    Raises CheckpointError.
-    """
-    expected = module.state_dict()
-    for key, value in expected.items():
-        if key not in tensors:
-            raise CheckpointError(f"{source} does not fit: {key} is missing (expected shape {tuple(value.shape)}).")
-        if tensors[key].shape != value.shape:
-            raise CheckpointError(
-                f"{source} does not fit: {key} has shape {tuple(tensors[key].shape)}, expected {tuple(value.shape)}."
-            )
-    for key in tensors:
-        if key not in expected:
-            raise CheckpointError(f"{source} does not fit: it holds {key}, which this model does not have.")
-    on_meta = any(value.is_meta for value in expected.values())
-    fitting = {key: tensors[key].to(value.dtype, copy=on_meta) for key, value in expected.items()}
-    module.load_state_dict(fitting, assign=on_meta)
-
-
 def latent_stats_from(tensors: Mapping[str, Tensor], z_dim: int, source: str) -> LatentStats:
     """Statistics from conds_mean and conds_std, (z_dim,) or (1, z_dim). Raises CheckpointError."""
     found = []
@@ -261,17 +230,3 @@ def latent_stats_from(tensors: Mapping[str, Tensor], z_dim: int, source: str) ->
             )
         found.append(tensors[key].to(torch.float32, copy=True).reshape(z_dim))
     return LatentStats(*found)
-
-
-def fingerprint(module: nn.Module) -> str:
-    """Eight hexadecimal digits that tell models apart by their weights (the first 64 numbers of each tensor)."""
-    digest = hashlib.sha256()
-    for key, value in module.state_dict().items():
-        digest.update(key.encode())
-        digest.update(value.detach().flatten()[:64].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:8]
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of weights of a module."""
-    return sum(p.numel() for p in module.parameters())

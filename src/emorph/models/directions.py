@@ -16,8 +16,9 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, ShapeError
-from emorph.core.pretrained import MODEL_FILES, atomic_folder, locate, read_config, read_weights, write_model
+from emorph.core.pretrained import MODEL_FILES, atomic_folder, write_model
 from emorph.models.mouth import MEASURES, MouthAxes
+from emorph.models.weights import read_model
 
 KIND = "directions"
 _NEEDED = ("weight", "bias", "conds_mean", "conds_std")
@@ -177,10 +178,9 @@ class Directions:
 
         Raises CheckpointError.
         """
-        folder = locate(name)
-        config = DirectionsConfig.parse(read_config(folder, KIND), str(folder))
-        tensors = {key: tensor.float() for key, tensor in read_weights(folder).items()}
-        _check_keys(tensors, str(folder))
+        config, stored, source = read_model(name, KIND, DirectionsConfig)
+        tensors = {key: tensor.float() for key, tensor in stored.items()}
+        _check_keys(tensors, source)
         stats = LatentStats(tensors["conds_mean"], tensors["conds_std"])
         try:
             return cls(
@@ -195,7 +195,7 @@ class Directions:
                 _axes(MouthAxes, tensors, "mouth"),
             )
         except ShapeError as error:
-            raise CheckpointError(f"{folder} does not fit: {error}") from None
+            raise CheckpointError(f"{source} does not fit: {error}") from None
 
 
 def _check_keys(tensors: Mapping[str, Tensor], source: str) -> None:

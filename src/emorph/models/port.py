@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from emorph.core.errors import CheckpointError
-from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, atomic_folder, locate, read_config, write_model
+from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
 from emorph.face3d.convert import convert_flame, is_flame_source
 from emorph.face3d.ict_source import MODEL_FILE, convert_ict, is_ict_source
 from emorph.models import diffae, directions, judge, rig
@@ -22,10 +22,11 @@ from emorph.models.emoca import EmocaEncoder
 from emorph.models.judge import JudgeConfig
 from emorph.models.rig import Rig, RigConfig
 from emorph.models.sources import Role, Source, read_face_encoder, read_safetensors
+from emorph.models.weights import COUNTER, save_model
 
 OFFICIAL_FILE = "last.ckpt"
 DIRECTIONS_FOLDER = "directions"
-_BATCH_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_BATCH_STATISTICS = ("running_mean", "running_var", COUNTER)
 ModelConfig = DiffAEConfig | JudgeConfig | RigConfig
 
 
@@ -173,9 +174,7 @@ def convert(
     elif role == "rig":
         load_rig(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
     elif role in (DecaEncoder.name, EmocaEncoder.name):
-        state = load_face_encoder(path).state_dict()
-        with atomic_folder(folder) as draft:
-            write_model(draft, role, {}, {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()})
+        save_model(folder, role, {}, load_face_encoder(path).state_dict(), dtype=dtype)
     else:
         load(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
     return folder

@@ -12,16 +12,15 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from emorph.core.config import Config
-from emorph.core.errors import CheckpointError, ConfigError, ShapeError
-from emorph.core.pretrained import atomic_folder, locate, read_config, read_weights, write_model
+from emorph.core.errors import ShapeError
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
 from emorph.diffusion.schedule import Schedule
 from emorph.models.blocks import timestep_embedding
-from emorph.models.diffae import load_strictly
 from emorph.models.resnet import Depth, ResNet
 from emorph.models.unet import UNet
+from emorph.models.weights import filled, read_model, save_model
 
 KIND = "rig"
 N_BUFFERS = 9  # shaded, normals, albedo: three channels each
@@ -148,9 +147,7 @@ class Rig(nn.Module):
 
     def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
         """Write config.json and model.safetensors; the folder appears complete or not at all."""
-        with atomic_folder(Path(folder)) as temporary:
-            tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in self.state_dict().items()}
-            write_model(temporary, KIND, self.config.model_dump(mode="json"), tensors)
+        save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Rig:
@@ -158,9 +155,7 @@ class Rig(nn.Module):
 
         Official checkpoints load with ``emorph.models.load_rig``. Raises CheckpointError or UnknownNameError.
         """
-        folder = locate(name)
-        config = RigConfig.parse(read_config(folder, KIND), str(folder))
-        return cls.from_tensors(config, read_weights(folder), str(folder))
+        return cls.from_tensors(*read_model(name, KIND, RigConfig))
 
     @classmethod
     def from_tensors(cls, config: RigConfig, tensors: Mapping[str, Tensor], source: str) -> Rig:
@@ -168,13 +163,7 @@ class Rig(nn.Module):
 
         Raises CheckpointError, naming the first key that does not fit ``source``, before memory is taken.
         """
-        try:
-            with torch.device("meta"):
-                model = cls(config)
-        except ConfigError as error:  # channels that no GroupNorm can split
-            raise CheckpointError(f"{source} does not fit: {error}") from None
-        load_strictly(model, tensors, source)
-        return model.eval()
+        return filled(lambda: cls(config), tensors, source)
 
     def _seen(self, x_t: Tensor, buffers: Tensor) -> Tensor:
         """What the U-Net takes: the noisy picture, then the buffers."""
