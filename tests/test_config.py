@@ -98,7 +98,9 @@ def test_hostile_sizes_are_refused(mult: list[int]) -> None:
 
 
 def test_image_size_must_fit_the_levels() -> None:
-    with pytest.raises(ConfigError, match=r"^the configuration: image_size 30 is not divisible by 4, which channel"):
+    with pytest.raises(
+        ConfigError, match=r"^the configuration: image_size 30 is not divisible by 4, which channel_mult and"
+    ):
         DiffAEConfig.parse({**tiny_config().model_dump(), "image_size": 30})
 
 

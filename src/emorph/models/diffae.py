@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from emorph.core.config import Config
-from emorph.core.errors import CheckpointError, ShapeError, UnknownNameError
+from emorph.core.errors import CheckpointError, UnknownNameError
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
@@ -20,11 +19,11 @@ from emorph.diffusion.schedule import Schedule
 from emorph.models.directions import LatentStats
 from emorph.models.latent import LatentNet, LatentNetConfig
 from emorph.models.semantic import SemanticEncoder
+from emorph.models.sizes import Multipliers, check_pictures, check_side, fold, unfold
 from emorph.models.unet import UNet
 from emorph.models.weights import filled, read_model, save_model
 
 KIND = "diffae"
-Multipliers = Annotated[tuple[Annotated[int, Field(gt=0, le=64)], ...], Field(min_length=1, max_length=10)]
 ScheduleName = Literal["linear", "cosine"]
 
 
@@ -65,13 +64,8 @@ class DiffAEConfig(Config):
 
     @model_validator(mode="after")
     def _sides_divide(self) -> Self:
-        for key, mult in (
-            ("channel_mult", self.channel_mult),
-            ("encoder_channel_mult", self.encoder_channel_mult),
-        ):
-            divisor = self.patch_size * 2 ** (len(mult) - 1)
-            if self.image_size % divisor:
-                raise ValueError(f"image_size {self.image_size} is not divisible by {divisor}, which {key} asks for")
+        check_side(self.image_size, self.patch_size, "channel_mult", self.channel_mult)
+        check_side(self.image_size, self.patch_size, "encoder_channel_mult", self.encoder_channel_mult)
         return self
 
     @classmethod
@@ -149,8 +143,7 @@ class DiffAE(UNet):
 
     def encode(self, x: Tensor) -> Tensor:
         """z_sem (B, z_dim) of pictures x, float (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""
-        self._check(x)
-        z: Tensor = self.encoder(self._fold(x))
+        z: Tensor = self.encoder(self._seen(x))
         return z
 
     def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
@@ -162,16 +155,14 @@ class DiffAE(UNet):
 
     def predict(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """The U-Net's raw output, in the space that ``config.prediction`` names; for training."""
-        self._check(x_t)
-        return self._unfold(super().forward(self._fold(x_t), t, z))
+        return unfold(super().forward(self._seen(x_t), t, z), self.config.patch_size)
 
     def denoiser(self, z: Tensor) -> Denoise:
         """``forward`` with z fixed, for a sampler: all rows share t, and z's part is computed once."""
         by_z = self.z_modulations(z)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            self._check(x_t)
-            raw = self._unfold(self.modulated(self._fold(x_t), t[:1], by_z))
+            raw = unfold(self.modulated(self._seen(x_t), t[:1], by_z), self.config.patch_size)
             return eps_from(raw, x_t, t, self.rates, self.config.prediction)
 
         return denoise
@@ -204,18 +195,11 @@ class DiffAE(UNet):
             model.latent_stats = latent_stats_from(stats, config.z_dim, source)
         return model
 
-    def _check(self, x: Tensor) -> None:
-        c, s = self.config.image_channels, self.config.image_size
-        if x.ndim != 4 or x.shape[1:] != (c, s, s) or not x.is_floating_point():
-            raise ShapeError(
-                f"this model takes float pictures (B, {c}, {s}, {s}) in [-1, 1]; found {x.dtype} {tuple(x.shape)}."
-            )
-
-    def _fold(self, x: Tensor) -> Tensor:
-        return F.pixel_unshuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
-
-    def _unfold(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
+    def _seen(self, x: Tensor) -> Tensor:
+        """What the networks take of pictures."""
+        c = self.config
+        check_pictures(x, c.image_channels, c.image_size, "this model takes float pictures in [-1, 1]")
+        return fold(x, c.patch_size)
 
 
 def latent_stats_from(tensors: Mapping[str, Tensor], z_dim: int, source: str) -> LatentStats:

@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from emorph.core.config import Config
-from emorph.core.errors import ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.types import CropSpec
+from emorph.models.sizes import check_pictures
 from emorph.models.weights import filled, read_model, save_model
 
 KIND = "judge"
@@ -72,11 +72,7 @@ class Judge(nn.Module):
 
         Each picture is brought to mean 0 and deviation 1 first: light and contrast are no expression.
         """
-        s = self.config.image_size
-        if x.ndim != 4 or x.shape[1:] != (1, s, s) or not x.is_floating_point():
-            raise ShapeError(
-                f"this judge takes float pictures (B, 1, {s}, {s}) in [-1, 1]; found {x.dtype} {tuple(x.shape)}."
-            )
+        check_pictures(x, 1, self.config.image_size, "this judge takes float pictures in [-1, 1]")
         x = (x - x.mean(dim=(1, 2, 3), keepdim=True)) / x.std(dim=(1, 2, 3), keepdim=True).clamp(min=0.05)
         features = self.blocks(F.relu(self.stem(x))).mean(dim=(2, 3))
         logits: Tensor = self.head(self.dropout(features))

@@ -10,29 +10,38 @@ from torch import Tensor, nn
 from emorph.models.blocks import Attention, ModulatedResBlock, Modulation, group_norm, timestep_embedding, zeroed
 
 
-class TimeEmbedding(nn.Module):
+class TimeEmbedding(nn.Sequential):
     """Time step to a vector: sinusoids, linear, SiLU, linear."""
 
     def __init__(self, model_channels: int, embed_dim: int) -> None:
-        super().__init__()
+        super().__init__(nn.Linear(model_channels, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim))
         self.model_channels = model_channels
-        self.time_embed = nn.Sequential(
-            nn.Linear(model_channels, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim)
-        )
 
     def forward(self, t: Tensor) -> Tensor:
         """t: (B,); returns (B, embed_dim)."""
-        sinusoids = timestep_embedding(t, self.model_channels)
-        dtype = next(self.time_embed.parameters()).dtype
-        embedding: Tensor = self.time_embed(sinusoids.to(dtype))
+        embedding = timestep_embedding(t, self.model_channels).to(next(self.parameters()).dtype)
+        for layer in self:
+            embedding = layer(embedding)
+        return embedding
+
+
+class NestedTimeEmbedding(nn.Module):
+    """The same under the autoencoder's keys."""
+
+    def __init__(self, model_channels: int, embed_dim: int) -> None:
+        super().__init__()
+        self.time_embed = TimeEmbedding(model_channels, embed_dim)
+
+    def forward(self, t: Tensor) -> Tensor:
+        embedding: Tensor = self.time_embed(t)
         return embedding
 
 
 class UNet(nn.Module):
     """U-Net on feature maps whose residual blocks are modulated by time and z_sem.
 
-    ``attention_resolutions`` are sides of feature maps in pixels. z_shifts: z gives a shift, too.
-    The module names are the official checkpoint's.
+    ``attention_resolutions`` are sides of feature maps in pixels. z_shifts: z gives a shift, too. nested_time: the time
+    embedding's keys are the autoencoder's, else the rig's. The module names are the official checkpoints'.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class UNet(nn.Module):
         z_dim: int,
         dropout: float,
         z_shifts: bool = False,
+        nested_time: bool = True,
     ) -> None:
         super().__init__()
 
@@ -58,7 +68,8 @@ class UNet(nn.Module):
                 c_in, c_out, embed_dim, z_dim, dropout=dropout, resample=resample, z_shifts=z_shifts
             )
 
-        self.time_embed: nn.Module = TimeEmbedding(model_channels, embed_dim)
+        embedding = NestedTimeEmbedding if nested_time else TimeEmbedding
+        self.time_embed: nn.Module = embedding(model_channels, embed_dim)
         channels = channel_mult[0] * model_channels
         inputs = [nn.ModuleList([nn.Conv2d(in_channels, channels, 3, padding=1)])]
         skips = [channels]
