@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from pydantic import Field
 
+from emorph.core.config import Config
 from emorph.core.errors import ConfigError
 from emorph.models import DiffAEConfig
 from emorph.train.plan import BudgetConfig
@@ -38,6 +40,40 @@ def test_unknown_key_names_its_neighbour(tmp_path: Path) -> None:
         AutoencoderConfig.from_toml(path)
 
 
+class Inner(Config):
+    size: int = 1
+    text: str = ""
+
+
+class Outer(Config):
+    optional: Inner | None = None
+    several: tuple[Inner, ...] = ()
+    numbers: dict[str, float] = Field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optional": {"sise": 2}}, "'optional.sise' is not known; did you mean 'size'"),
+        ({"optional": {"zzz": 2}}, "'optional.zzz' is not known; known here: size, text"),
+        ({"several": [{}, {"zzz": 2}]}, r"'several\.1\.zzz' is not known; known here: size, text"),
+    ],
+)
+def test_unknown_keys_of_inner_tables_name_what_is_known_there(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Outer.parse(values)
+
+
+def test_any_text_and_any_table_come_back(tmp_path: Path) -> None:
+    hostile = 'two\nlines, "quoted", a \\ and a \t\r\x00\x7f\x85 é 顔'
+    before = Outer(
+        optional=Inner(text=hostile), several=(Inner(size=2), Inner(text=hostile)), numbers={"a b.c": 1e-5, "d": 2.0}
+    )
+    path = tmp_path / "outer.toml"
+    path.write_text(before.to_toml(), encoding="utf-8")
+    assert Outer.from_toml(path) == before
+
+
 def test_wrong_type_says_what_was_found() -> None:
     with pytest.raises(ConfigError, match=r"num_heads.*found 'two'"):
         DiffAEConfig.parse({**tiny_config().model_dump(), "num_heads": "two"})
@@ -62,7 +98,9 @@ def test_hostile_sizes_are_refused(mult: list[int]) -> None:
 
 
 def test_image_size_must_fit_the_levels() -> None:
-    with pytest.raises(ConfigError, match="image_size 30 is not divisible by 4, which channel_mult asks for"):
+    with pytest.raises(
+        ConfigError, match=r"^the configuration: image_size 30 is not divisible by 4, which channel_mult and"
+    ):
         DiffAEConfig.parse({**tiny_config().model_dump(), "image_size": 30})
 
 

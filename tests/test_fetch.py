@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import http.client
 import io
 import json
+import ssl
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,12 +34,17 @@ CONTENT = bytes(range(256)) * 4000  # four blocks
 
 @dataclass
 class Server:
-    """files: by path. cuts: after how many bytes the next answers end. asked: (path, Range) of each request."""
+    """files: by path. cuts: after how many bytes the next answers end. asked: (path, Range) of each request.
+
+    troubles: status of the next answers. pauses: seconds that were waited.
+    """
 
     address: str
     files: dict[str, bytes] = field(default_factory=dict)
     cuts: list[int] = field(default_factory=list)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    troubles: list[int] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
     tag: str = '"one"'
     ranges: bool = True
 
@@ -46,8 +55,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             state.asked.append((self.path, wanted))
-            if self.path not in state.files:
-                self.send_error(404)
+            if state.troubles or self.path not in state.files:
+                self.send_error(state.troubles.pop(0) if state.troubles else 404)
                 return
             content, first = state.files[self.path], 0
             if wanted and state.ranges and self.headers.get("If-Range") == state.tag:
@@ -73,6 +82,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         monkeypatch.delenv("EMORPH_MIRROR", raising=False)
         monkeypatch.delenv("EMORPH_OFFLINE", raising=False)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr(fetching, "sleep", state.pauses.append)
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield state
@@ -110,6 +120,66 @@ def test_a_cut_download_goes_on_where_it_was(server: Server, asset: Asset) -> No
     server.cuts = [300_000, 100_000]
     assert fetch(asset).path.read_bytes() == CONTENT
     assert [wanted for _, wanted in server.asked] == [None, "bytes=300000-", "bytes=400000-"]
+    assert server.pauses == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_in_trouble_is_given_time(server: Server, asset: Asset, status: int) -> None:
+    server.troubles = [status] * 3
+    assert fetch(asset).path.read_bytes() == CONTENT
+    assert server.pauses == [1, 2, 4]
+    asset.path.unlink()
+    server.troubles, server.pauses[:] = [status] * 4, []
+    with pytest.raises(MissingAssetError, match=f"the server answers {status}; 0 bytes are here"):
+        fetch(asset)
+    assert server.pauses == [1, 2, 4]
+
+
+def test_new_bytes_start_the_patience_anew(server: Server, asset: Asset) -> None:
+    server.cuts = [0, 0, 10, 0, 0, 0]
+    assert fetch(asset).path.read_bytes() == CONTENT
+    assert server.pauses == [1, 2, 1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "fault", [ssl.SSLError(1, "bad record mac"), OSError(errno.EHOSTUNREACH, "No route to host"), TimeoutError("slow")]
+)
+def test_a_network_that_fails_is_not_a_disk_that_does(
+    server: Server, asset: Asset, monkeypatch: pytest.MonkeyPatch, fault: OSError
+) -> None:
+    read, faults = http.client.HTTPResponse.read, [fault]
+
+    def failing(self: http.client.HTTPResponse, amount: int | None = None) -> bytes:
+        if faults and asset.path.with_name(".file.onnx.part").stat().st_size:
+            raise faults.pop()
+        return read(self, amount)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", failing)
+    assert fetch(asset).path.read_bytes() == CONTENT
+    assert not faults
+
+
+def test_a_full_disk_is_one_sentence_at_every_step(
+    server: Server, asset: Asset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("file.onnx", CONTENT)
+    server.files["/b.zip"] = packed.getvalue()
+    zipped = replace(asset, url=f"{server.address}/b.zip", member="file.onnx", size=0, sha256="")
+    opened = Path.open
+    for full, wanted in ((".b.zip.part", zipped), (".file.onnx.part", zipped), ("file.onnx.sha256", asset)):
+
+        def refusing(self: Path, mode: str = "r", *more: Any, full: str = full, **how: Any) -> Any:
+            if self.name == full and "w" in mode:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return opened(self, mode, *more, **how)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", refusing)
+            with pytest.raises(DataError, match=r"cannot be written \(No space left on device\); make room"):
+                fetch(wanted)
+    assert not left(asset) & {"b.zip", ".file.onnx.part"}
 
 
 def test_a_stopped_download_goes_on_in_the_next_run(server: Server, asset: Asset) -> None:
@@ -128,7 +198,7 @@ def test_a_stopped_download_goes_on_in_the_next_run(server: Server, asset: Asset
 
 @pytest.mark.parametrize("changes", ["tag", "ranges"])
 def test_parts_of_two_versions_are_never_joined(server: Server, asset: Asset, changes: str) -> None:
-    server.cuts = [10, 0, 0, 0]
+    server.cuts = [10, 0, 0, 0, 0]
     with pytest.raises(MissingAssetError, match="the connection was cut; 10 bytes are here and are kept"):
         fetch(asset)
     server.tag, server.ranges = ('"two"', True) if changes == "tag" else (server.tag, False)
@@ -205,9 +275,15 @@ def test_one_file_of_an_archive(server: Server, asset: Asset) -> None:
     found.path.unlink()
     with pytest.raises(DataError, match=r"b\.zip does not hold gone\.onnx"):
         fetch(replace(zipped, member="gone.onnx"))
-    server.files["/b.zip"] = b"no archive"
-    with pytest.raises(DataError, match=r"b\.zip is damaged"):
-        fetch(zipped)
+    torn = io.BytesIO()
+    with zipfile.ZipFile(torn, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("file.onnx", CONTENT)
+    stream = bytearray(torn.getvalue())
+    stream[60:1000] = b"\xff" * 940
+    for damaged in (b"no archive", bytes(stream)):
+        server.files["/b.zip"] = damaged
+        with pytest.raises(DataError, match=r"b\.zip is damaged"):
+            fetch(zipped)
 
 
 def test_the_table_and_the_cards_agree() -> None:

@@ -35,8 +35,8 @@ def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "first.pth")
     Inception.from_file(tmp_path / "first.pth")
     torch.save(state | {"Mixed_7c.branch_pool.conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"other\.pth is not FID's Inception: Mixed_7c.branch_pool.conv.weight"):
+    with pytest.raises(CheckpointError, match=r"other\.pth does not fit: Mixed_7c.branch_pool.conv.weight has"):
         Inception.from_file(tmp_path / "other.pth")
     torch.save(state | {"layer1.weight": torch.zeros(3)}, tmp_path / "more.pth")
-    with pytest.raises(CheckpointError, match=r"it also has layer1\.weight"):
+    with pytest.raises(CheckpointError, match=r"it holds layer1\.weight"):
         Inception.from_file(tmp_path / "more.pth")

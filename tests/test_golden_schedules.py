@@ -64,8 +64,6 @@ def test_tables_of_neighbouring_steps() -> None:
     twenty = Schedule.linear().respaced(20, spacing="ddim")
     same(twenty.alphas_cumprod_prev, "ddim20_alphas_cumprod_prev")
     same(twenty.alphas_cumprod_next, "ddim20_alphas_cumprod_next")
-    same(twenty.posterior_variance, "ddim20_posterior_variance")
-    same(Schedule.linear().posterior_variance[::37], "full_posterior_variance_stride37")
 
 
 def test_signal_to_noise_ratio() -> None:

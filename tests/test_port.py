@@ -8,7 +8,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -20,8 +20,9 @@ from emorph.diffusion import Schedule, ddim_sample
 from emorph.models import DiffAE, DiffAEConfig, Rig, RigConfig, load
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.latent import LatentNetConfig, sample_latents
-from emorph.models.port import convert, describe, read_directions, read_latent_stats
+from emorph.models.port import convert, describe, read_directions, read_latent_stats, role_of
 from emorph.models.recognise import diffae_config_from_state
+from emorph.models.sources import WHAT_AND_USE, FileRole
 from golden_cases import Case, case
 
 Edit = Callable[[OrderedDict[str, Any]], None]
@@ -279,7 +280,14 @@ def test_official_sizes_are_recognised_without_any_hint(preset: str) -> None:
     table = Case(f"diffae_{preset}").info["lightning_state_dict"]
     start = "ema_model."
     state = {k.removeprefix(start): torch.empty(s, device="meta") for k, s, _ in table if k.startswith(start)}
-    assert diffae_config_from_state(state) == DiffAEConfig.preset(preset)
+    official = DiffAEConfig.preset(preset)
+    assert diffae_config_from_state(state) == official
+    cosine = diffae_config_from_state(state, hyper_parameters={"beta_scheduler": "cosine"})
+    assert cosine == official.model_copy(update={"schedule": "cosine"})
+    with pytest.raises(CheckpointError, match=r"^x\.ckpt does not fit: image_size 100 is not divisible by \d+"):
+        diffae_config_from_state(state, image_size=100, source="x.ckpt")
+    with pytest.raises(CheckpointError, match=r"^x\.ckpt does not fit: schedule: .*found 'const'"):
+        diffae_config_from_state(state, hyper_parameters={"beta_scheduler": "const"}, source="x.ckpt")
     latent = {
         k.removeprefix(start): torch.empty(s, device="meta")
         for k, s, _ in Case("diffae_latent_ckpt_keys").info["lightning_state_dict"]
@@ -311,6 +319,20 @@ def test_convert_writes_over_nothing(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="exists already"):
         convert(official(tmp_path / "last.ckpt"), tmp_path / "photos")
     assert (tmp_path / "photos" / "me.jpg").read_text() == "precious"
+
+
+def test_every_role_of_a_file_has_its_name_and_use() -> None:
+    assert set(WHAT_AND_USE) == set(get_args(FileRole))
+    assert len({what for what, _ in WHAT_AND_USE.values()}) == len(WHAT_AND_USE)
+
+
+def test_a_role_is_seen_without_hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hashlib.file_digest", None)
+    classifier = official_classifier(tmp_path / "cls.ckpt")
+    assert role_of(classifier) == "directions"
+    assert role_of(convert(classifier, tmp_path / "directions")) == "directions"
+    assert role_of("emorph-base") == "autoencoder"
+    assert role_of("emorph-judge") == "judge"
 
 
 def test_describe(tmp_path: Path) -> None:
@@ -452,7 +474,7 @@ def test_a_call_hidden_in_a_state_dict_is_refused(tmp_path: Path) -> None:
             return os.system, (f"touch {sentinel}",)
 
     path = official(tmp_path / "last.ckpt", put(KEY, Hostile()))
-    for read in (load, read_directions, read_latent_stats, describe):
+    for read in (load, read_directions, read_latent_stats, role_of, describe):
         with pytest.raises(CheckpointError, match=r"^last\.ckpt asks to run os\.system; it was not run\. Get the file"):
             read(path)
     assert not sentinel.exists()

@@ -18,6 +18,7 @@ from emorph.face3d import neutral
 from emorph.models import DiffAE, DiffAEConfig, Rig, RigConfig, load_rig
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.rig_faces import LandmarkReader, open_face, rig_buffers
+from emorph.models.rig_start import start_rig
 from emorph.train.loop import Outcome, train
 from emorph.train.plan import describe
 from emorph.train.tasks import rig as rig_task
@@ -197,6 +198,8 @@ def test_a_rig_starts_from_an_autoencoder(tmp_path: Path, folder: Path, faces: T
         drawn = rig.predict(x, t, buffers, torch.zeros(2, 8))
         torch.testing.assert_close(drawn, base.predict(x, t, mean.expand(2, -1)), atol=1e-5, rtol=1e-4)
         assert not torch.allclose(rig.predict(x, t, buffers, torch.ones(2, 8)), drawn)
+        from_file = start_rig(str(tmp_path / "base" / "model.safetensors"), task.model.config).eval()
+        torch.testing.assert_close(from_file.predict(x, t, buffers, torch.zeros(2, 8)), drawn)
     assert run(config, faces).step == 4
     other = run_config(tmp_path / "other", folder, model={**model, "channel_mult": [1, 2]})
     with pytest.raises(CheckpointError, match=r"cannot start this rig: input_blocks\.3\.0"):

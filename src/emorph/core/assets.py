@@ -9,6 +9,8 @@ from pathlib import Path
 
 from emorph.core.errors import MissingAssetError
 
+OFFLINE_VARIABLE = "EMORPH_OFFLINE"
+
 
 @dataclass(frozen=True)
 class Asset:
@@ -38,6 +40,11 @@ class Asset:
 def home() -> Path:
     """The folder for files that emorph may not bring along: $EMORPH_HOME, else ~/.cache/emorph."""
     return Path(os.environ.get("EMORPH_HOME") or Path.home() / ".cache" / "emorph")
+
+
+def is_offline() -> bool:
+    """Whether nothing may be downloaded: $EMORPH_OFFLINE is set, and not to 0."""
+    return os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0")
 
 
 _DIFFAE = "https://github.com/phizaz/diffae#checkpoints"

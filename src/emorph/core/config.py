@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from emorph.core.errors import ConfigError
 
@@ -48,21 +52,26 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _table(name: str, values: dict[str, Any]) -> list[str]:
     lines = ["", f"[{name}]"] if name else []
-    lines += [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    lines += [f"{_key(key)} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
     for key, value in values.items():
         if isinstance(value, dict):
-            lines += _table(f"{name}.{key}" if name else key, value)
+            lines += _table(f"{name}.{_key(key)}" if name else _key(key), value)
     return lines
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's escapes are JSON's, and DEL
     if isinstance(value, list):
         return f"[{', '.join(_toml(v) for v in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_key(key)} = {_toml(v)}' for key, v in value.items())}}}"
     return repr(value)
 
 
@@ -74,19 +83,34 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         if item["type"] == "extra_forbidden":
             known = _fields_at(model, item["loc"][:-1])
             near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known))}"
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known)) or 'none'}"
             problems.append(f"key {where!r} is not known; {hint}")
         elif where:
-            problems.append(f"{where}: {item['msg']} (found {item['input']!r})")
+            problems.append(f"{where}: {_said(item)} (found {item['input']!r})")
         else:
-            problems.append(str(item["msg"]))
+            problems.append(_said(item))
     return "; ".join(problems)
 
 
+def _said(item: ErrorDetails) -> str:
+    return str(item["msg"]).removeprefix("Value error, ")  # our validators say it all
+
+
 def _fields_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the table at a location, in which numbers are places in a list."""
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
+        if isinstance(part, str):
+            field = model.model_fields.get(part)
+            inner = next(_tables(field.annotation), None) if field else None
+            if inner is None:
+                return []
+            model = inner
     return list(model.model_fields)
+
+
+def _tables(annotation: object) -> Iterator[type[BaseModel]]:
+    """The models in an annotation: itself, or one inside an optional, a list or the like."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _tables(part)

@@ -46,4 +46,3 @@ class UnknownNameError(EmorphError):
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
         super().__init__(f"{kind} {name!r} is not known; {hint}")
-        self.suggestion = near[0] if near else None

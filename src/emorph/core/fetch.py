@@ -10,19 +10,21 @@ import os
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import Any
 
-from emorph.core.assets import Asset
+from emorph.core.assets import Asset, is_offline
 from emorph.core.errors import DataError, MissingAssetError
 
 MIRROR_VARIABLE = "EMORPH_MIRROR"
-OFFLINE_VARIABLE = "EMORPH_OFFLINE"
 BLOCK = 2**18
 TIMEOUT_S = 30.0
-N_TRIES = 4  # without a single new byte
+PAUSES_S = (1.0, 2.0, 4.0)  # before each further try that follows one without a single new byte
+TOO_MANY_REQUESTS = 429
 OnBytes = Callable[[int, int | None], None]
 
 
@@ -55,7 +57,9 @@ def fetch(asset: Asset, *, offline: bool = False, on_bytes: OnBytes | None = Non
     )
     if asset.member:
         digest = _unpack(archive, asset.member, asset.path)
-    asset.path.with_name(f"{asset.path.name}.sha256").write_text(f"{digest}  {asset.path.name}\n", encoding="utf-8")
+    note = asset.path.with_name(f"{asset.path.name}.sha256")
+    with _written(note):
+        note.write_text(f"{digest}  {asset.path.name}\n", encoding="utf-8")
     return Fetched(asset.path, digest, bool(asset.sha256))
 
 
@@ -75,17 +79,15 @@ def fetch_url(
     """
     source = mirrored(url)
     elsewhere = f"get it from {page or url} elsewhere and put it at {path}"
-    if offline or os.environ.get(OFFLINE_VARIABLE, "") not in ("", "0"):
+    if offline or is_offline():
         raise MissingAssetError(f"{path.name} is not here, and nothing is downloaded while offline; {elsewhere}.")
     part = _Part(path.with_name(f".{path.name}.part"))
-    try:
+    with _written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _complete(part, source, on_bytes, elsewhere)
         digest = _checked(part.path, source, size, sha256)
         part.path.replace(path)
         part.forget()
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror or error}); set EMORPH_HOME elsewhere.") from None
     return digest
 
 
@@ -95,6 +97,32 @@ def mirrored(url: str) -> str:
     if mirror and not mirror.startswith(("http://", "https://")):
         raise DataError(f"{MIRROR_VARIABLE}={mirror} is no http address; set it to https://HOST/PATH or unset it.")
     return f"{mirror}/{url.partition('://')[2]}" if mirror else url
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Turns the system's errors into a DataError; the network's are _CutError by then."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror or error}); make room, or set EMORPH_HOME elsewhere."
+        ) from None
+
+
+class _CutError(Exception):
+    """The network failed; what is here of the file is good."""
+
+
+@contextlib.contextmanager
+def _network() -> Iterator[None]:
+    """Turns every way in which a connection fails into a _CutError; an answer that is an error stays an HTTPError."""
+    try:
+        yield
+    except urllib.error.HTTPError:
+        raise
+    except (OSError, http.client.HTTPException) as error:  # URLError, SSLError and TimeoutError are OSErrors, too
+        raise _CutError(str(getattr(error, "reason", "") or error or type(error).__name__)) from None
 
 
 @dataclass(frozen=True)
@@ -117,6 +145,10 @@ class _Part:
             pass
         return 0, ""
 
+    @property
+    def n_bytes(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
     def note(self, url: str, tag: str) -> None:
         self._note.write_text(json.dumps({"url": url, "tag": tag}), encoding="utf-8")
 
@@ -126,29 +158,38 @@ class _Part:
 
 
 def _complete(part: _Part, url: str, on_bytes: OnBytes | None, elsewhere: str) -> None:
-    """Ask until all bytes are here, each time for those that are missing."""
-    fruitless, before = 0, -1
+    """Ask until all bytes are here, each time for those that are missing; a server in trouble is given time."""
+    pauses, before = iter(PAUSES_S), part.n_bytes
     while True:
-        try:
-            if _ask(part, url, on_bytes):
-                return
-            reason = "the connection was cut"
-        except urllib.error.HTTPError as error:
-            if error.code == 416:  # nothing lies behind what is here: it was complete, or is of another version
-                part.forget()
-            elif error.code < 500:
-                raise MissingAssetError(f"{url} answers {error.code} ({error.reason}); {elsewhere}.") from None
-            reason = f"the server answers {error.code}"
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = str(getattr(error, "reason", "") or error or type(error).__name__)
-        here = part.path.stat().st_size if part.path.exists() else 0
-        fruitless = 0 if here > before else fruitless + 1
+        reason = _cut(part, url, on_bytes, elsewhere)
+        if not reason:
+            return
+        here = part.n_bytes
+        if here > before:
+            pauses = iter(PAUSES_S)
+        else:
+            pause = next(pauses, None)
+            if pause is None:
+                raise MissingAssetError(
+                    f"{url} cannot be downloaded ({reason}; {here} bytes are here and are kept for the next try); "
+                    f"check the network, or {elsewhere}."
+                )
+            sleep(pause)
         before = here
-        if fruitless >= N_TRIES - 1:
-            raise MissingAssetError(
-                f"{url} cannot be downloaded ({reason}; {here} bytes are here and are kept for the next try); "
-                f"check the network, or {elsewhere}."
-            )
+
+
+def _cut(part: _Part, url: str, on_bytes: OnBytes | None, elsewhere: str) -> str:
+    """One request, and why it did not bring the rest of the file; "" if it did. Raises MissingAssetError."""
+    try:
+        return "" if _ask(part, url, on_bytes) else "the connection was cut"
+    except _CutError as error:
+        return str(error)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # nothing lies behind what is here: it was complete, or is of another version
+            part.forget()
+        elif error.code < 500 and error.code != TOO_MANY_REQUESTS:
+            raise MissingAssetError(f"{url} answers {error.code} ({error.reason}); {elsewhere}.") from None
+        return f"the server answers {error.code}"
 
 
 def _ask(part: _Part, url: str, on_bytes: OnBytes | None) -> bool:
@@ -158,7 +199,9 @@ def _ask(part: _Part, url: str, on_bytes: OnBytes | None) -> bool:
     if here:
         request.add_header("Range", f"bytes={here}-")
         request.add_header("If-Range", tag)
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+    with _network():
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+    with answer as response:
         goes_on = response.status == 206 and _first_byte(response) == here
         if not goes_on:
             here = 0
@@ -166,12 +209,18 @@ def _ask(part: _Part, url: str, on_bytes: OnBytes | None) -> bool:
         length = response.headers.get("Content-Length")
         total = here + int(length) if length is not None and length.isdecimal() else None
         with part.path.open("ab" if goes_on else "wb") as file:
-            while block := response.read(BLOCK):
+            while block := _read(response):
                 file.write(block)
                 here += len(block)
                 if on_bytes is not None:
                     on_bytes(here, total)
     return total is None or here == total
+
+
+def _read(response: Any) -> bytes:
+    with _network():
+        block: bytes = response.read(BLOCK)
+    return block
 
 
 def _first_byte(response: Any) -> int:
@@ -199,7 +248,7 @@ def _unpack(archive: Path, member: str, path: Path) -> str:
     draft = path.with_name(f".{path.name}.part")
     digest = hashlib.sha256()
     try:
-        with zipfile.ZipFile(archive) as content:
+        with _written(path), zipfile.ZipFile(archive) as content:
             inside = next((n for n in content.namelist() if n == member or n.endswith(f"/{member}")), None)
             if inside is None:
                 raise DataError(f"{archive.name} does not hold {member}; its owners have changed it.")
@@ -207,8 +256,8 @@ def _unpack(archive: Path, member: str, path: Path) -> str:
                 while block := source.read(BLOCK):
                     digest.update(block)
                     file.write(block)
-        draft.replace(path)
-    except (zipfile.BadZipFile, http.client.HTTPException) as error:
+            draft.replace(path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:  # the last: a way of packing
         raise DataError(f"{archive.name} is damaged ({error}); try again.") from None
     finally:
         with contextlib.suppress(OSError):

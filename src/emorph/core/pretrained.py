@@ -7,11 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emorph.core.assets import OFFICIAL, official
-from emorph.core.errors import CheckpointError, UnknownNameError
+from emorph.core.assets import OFFICIAL, is_offline, official
+from emorph.core.errors import CheckpointError, MissingAssetError, UnknownNameError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +21,8 @@ BUNDLED = Path(__file__).parent.parent / "assets"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 MODEL_FILES = (CONFIG_FILE, WEIGHTS_FILE)
+# What a name that ends so means is a file; other names may have dots, too: someone/model-1.5.
+FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".tar", ".bin", ".pkl", ".npz", ".onnx", ".json")
 
 
 def bundled_models() -> list[str]:
@@ -28,29 +31,44 @@ def bundled_models() -> list[str]:
 
 
 def locate(name: str | Path, *, offline: bool = False) -> Path:
-    """The file or folder that ``name`` means: a path, a bundled model, an official one, or a hub id "owner/model".
+    """The file or folder that ``name`` means: a bundled model, an official one, a path, or a hub id "owner/model".
 
-    Only a hub id touches the network, not while ``offline``; it is downloaded once into the Hugging Face cache.
+    A text that is a known name means that model, whatever lies in the working directory: write ./name for a folder
+    called so. A Path is a path first.
+    Only a hub id touches the network, not while ``offline`` or with $EMORPH_OFFLINE; it is downloaded once into the
+    Hugging Face cache.
     Raises UnknownNameError, MissingAssetError (an official file is not there), CheckpointError (the hub refuses).
     """
-    path = Path(name).expanduser()
-    if path.exists():
+    text, path = str(name), Path(name).expanduser()
+    if isinstance(name, Path) and path.exists():
         return path
-    if (BUNDLED / str(name) / CONFIG_FILE).exists():
-        return BUNDLED / str(name)
-    text = str(name)
-    copy = official(text)
+    if text in bundled_models():
+        return BUNDLED / text
+    copy = _official(text)
     if copy is not None:
         return copy
-    if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not path.suffix:
-        return _download(text, offline=offline)
-    if "/" in text or path.suffix:
+    if path.exists():
+        return path
+    is_file = path.suffix.lower() in FILE_SUFFIXES
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")) and not is_file:
+        return _download(text, offline=offline or is_offline())
+    if "/" in text or is_file:
         raise CheckpointError(
             f"{text}: there is no such file or folder. Check the path; it is taken from {Path.cwd()}."
         )
     raise UnknownNameError("model", text, [*bundled_models(), *(asset.name for asset in OFFICIAL)])
 
 
+def _official(name: str) -> Path | None:
+    try:
+        return official(name)
+    except MissingAssetError as error:
+        if not Path(name).exists():
+            raise
+        raise MissingAssetError(f"{error} For {Path(name).absolute()} write ./{name}") from None
+
+
+@cache  # a program asks for a model's role, its weights and its directions, and all are to be of one revision
 def _download(hub_id: str, *, offline: bool) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -59,6 +77,11 @@ def _download(hub_id: str, *, offline: bool) -> Path:
         wanted = ["*.json", "*.safetensors", "*.md"]
         return Path(huggingface_hub.snapshot_download(hub_id, allow_patterns=wanted, local_files_only=offline))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        if offline:
+            raise CheckpointError(
+                f"{hub_id}: there is no such folder here, and nothing is downloaded while offline. Check the name, "
+                "get it while online (emorph models get), or pass the folder of a copy."
+            ) from None
         reason = str(error).splitlines()[0]
         raise CheckpointError(
             f"{hub_id}: there is no such folder here, and the Hugging Face hub did not give it ({reason}). "
@@ -70,33 +93,46 @@ def _download(hub_id: str, *, offline: bool) -> Path:
 def atomic_folder(folder: Path, *, own: Sequence[str] = MODEL_FILES) -> Iterator[Path]:
     """A folder to write into that takes its final name only when everything in it is complete.
 
-    own: the names it may hold already. Raises CheckpointError if the place cannot be written, or if a folder is there
-    that holds anything else: it would be lost.
+    own: the names it may hold already. A link to a folder stays, and what it points to is renewed.
+    Raises CheckpointError if the place cannot be written, if the disk fills, or if there is a file of this name, or a
+    folder that holds anything else: it would be lost.
     """
-    folder = Path(folder).absolute()
+    from safetensors import SafetensorError
+
+    folder = Path(folder).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"{folder} is not written over: it is no folder; name another place.")
     others = sorted(p.name for p in folder.iterdir() if p.name not in own) if folder.is_dir() else []
     if others:
         raise CheckpointError(
             f"{folder} is not written over: it holds {others[0]}, which is no model file; name a new folder."
         )
+    draft = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise CheckpointError(f"{folder} cannot be written ({error.strerror}); choose another place.") from None
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        yield draft
+        draft.chmod(0o755)
+        _take_place(draft, folder)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{folder} cannot be written ({reason}); make room, or choose another place.") from error
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _take_place(draft: Path, folder: Path) -> None:
+    """Give a complete folder its name; if that fails or is interrupted, the older one of this name has it again."""
+    old = draft.with_name(draft.name + ".old")
     try:
-        yield temporary
-        temporary.chmod(0o755)
         if folder.exists():
-            old = temporary.with_name(temporary.name + ".old")
             folder.replace(old)
-            temporary.replace(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        draft.replace(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.replace(folder)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_model(folder: Path, kind: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:

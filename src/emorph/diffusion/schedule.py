@@ -95,11 +95,6 @@ class Schedule:
         return np.concatenate([self.alphas_cumprod[1:], [0.0]])
 
     @property
-    def posterior_variance(self) -> NDArray[np.float64]:
-        """Variance of x_{t-1} given x_t and x0 (Ho et al. 2020, Eq. 7); 0 at the first step."""
-        return self.betas * (1.0 - self.alphas_cumprod_prev) / (1.0 - self.alphas_cumprod)
-
-    @property
     def snr(self) -> NDArray[np.float64]:
         """Signal-to-noise ratio alpha_bar / (1 - alpha_bar) of every step."""
         return self.alphas_cumprod / (1.0 - self.alphas_cumprod)

@@ -27,14 +27,14 @@ from emorph.edit.result import Edit
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
-from emorph.models.diffae import DiffAE, fingerprint
+from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
-from emorph.models.port import load, read_directions
+from emorph.models.port import directions_beside, load, read_directions
+from emorph.models.weights import fingerprint
 
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
-DIRECTIONS_FOLDER = "directions"
 
 PhotoSource = str | Path | Image.Image | NDArray[Any] | Photo
 
@@ -79,7 +79,7 @@ class Editor:
         Raises UnknownNameError, CheckpointError.
         """
         model = load(name)
-        found = read_directions(directions) if directions else _own_directions(name)
+        found = read_directions(directions) if directions else directions_beside(name)
         if found and found.weight.shape[1] != model.config.z_dim:
             raise CheckpointError(
                 f"{directions or name}: the directions are for z_sem of {found.weight.shape[1]} numbers, "
@@ -289,11 +289,3 @@ class Editor:
         """Fail on an unknown target before the expensive part, not after."""
         if any(target.strength for target in targets):
             latent.check_known(self._need_directions(), targets)
-
-
-def _own_directions(name: str | Path) -> Directions | None:
-    from emorph.core.pretrained import locate
-
-    place = locate(name)
-    folder = (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
-    return read_directions(folder) if folder.is_dir() else None

@@ -25,10 +25,10 @@ from emorph.edit.rig_parts import Look, Part, RigFace, check_parts, mean_shape, 
 from emorph.face3d.model import FaceModel
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
-from emorph.models.diffae import fingerprint
 from emorph.models.port import load_rig
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import FaceReader, NetworkReader, open_face, open_reader
+from emorph.models.weights import fingerprint
 
 DEFAULT_RIG = "emorph-rig"
 DEFAULT_STEPS = 10

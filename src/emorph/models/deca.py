@@ -17,9 +17,9 @@ from emorph.core.images import to_tensor
 from emorph.core.pretrained import locate
 from emorph.core.types import FaceCoeffs, Float32, Photo
 from emorph.face3d.camera import CROP_SIDE_PX, deca_crop
-from emorph.models.diffae import load_strictly
 from emorph.models.resnet import ResNet
 from emorph.models.sources import FaceEncoderFile, read_face_encoder
+from emorph.models.weights import filled
 
 CODE_SIZES = {"shape": 100, "texture": 50, "expression": 50, "pose": 6, "camera": 3, "light": 27}
 N_CODE = sum(CODE_SIZES.values())
@@ -94,10 +94,7 @@ class DecaEncoder(nn.Module):
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], source: str) -> Self:
         """As ``from_file``; keys as in ``state_dict()``."""
-        with torch.device("meta"):
-            model = cls()
-        load_strictly(model, tensors, source)
-        return model.eval()
+        return filled(cls, tensors, source)
 
     def encode(self, crops: Tensor) -> FaceCoeffs:
         """Coefficients of crops (B, 3, 224, 224) in [-1, 1], see ``crop_face``. Raises ShapeError."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from emorph.core.config import Config
-from emorph.core.errors import CheckpointError, ConfigError, ShapeError, UnknownNameError
-from emorph.core.pretrained import atomic_folder, locate, read_config, read_weights, write_model
+from emorph.core.errors import CheckpointError, UnknownNameError
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
@@ -22,10 +19,11 @@ from emorph.diffusion.schedule import Schedule
 from emorph.models.directions import LatentStats
 from emorph.models.latent import LatentNet, LatentNetConfig
 from emorph.models.semantic import SemanticEncoder
+from emorph.models.sizes import Multipliers, check_pictures, check_side, fold, unfold
 from emorph.models.unet import UNet
+from emorph.models.weights import filled, read_model, save_model
 
 KIND = "diffae"
-Multipliers = Annotated[tuple[Annotated[int, Field(gt=0, le=64)], ...], Field(min_length=1, max_length=10)]
 ScheduleName = Literal["linear", "cosine"]
 
 
@@ -66,13 +64,8 @@ class DiffAEConfig(Config):
 
     @model_validator(mode="after")
     def _sides_divide(self) -> Self:
-        for key, mult in (
-            ("channel_mult", self.channel_mult),
-            ("encoder_channel_mult", self.encoder_channel_mult),
-        ):
-            divisor = self.patch_size * 2 ** (len(mult) - 1)
-            if self.image_size % divisor:
-                raise ValueError(f"image_size {self.image_size} is not divisible by {divisor}, which {key} asks for")
+        check_side(self.image_size, self.patch_size, "channel_mult", self.channel_mult)
+        check_side(self.image_size, self.patch_size, "encoder_channel_mult", self.encoder_channel_mult)
         return self
 
     @classmethod
@@ -150,8 +143,7 @@ class DiffAE(UNet):
 
     def encode(self, x: Tensor) -> Tensor:
         """z_sem (B, z_dim) of pictures x, float (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""
-        self._check(x)
-        z: Tensor = self.encoder(self._fold(x))
+        z: Tensor = self.encoder(self._seen(x))
         return z
 
     def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
@@ -163,27 +155,23 @@ class DiffAE(UNet):
 
     def predict(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """The U-Net's raw output, in the space that ``config.prediction`` names; for training."""
-        self._check(x_t)
-        return self._unfold(super().forward(self._fold(x_t), t, z))
+        return unfold(super().forward(self._seen(x_t), t, z), self.config.patch_size)
 
     def denoiser(self, z: Tensor) -> Denoise:
         """``forward`` with z fixed, for a sampler: all rows share t, and z's part is computed once."""
         by_z = self.z_modulations(z)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            self._check(x_t)
-            raw = self._unfold(self.modulated(self._fold(x_t), t[:1], by_z))
+            raw = unfold(self.modulated(self._seen(x_t), t[:1], by_z), self.config.patch_size)
             return eps_from(raw, x_t, t, self.rates, self.config.prediction)
 
         return denoise
 
     def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
         """Write config.json and model.safetensors; the folder appears complete or not at all."""
-        with atomic_folder(Path(folder)) as temporary:
-            tensors = {key: value.to(dtype) for key, value in self.state_dict().items()}
-            if stats := self.latent_stats:
-                tensors |= {"conds_mean": stats.mean.float(), "conds_std": stats.std.float()}
-            write_model(temporary, KIND, self.config.model_dump(mode="json"), tensors)
+        stats = self.latent_stats
+        exact = {"conds_mean": stats.mean.float(), "conds_std": stats.std.float()} if stats else {}
+        save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype, exact=exact)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> DiffAE:
@@ -191,9 +179,7 @@ class DiffAE(UNet):
 
         Official checkpoints load with ``emorph.models.load``. Raises CheckpointError or UnknownNameError.
         """
-        folder = locate(name)
-        config = DiffAEConfig.parse(read_config(folder, KIND), str(folder))
-        return cls.from_tensors(config, read_weights(folder), str(folder))
+        return cls.from_tensors(*read_model(name, KIND, DiffAEConfig))
 
     @classmethod
     def from_tensors(cls, config: DiffAEConfig, tensors: Mapping[str, Tensor], source: str) -> DiffAE:
@@ -204,49 +190,16 @@ class DiffAE(UNet):
         """
         own = dict(tensors)
         stats: dict[str, Tensor] = {key: own.pop(key) for key in ("conds_mean", "conds_std") if key in own}
-        try:
-            with torch.device("meta"):
-                model = cls(config)
-        except ConfigError as error:  # channels that no GroupNorm can split
-            raise CheckpointError(f"{source} does not fit: {error}") from None
-        load_strictly(model, own, source)
+        model = filled(lambda: cls(config), own, source)
         if stats:
             model.latent_stats = latent_stats_from(stats, config.z_dim, source)
-        return model.eval()
+        return model
 
-    def _check(self, x: Tensor) -> None:
-        c, s = self.config.image_channels, self.config.image_size
-        if x.ndim != 4 or x.shape[1:] != (c, s, s) or not x.is_floating_point():
-            raise ShapeError(
-                f"this model takes float pictures (B, {c}, {s}, {s}) in [-1, 1]; found {x.dtype} {tuple(x.shape)}."
-            )
-
-    def _fold(self, x: Tensor) -> Tensor:
-        return F.pixel_unshuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
-
-    def _unfold(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
-
-
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """``load_state_dict`` whose error names the first difference; fills a module on "meta" with copies, too.
-
-    Raises CheckpointError.
-    """
-    expected = module.state_dict()
-    for key, value in expected.items():
-        if key not in tensors:
-            raise CheckpointError(f"{source} does not fit: {key} is missing (expected shape {tuple(value.shape)}).")
-        if tensors[key].shape != value.shape:
-            raise CheckpointError(
-                f"{source} does not fit: {key} has shape {tuple(tensors[key].shape)}, expected {tuple(value.shape)}."
-            )
-    for key in tensors:
-        if key not in expected:
-            raise CheckpointError(f"{source} does not fit: it holds {key}, which this model does not have.")
-    on_meta = any(value.is_meta for value in expected.values())
-    fitting = {key: tensors[key].to(value.dtype, copy=on_meta) for key, value in expected.items()}
-    module.load_state_dict(fitting, assign=on_meta)
+    def _seen(self, x: Tensor) -> Tensor:
+        """What the networks take of pictures."""
+        c = self.config
+        check_pictures(x, c.image_channels, c.image_size, "this model takes float pictures in [-1, 1]")
+        return fold(x, c.patch_size)
 
 
 def latent_stats_from(tensors: Mapping[str, Tensor], z_dim: int, source: str) -> LatentStats:
@@ -261,17 +214,3 @@ def latent_stats_from(tensors: Mapping[str, Tensor], z_dim: int, source: str) ->
             )
         found.append(tensors[key].to(torch.float32, copy=True).reshape(z_dim))
     return LatentStats(*found)
-
-
-def fingerprint(module: nn.Module) -> str:
-    """Eight hexadecimal digits that tell models apart by their weights (the first 64 numbers of each tensor)."""
-    digest = hashlib.sha256()
-    for key, value in module.state_dict().items():
-        digest.update(key.encode())
-        digest.update(value.detach().flatten()[:64].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:8]
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of weights of a module."""
-    return sum(p.numel() for p in module.parameters())

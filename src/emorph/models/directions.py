@@ -16,10 +16,13 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, ShapeError
-from emorph.core.pretrained import MODEL_FILES, atomic_folder, locate, read_config, read_weights, write_model
+from emorph.core.pretrained import MODEL_FILES, atomic_folder, write_model
 from emorph.models.mouth import MEASURES, MouthAxes
+from emorph.models.weights import read_model
 
 KIND = "directions"
+_NEEDED = ("weight", "bias", "conds_mean", "conds_std")
+_ALONE = ("means", "landmarks")
 Axes = TypeVar("Axes", "AffectAxes", MouthAxes)
 
 
@@ -175,12 +178,9 @@ class Directions:
 
         Raises CheckpointError.
         """
-        folder = locate(name)
-        config = DirectionsConfig.parse(read_config(folder, KIND), str(folder))
-        tensors = {key: tensor.float() for key, tensor in read_weights(folder).items()}
-        for key in ("weight", "bias", "conds_mean", "conds_std"):
-            if key not in tensors:
-                raise CheckpointError(f"{folder} does not fit: {key} is missing from its weights.")
+        config, stored, source = read_model(name, KIND, DirectionsConfig)
+        tensors = {key: tensor.float() for key, tensor in stored.items()}
+        _check_keys(tensors, source)
         stats = LatentStats(tensors["conds_mean"], tensors["conds_std"])
         try:
             return cls(
@@ -195,13 +195,30 @@ class Directions:
                 _axes(MouthAxes, tensors, "mouth"),
             )
         except ShapeError as error:
-            raise CheckpointError(f"{folder} does not fit: {error}") from None
+            raise CheckpointError(f"{source} does not fit: {error}") from None
+
+
+def _check_keys(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Raises CheckpointError for a tensor that is missing, alone or out of a group, and for one that is not known."""
+    groups = [_axes_keys(AffectAxes, "affect"), _axes_keys(MouthAxes, "mouth")]
+    needed = [*_NEEDED, *(key for group in groups if not tensors.keys().isdisjoint(group) for key in group)]
+    for key in needed:
+        if key not in tensors:
+            raise CheckpointError(f"{source} does not fit: {key} is missing from its weights; copy the folder again.")
+    for key in tensors:
+        if key not in (*needed, *_ALONE):
+            raise CheckpointError(f"{source} does not fit: its weights hold {key}, which directions do not have.")
+
+
+def _axes_keys(kind: type[AffectAxes | MouthAxes], prefix: str) -> list[str]:
+    """What the tensors of axes are stored as, in the order of their fields."""
+    return [f"{prefix}.{field.name}" for field in fields(kind)]
 
 
 def _axes(kind: type[Axes], tensors: Mapping[str, Tensor], prefix: str) -> Axes | None:
-    """Axes of a kind from their stored tensors; None unless all are there."""
-    parts = [tensors[key] for field in fields(kind) if (key := f"{prefix}.{field.name}") in tensors]
-    return kind(*parts) if len(parts) == len(fields(kind)) else None
+    """Axes of a kind from their stored tensors, of which all are there, or none."""
+    keys = _axes_keys(kind, prefix)
+    return kind(*(tensors[key] for key in keys)) if keys[0] in tensors else None
 
 
 def move(z: Tensor, direction: Tensor, amplitude: float, stats: LatentStats) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.expressions import Emotion
-from emorph.core.unpickle import read_torch_file
+from emorph.models.weights import filled, read_state
 
 SIDE_PX = 256
 N_LANDMARKS = 68
@@ -78,21 +78,12 @@ class EmoNet(nn.Module):
         Raises CheckpointError if a tensor is missing, of another shape, or one too many: the official code would go on.
         """
         name = Path(path).name
-        content = read_torch_file(path)
-        if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-            raise CheckpointError(f"{name} is not EmoNet: it holds no state dict.")
-        state = {str(key).replace("module.", ""): value for key, value in content.items()}
+        state = {key.replace("module.", ""): value for key, value in read_state(path).items()}
         last = state.get("emo_fc_2.3.bias")
         if last is None or last.ndim != 1 or len(last) - 2 not in CLASSES:
             found = "is missing" if last is None else f"has {tuple(last.shape)} numbers"
             raise CheckpointError(f"{name} is not EmoNet: emo_fc_2.3.bias must have 10 or 7 numbers and {found}.")
-        model = cls(len(last) - 2)
-        try:
-            model.load_state_dict(state, strict=True)
-        except RuntimeError as error:
-            raise CheckpointError(f"{name} does not fit EmoNet: {str(error).splitlines()[1].strip()}") from None
-        model.train(mode=False)
-        return model.requires_grad_(requires_grad=False)
+        return filled(lambda: cls(len(last) - 2), state, name).requires_grad_(False)
 
     def forward(self, x: Tensor) -> EmoNetOutput:
         """x: float (B, 3, 256, 256) RGB in [0, 1], without ImageNet's mean; a square crop of about 1.8 face boxes.

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from emorph.core.errors import CheckpointError, ShapeError
-from emorph.core.unpickle import read_torch_file
+from emorph.core.errors import ShapeError
+from emorph.models.weights import filled, read_state
 
 SIDE_PX = 299
 N_FEATURES = 2048
@@ -65,24 +65,8 @@ class Inception(nn.Module):
     @classmethod
     def from_file(cls, path: Path | str) -> Inception:
         """In evaluation mode, without gradients. Raises CheckpointError."""
-        state = read_torch_file(path)
-        name = Path(path).name
-        if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-            raise CheckpointError(f"{name} holds no state dict; get it again.")
-        model = cls()
-        own = model.state_dict()
-        for key, tensor in own.items():
-            counts = key.endswith("num_batches_tracked")  # the first files do not have them
-            if (not counts and key not in state) or (key in state and state[key].shape != tensor.shape):
-                found = tuple(state[key].shape) if key in state else "nothing"
-                raise CheckpointError(
-                    f"{name} is not FID's Inception: {key} must be {tuple(tensor.shape)}, not {found}."
-                )
-        strange = [k for k in state if k not in own and not str(k).startswith(_UNUSED)]
-        if strange:
-            raise CheckpointError(f"{name} is not FID's Inception: it also has {strange[0]}.")
-        model.load_state_dict({key: state.get(key, tensor) for key, tensor in own.items()})
-        return model.eval().requires_grad_(False)
+        state = {key: value for key, value in read_state(path).items() if not key.startswith(_UNUSED)}
+        return filled(cls, state, Path(path).name).requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Features (B, 2048) of pictures, float (B, 3, H, W) in [-1, 1], resized to 299 px. Raises ShapeError."""

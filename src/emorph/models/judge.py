@@ -11,11 +11,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from emorph.core.config import Config
-from emorph.core.errors import ShapeError
 from emorph.core.expressions import Emotion
-from emorph.core.pretrained import atomic_folder, locate, read_config, read_weights, write_model
 from emorph.core.types import CropSpec
-from emorph.models.diffae import load_strictly
+from emorph.models.sizes import check_pictures
+from emorph.models.weights import filled, read_model, save_model
 
 KIND = "judge"
 
@@ -73,11 +72,7 @@ class Judge(nn.Module):
 
         Each picture is brought to mean 0 and deviation 1 first: light and contrast are no expression.
         """
-        s = self.config.image_size
-        if x.ndim != 4 or x.shape[1:] != (1, s, s) or not x.is_floating_point():
-            raise ShapeError(
-                f"this judge takes float pictures (B, 1, {s}, {s}) in [-1, 1]; found {x.dtype} {tuple(x.shape)}."
-            )
+        check_pictures(x, 1, self.config.image_size, "this judge takes float pictures in [-1, 1]")
         x = (x - x.mean(dim=(1, 2, 3), keepdim=True)) / x.std(dim=(1, 2, 3), keepdim=True).clamp(min=0.05)
         features = self.blocks(F.relu(self.stem(x))).mean(dim=(2, 3))
         logits: Tensor = self.head(self.dropout(features))
@@ -91,9 +86,8 @@ class Judge(nn.Module):
 
     def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
         """Write config.json and model.safetensors; the folder appears complete or not at all."""
-        floats = {key: value.to(dtype) for key, value in self.state_dict().items() if value.is_floating_point()}
-        with atomic_folder(Path(folder)) as temporary:
-            write_model(temporary, KIND, self.config.model_dump(mode="json"), floats)
+        floats = {key: value for key, value in self.state_dict().items() if value.is_floating_point()}
+        save_model(folder, KIND, self.config.model_dump(mode="json"), floats, dtype=dtype)
 
     @classmethod
     def from_pretrained(cls, name: str | Path = "emorph-judge") -> Judge:
@@ -101,12 +95,8 @@ class Judge(nn.Module):
 
         Raises CheckpointError or UnknownNameError.
         """
-        folder = locate(name)
-        config = JudgeConfig.parse(read_config(folder, KIND), str(folder))
-        judge = cls(config)
-        counters = {key: value for key, value in judge.state_dict().items() if not value.is_floating_point()}
-        load_strictly(judge, read_weights(folder) | counters, str(folder))
-        return judge.eval().requires_grad_(False)
+        config, tensors, source = read_model(name, KIND, JudgeConfig)
+        return filled(lambda: cls(config), tensors, source).requires_grad_(False)
 
 
 class _ResBlock(nn.Module):

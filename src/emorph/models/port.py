@@ -12,7 +12,7 @@ import torch
 
 from emorph.core.assets import FLAME_PAGE, ICT_PAGE, official
 from emorph.core.errors import CheckpointError, MissingAssetError
-from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, atomic_folder, locate, read_config, write_model
+from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
 from emorph.face3d.convert import COMPANIONS, convert_flame, is_flame_source
 from emorph.face3d.flame import KIND as FLAME
 from emorph.face3d.ict_source import MODEL_FILE, convert_ict, is_ict_source
@@ -24,9 +24,11 @@ from emorph.models.emoca import EmocaEncoder
 from emorph.models.judge import JudgeConfig
 from emorph.models.rig import Rig, RigConfig
 from emorph.models.sources import Role, Source, read_face_encoder, read_safetensors
+from emorph.models.weights import COUNTER, save_model
 
 OFFICIAL_FILE = "last.ckpt"
-_BATCH_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+DIRECTIONS_FOLDER = "directions"
+_BATCH_STATISTICS = ("running_mean", "running_var", COUNTER)
 ModelConfig = DiffAEConfig | JudgeConfig | RigConfig
 
 
@@ -93,6 +95,12 @@ def load_rig(name: str | Path, *, image_size: int | None = None, num_heads: int 
     return Rig.from_tensors(source.rig_config(image_size, num_heads), source.weights, path.name)
 
 
+def role_of(name: str | Path) -> Role:
+    """What a file or folder is, without its numbers. Raises as ``load``."""
+    path = _inside(locate(name))
+    return _folder_config(path)[0] if path.is_dir() else Source.read(path, numbers=False).role
+
+
 def is_rig(name: str | Path) -> bool:
     """Whether a folder, a bundled model or a hub id is a rig; no weights are read. Raises as ``load``."""
     path = _inside(locate(name))
@@ -133,6 +141,16 @@ def read_directions(name: str | Path) -> Directions:
     return Directions(weight, bias, source.labels(), source.stats(weight.shape[1]))
 
 
+def directions_beside(name: str | Path) -> Directions | None:
+    """The directions that lie in ``directions`` beside an autoencoder's file or in its folder; None without any.
+
+    Raises as ``load``.
+    """
+    place = locate(name)
+    folder = (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
+    return read_directions(folder) if folder.is_dir() else None
+
+
 def read_latent_stats(path: str | Path) -> LatentStats:
     """Mean and standard deviation of z_sem from an official ``latent.pkl``, latent or classifier checkpoint."""
     source = Source.read(Path(path))
@@ -161,15 +179,13 @@ def convert(
         convert_flame(path, folder)
         return folder
     _refuse_what_is_no_model(path)
-    role = Source.read(path, numbers=False).role if path.is_file() else _folder_config(path)[0]
+    role = role_of(path)
     if role == "directions" and path.is_file():
         read_directions(path).save_pretrained(folder)
     elif role == "rig":
         load_rig(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
     elif role in (DecaEncoder.name, EmocaEncoder.name):
-        state = load_face_encoder(path).state_dict()
-        with atomic_folder(folder) as draft:
-            write_model(draft, role, {}, {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()})
+        save_model(folder, role, {}, load_face_encoder(path).state_dict(), dtype=dtype)
     else:
         load(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
     return folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -18,6 +18,7 @@ OFFICIAL_RIG_DROPOUT = 0.1
 RIG_UNET = "denoisingUNet."
 
 Weights = Mapping[str, Tensor]
+AnyConfig = TypeVar("AnyConfig", DiffAEConfig, RigConfig)
 
 
 def diffae_config_from_state(
@@ -46,10 +47,10 @@ def diffae_config_from_state(
             f"{source} does not fit: the sizes of a diffusion autoencoder cannot be read off its weights ({error})."
         ) from None
     side = image_size or _integer(known.get("img_size"))
-    schedule = known.get("beta_scheduler")
     preset = _preset(fields, attending)
     if preset and side in (None, preset.image_size):
-        return preset.model_copy(update={"latent": fields["latent"], "num_heads": _heads(known)})
+        fields = preset.model_dump() | {"latent": fields["latent"]}
+        side = preset.image_size
     if side is None and len(attending) == 1:
         side = OFFICIAL_ATTENTION_SIDE << attending[0]
     if side is None and x_T is not None and x_T.ndim == 4 and x_T.shape[-1] == x_T.shape[-2]:
@@ -59,16 +60,14 @@ def diffae_config_from_state(
             f"{source} does not tell the side of its pictures (attention at {len(attending)} levels); "
             "pass it as image_size=, for example image_size=128."
         )
-    return DiffAEConfig.parse(
-        {
-            **fields,
-            "image_size": side,
-            "attention_resolutions": tuple(side >> level for level in attending),
-            "num_heads": _heads(known),
-            "schedule": schedule if isinstance(schedule, str) else "linear",
-        },
-        source,
-    )
+    schedule = known.get("beta_scheduler")
+    rest = {
+        "image_size": side,
+        "attention_resolutions": tuple(side >> level for level in attending),
+        "num_heads": _heads(known),
+        "schedule": schedule if isinstance(schedule, str) else "linear",
+    }
+    return _parsed(DiffAEConfig, fields | rest, source)
 
 
 def rig_config_from_state(
@@ -108,10 +107,7 @@ def rig_config_from_state(
         )
     sides = tuple(side >> level for level in attending)
     rest = {"num_heads": num_heads, "dropout": OFFICIAL_RIG_DROPOUT, "attention_resolutions": sides}
-    try:
-        return RigConfig.parse({**fields, **rest, "image_size": side}, source)
-    except ConfigError as error:
-        raise CheckpointError(f"{source} does not fit: {error}") from None
+    return _parsed(RigConfig, {**fields, **rest, "image_size": side}, source)
 
 
 def latent_config_from_state(state: Weights) -> LatentNetConfig | None:
@@ -193,6 +189,13 @@ def _preset(fields: Mapping[str, Any], attending: list[int]) -> DiffAEConfig | N
         if same and sides == preset.attention_resolutions:
             return preset
     return None
+
+
+def _parsed(kind: type[AnyConfig], values: dict[str, Any], source: str) -> AnyConfig:
+    try:
+        return kind.parse(values, source)
+    except ConfigError as error:
+        raise CheckpointError(f"{source} does not fit: {str(error).removeprefix(f'{source}: ')}") from None
 
 
 def _heads(hyper_parameters: Mapping[Any, Any]) -> int:

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from emorph.core.config import Config
-from emorph.core.errors import CheckpointError, ConfigError, ShapeError
-from emorph.core.pretrained import atomic_folder, locate, read_config, read_weights, write_model
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
 from emorph.diffusion.schedule import Schedule
-from emorph.models.blocks import timestep_embedding
-from emorph.models.diffae import load_strictly
 from emorph.models.resnet import Depth, ResNet
+from emorph.models.sizes import Multipliers, check_pictures, check_side, fold, unfold
 from emorph.models.unet import UNet
+from emorph.models.weights import filled, read_model, save_model
 
 KIND = "rig"
 N_BUFFERS = 9  # shaded, normals, albedo: three channels each
+TAKES_PICTURES = "this rig takes float pictures in [-1, 1]"
 Encoder = Literal["resnet18", "resnet50"]
 FaceKind = Literal["flame", "ict"]
 DEPTHS: dict[Encoder, Depth] = {"resnet18": 18, "resnet50": 50}
 OFFICIAL_MULT: dict[int, tuple[int, ...]] = {256: (1, 1, 2, 2, 4, 4), 128: (1, 1, 2, 3, 4), 64: (1, 2, 3, 4)}
-
-Multipliers = Annotated[tuple[Annotated[int, Field(gt=0, le=64)], ...], Field(min_length=1, max_length=10)]
 
 
 class RigConfig(Config):
@@ -63,31 +59,15 @@ class RigConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def _official_mult(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("image_size") in OFFICIAL_MULT:
-            return {"channel_mult": OFFICIAL_MULT[values["image_size"]], **values}
+        side = values.get("image_size") if isinstance(values, dict) else None
+        if isinstance(side, int) and side in OFFICIAL_MULT:
+            return {"channel_mult": OFFICIAL_MULT[side], **values}
         return values
 
     @model_validator(mode="after")
     def _sides_divide(self) -> Self:
-        divisor = self.patch_size * 2 ** (len(self.channel_mult) - 1)
-        if self.image_size % divisor:
-            asked = "channel_mult and patch_size ask" if self.patch_size > 1 else "channel_mult asks"
-            raise ValueError(f"image_size {self.image_size} is not divisible by {divisor}, which {asked} for")
+        check_side(self.image_size, self.patch_size, "channel_mult", self.channel_mult)
         return self
-
-
-class _TimeEmbedding(nn.Sequential):
-    """As the autoencoder's, under the rig's keys."""
-
-    def __init__(self, model_channels: int, embed_dim: int) -> None:
-        super().__init__(nn.Linear(model_channels, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim))
-        self.model_channels = model_channels
-
-    def forward(self, t: Tensor) -> Tensor:
-        embedding = timestep_embedding(t, self.model_channels).to(next(self.parameters()).dtype)
-        for layer in self:
-            embedding = layer(embedding)
-        return embedding
 
 
 class Rig(nn.Module):
@@ -96,7 +76,6 @@ class Rig(nn.Module):
     def __init__(self, config: RigConfig) -> None:
         super().__init__()
         self.config = config
-        embed_dim = 4 * config.model_channels
         self.denoisingUNet = UNet(
             in_channels=(config.image_channels + N_BUFFERS) * config.patch_size**2,
             out_channels=config.image_channels * config.patch_size**2,
@@ -106,12 +85,12 @@ class Rig(nn.Module):
             num_res_blocks=config.num_res_blocks,
             attention_resolutions=config.attention_resolutions,
             num_heads=config.num_heads,
-            embed_dim=embed_dim,
+            embed_dim=4 * config.model_channels,
             z_dim=config.code_dim,
             dropout=config.dropout,
             z_shifts=True,
+            nested_time=False,
         )
-        self.denoisingUNet.time_embed = _TimeEmbedding(config.model_channels, embed_dim)
         self.encoder = ResNet(DEPTHS[config.encoder], config.code_dim, width=config.encoder_width)
         self.diffusion = Schedule.linear()
         self.register_buffer("rates", rates(self.diffusion), persistent=False)
@@ -119,7 +98,7 @@ class Rig(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """The global code (B, code_dim) of pictures x (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""
-        self._check(x, self.config.image_channels, "pictures")
+        check_pictures(x, self.config.image_channels, self.config.image_size, TAKES_PICTURES)
         code: Tensor = self.encoder(x.expand(-1, 3, -1, -1))
         return code
 
@@ -133,23 +112,22 @@ class Rig(nn.Module):
 
     def predict(self, x_t: Tensor, t: Tensor, buffers: Tensor, code: Tensor) -> Tensor:
         """The U-Net's raw output, in the space that ``config.prediction`` names; for training."""
-        return self._unfold(self.denoisingUNet(self._seen(x_t, buffers), t, code))
+        return unfold(self.denoisingUNet(self._seen(x_t, buffers), t, code), self.config.patch_size)
 
     def denoiser(self, buffers: Tensor, code: Tensor) -> Denoise:
         """``forward`` with buffers and code fixed, for a sampler: all rows share t, the code is read once."""
         by_code = self.denoisingUNet.z_modulations(code)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            raw = self._unfold(self.denoisingUNet.modulated(self._seen(x_t, buffers), t[:1], by_code))
+            raw = self.denoisingUNet.modulated(self._seen(x_t, buffers), t[:1], by_code)
+            raw = unfold(raw, self.config.patch_size)
             return eps_from(raw, x_t, t, self.rates, self.config.prediction)
 
         return denoise
 
     def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
         """Write config.json and model.safetensors; the folder appears complete or not at all."""
-        with atomic_folder(Path(folder)) as temporary:
-            tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in self.state_dict().items()}
-            write_model(temporary, KIND, self.config.model_dump(mode="json"), tensors)
+        save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Rig:
@@ -157,9 +135,7 @@ class Rig(nn.Module):
 
         Official checkpoints load with ``emorph.models.load_rig``. Raises CheckpointError or UnknownNameError.
         """
-        folder = locate(name)
-        config = RigConfig.parse(read_config(folder, KIND), str(folder))
-        return cls.from_tensors(config, read_weights(folder), str(folder))
+        return cls.from_tensors(*read_model(name, KIND, RigConfig))
 
     @classmethod
     def from_tensors(cls, config: RigConfig, tensors: Mapping[str, Tensor], source: str) -> Rig:
@@ -167,27 +143,11 @@ class Rig(nn.Module):
 
         Raises CheckpointError, naming the first key that does not fit ``source``, before memory is taken.
         """
-        try:
-            with torch.device("meta"):
-                model = cls(config)
-        except ConfigError as error:  # channels that no GroupNorm can split
-            raise CheckpointError(f"{source} does not fit: {error}") from None
-        load_strictly(model, tensors, source)
-        return model.eval()
+        return filled(lambda: cls(config), tensors, source)
 
     def _seen(self, x_t: Tensor, buffers: Tensor) -> Tensor:
         """What the U-Net takes: the noisy picture, then the buffers."""
-        self._check(x_t, self.config.image_channels, "pictures")
-        self._check(buffers, N_BUFFERS, "buffers")
-        p, seen = self.config.patch_size, torch.cat([x_t, buffers], dim=1)
-        return F.pixel_unshuffle(seen, p) if p > 1 else seen
-
-    def _unfold(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(x, self.config.patch_size) if self.config.patch_size > 1 else x
-
-    def _check(self, x: Tensor, channels: int, what: str) -> None:
-        s = self.config.image_size
-        if x.ndim != 4 or x.shape[1:] != (channels, s, s) or not x.is_floating_point():
-            raise ShapeError(
-                f"this rig takes float {what} (B, {channels}, {s}, {s}); found {x.dtype} {tuple(x.shape)}."
-            )
+        c = self.config
+        check_pictures(x_t, c.image_channels, c.image_size, TAKES_PICTURES)
+        check_pictures(buffers, N_BUFFERS, c.image_size, "this rig takes float buffers")
+        return fold(torch.cat([x_t, buffers], dim=1), c.patch_size)

@@ -7,12 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emorph.core.errors import CheckpointError
-from emorph.core.pretrained import locate
 from emorph.models.diffae import DiffAE
-from emorph.models.port import describe, load, load_rig, read_directions
+from emorph.models.port import directions_beside, load, load_rig, role_of
 from emorph.models.rig import Rig, RigConfig
 
-DIRECTIONS = "directions"  # beside an autoencoder: its z_sem's statistics are there
 CODE_SHARE = 0.1  # of the code's usual first weights: the code starts as a whisper
 
 
@@ -21,11 +19,10 @@ def start_rig(name: str, config: RigConfig) -> Rig:
 
     Raises UnknownNameError, and CheckpointError if the file is something else or its sizes do not fit.
     """
-    if describe(name).role != "autoencoder":
+    if role_of(name) != "autoencoder":
         return load_rig(name)
-    beside = locate(name) / DIRECTIONS
-    stats = read_directions(beside).stats if beside.is_dir() else None
-    return rig_from_autoencoder(config, load(name), stats.mean if stats else None, str(name))
+    beside = directions_beside(name)  # they know z_sem's statistics
+    return rig_from_autoencoder(config, load(name), beside.stats.mean if beside else None, str(name))
 
 
 def rig_from_autoencoder(config: RigConfig, base: DiffAE, mean_z: Tensor | None, source: str) -> Rig:

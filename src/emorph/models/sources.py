@@ -18,7 +18,21 @@ from emorph.models.directions import LatentStats
 from emorph.models.recognise import diffae_config_from_state, rig_config_from_state
 from emorph.models.rig import RigConfig
 
-Role = Literal["autoencoder", "directions", "latents", "judge", "rig", "deca", "emoca", "flame"]
+FileRole = Literal["autoencoder", "directions", "latents", "rig", "deca", "emoca"]
+Role = FileRole | Literal["judge", "flame"]  # these two are folders of ours alone; no file shows that it is one
+
+# What messages call a file of each role, and how it is used.
+WHAT_AND_USE: dict[FileRole, tuple[str, str]] = {
+    "autoencoder": ("a diffusion autoencoder", "load it with emorph.models.load"),
+    "directions": ("an official emotion/attribute classifier", "pass it as directions="),
+    "latents": (
+        "a file of z_sem's statistics (latent.pkl)",
+        "read it with emorph.models.port.read_latent_stats",
+    ),
+    "rig": ("a DiffusionRig model", "load it with emorph.models.load_rig, or name it in emorph transfer --model"),
+    "deca": ("a DECA model", "load it with emorph.models.port.load_face_encoder"),
+    "emoca": ("an EMOCA checkpoint", "load it with emorph.models.port.load_face_encoder"),
+}
 
 FACE_NETWORKS = ("E_flame", "E_detail", "D_detail", "E_expression")
 STATISTICS = ("conds_mean", "conds_std")
@@ -51,7 +65,7 @@ class Source:
     """
 
     name: str
-    role: Role
+    role: FileRole
     layout: str
     weights: dict[str, Tensor]
     statistics: dict[str, Tensor]
@@ -90,25 +104,13 @@ class Source:
     @property
     def what(self) -> str:
         """What messages call this file."""
-        if self.role == "directions":
-            return f"an official emotion/attribute classifier ({len(self.weights['weight'])} classes)"
-        named: dict[Role, str] = {"rig": "a DiffusionRig model", "deca": "a DECA model", "emoca": "an EMOCA checkpoint"}
-        if self.role in named:
-            return named[self.role]
-        return "a diffusion autoencoder" if self.role == "autoencoder" else "a file of z_sem's statistics (latent.pkl)"
+        classes = f" ({len(self.weights['weight'])} classes)" if self.role == "directions" else ""
+        return WHAT_AND_USE[self.role][0] + classes
 
-    def need(self, role: Role, expected: str) -> None:
+    def need(self, role: FileRole, expected: str) -> None:
         """Raises CheckpointError, naming what this is and how it is used, if it has another role."""
-        use = {
-            "autoencoder": "load it with emorph.models.load",
-            "directions": "pass it as directions=",
-            "latents": "read it with emorph.models.port.read_latent_stats",
-            "rig": "load it with emorph.models.load_rig, or name it in emorph transfer --model",
-            "deca": "load it with emorph.models.port.load_face_encoder",
-            "emoca": "load it with emorph.models.port.load_face_encoder",
-        }
         if self.role != role:
-            raise CheckpointError(f"{self.name} is {self.what}, not {expected}; {use[self.role]}.")
+            raise CheckpointError(f"{self.name} is {self.what}, not {expected}; {WHAT_AND_USE[self.role][1]}.")
 
     def config(self, image_size: int | None) -> DiffAEConfig:
         """Sizes of an autoencoder."""
@@ -133,7 +135,7 @@ class Source:
         return latent_stats_from(self.statistics, z_dim, self.name)
 
 
-def _sort(state: Mapping[Any, Any], name: str, *, is_lightning: bool) -> tuple[Role, dict[str, Tensor]]:
+def _sort(state: Mapping[Any, Any], name: str, *, is_lightning: bool) -> tuple[FileRole, dict[str, Tensor]]:
     """What a state dict is, and the tensors that matter, without their prefix. Raises CheckpointError."""
     networks = _face_networks(state)
     if not _lacking(networks):

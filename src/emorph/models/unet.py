@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from emorph.models.blocks import Attention, ModulatedResBlock, Modulation, group_norm, timestep_embedding, zeroed
 
+Block = Callable[..., ModulatedResBlock]  # (channels in, channels out, how to resample)
+AttentionAt = Callable[[int, int], list[nn.Module]]  # (channels, side): the layer of a level, if it has one
 
-class TimeEmbedding(nn.Module):
+
+class TimeEmbedding(nn.Sequential):
     """Time step to a vector: sinusoids, linear, SiLU, linear."""
 
     def __init__(self, model_channels: int, embed_dim: int) -> None:
-        super().__init__()
+        super().__init__(nn.Linear(model_channels, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim))
         self.model_channels = model_channels
-        self.time_embed = nn.Sequential(
-            nn.Linear(model_channels, embed_dim), nn.SiLU(), nn.Linear(embed_dim, embed_dim)
-        )
 
     def forward(self, t: Tensor) -> Tensor:
         """t: (B,); returns (B, embed_dim)."""
-        sinusoids = timestep_embedding(t, self.model_channels)
-        dtype = next(self.time_embed.parameters()).dtype
-        embedding: Tensor = self.time_embed(sinusoids.to(dtype))
+        embedding = timestep_embedding(t, self.model_channels).to(next(self.parameters()).dtype)
+        for layer in self:
+            embedding = layer(embedding)
+        return embedding
+
+
+class NestedTimeEmbedding(nn.Module):
+    """The same under the autoencoder's keys."""
+
+    def __init__(self, model_channels: int, embed_dim: int) -> None:
+        super().__init__()
+        self.time_embed = TimeEmbedding(model_channels, embed_dim)
+
+    def forward(self, t: Tensor) -> Tensor:
+        embedding: Tensor = self.time_embed(t)
         return embedding
 
 
 class UNet(nn.Module):
     """U-Net on feature maps whose residual blocks are modulated by time and z_sem.
 
-    ``attention_resolutions`` are sides of feature maps in pixels. z_shifts: z gives a shift, too.
-    The module names are the official checkpoint's.
+    ``attention_resolutions`` are sides of feature maps in pixels. z_shifts: z gives a shift, too. nested_time: the time
+    embedding's keys are the autoencoder's, else the rig's. The module names are the official checkpoints'.
     """
 
     def __init__(
@@ -50,6 +62,7 @@ class UNet(nn.Module):
         z_dim: int,
         dropout: float,
         z_shifts: bool = False,
+        nested_time: bool = True,
     ) -> None:
         super().__init__()
 
@@ -58,40 +71,20 @@ class UNet(nn.Module):
                 c_in, c_out, embed_dim, z_dim, dropout=dropout, resample=resample, z_shifts=z_shifts
             )
 
-        self.time_embed: nn.Module = TimeEmbedding(model_channels, embed_dim)
-        channels = channel_mult[0] * model_channels
-        inputs = [nn.ModuleList([nn.Conv2d(in_channels, channels, 3, padding=1)])]
-        skips = [channels]
-        for level, mult in enumerate(channel_mult):
-            for _ in range(num_res_blocks):
-                layers: list[nn.Module] = [block(channels, mult * model_channels)]
-                channels = mult * model_channels
-                if side in attention_resolutions:
-                    layers.append(Attention(channels, num_heads))
-                inputs.append(nn.ModuleList(layers))
-                skips.append(channels)
-            if level + 1 < len(channel_mult):
-                inputs.append(nn.ModuleList([block(channels, channels, "down")]))
-                skips.append(channels)
-                side //= 2
-        self.input_blocks = nn.ModuleList(inputs)
+        def attention(channels: int, side: int) -> list[nn.Module]:
+            return [Attention(channels, num_heads)] if side in attention_resolutions else []
+
+        widths = [mult * model_channels for mult in channel_mult]
+        embedding = NestedTimeEmbedding if nested_time else TimeEmbedding
+        self.time_embed: nn.Module = embedding(model_channels, embed_dim)
+        self.input_blocks, skips = _inputs(in_channels, widths, num_res_blocks, side, block, attention)
+        deepest = widths[-1]
         self.middle_block = nn.ModuleList(
-            [block(channels, channels), Attention(channels, num_heads), block(channels, channels)]
+            [block(deepest, deepest), Attention(deepest, num_heads), block(deepest, deepest)]
         )
-        outputs = []
-        for level, mult in reversed(list(enumerate(channel_mult))):
-            for i in range(num_res_blocks + 1):
-                layers = [block(channels + skips.pop(), mult * model_channels)]
-                channels = mult * model_channels
-                if side in attention_resolutions:
-                    layers.append(Attention(channels, num_heads))
-                if level and i == num_res_blocks:
-                    layers.append(block(channels, channels, "up"))
-                    side *= 2
-                outputs.append(nn.ModuleList(layers))
-        self.output_blocks = nn.ModuleList(outputs)
-        last = zeroed(nn.Conv2d(channels, out_channels, 3, padding=1))
-        self.out = nn.Sequential(group_norm(channels), nn.SiLU(), last)
+        self.output_blocks = _outputs(skips, widths, num_res_blocks, side, block, attention)
+        last = zeroed(nn.Conv2d(widths[0], out_channels, 3, padding=1))
+        self.out = nn.Sequential(group_norm(widths[0]), nn.SiLU(), last)
 
     def forward(self, x: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """x: (B, in_channels, H, W); t: (B,) or (1,); z: (B, z_dim). Returns (B, out_channels, H, W)."""
@@ -126,3 +119,36 @@ def _through(layers: nn.Module, x: Tensor, modulations: Iterator[tuple[Tensor, T
     for layer in layers.children():
         x = layer(x, next(modulations)) if isinstance(layer, ModulatedResBlock) else layer(x)
     return x
+
+
+def _inputs(
+    in_channels: int, widths: Sequence[int], num_res_blocks: int, side: int, block: Block, attention: AttentionAt
+) -> tuple[nn.ModuleList, list[int]]:
+    """The way down, and the channels of each of its blocks' outputs."""
+    channels = widths[0]
+    blocks, skips = [nn.ModuleList([nn.Conv2d(in_channels, channels, 3, padding=1)])], [channels]
+    for level, width in enumerate(widths):
+        for _ in range(num_res_blocks):
+            blocks.append(nn.ModuleList([block(channels, width), *attention(width, side >> level)]))
+            channels = width
+            skips.append(channels)
+        if level + 1 < len(widths):
+            blocks.append(nn.ModuleList([block(channels, channels, "down")]))
+            skips.append(channels)
+    return nn.ModuleList(blocks), skips
+
+
+def _outputs(
+    skips: Sequence[int], widths: Sequence[int], num_res_blocks: int, side: int, block: Block, attention: AttentionAt
+) -> nn.ModuleList:
+    """The way up, which takes the outputs of the way down from the last to the first."""
+    channels, waiting = widths[-1], list(skips)
+    blocks = []
+    for level, width in reversed(list(enumerate(widths))):
+        for i in range(num_res_blocks + 1):
+            layers = [block(channels + waiting.pop(), width), *attention(width, side >> level)]
+            channels = width
+            if level and i == num_res_blocks:
+                layers.append(block(channels, channels, "up"))
+            blocks.append(nn.ModuleList(layers))
+    return nn.ModuleList(blocks)

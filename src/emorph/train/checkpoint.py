@@ -52,12 +52,13 @@ def save(
             ema.save_pretrained(folder / "ema")
             torch.save(state, folder / STATE_FILE)
             _reach_the_disk(folder)
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (CheckpointError, OSError, RuntimeError, SafetensorError) as error:
         again = (
             f"emorph train resume {run}" if step_folders(run) else "the same emorph train run, as nothing was saved yet"
         )
+        reason = _why_not(error.__cause__ or error, run)
         raise CheckpointError(
-            f"{target} could not be written ({_why_not(error, run)}). Free some disk space, then go on with: {again}"
+            f"{target} could not be written ({reason}). Free some disk space, then go on with: {again}"
         ) from error
     passing = [folder for folder in step_folders(run) if step_of(folder) not in keep_steps]
     for old in passing[:-keep]:
@@ -66,7 +67,7 @@ def save(
     return target
 
 
-def _why_not(error: Exception, run: Path) -> str:
+def _why_not(error: BaseException, run: Path) -> str:
     """The system's reason; torch and safetensors do not hand it on, so what is free has to tell."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 
 from emorph.core.errors import ConfigError
 from emorph.data.loader import endless_batches
-from emorph.models.diffae import load_strictly
+from emorph.models.weights import load_strictly
 from emorph.train import checkpoint
 from emorph.train.devices import as_launched, open_fabric
 from emorph.train.ema import EMA

@@ -19,10 +19,11 @@ from torch.utils.data import Dataset
 from emorph.core.device import choose_device
 from emorph.core.errors import ConfigError, DataError
 from emorph.diffusion.process import q_sample, rates
-from emorph.models.diffae import DiffAE, fingerprint
+from emorph.models.diffae import DiffAE
 from emorph.models.directions import LatentStats
 from emorph.models.latent import LATENT_PROCESS, LatentNetConfig
 from emorph.models.port import autoencoder_config, load
+from emorph.models.weights import fingerprint
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.plan import OptimConfig, RunConfig, existing_below
 from emorph.train.samples import Sheet, Shown, latent_sheet
