@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import torch
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
-from emorph.edit import latent
-from emorph.faces import align, face_mask, motion_between, paste_change
-from emorph.faces.warp import SPACINGS, in_order, warped
+from emorph.edit import latent, redraw
+from emorph.faces import align, face_mask, in_order, motion_between, paste_change
+from emorph.faces.warp import FEATURES, SPACINGS, STIFFNESS, _border, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.classifier import HeadConfig, landmark_map
 from tiny import tiny_directions, tiny_editor, tiny_model
@@ -73,6 +74,64 @@ def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
         own = (before[pair.lower] - before[pair.upper]) @ down
         assert (found[pair.lower] - found[pair.upper]) @ down >= pair.share * own - 1e-6
     np.testing.assert_array_equal(in_order(before, before + 4), before + 4)
+
+
+def _closing(before: np.ndarray, side_px: int) -> np.ndarray:
+    """Landmarks of a mouth whose lips all but meet: the spline's largest coefficients."""
+    after = before.copy()
+    after[[61, 62, 63]] = after[[67, 66, 65]] - [0, 0.002 * side_px]
+    after[48:60] += [0, -0.02 * side_px]
+    return in_order(before, after)
+
+
+@pytest.mark.parametrize("side_px", [64, 150, 256])
+def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_px: int) -> None:
+    """Against Bookstein's formula, written out for some pixels; two of them are landmarks, where r is 0."""
+    before = _points(align(photo, landmarks, side_px))
+    before[30] = before[30].round()
+    after = _closing(before, side_px)
+    end = np.concatenate([after[FEATURES], _border(side_px)])
+    start = np.concatenate([before[FEATURES], _border(side_px)])
+
+    def basis(places: np.ndarray) -> np.ndarray:
+        r = np.linalg.norm(places[:, None] - end[None], axis=2)
+        kernel = np.where(r > 0, r**2 * np.log(np.maximum(r, 1e-9) ** 2), 0)
+        return np.concatenate([kernel, np.ones((len(places), 1)), places], axis=1)
+
+    n = len(end)
+    system = np.zeros((n + 3, n + 3))
+    system[:n] = basis(end)
+    system[:n, :n] += STIFFNESS * side_px**2 * np.eye(n)
+    system[n:, :n] = system[:n, n:].T
+    coefficients = np.linalg.solve(system, np.concatenate([start - end, np.zeros((3, 2))]))
+    rng = np.random.default_rng(0)
+    places = np.concatenate([rng.integers(0, side_px, (400, 2)), before[30:31].astype(int), [[0, side_px - 1]]])
+    found = motion_between(before, after, side_px)[places[:, 1], places[:, 0]]
+    assert np.abs(found).max() > 0.01 * side_px
+    np.testing.assert_allclose(found, basis(places.astype(float)) @ coefficients, atol=1e-3)
+
+
+def test_the_field_of_a_large_crop_needs_little_memory(photo: Photo, landmarks: Landmarks) -> None:
+    before = _points(align(photo, landmarks, 512))
+    after = _closing(before, 512)
+    tracemalloc.start()
+    motion_between(before, after, 512)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * 2**20  # a kernel of all pixels is 170 MB
+
+
+def test_landmarks_are_set_in_order_once(face: AlignedFace, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def counted(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        return in_order(before, after)
+
+    monkeypatch.setattr(redraw, "in_order", counted)
+    monkeypatch.setattr("emorph.faces.warp.in_order", counted)
+    redraw.motions([face], torch.zeros(1, 3, 68, 2))
+    assert len(calls) == 3
 
 
 def test_broken_landmarks_are_refused(face: AlignedFace) -> None:
