@@ -37,19 +37,25 @@ def editor() -> Editor:
     return Editor(tiny_model(), directions, model_id="tiny", device="cpu", steps=4)
 
 
-def _points(face: AlignedFace) -> np.ndarray:
-    to_crop = np.linalg.inv(face.crop_to_photo)
-    return face.landmarks.points.astype(float) @ to_crop[:2, :2].T + to_crop[:2, 2]
+def test_points_in_the_crop_lead_back_to_the_photo(photo: Photo, landmarks: Landmarks) -> None:
+    """The way there is the crop's matrix backwards, for a turned crop as well."""
+    points = landmarks.points.astype(float)
+    turned = dataclasses.replace(landmarks, points=(points @ [[0.9, 0.3], [-0.3, 0.9]] + [90, -30]).astype(np.float32))
+    for each in (landmarks, turned):
+        face = align(photo, each, SIDE)
+        inside = np.column_stack([face.crop_points(), np.ones(68)])
+        np.testing.assert_allclose((face.crop_to_photo @ inside.T)[:2].T, each.points, atol=1e-3)
+        np.testing.assert_array_equal(redraw.crop_points(face, torch.zeros(1, 68, 2))[0], face.crop_points())
 
 
 def test_landmarks_that_stay_move_nothing(face: AlignedFace) -> None:
-    points = _points(face)
+    points = face.crop_points()
     assert np.abs(motion_between(points, points, SIDE)).max() < 1e-4
 
 
 def test_the_picture_goes_where_its_landmarks_go(face: AlignedFace) -> None:
     """A spot on the nose's tip, moved by (3, -2), is found there; the crop's border stays."""
-    before = _points(face)
+    before = face.crop_points()
     after = before.copy()
     after[17:] += [3, -2]
     motion = motion_between(before, after, SIDE)
@@ -63,7 +69,7 @@ def test_the_picture_goes_where_its_landmarks_go(face: AlignedFace) -> None:
 
 
 def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
-    before = _points(face)
+    before = face.crop_points()
     down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
     down /= np.linalg.norm(down)
     after = before.copy()
@@ -87,7 +93,7 @@ def _closing(before: np.ndarray, side_px: int) -> np.ndarray:
 @pytest.mark.parametrize("side_px", [64, 150, 256])
 def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_px: int) -> None:
     """Against Bookstein's formula, written out for some pixels; two of them are landmarks, where r is 0."""
-    before = _points(align(photo, landmarks, side_px))
+    before = align(photo, landmarks, side_px).crop_points()
     before[30] = before[30].round()
     after = _closing(before, side_px)
     end = np.concatenate([after[FEATURES], _border(side_px)])
@@ -112,7 +118,7 @@ def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_p
 
 
 def test_the_field_of_a_large_crop_needs_little_memory(photo: Photo, landmarks: Landmarks) -> None:
-    before = _points(align(photo, landmarks, 512))
+    before = align(photo, landmarks, 512).crop_points()
     after = _closing(before, 512)
     tracemalloc.start()
     motion_between(before, after, 512)
@@ -135,7 +141,7 @@ def test_landmarks_are_set_in_order_once(face: AlignedFace, monkeypatch: pytest.
 
 
 def test_broken_landmarks_are_refused(face: AlignedFace) -> None:
-    points = _points(face)
+    points = face.crop_points()
     for bad in (points[:51], np.where(np.arange(68)[:, None] == 5, np.nan, points)):
         with pytest.raises(ShapeError, match="68 finite landmarks"):
             motion_between(points, bad, SIDE)

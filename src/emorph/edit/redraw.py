@@ -52,8 +52,7 @@ def motions(faces: Sequence[AlignedFace], steps: Tensor) -> tuple[Float32, Float
 
 def crop_points(face: AlignedFace, steps: Tensor) -> tuple[Float64, Float64]:
     """Landmarks (68, 2) of a crop in its pixels, and where they go (n, 68, 2) by steps as in ``motions``."""
-    to_crop = np.linalg.inv(face.crop_to_photo)
-    points: Float64 = face.landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]
+    points = face.crop_points()
     return points, points + steps.double().cpu().numpy() * face.side_px / 2
 
 

@@ -143,8 +143,7 @@ class RigEditor:
             aligned = align(photo, landmarks, config.image_size, config.crop)
             picture = to_tensor(aligned.pixels)
             picture = luminance(picture) if config.image_channels == 1 else picture
-            to_crop = np.linalg.inv(aligned.crop_to_photo)
-            points = torch.from_numpy(landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]).float()
+            points = torch.from_numpy(aligned.crop_points()).float()
             reading = reader.read(
                 picture.expand(-1, 3, -1, -1).contiguous().to(self.mesh_device), points[None].to(self.mesh_device)
             )

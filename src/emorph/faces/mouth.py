@@ -16,7 +16,7 @@ FINE = 8  # the mask is drawn at so many times the crop's size, then averaged
 CHEEKS_AND_NOSE = ((41, 48), (46, 54), (29, 29))  # skin lies half way between these landmarks
 SKIN_SHARE = 0.45  # teeth and gums take this share of the skin's tint, the rest is gray
 
-_REC601 = np.array([0.299, 0.587, 0.114])
+REC601 = np.array([0.299, 0.587, 0.114], np.float32)  # as emorph.core.images.luminance weighs red, green and blue
 
 
 def newly_open(before: Float64, after: Float64, side_px: int) -> Float32:
@@ -55,7 +55,7 @@ def inside_tint(photo: Photo, face: AlignedFace) -> Float32:
         patch = photo.pixels[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
         patches.append(patch.reshape(-1, 3).mean(axis=0))
     skin = np.mean(patches, axis=0)
-    tint = 1 + SKIN_SHARE * (skin / max(float(skin @ _REC601), 1.0) - 1)
+    tint = 1 + SKIN_SHARE * (skin / max(float(skin @ REC601), 1.0) - 1)
     return np.asarray(tint, np.float32)
 
 

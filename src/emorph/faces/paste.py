@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from emorph.core.errors import ShapeError
 from emorph.core.types import AlignedFace, Float32, Photo, UInt8
 from emorph.faces.mask import PasteMask, face_mask, part_weights, shifted
-from emorph.faces.mouth import inside_tint
+from emorph.faces.mouth import REC601, inside_tint
 from emorph.faces.warp import warped
 
 DETAIL_LEVELS = 48.0  # a change of this many levels (of 255) keeps exp(-1) = 37 % of the photo's own detail
@@ -21,8 +21,6 @@ LIGHT_SHARE = 0.05  # of the crop's side: sigma that smooths a change of light
 LIGHT_FEATHER = 0.8  # width of the soft edge of a change of light, in eye distances
 DARKEST_LEVEL = 16.0  # added to both before they are divided: what is black says nothing of the light
 MOST_GAIN = 2.0  # brighter or darker
-
-_REC601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def paste_change(
@@ -74,10 +72,10 @@ def paste_change(
         own = _moved(photo.pixels, mask, face, motion)
         weights = weights * part_weights(face, "features", mask)[..., None]
         fade = fade * part_weights(face, "mouth", mask)[..., None] if keep_detail else fade
-    seen = own if start.shape[2] == 3 else (own @ _REC601)[..., None]
+    seen = own if start.shape[2] == 3 else (own @ REC601)[..., None]
     levels = own + weights * (change - fade * (seen - begun))
     if opened is not None and start.shape[2] == 1:
-        gray = (levels @ _REC601)[..., None] * inside_tint(photo, face)
+        gray = (levels @ REC601)[..., None] * inside_tint(photo, face)
         levels += weights * inside * (gray - levels)
     window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
     return Photo(result, photo.path)
