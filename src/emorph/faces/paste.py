@@ -47,13 +47,8 @@ def paste_change(
     Returns a new photo of the same path, bit-identical where the mask is 0, everywhere if nothing changed.
     Raises ShapeError for arrays of another shape, type or range.
     """
-    start, end = (_as_levels(array, face.side_px) for array in (before, after))
-    if start.shape != end.shape:
-        raise ShapeError(f"expected before and after of one shape, found {start.shape} and {end.shape}.")
-    if opened is not None and opened.shape != (face.side_px, face.side_px):
-        raise ShapeError(f"expected opened ({face.side_px}, {face.side_px}), found {opened.shape}.")
-    if motion is not None and motion.shape != (face.side_px, face.side_px, 2):
-        raise ShapeError(f"expected a motion ({face.side_px}, {face.side_px}, 2), found {motion.shape}.")
+    start, end = _both_levels(before, after, face.side_px)
+    _check_fields(motion, opened, face.side_px)
     result = photo.pixels.copy()
     delta = end - start
     if not delta.any() and (motion is None or not motion.any()):
@@ -61,10 +56,9 @@ def paste_change(
     mask = face_mask(face, photo.pixels.shape)
     if not mask.weights.size:
         return Photo(result, photo.path)
+    change, begun = (_to_window(each, face, mask) for each in (delta, start))
     lost = _detail_lost(delta) if keep_detail else np.ones(delta.shape[:2], np.float32)
-    inside = np.zeros_like(lost) if opened is None else opened
-    change, shares, begun = (_to_window(each, face, mask) for each in (delta, np.dstack([lost, inside]), start))
-    fade, inside = np.split(np.clip(shares, 0, 1), 2, axis=2)
+    fade = _share(lost, face, mask)
     weights = mask.weights[..., None]
     window = result[_rows(mask)]
     own = window.astype(np.float32)
@@ -75,8 +69,7 @@ def paste_change(
     seen = own if start.shape[2] == 3 else (own @ REC601)[..., None]
     levels = own + weights * (change - fade * (seen - begun))
     if opened is not None and start.shape[2] == 1:
-        gray = (levels @ REC601)[..., None] * inside_tint(photo, face)
-        levels += weights * inside * (gray - levels)
+        levels += weights * _share(opened, face, mask) * (_tinted(levels, photo, face) - levels)
     window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
     return Photo(result, photo.path)
 
@@ -88,12 +81,12 @@ def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: ND
     over a face, so that all of the photo's own detail stays. Returns a new photo, bit-identical if nothing changed.
     Raises ShapeError.
     """
-    start, end = (_as_levels(array, face.side_px) for array in (before, after))
-    if start.shape != end.shape:
-        raise ShapeError(f"expected before and after of one shape, found {start.shape} and {end.shape}.")
+    start, end = _both_levels(before, after, face.side_px)
     result = photo.pixels.copy()
+    if np.array_equal(start, end):
+        return Photo(result, photo.path)
     mask = face_mask(face, photo.pixels.shape, feather=LIGHT_FEATHER)
-    if np.array_equal(start, end) or not mask.weights.size:
+    if not mask.weights.size:
         return Photo(result, photo.path)
     sigma = LIGHT_SHARE * face.side_px
     smooth = [
@@ -105,6 +98,18 @@ def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: ND
     brighter = np.exp(_to_window(gain, face, mask) * mask.weights[..., None])
     window[...] = np.clip(np.rint(window.astype(np.float32) * brighter), 0, 255)
     return Photo(result, photo.path)
+
+
+def _share(layer: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
+    """A share (S, S) in [0, 1] of the crop at the mask's window, (h, w, 1)."""
+    found: Float32 = np.clip(_to_window(layer[..., None], face, mask), 0, 1)
+    return found
+
+
+def _tinted(levels: Float32, photo: Photo, face: AlignedFace) -> Float32:
+    """The brightness of ``levels`` (h, w, 3) in the colour of teeth and gums."""
+    tinted: Float32 = (levels @ REC601)[..., None] * inside_tint(photo, face)
+    return tinted
 
 
 def _rows(mask: PasteMask) -> tuple[slice, slice]:
@@ -154,6 +159,20 @@ def _to_window(layers: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
         warped = cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA)
     found: Float32 = warped.reshape(height, width, layers.shape[2])
     return found
+
+
+def _both_levels(before: NDArray[Any], after: NDArray[Any], side_px: int) -> tuple[Float32, Float32]:
+    start, end = _as_levels(before, side_px), _as_levels(after, side_px)
+    if start.shape != end.shape:
+        raise ShapeError(f"expected before and after of one shape, found {start.shape} and {end.shape}.")
+    return start, end
+
+
+def _check_fields(motion: Float32 | None, opened: Float32 | None, side_px: int) -> None:
+    if opened is not None and opened.shape != (side_px, side_px):
+        raise ShapeError(f"expected opened ({side_px}, {side_px}), found {opened.shape}.")
+    if motion is not None and motion.shape != (side_px, side_px, 2):
+        raise ShapeError(f"expected a motion ({side_px}, {side_px}, 2), found {motion.shape}.")
 
 
 def _as_levels(pixels: NDArray[Any], side_px: int) -> Float32:
