@@ -68,6 +68,28 @@ def test_the_picture_goes_where_its_landmarks_go(face: AlignedFace) -> None:
     assert np.abs(border).max() < 0.5
 
 
+class OnApplesGpu:
+    """Pictures that lie on Apple's GPU: older torch has no cubic grid_sample there."""
+
+    device = torch.device("mps")
+
+    def __init__(self, here: torch.Tensor) -> None:
+        self.here = here
+
+    def cpu(self) -> torch.Tensor:
+        return self.here
+
+
+def test_crops_on_apples_gpu_are_moved_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    fields = np.random.default_rng(0).normal(0, 2, (2, 3, 16, 16, 2)).astype(np.float32)
+    here = redraw.moved(pictures, fields)
+    sent: list[torch.device] = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: sent.append(device) or tensor)
+    assert torch.equal(redraw.moved(OnApplesGpu(pictures), fields), here)  # type: ignore[arg-type]
+    assert sent[-1] == torch.device("mps")
+
+
 def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
     before = face.crop_points()
     down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)

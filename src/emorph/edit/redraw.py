@@ -61,6 +61,8 @@ def moved(pictures: Tensor, fields: Float32, *, clamp: bool = True) -> Tensor:
 
     clamp: pictures are of [-1, 1] and stay so.
     """
+    if pictures.device.type == "mps":  # older torch has no cubic grid_sample there, and this is little work
+        return moved(pictures.cpu(), fields, clamp=clamp).to(pictures.device)
     n_faces, n_targets, side = fields.shape[:3]
     y, x = torch.meshgrid(*[torch.arange(side, dtype=torch.float32, device=pictures.device)] * 2, indexing="ij")
     places = torch.stack([x, y], dim=-1) + torch.from_numpy(fields).flatten(0, 1).to(pictures.device)
