@@ -25,6 +25,7 @@ from emorph.faces import newly_open
 from emorph.models import Rig, RigConfig
 from emorph.models.rig_faces import LandmarkReader, rig_buffers
 from made_face import made_face, made_faces, marks, write_made_face
+from test_samplers import flat_denoiser
 
 SIDE = 160
 ROOT = Path(__file__).resolve().parents[1]
@@ -210,6 +211,14 @@ def test_a_seed_starts_from_its_own_noise(editor: RigEditor, photos: list[Photo]
     assert np.array_equal(a, b)
     assert np.abs(a - c).max() > 1
     assert np.abs(a - editor.transfer(photos[:1], photos[1], ["pose"])[0].after).max() > 1
+
+
+def test_a_face_drawn_from_a_seed_holds_no_noise(photos: list[Photo], monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = tiny_rig()
+    monkeypatch.setattr(rig, "denoiser", lambda buffers, code: flat_denoiser(rig.diffusion, 0.3))
+    drawing = RigEditor(rig, LandmarkReader(made_face()), device="cpu", steps=4)
+    (done,) = drawing.transfer(photos[:1], photos[1], ["pose"], seed=1)
+    np.testing.assert_allclose(done.after, (0.3 + 1) * 127.5, atol=0.02)
 
 
 def test_progress_counts_every_step_once(editor: RigEditor, photos: list[Photo]) -> None:

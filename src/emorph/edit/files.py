@@ -57,7 +57,7 @@ def write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], edit
 
 def write_sample(path: Path, editor: Editor, seed: int, latent_steps: int) -> None:
     """Draw the face of a seed from nothing and write it. Raises MissingAssetError without a latent net, ImageError."""
-    pixels = to_pixels(editor.sample([seed], steps=latent_steps))[0]
+    pixels = to_pixels(editor.sample([seed], latent_steps=latent_steps))[0]
     made = {"drawn": True, "seed": seed, "latent_steps": latent_steps, **_maker(editor)}
     description = "This face was drawn by a machine; the person never was."
     said = {"Software": f"emorph {emorph.__version__}", "Description": description, "emorph": json.dumps(made)}

@@ -254,8 +254,12 @@ class Editor:
         return [Target(emotion, strength) for emotion in known]
 
     @torch.inference_mode()
-    def sample(self, seeds: Sequence[int], *, steps: int = 50) -> Tensor:
-        """Faces from nothing, (len(seeds), C, S, S) in [-1, 1], one seed each; needs a model with a latent net."""
+    def sample(self, seeds: Sequence[int], *, latent_steps: int = 50) -> Tensor:
+        """Faces from nothing, (len(seeds), C, S, S) in [-1, 1], one seed each; needs a model with a latent net.
+
+        latent_steps: evaluations of the latent net; those of the pictures' network are the editor's own ``steps``.
+        Raises MissingAssetError.
+        """
         net, stats = self.model.latent_net, self.model.latent_stats
         if net is None or stats is None:
             raise MissingAssetError(
@@ -263,11 +267,9 @@ class Editor:
                 "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
             )
         shape = (self.model.config.image_channels, *[self.model.config.image_size] * 2)
-        x_T = seeded_noise(seeds, shape, self.device)
-        z = sample_latents(
-            net, stats, seeded_noise([s ^ 0x5EED for s in seeds], (self.model.config.z_dim,), self.device), steps
-        )
-        return self.decode(x_T, z)
+        z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (self.model.config.z_dim,), self.device)
+        z = sample_latents(net, stats, z_noise, latent_steps)
+        return self.codec.generate(seeded_noise(seeds, shape, self.device), z)
 
     # -- small parts ------------------------------------------------------------------------------------------------
 

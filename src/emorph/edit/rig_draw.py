@@ -111,7 +111,7 @@ class RigPainter:
         """From noise that knows nothing of the face, as the official code does."""
         coeffs = [face.coeffs, *(look.coeffs for look in looks)]
         denoise = self.rig.denoiser(self._buffers(coeffs), torch.cat([face.code, *(look.code for look in looks)]))
-        drawn = self._solver.sample(denoise, x_T.expand(len(coeffs), -1, -1, -1), self._schedule, on_step=report)
+        drawn = self._solver.generate(denoise, x_T.expand(len(coeffs), -1, -1, -1), self._schedule, on_step=report)
         before, *after = to_levels(drawn.clamp(-1, 1))
         return [Drawing(Change(before, levels), levels, anew=True) for levels in after]
 
