@@ -281,6 +281,66 @@ def test_a_face_that_is_none_is_refused(
         editor.transfer(photos[:1], photos[1])  # the target is read first
 
 
+def _crowd(
+    editor: RigEditor, monkeypatch: pytest.MonkeyPatch, shifts: list[tuple[float, bool]], name: str = "made1.png"
+) -> None:
+    """Photos show their face moved to the right by each number of pixels; where it is not sound, upside down."""
+    points = marks(made_face(), made_faces(made_face(), 5, seed=2), SIDE).numpy()[int(name[4])]
+
+    def found(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
+        faces = []
+        for shift, sound in shifts:
+            own = points + np.float32([shift, 0])
+            if not sound:
+                own[27:68] = own[27:68][::-1]
+            faces.append(Landmarks(own, (10 + int(shift), 10, 150 + int(shift), 150), 2.0))
+        return faces
+
+    monkeypatch.setattr(rig_module, "find_faces", found)
+
+
+def test_a_bystander_that_no_3d_face_fits_loses_nothing(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = editor.apply(editor.sources(photos[1]), editor.target(photos[2]), ["light"])
+    _crowd(editor, monkeypatch, [(30, True), (-30, False), (0, True)])
+    again = editor.reread(done)
+    np.testing.assert_array_equal(again.aligned.landmarks.points, done.faces[0].aligned.landmarks.points)
+    assert (again.n_faces, again.photo) == (3, done.photo)
+    assert not caplog.records
+    found = editor.sources(photos[1], "all")
+    assert [face.aligned.landmarks.box[0] for face in found] == [10, 40]
+    (warned,) = caplog.records
+    assert warned.getMessage().startswith("made1.png: face 1 from the left is left out: no 3D face fits it: ")
+    assert editor.target(photos[1], "all").aligned.landmarks.box[0] == 10
+    for which in (1, "left"):
+        with pytest.raises(NoFaceError, match=r"no 3D face fits the face found in made1\.png: "):
+            editor.sources(photos[1], which)
+
+
+def test_where_no_face_of_several_fits_that_is_said(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _crowd(editor, monkeypatch, [(20, False), (0, False)])
+    with pytest.raises(NoFaceError, match=r"^no 3D face fits any of the 2 faces found in made1\.png: [^;]+\.$"):
+        editor.sources(photos[1], "all")
+
+
+def test_another_face_is_not_taken_for_the_one_that_was_changed(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = editor.apply(editor.sources(photos[1]), editor.target(photos[2]), ["light"])
+    for shifts in ([(75.0, True), (-80.0, True)], []):
+        _crowd(editor, monkeypatch, shifts)
+        with pytest.raises(NoFaceError, match=r"changed in made1\.png is not found again in the result"):
+            editor.reread(done)
+    _crowd(editor, monkeypatch, [(65.0, True)])  # of a box of 140
+    assert editor.reread(done).aligned.landmarks.box[0] == 75
+    _crowd(editor, monkeypatch, [(5.0, False), (60.0, True)])
+    with pytest.raises(NoFaceError, match=r"no 3D face fits the face that was changed in made1\.png: "):
+        editor.reread(done)
+
+
 def test_parts_that_are_not_known() -> None:
     assert check_parts(["light", "expression", "light"]) == ("expression", "light")
     with pytest.raises(UnknownNameError, match="did you mean 'expression'"):
