@@ -157,7 +157,8 @@ class Editor:
         """One photo, one emotion, or valence and arousal in [-1, 1]. strength 0 returns the photo bit for bit.
 
         Of valence and arousal, one that is not given stays as it is. face: as for ``faces``; with "all", every face is
-        edited, and ``.face`` is the left-most. Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
+        edited, and ``.face`` is the left-most.
+        Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
         """
         emotion = None if to is None else Emotion.parse(to)
         target = Target(emotion, strength, valence, arousal)
