@@ -16,6 +16,7 @@ from emorph.cli.main import app
 from emorph.core.errors import ConfigError, MissingAssetError, NoFaceError, UnknownNameError
 from emorph.core.images import read_metadata, read_photo, to_levels
 from emorph.core.types import CropSpec, FaceCoeffs, Landmarks, Photo
+from emorph.diffusion.samplers import Denoise
 from emorph.edit import rig as rig_module
 from emorph.edit.rig import RigEditor
 from emorph.edit.rig_mouth import darkened
@@ -222,14 +223,78 @@ def test_a_face_drawn_from_a_seed_holds_no_noise(photos: list[Photo], monkeypatc
 
 
 def test_progress_counts_every_step_once(editor: RigEditor, photos: list[Photo]) -> None:
-    own = editor.sources(photos[0])
-    for seed, total in ((None, 8), (3, 4)):
+    own, other = editor.sources(photos[0]), editor.sources(photos[1])[0]
+    for part, seed, total in (("code", None, 8), ("expression", None, 8), ("code", 3, 4)):
         steps: list[tuple[int, int]] = []
-        editor.apply(own, own[0], ["code"], seed=seed, on_step=lambda *s, steps=steps: steps.append(s))
+        editor.apply(own, other, [part], seed=seed, on_step=lambda *s, steps=steps: steps.append(s))
         assert steps == [(i, total) for i in range(1, total + 1)]
     twice: list[tuple[int, int]] = []
-    editor.apply([*own, *own], own[0], ["code"], seed=1, on_step=lambda *s: twice.append(s))
+    editor.apply([*own, *own], other, ["code"], seed=1, on_step=lambda *s: twice.append(s))
     assert twice == [(i, 8) for i in range(1, 9)]
+    mixed: list[tuple[int, int]] = []
+    editor.apply([*own, other], other, ["expression"], on_step=lambda *s: mixed.append(s))  # one has it already
+    assert mixed == [(i, 8) for i in range(1, 9)]
+
+
+def _evaluations(editor: RigEditor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fills, as the editor draws, with the rows of each evaluation of its network."""
+    counted: list[int] = []
+    original = editor.rig.denoiser
+
+    def denoiser(buffers: torch.Tensor, code: torch.Tensor) -> Denoise:
+        denoise = original(buffers, code)
+        return lambda x_t, t: counted.append(len(x_t)) or denoise(x_t, t)
+
+    monkeypatch.setattr(editor.rig, "denoiser", denoiser)
+    return counted
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_look_that_changes_nothing_is_not_drawn(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch, seed: int | None
+) -> None:
+    faces = editor.sources(photos[0])
+    strong = editor.express(faces, {"mouthSmile": 1.0}, [0.5], seed=seed)[0]
+    counted = _evaluations(editor, monkeypatch)
+    unchanged, same = editor.express(faces, {"mouthSmile": 1.0}, [0.0, 0.5], seed=seed)
+    assert sum(counted) == (4 * 1 + 4 * 2 if seed is None else 4 * 2)
+    np.testing.assert_array_equal(unchanged.photo.pixels, photos[0].pixels)
+    np.testing.assert_array_equal(unchanged.before, unchanged.after)
+    np.testing.assert_array_equal(same.photo.pixels, strong.photo.pixels)
+    counted.clear()
+    steps: list[tuple[int, int]] = []
+    editor.apply(faces, faces[0], ["expression", "light"], seed=seed, on_step=lambda *s: steps.append(s))
+    assert not counted
+    assert not steps
+
+
+def test_what_moves_nothing_is_drawn_from_noise_found_once(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five lights of one face: one inversion of one row, then a group of four and one of one."""
+    faces = editor.sources(photos[0])
+    lights = [
+        replace(faces[0], coeffs=replace(faces[0].coeffs, light=faces[0].coeffs.light * (1 + i / 5))) for i in range(6)
+    ]
+    alone = [editor.apply(faces, light, ["light"]).photo.pixels.astype(int) for light in lights]
+    counted = _evaluations(editor, monkeypatch)
+    together = editor.apply_each(faces, lights, ["light"])
+    assert counted == [1] * 4 + [1 + 4 * 2] * 4 + [1 + 1 * 2] * 4
+    for one, each in zip(alone, together, strict=True):
+        assert np.abs(each.photo.pixels - one).max() <= 1
+    assert not np.array_equal(alone[1], alone[5])
+
+
+def test_looks_of_every_kind_keep_their_order(editor: RigEditor, photos: list[Photo]) -> None:
+    faces = editor.sources(photos[0])
+    lit = replace(faces[0], coeffs=replace(faces[0].coeffs, light=faces[0].coeffs.light * 1.3))
+    smiling = replace(faces[0], coeffs=replace(faces[0].coeffs, expression=torch.ones(1, 3)))
+    targets = [smiling, faces[0], lit, smiling, lit]
+    for seed in (None, 2):
+        for target, done in zip(targets, editor.apply_each(faces, targets, PARTS, seed=seed), strict=True):
+            alone = editor.apply(faces, target, PARTS, seed=seed)
+            assert np.abs(done.photo.pixels.astype(int) - alone.photo.pixels).max() <= 1
+            np.testing.assert_allclose(done.after, alone.after, atol=0.05)
 
 
 def test_a_gray_rig_keeps_the_photos_colours(photos: list[Photo]) -> None:

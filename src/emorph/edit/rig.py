@@ -233,7 +233,11 @@ class RigEditor:
         seed: int | None = None,
         on_step: OnStep | None = None,
     ) -> list[RigEdit]:
-        """As ``apply``, for each target: the faces' own noise is found only once."""
+        """As ``apply``, for each target; a face that has the target's parts already costs nothing.
+
+        The noise that holds a face as it is, which parts that move nothing start from, is found once for all targets;
+        where landmarks move, each target needs that of the moved face.
+        """
         chosen = check_parts(parts)
         if shape is not None:
             faces = [replace(face, coeffs=replace(face.coeffs, shape=shape)) for face in faces]
@@ -285,10 +289,7 @@ class RigEditor:
         if not faces:
             raise NoFaceError("no face is given to change.")
         started = time.perf_counter()
-        drawings = [
-            self._painter.draw(face, row, seed=seed, on_step=on_step and _share(on_step, number, len(faces)))
-            for number, (face, row) in enumerate(zip(faces, looks, strict=True))
-        ]
+        drawings = self._painter.draw(faces, looks, seed=seed, on_step=on_step)
         photos = []
         for column in range(len(looks[0])):
             photo = faces[0].photo
@@ -310,10 +311,6 @@ class RigEditor:
             )
             for photo, look, drawing in zip(photos, looks[0], drawings[0], strict=True)
         ]
-
-
-def _share(on_step: OnStep, number: int, n_faces: int) -> OnStep:
-    return lambda done, total: on_step(number * total + done, n_faces * total)
 
 
 def _apart(one: Landmarks, other: Landmarks) -> float:
