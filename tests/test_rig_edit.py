@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +15,16 @@ from torch import nn
 from typer.testing import CliRunner
 
 from emorph.cli.main import app
-from emorph.core.errors import ConfigError, MissingAssetError, NoFaceError, UnknownNameError
+from emorph.core.errors import ConfigError, ImageError, MissingAssetError, NoFaceError, UnknownNameError
 from emorph.core.images import read_metadata, read_photo, to_levels
 from emorph.core.types import CropSpec, FaceCoeffs, Landmarks, Photo
 from emorph.diffusion.samplers import Denoise
 from emorph.edit import rig as rig_module
-from emorph.edit.rig import RigEditor
+from emorph.edit.rig import RigEdit, RigEditor
+from emorph.edit.rig_matrix import draw_matrix, write_scores
 from emorph.edit.rig_mouth import darkened
 from emorph.edit.rig_parts import PARTS, RigFace, check_parts, taken_over, turn_deg, turned
+from emorph.edit.sheet import tile
 from emorph.face3d.camera import centre_of, project
 from emorph.faces import newly_open
 from emorph.models import Rig, RigConfig
@@ -283,6 +287,43 @@ def test_what_moves_nothing_is_drawn_from_noise_found_once(
     for one, each in zip(alone, together, strict=True):
         assert np.abs(each.photo.pixels - one).max() <= 1
     assert not np.array_equal(alone[1], alone[5])
+
+
+def test_a_matrix_holds_one_row_of_photos(editor: RigEditor, photos: list[Photo]) -> None:
+    faces = [editor.sources(photo)[0] for photo in photos[:3]]
+    seen: list[tuple[int, int, weakref.ref[np.ndarray]]] = []
+    kept: list[np.ndarray] = []
+    steps: list[float] = []
+
+    def see(i: int, j: int, edit: RigEdit) -> None:
+        gc.collect()
+        assert all(pixels() is None for row, _, pixels in seen if row < i)
+        assert (edit.source.name, edit.parts) == (photos[i].name, ("expression",))
+        assert np.array_equal(edit.photo.pixels, photos[i].pixels) == (i == j)
+        seen.append((i, j, weakref.ref(edit.photo.pixels)))
+        kept.append(np.asarray(tile(edit.photo, faces[i].aligned)))
+
+    def report(done: int, total: int) -> None:
+        steps.append(done / total)
+
+    picture = draw_matrix(editor, faces, ["expression"], see=see, on_step=report)
+    assert [(i, j) for i, j, _ in seen] == [(i, j) for i in range(3) for j in range(3)]
+    assert steps == [(i + 1) / 24 for i in range(24)]
+    for (i, j, _), own in zip(seen, kept, strict=True):
+        top, left = 28 + (i + 1) * 260, (j + 1) * 260
+        np.testing.assert_array_equal(picture[top : top + 256, left : left + 256], own)
+    with pytest.raises(ConfigError, match="two faces at least; found 1"):
+        draw_matrix(editor, faces[:1], ["expression"])
+
+
+def test_scores_that_cannot_be_written_say_so(tmp_path: Path) -> None:
+    write_scores(tmp_path / "matrix.json", {"pairs": []})
+    assert json.loads((tmp_path / "matrix.json").read_text()) == {"pairs": []}
+    (tmp_path / "taken.json").mkdir()
+    for path in (tmp_path / "none" / "matrix.json", tmp_path / "taken.json"):
+        with pytest.raises(ImageError, match=rf"cannot write {path}: .*; check permissions and free space"):
+            write_scores(path, {"pairs": []})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["matrix.json", "taken.json"]
 
 
 def test_looks_of_every_kind_keep_their_order(editor: RigEditor, photos: list[Photo]) -> None:
