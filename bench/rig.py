@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from emorph.cli.matrix import means, measured
 from emorph.core.errors import EmorphError, MissingAssetError
 from emorph.core.images import list_photos
 from emorph.edit.rig import DEFAULT_RIG, MOST_TURN_DEG, RigEditor
 from emorph.edit.rig_files import how, write_edit
-from emorph.edit.rig_matrix import all_pairs, matrix_picture
+from emorph.edit.rig_matrix import draw_matrix
 from emorph.edit.rig_parts import PARTS
+from emorph.evaluate.rig_edits import PairScores
 from support.measure import table, write_section
 
 
@@ -29,17 +29,21 @@ def transfers(editor: RigEditor, photos: list[Path], pictures: Path | None) -> l
             faces.append(editor.sources(photo)[0])
         except EmorphError as error:
             print(f"left out: {error}")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for part in PARTS:
-        edits = all_pairs(editor, faces, [part])
+        scores = PairScores(faces, editor.reread)
+        picture = draw_matrix(editor, faces, [part], see=scores.add)
         if pictures is not None:
-            write_edit(pictures / f"matrix_{part}.png", matrix_picture(faces, edits), how(editor, [part], seed=None))
-        mean = means(measured(editor, faces, edits))
+            write_edit(pictures / f"matrix_{part}.png", picture, how(editor, [part], seed=None))
+        mean = scores.means()
+        if mean is None:
+            rows.append((part, "–", "–", "–", "–", "0"))
+            continue
         numbers = [
-            f"{mean[f'{key}_before']:{form}} → {mean[f'{key}_after']:{form}}"
+            f"{getattr(mean.before, key):{form}} → {getattr(mean.after, key):{form}}"
             for key, form in (("expression", ".3f"), ("pose_deg", ".1f"), ("light", ".3f"))
         ]
-        rows.append((part, *numbers, f"{100 * mean['verified']:.0f} %", f"{mean['pairs']:.0f}"))
+        rows.append((part, *numbers, f"{100 * mean.verified:.0f} %", f"{mean.n_pairs}"))
     return rows
 
 

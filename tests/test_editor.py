@@ -16,6 +16,7 @@ from emorph.edit.sheet import grid, tiles
 from emorph.faces.mask import face_mask
 from emorph.models.directions import Directions
 from emorph.models.latent import LatentNetConfig
+from test_samplers import flat_denoiser
 from tiny import tiny_directions, tiny_editor, tiny_model
 
 ALL = [Target(emotion) for emotion in Emotion]
@@ -81,13 +82,13 @@ def test_a_face_alone_equals_that_face_in_a_batch(editor: Editor, two: Photo) ->
 
 
 def test_all_faces_are_edited_and_each_alone_where_asked(editor: Editor, two: Photo) -> None:
-    def changed(which: str) -> tuple[bool, bool]:
+    def changed(which: str | int) -> tuple[bool, bool]:
         different = (editor.edit(two, "anger", face=which).photo.pixels != two.pixels).any(axis=(0, 2))
         return bool(different[:512].any()), bool(different[512:].any())
 
     assert changed("all") == (True, True)
     assert changed("largest") == (True, False)
-    assert changed("2") == (False, True)
+    assert changed("2") == changed(2) == (False, True)
     with pytest.raises(NoFaceError):
         editor.edit(two, "anger", face="3")
 
@@ -118,6 +119,16 @@ def test_progress_counts_every_evaluation(editor: Editor, photo: Photo) -> None:
     assert seen == [(i + 1, 8) for i in range(8)]
 
 
+def test_progress_over_several_chunks_ends_at_the_total(editor: Editor) -> None:
+    """A row's evaluations are the total; of 80 rows in three chunks every step is a third of one."""
+    seen: list[tuple[int, int]] = []
+    editor.decode(
+        torch.zeros(80, 1, 32, 32), torch.zeros(80, 32), on_step=lambda done, total: seen.append((done, total))
+    )
+    assert [done for done, _ in seen] == [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4]
+    assert {total for _, total in seen} == {4}
+
+
 def test_sheet_has_a_tile_for_each(editor: Editor, photo: Photo) -> None:
     edits = editor.edit_many(photo, editor.sheet_targets())
     sheet = grid([tiles(edits), tiles(edits)])
@@ -129,7 +140,7 @@ def test_sheet_has_a_tile_for_each(editor: Editor, photo: Photo) -> None:
     assert editor.sheet(photo).size == (sheet.width, 28 + 256)
 
 
-def test_sampling_needs_a_latent_net(editor: Editor) -> None:
+def test_sampling_needs_a_latent_net(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingAssetError, match="has no latent net"):
         editor.sample([1])
     torch.manual_seed(0)
@@ -138,9 +149,11 @@ def test_sampling_needs_a_latent_net(editor: Editor) -> None:
     drawing = type(model)(config).eval()
     drawing.latent_stats = tiny_directions().stats
     able = Editor(drawing, device="cpu", steps=4)
-    together = able.sample([3, 4], steps=5)
+    together = able.sample([3, 4], latent_steps=5)
     assert together.shape == (2, 1, 32, 32)
-    assert float((able.sample([4], steps=5)[0] - together[1]).abs().max()) < 1e-4
+    assert float((able.sample([4], latent_steps=5)[0] - together[1]).abs().max()) < 1e-4
+    monkeypatch.setattr(type(drawing), "denoiser", lambda self, z: flat_denoiser(self.diffusion, 0.3))
+    torch.testing.assert_close(able.sample([3], latent_steps=5), torch.full((1, 1, 32, 32), 0.3), atol=1e-4, rtol=0)
 
 
 # -- where z goes ----------------------------------------------------------------------------------------------------

@@ -122,22 +122,24 @@ def test_selection() -> None:
     assert select_faces(faces[::-1], "largest", photo) == [middle]
     assert select_faces(faces, " Left ", photo) == [left]
     assert select_faces(faces, "all", photo) == [left, middle, right]
-    assert [select_faces(faces, str(n), photo) for n in (1, 2, 3)] == [[left], [middle], [right]]
+    for kind in (str, int, np.int64):
+        assert [select_faces(faces, kind(n), photo) for n in (1, 2, 3)] == [[left], [middle], [right]]
 
 
 def test_selection_errors() -> None:
     photo = Photo(np.zeros((3024, 4032, 3), np.uint8), Path("party.jpg"))
-    with pytest.raises(NoFaceError, match=r"no face found in party\.jpg \(4032x3024 px\).*--min-face"):
+    with pytest.raises(NoFaceError, match=r"no face found in party\.jpg \(4032x3024 px\).*--min-face \(min_face_px in"):
         select_faces([], "largest", photo)
     two = [_face(0, 0, 50), _face(100, 0, 50)]
-    for number in ("3", "0", "-1"):
-        with pytest.raises(NoFaceError, match=rf"party\.jpg has 2 faces, there is no --face {number}"):
+    for number in ("3", "0", "-1", 3, 0):
+        said = rf"party\.jpg has 2 faces, there is no face {number} \(--face {number}, or face={number} in Python\)"
+        with pytest.raises(NoFaceError, match=said):
             select_faces(two, number, photo)
     with pytest.raises(UnknownNameError, match="did you mean 'largest'"):
         select_faces(two, "larges", photo)
-    for word in ("²", "", "1.5"):
+    for word in ("²", "", "1.5", 1.5):
         with pytest.raises(UnknownNameError):
-            select_faces(two, word, photo)
+            select_faces(two, word, photo)  # type: ignore[arg-type]
 
 
 def test_import_loads_no_model() -> None:

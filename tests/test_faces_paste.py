@@ -11,7 +11,7 @@ import pytest
 from emorph.core.errors import ShapeError
 from emorph.core.images import read_photo
 from emorph.core.types import AlignedFace, CropSpec, Landmarks, Photo
-from emorph.faces import align, face_mask, find_faces, paste_change
+from emorph.faces import align, face_mask, find_faces, paste, paste_change
 from emorph.faces.paste import paste_light
 
 SIDE = 64
@@ -276,6 +276,14 @@ def test_light_keeps_detail_and_colour(photo: Photo, face: AlignedFace) -> None:
     assert np.array_equal(paste_light(noisy, face, before, before).pixels, noisy.pixels)
     with pytest.raises(ShapeError, match="one shape"):
         paste_light(noisy, face, before, before.repeat(3, 2))
+
+
+def test_light_that_stays_draws_no_mask(photo: Photo, face: AlignedFace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paste, "face_mask", None)
+    same = np.full((SIDE, SIDE, 1), 60, np.float32)
+    result = paste_light(photo, face, same, same.copy())
+    np.testing.assert_array_equal(result.pixels, photo.pixels)
+    assert not np.shares_memory(result.pixels, photo.pixels)
 
 
 def test_light_is_carried_over_smoothly(photo: Photo, face: AlignedFace) -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from emorph import Emotion
 from emorph.core.errors import DataError, ShapeError
+from emorph.core.images import luminance
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent
-from emorph.faces import align, newly_open, paste_change
+from emorph.faces import align, mouth, newly_open, paste, paste_change
 from emorph.faces.mouth import SKIN_SHARE, inside_tint
 from emorph.models.directions import Directions
 from emorph.models.mouth import MouthAxes, mouth_shape
@@ -37,9 +38,7 @@ def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
 
 @pytest.fixture(scope="module")
 def points(face: AlignedFace) -> np.ndarray:
-    to_crop = np.linalg.inv(face.crop_to_photo)
-    found: np.ndarray = face.landmarks.points.astype(float) @ to_crop[:2, :2].T + to_crop[:2, 2]
-    return found
+    return face.crop_points()
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +158,32 @@ def test_only_what_opens_is_new(points: np.ndarray) -> None:
     half = newly_open(points, opened, SIDE)  # that mouth smiles: its teeth stay, and the dark opens below them
     assert 0 < half.sum() < found.sum()
     assert (half * y).sum() / half.sum() > centre[1]
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (-29, 3), (0, 27), (70, 0), (0, -90)])
+def test_an_open_mouth_is_drawn_in_its_own_box_alone(
+    points: np.ndarray, shift: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it lies, also partly or wholly outside the crop, it is the one of a larger crop."""
+    opened = points.copy()
+    opened[[65, 66, 67], 1] += 6
+    margin = 2 * SIDE
+    wide = newly_open(points + margin, opened + margin, SIDE + 2 * margin)
+    monkeypatch.setattr(mouth, "SOFT_SHARE", mouth.SOFT_SHARE * (SIDE + 2 * margin) / SIDE)
+    drawn: list[tuple[int, ...]] = []
+    resize = mouth.cv2.resize
+    monkeypatch.setattr(mouth.cv2, "resize", lambda fine, *a, **k: drawn.append(fine.shape) or resize(fine, *a, **k))
+    found = newly_open(points + shift, opened + shift, SIDE)
+    start_y, start_x = margin - shift[1], margin - shift[0]
+    np.testing.assert_allclose(found, wide[start_y : start_y + SIDE, start_x : start_x + SIDE], atol=1e-6)
+    width, height = np.ptp(opened[INNER_LIPS], axis=0)
+    assert all(h <= 8 * (height + 3) and w <= 8 * (width + 3) for h, w in drawn)
+
+
+def test_gray_is_weighed_in_one_way() -> None:
+    gray = luminance(torch.eye(3)[None, :, None])  # red, green and blue side by side
+    np.testing.assert_array_equal(mouth.REC601, gray.flatten().numpy())
+    assert paste.REC601 is mouth.REC601
 
 
 def test_new_teeth_take_no_colour_from_the_lips(face: AlignedFace, photo: Photo, points: np.ndarray) -> None:

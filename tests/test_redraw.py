@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import torch
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
-from emorph.edit import latent
-from emorph.faces import align, face_mask, motion_between, paste_change
-from emorph.faces.warp import SPACINGS, in_order, warped
+from emorph.edit import latent, redraw
+from emorph.faces import align, face_mask, in_order, motion_between, paste_change
+from emorph.faces.warp import FEATURES, SPACINGS, STIFFNESS, _border, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.classifier import HeadConfig, landmark_map
 from tiny import tiny_directions, tiny_editor, tiny_model
@@ -36,19 +37,25 @@ def editor() -> Editor:
     return Editor(tiny_model(), directions, model_id="tiny", device="cpu", steps=4)
 
 
-def _points(face: AlignedFace) -> np.ndarray:
-    to_crop = np.linalg.inv(face.crop_to_photo)
-    return face.landmarks.points.astype(float) @ to_crop[:2, :2].T + to_crop[:2, 2]
+def test_points_in_the_crop_lead_back_to_the_photo(photo: Photo, landmarks: Landmarks) -> None:
+    """The way there is the crop's matrix backwards, for a turned crop as well."""
+    points = landmarks.points.astype(float)
+    turned = dataclasses.replace(landmarks, points=(points @ [[0.9, 0.3], [-0.3, 0.9]] + [90, -30]).astype(np.float32))
+    for each in (landmarks, turned):
+        face = align(photo, each, SIDE)
+        inside = np.column_stack([face.crop_points(), np.ones(68)])
+        np.testing.assert_allclose((face.crop_to_photo @ inside.T)[:2].T, each.points, atol=1e-3)
+        np.testing.assert_array_equal(redraw.crop_points(face, torch.zeros(1, 68, 2))[0], face.crop_points())
 
 
 def test_landmarks_that_stay_move_nothing(face: AlignedFace) -> None:
-    points = _points(face)
+    points = face.crop_points()
     assert np.abs(motion_between(points, points, SIDE)).max() < 1e-4
 
 
 def test_the_picture_goes_where_its_landmarks_go(face: AlignedFace) -> None:
     """A spot on the nose's tip, moved by (3, -2), is found there; the crop's border stays."""
-    before = _points(face)
+    before = face.crop_points()
     after = before.copy()
     after[17:] += [3, -2]
     motion = motion_between(before, after, SIDE)
@@ -61,8 +68,30 @@ def test_the_picture_goes_where_its_landmarks_go(face: AlignedFace) -> None:
     assert np.abs(border).max() < 0.5
 
 
+class OnApplesGpu:
+    """Pictures that lie on Apple's GPU: older torch has no cubic grid_sample there."""
+
+    device = torch.device("mps")
+
+    def __init__(self, here: torch.Tensor) -> None:
+        self.here = here
+
+    def cpu(self) -> torch.Tensor:
+        return self.here
+
+
+def test_crops_on_apples_gpu_are_moved_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    fields = np.random.default_rng(0).normal(0, 2, (2, 3, 16, 16, 2)).astype(np.float32)
+    here = redraw.moved(pictures, fields)
+    sent: list[torch.device] = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: sent.append(device) or tensor)
+    assert torch.equal(redraw.moved(OnApplesGpu(pictures), fields), here)  # type: ignore[arg-type]
+    assert sent[-1] == torch.device("mps")
+
+
 def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
-    before = _points(face)
+    before = face.crop_points()
     down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
     down /= np.linalg.norm(down)
     after = before.copy()
@@ -75,8 +104,66 @@ def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
     np.testing.assert_array_equal(in_order(before, before + 4), before + 4)
 
 
+def _closing(before: np.ndarray, side_px: int) -> np.ndarray:
+    """Landmarks of a mouth whose lips all but meet: the spline's largest coefficients."""
+    after = before.copy()
+    after[[61, 62, 63]] = after[[67, 66, 65]] - [0, 0.002 * side_px]
+    after[48:60] += [0, -0.02 * side_px]
+    return in_order(before, after)
+
+
+@pytest.mark.parametrize("side_px", [64, 150, 256])
+def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_px: int) -> None:
+    """Against Bookstein's formula, written out for some pixels; two of them are landmarks, where r is 0."""
+    before = align(photo, landmarks, side_px).crop_points()
+    before[30] = before[30].round()
+    after = _closing(before, side_px)
+    end = np.concatenate([after[FEATURES], _border(side_px)])
+    start = np.concatenate([before[FEATURES], _border(side_px)])
+
+    def basis(places: np.ndarray) -> np.ndarray:
+        r = np.linalg.norm(places[:, None] - end[None], axis=2)
+        kernel = np.where(r > 0, r**2 * np.log(np.maximum(r, 1e-9) ** 2), 0)
+        return np.concatenate([kernel, np.ones((len(places), 1)), places], axis=1)
+
+    n = len(end)
+    system = np.zeros((n + 3, n + 3))
+    system[:n] = basis(end)
+    system[:n, :n] += STIFFNESS * side_px**2 * np.eye(n)
+    system[n:, :n] = system[:n, n:].T
+    coefficients = np.linalg.solve(system, np.concatenate([start - end, np.zeros((3, 2))]))
+    rng = np.random.default_rng(0)
+    places = np.concatenate([rng.integers(0, side_px, (400, 2)), before[30:31].astype(int), [[0, side_px - 1]]])
+    found = motion_between(before, after, side_px)[places[:, 1], places[:, 0]]
+    assert np.abs(found).max() > 0.01 * side_px
+    np.testing.assert_allclose(found, basis(places.astype(float)) @ coefficients, atol=1e-3)
+
+
+def test_the_field_of_a_large_crop_needs_little_memory(photo: Photo, landmarks: Landmarks) -> None:
+    before = align(photo, landmarks, 512).crop_points()
+    after = _closing(before, 512)
+    tracemalloc.start()
+    motion_between(before, after, 512)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40 * 2**20  # a kernel of all pixels is 170 MB
+
+
+def test_landmarks_are_set_in_order_once(face: AlignedFace, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def counted(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        return in_order(before, after)
+
+    monkeypatch.setattr(redraw, "in_order", counted)
+    monkeypatch.setattr("emorph.faces.warp.in_order", counted)
+    redraw.motions([face], torch.zeros(1, 3, 68, 2))
+    assert len(calls) == 3
+
+
 def test_broken_landmarks_are_refused(face: AlignedFace) -> None:
-    points = _points(face)
+    points = face.crop_points()
     for bad in (points[:51], np.where(np.arange(68)[:, None] == 5, np.nan, points)):
         with pytest.raises(ShapeError, match="68 finite landmarks"):
             motion_between(points, bad, SIDE)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,18 +15,22 @@ from torch import nn
 from typer.testing import CliRunner
 
 from emorph.cli.main import app
-from emorph.core.errors import ConfigError, MissingAssetError, NoFaceError, UnknownNameError
+from emorph.core.errors import ConfigError, ImageError, MissingAssetError, NoFaceError, UnknownNameError
 from emorph.core.images import read_metadata, read_photo, to_levels
 from emorph.core.types import CropSpec, FaceCoeffs, Landmarks, Photo
+from emorph.diffusion.samplers import Denoise
 from emorph.edit import rig as rig_module
-from emorph.edit.rig import RigEditor
+from emorph.edit.rig import RigEdit, RigEditor
+from emorph.edit.rig_matrix import draw_matrix, write_scores
 from emorph.edit.rig_mouth import darkened
 from emorph.edit.rig_parts import PARTS, RigFace, check_parts, taken_over, turn_deg, turned
+from emorph.edit.sheet import tile
 from emorph.face3d.camera import centre_of, project
 from emorph.faces import newly_open
 from emorph.models import Rig, RigConfig
 from emorph.models.rig_faces import LandmarkReader, rig_buffers
 from made_face import made_face, made_faces, marks, write_made_face
+from test_samplers import flat_denoiser
 
 SIDE = 160
 ROOT = Path(__file__).resolve().parents[1]
@@ -212,15 +218,124 @@ def test_a_seed_starts_from_its_own_noise(editor: RigEditor, photos: list[Photo]
     assert np.abs(a - editor.transfer(photos[:1], photos[1], ["pose"])[0].after).max() > 1
 
 
+def test_a_face_drawn_from_a_seed_holds_no_noise(photos: list[Photo], monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = tiny_rig()
+    monkeypatch.setattr(rig, "denoiser", lambda buffers, code: flat_denoiser(rig.diffusion, 0.3))
+    drawing = RigEditor(rig, LandmarkReader(made_face()), device="cpu", steps=4)
+    (done,) = drawing.transfer(photos[:1], photos[1], ["pose"], seed=1)
+    np.testing.assert_allclose(done.after, (0.3 + 1) * 127.5, atol=0.02)
+
+
 def test_progress_counts_every_step_once(editor: RigEditor, photos: list[Photo]) -> None:
-    own = editor.sources(photos[0])
-    for seed, total in ((None, 8), (3, 4)):
+    own, other = editor.sources(photos[0]), editor.sources(photos[1])[0]
+    for part, seed, total in (("code", None, 8), ("expression", None, 8), ("code", 3, 4)):
         steps: list[tuple[int, int]] = []
-        editor.apply(own, own[0], ["code"], seed=seed, on_step=lambda *s, steps=steps: steps.append(s))
+        editor.apply(own, other, [part], seed=seed, on_step=lambda *s, steps=steps: steps.append(s))
         assert steps == [(i, total) for i in range(1, total + 1)]
     twice: list[tuple[int, int]] = []
-    editor.apply([*own, *own], own[0], ["code"], seed=1, on_step=lambda *s: twice.append(s))
+    editor.apply([*own, *own], other, ["code"], seed=1, on_step=lambda *s: twice.append(s))
     assert twice == [(i, 8) for i in range(1, 9)]
+    mixed: list[tuple[int, int]] = []
+    editor.apply([*own, other], other, ["expression"], on_step=lambda *s: mixed.append(s))  # one has it already
+    assert mixed == [(i, 8) for i in range(1, 9)]
+
+
+def _evaluations(editor: RigEditor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fills, as the editor draws, with the rows of each evaluation of its network."""
+    counted: list[int] = []
+    original = editor.rig.denoiser
+
+    def denoiser(buffers: torch.Tensor, code: torch.Tensor) -> Denoise:
+        denoise = original(buffers, code)
+        return lambda x_t, t: counted.append(len(x_t)) or denoise(x_t, t)
+
+    monkeypatch.setattr(editor.rig, "denoiser", denoiser)
+    return counted
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_a_look_that_changes_nothing_is_not_drawn(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch, seed: int | None
+) -> None:
+    faces = editor.sources(photos[0])
+    strong = editor.express(faces, {"mouthSmile": 1.0}, [0.5], seed=seed)[0]
+    counted = _evaluations(editor, monkeypatch)
+    unchanged, same = editor.express(faces, {"mouthSmile": 1.0}, [0.0, 0.5], seed=seed)
+    assert sum(counted) == (4 * 1 + 4 * 2 if seed is None else 4 * 2)
+    np.testing.assert_array_equal(unchanged.photo.pixels, photos[0].pixels)
+    np.testing.assert_array_equal(unchanged.before, unchanged.after)
+    np.testing.assert_array_equal(same.photo.pixels, strong.photo.pixels)
+    counted.clear()
+    steps: list[tuple[int, int]] = []
+    editor.apply(faces, faces[0], ["expression", "light"], seed=seed, on_step=lambda *s: steps.append(s))
+    assert not counted
+    assert not steps
+
+
+def test_what_moves_nothing_is_drawn_from_noise_found_once(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five lights of one face: one inversion of one row, then a group of four and one of one."""
+    faces = editor.sources(photos[0])
+    lights = [
+        replace(faces[0], coeffs=replace(faces[0].coeffs, light=faces[0].coeffs.light * (1 + i / 5))) for i in range(6)
+    ]
+    alone = [editor.apply(faces, light, ["light"]).photo.pixels.astype(int) for light in lights]
+    counted = _evaluations(editor, monkeypatch)
+    together = editor.apply_each(faces, lights, ["light"])
+    assert counted == [1] * 4 + [1 + 4 * 2] * 4 + [1 + 1 * 2] * 4
+    for one, each in zip(alone, together, strict=True):
+        assert np.abs(each.photo.pixels - one).max() <= 1
+    assert not np.array_equal(alone[1], alone[5])
+
+
+def test_a_matrix_holds_one_row_of_photos(editor: RigEditor, photos: list[Photo]) -> None:
+    faces = [editor.sources(photo)[0] for photo in photos[:3]]
+    seen: list[tuple[int, int, weakref.ref[np.ndarray]]] = []
+    kept: list[np.ndarray] = []
+    steps: list[float] = []
+
+    def see(i: int, j: int, edit: RigEdit) -> None:
+        gc.collect()
+        assert all(pixels() is None for row, _, pixels in seen if row < i)
+        assert (edit.source.name, edit.parts) == (photos[i].name, ("expression",))
+        assert np.array_equal(edit.photo.pixels, photos[i].pixels) == (i == j)
+        seen.append((i, j, weakref.ref(edit.photo.pixels)))
+        kept.append(np.asarray(tile(edit.photo, faces[i].aligned)))
+
+    def report(done: int, total: int) -> None:
+        steps.append(done / total)
+
+    picture = draw_matrix(editor, faces, ["expression"], see=see, on_step=report)
+    assert [(i, j) for i, j, _ in seen] == [(i, j) for i in range(3) for j in range(3)]
+    assert steps == [(i + 1) / 24 for i in range(24)]
+    for (i, j, _), own in zip(seen, kept, strict=True):
+        top, left = 28 + (i + 1) * 260, (j + 1) * 260
+        np.testing.assert_array_equal(picture[top : top + 256, left : left + 256], own)
+    with pytest.raises(ConfigError, match="two faces at least; found 1"):
+        draw_matrix(editor, faces[:1], ["expression"])
+
+
+def test_scores_that_cannot_be_written_say_so(tmp_path: Path) -> None:
+    write_scores(tmp_path / "matrix.json", {"pairs": []})
+    assert json.loads((tmp_path / "matrix.json").read_text()) == {"pairs": []}
+    (tmp_path / "taken.json").mkdir()
+    for path in (tmp_path / "none" / "matrix.json", tmp_path / "taken.json"):
+        with pytest.raises(ImageError, match=rf"cannot write {path}: .*; check permissions and free space"):
+            write_scores(path, {"pairs": []})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["matrix.json", "taken.json"]
+
+
+def test_looks_of_every_kind_keep_their_order(editor: RigEditor, photos: list[Photo]) -> None:
+    faces = editor.sources(photos[0])
+    lit = replace(faces[0], coeffs=replace(faces[0].coeffs, light=faces[0].coeffs.light * 1.3))
+    smiling = replace(faces[0], coeffs=replace(faces[0].coeffs, expression=torch.ones(1, 3)))
+    targets = [smiling, faces[0], lit, smiling, lit]
+    for seed in (None, 2):
+        for target, done in zip(targets, editor.apply_each(faces, targets, PARTS, seed=seed), strict=True):
+            alone = editor.apply(faces, target, PARTS, seed=seed)
+            assert np.abs(done.photo.pixels.astype(int) - alone.photo.pixels).max() <= 1
+            np.testing.assert_allclose(done.after, alone.after, atol=0.05)
 
 
 def test_a_gray_rig_keeps_the_photos_colours(photos: list[Photo]) -> None:
@@ -270,6 +385,66 @@ def test_a_face_that_is_none_is_refused(
     monkeypatch.setattr(rig_module, "find_faces", upside_down)
     with pytest.raises(NoFaceError, match=r"no 3D face fits the face found in made1\.png: "):
         editor.transfer(photos[:1], photos[1])  # the target is read first
+
+
+def _crowd(
+    editor: RigEditor, monkeypatch: pytest.MonkeyPatch, shifts: list[tuple[float, bool]], name: str = "made1.png"
+) -> None:
+    """Photos show their face moved to the right by each number of pixels; where it is not sound, upside down."""
+    points = marks(made_face(), made_faces(made_face(), 5, seed=2), SIDE).numpy()[int(name[4])]
+
+    def found(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
+        faces = []
+        for shift, sound in shifts:
+            own = points + np.float32([shift, 0])
+            if not sound:
+                own[27:68] = own[27:68][::-1]
+            faces.append(Landmarks(own, (10 + int(shift), 10, 150 + int(shift), 150), 2.0))
+        return faces
+
+    monkeypatch.setattr(rig_module, "find_faces", found)
+
+
+def test_a_bystander_that_no_3d_face_fits_loses_nothing(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = editor.apply(editor.sources(photos[1]), editor.target(photos[2]), ["light"])
+    _crowd(editor, monkeypatch, [(30, True), (-30, False), (0, True)])
+    again = editor.reread(done)
+    np.testing.assert_array_equal(again.aligned.landmarks.points, done.faces[0].aligned.landmarks.points)
+    assert (again.n_faces, again.photo) == (3, done.photo)
+    assert not caplog.records
+    found = editor.sources(photos[1], "all")
+    assert [face.aligned.landmarks.box[0] for face in found] == [10, 40]
+    (warned,) = caplog.records
+    assert warned.getMessage().startswith("made1.png: face 1 from the left is left out: no 3D face fits it: ")
+    assert editor.target(photos[1], "all").aligned.landmarks.box[0] == 10
+    for which in (1, "left"):
+        with pytest.raises(NoFaceError, match=r"no 3D face fits the face found in made1\.png: "):
+            editor.sources(photos[1], which)
+
+
+def test_where_no_face_of_several_fits_that_is_said(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _crowd(editor, monkeypatch, [(20, False), (0, False)])
+    with pytest.raises(NoFaceError, match=r"^no 3D face fits any of the 2 faces found in made1\.png: [^;]+\.$"):
+        editor.sources(photos[1], "all")
+
+
+def test_another_face_is_not_taken_for_the_one_that_was_changed(
+    editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = editor.apply(editor.sources(photos[1]), editor.target(photos[2]), ["light"])
+    for shifts in ([(75.0, True), (-80.0, True)], []):
+        _crowd(editor, monkeypatch, shifts)
+        with pytest.raises(NoFaceError, match=r"changed in made1\.png is not found again in the result"):
+            editor.reread(done)
+    _crowd(editor, monkeypatch, [(65.0, True)])  # of a box of 140
+    assert editor.reread(done).aligned.landmarks.box[0] == 75
+    _crowd(editor, monkeypatch, [(5.0, False), (60.0, True)])
+    with pytest.raises(NoFaceError, match=r"no 3D face fits the face that was changed in made1\.png: "):
+        editor.reread(done)
 
 
 def test_parts_that_are_not_known() -> None:

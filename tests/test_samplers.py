@@ -7,7 +7,7 @@ from torch import Tensor
 
 from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.diffusion import Schedule, ddim_invert, ddim_sample, seeded_noise
-from emorph.diffusion.samplers import SOLVERS, Denoise, dpm_invert, dpm_sample, solver
+from emorph.diffusion.samplers import SOLVERS, Denoise, dpm_generate, dpm_invert, dpm_sample, solver
 
 DATA_STD = 0.5
 
@@ -63,6 +63,43 @@ def test_inversion_undoes_sampling(name: str, gap_at_100: float) -> None:
     assert gaps[1] < gap_at_100
 
 
+def flat_denoiser(process: Schedule, level: float) -> Denoise:
+    """The exact denoiser of pictures that are all ``level``: eps = (x - alpha level) / sigma."""
+    table = torch.tensor(process.alphas_cumprod)
+
+    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        alpha_bar = table[t].reshape(-1, *[1] * (x_t.ndim - 1))
+        return ((x_t - alpha_bar.sqrt() * level) / (1 - alpha_bar).sqrt()).to(x_t.dtype)
+
+    return denoise
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("n_evaluations", [2, 10])
+def test_what_is_drawn_from_nothing_holds_no_noise(name: str, n_evaluations: int) -> None:
+    process, chosen = Schedule.linear(), solver(name)
+    steps = chosen.schedule(process, n_evaluations)
+    noise = seeded_noise([0], (500,)).double()
+    calls: list[tuple[int, float]] = []
+
+    def note(i: int, x: Tensor, x0: Tensor) -> None:
+        calls.append((i, float(x0.mean())))
+
+    drawn = chosen.generate(flat_denoiser(process, 0.3), noise, steps, on_step=note)
+    assert float((drawn - 0.3).abs().max()) < 1e-6
+    assert [i for i, _ in calls] == list(range(n_evaluations))
+
+
+def test_an_inverted_picture_keeps_what_its_last_node_holds() -> None:
+    process, chosen = Schedule.linear(), solver("dpm")
+    steps = chosen.schedule(process, 10)
+    x0 = torch.linspace(-0.9, 0.9, 8, dtype=torch.float64).reshape(-1, 1)
+    denoise = flat_denoiser(process, 0.0)
+    x_T = chosen.invert(denoise, x0, steps)
+    assert float((chosen.sample(denoise, x_T, steps) - x0).abs().max()) < 1e-6
+    assert float((chosen.generate(denoise, x_T, steps) - x0).abs().max()) > 0.5
+
+
 def test_dpm_evaluates_as_often_as_it_says() -> None:
     process = Schedule.linear()
     calls: list[int] = []
@@ -77,6 +114,9 @@ def test_dpm_evaluates_as_often_as_it_says() -> None:
         chosen.sample(counted, torch.zeros(1, 1), chosen.schedule(process, 12))
         assert len(calls) == 12, name
         assert calls == sorted(calls, reverse=True)
+        calls.clear()
+        chosen.generate(counted, torch.zeros(1, 1), chosen.schedule(process, 12))
+        assert len(calls) == 12, name
 
 
 def test_clamp_bounds_every_predicted_x0() -> None:
@@ -85,7 +125,7 @@ def test_clamp_bounds_every_predicted_x0() -> None:
     def wild(x_t: Tensor, t: Tensor) -> Tensor:
         return -3 * torch.ones_like(x_t)
 
-    for walk in (ddim_sample, ddim_invert, dpm_sample, dpm_invert):
+    for walk in (ddim_sample, ddim_invert, dpm_sample, dpm_generate, dpm_invert):
         seen: list[float] = []
         start = 2 * torch.ones(2, 3)
 

@@ -78,7 +78,7 @@ def test_a_latent_run_goes_on_to_the_bit_and_draws_faces(folder: Path) -> None:
     body = tiny_model().state_dict()
     assert all(torch.equal(found[f"ema.{key}"], body[key]) for key in body)
     editor = Editor.from_pretrained(again.folder / "ema", device="cpu", steps=3)
-    pictures = editor.sample([1, 2], steps=3)
+    pictures = editor.sample([1, 2], latent_steps=3)
     assert pictures.shape == (2, 1, 32, 32)
     assert not torch.equal(pictures[0], pictures[1])
 

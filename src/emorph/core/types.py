@@ -78,6 +78,12 @@ class AlignedFace:
         """How many photo pixels one crop pixel spans; under 1 the face was enlarged."""
         return float(np.sqrt(abs(np.linalg.det(self.crop_to_photo[:2, :2]))))
 
+    def crop_points(self) -> Float64:
+        """The landmarks (68, 2), (x, y) in crop pixels, pixel centres at whole numbers."""
+        to_crop = np.linalg.inv(self.crop_to_photo)
+        points: Float64 = self.landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]
+        return points
+
 
 @dataclass(frozen=True)
 class CropSpec:

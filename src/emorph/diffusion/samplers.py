@@ -86,6 +86,26 @@ def dpm_sample(
     return _dpm_2m(denoise, x_T, schedule, range(len(schedule))[::-1], clamp, on_step)
 
 
+def dpm_generate(
+    denoise: Denoise, x_T: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnStep | None = None
+) -> Tensor:
+    """``dpm_sample`` from noise that no ``dpm_invert`` found: the x0 that the last step predicts, (B, ...).
+
+    x at the first node still holds that node's noise, 1.3 of 255 levels of the linear schedule. An inverted picture
+    gets its own detail back from it; what is drawn from nothing has none there.
+    """
+    last = x_T
+
+    def keep(i: int, x: Tensor, x0: Tensor) -> None:
+        nonlocal last
+        last = x0
+        if on_step:
+            on_step(i, x, x0)
+
+    dpm_sample(denoise, x_T, schedule, clamp=clamp, on_step=keep)
+    return last
+
+
 def dpm_invert(
     denoise: Denoise, x0: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnStep | None = None
 ) -> Tensor:
@@ -119,11 +139,13 @@ def _dpm_2m(
 class Solver:
     """A sampler with its inversion, and the time steps on which the two agree best.
 
+    generate: the sampler for noise that comes from no inversion.
     extra_nodes: how many more time steps than evaluations it needs.
     """
 
     sample: Sampler
     invert: Sampler
+    generate: Sampler
     spacing: Spacing | None
     extra_nodes: int
 
@@ -133,8 +155,8 @@ class Solver:
 
 
 SOLVERS: dict[str, Solver] = {
-    "ddim": Solver(ddim_sample, ddim_invert, spacing=None, extra_nodes=0),
-    "dpm": Solver(dpm_sample, dpm_invert, spacing="logsnr", extra_nodes=1),
+    "ddim": Solver(ddim_sample, ddim_invert, ddim_sample, spacing=None, extra_nodes=0),
+    "dpm": Solver(dpm_sample, dpm_invert, dpm_generate, spacing="logsnr", extra_nodes=1),
 }
 
 

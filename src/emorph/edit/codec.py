@@ -22,7 +22,8 @@ OnStep = Callable[[int, int], None]  # (done, total)
 class Codec:
     """x_T and pictures (N, C, S, S) in [-1, 1], z_sem (N, z_dim); any N, in bounded memory.
 
-    on_step(done, total) counts the network's evaluations of one row, however many rows there are.
+    on_step(done, total): total is the network's evaluations of one row, however many rows there are; of rows that are
+    drawn in several chunks, done is the share of all that is finished, so that a number may come twice.
     """
 
     def __init__(self, model: DiffAE, *, steps: int, solver_name: str) -> None:
@@ -38,6 +39,10 @@ class Codec:
     def decode(self, x_T: Tensor, z: Tensor, on_step: OnStep | None = None) -> Tensor:
         """Pictures, clamped."""
         return self._each((x_T, z), on_step, self.steps, self._decode)
+
+    def generate(self, noise: Tensor, z: Tensor, on_step: OnStep | None = None) -> Tensor:
+        """Pictures, clamped, from noise that holds nothing of any."""
+        return self._each((noise, z), on_step, self.steps, self._generate)
 
     def redraw(self, pictures: Tensor, z_to: Tensor, new: Tensor, on_step: OnStep | None = None) -> Tensor:
         """The pictures with another z_sem: inverted with their own, decoded with z_to.
@@ -59,6 +64,10 @@ class Codec:
 
     def _decode(self, x_T: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
         x0 = self._solver.sample(self.model.denoiser(z), x_T, self._schedule, on_step=self._counted(on_step))
+        return x0.clamp(-1, 1)
+
+    def _generate(self, noise: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
+        x0 = self._solver.generate(self.model.denoiser(z), noise, self._schedule, on_step=self._counted(on_step))
         return x0.clamp(-1, 1)
 
     def _counted(self, on_step: OnStep) -> Callable[[int, Tensor, Tensor], None]:

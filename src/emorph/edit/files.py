@@ -194,7 +194,7 @@ def write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], edit
 
 def draw_samples(editor: Editor, seeds: Sequence[int], latent_steps: int, on_step: OnStep | None = None) -> list[UInt8]:
     """The face of each seed, drawn from nothing at once. Raises MissingAssetError without a latent net."""
-    return list(to_pixels(editor.sample(seeds, steps=latent_steps, on_step=on_step)))
+    return list(to_pixels(editor.sample(seeds, latent_steps=latent_steps, on_step=on_step)))
 
 
 def write_sample(path: Path, pixels: UInt8, editor: Editor, seed: int, latent_steps: int) -> None:

@@ -90,7 +90,7 @@ class Editor:
 
     # -- photo -> aligned faces ----------------------------------------------------------------------------------
 
-    def faces(self, photo: PhotoSource, which: str = "largest", *, min_face_px: int = 40) -> list[AlignedFace]:
+    def faces(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = 40) -> list[AlignedFace]:
         """The chosen faces of a photo, cropped as the model wants them.
 
         which: "largest", "left", "all", or a number from left to right, from 1. Raises ImageError, NoFaceError.
@@ -151,13 +151,14 @@ class Editor:
         *,
         valence: float | None = None,
         arousal: float | None = None,
-        face: str = "largest",
+        face: str | int = "largest",
         on_step: OnStep | None = None,
     ) -> Edit:
         """One photo, one emotion, or valence and arousal in [-1, 1]. strength 0 returns the photo bit for bit.
 
-        Of valence and arousal, one that is not given stays as it is. With face="all", every face is edited; ``.face``
-        is then the left-most. Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
+        Of valence and arousal, one that is not given stays as it is. face: as for ``faces``; with "all", every face is
+        edited, and ``.face`` is the left-most.
+        Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
         """
         emotion = None if to is None else Emotion.parse(to)
         target = Target(emotion, strength, valence, arousal)
@@ -168,7 +169,7 @@ class Editor:
         photo: PhotoSource,
         targets: Sequence[Target],
         *,
-        face: str = "largest",
+        face: str | int = "largest",
         min_face_px: int = 40,
         on_step: OnStep | None = None,
     ) -> list[Edit]:
@@ -238,7 +239,7 @@ class Editor:
             results.append([Change(*next(rows)) if target.strength else Change(own, own) for target in targets])
         return results
 
-    def sheet(self, photo: PhotoSource, strength: float = 1.0, *, face: str = "largest") -> Image.Image:
+    def sheet(self, photo: PhotoSource, strength: float = 1.0, *, face: str | int = "largest") -> Image.Image:
         """Original and the eight emotions side by side, cropped around the face, as one picture."""
         return grid([tiles(self.edit_many(photo, self.sheet_targets(strength), face=face))])
 
@@ -254,8 +255,12 @@ class Editor:
         return [Target(emotion, strength) for emotion in known]
 
     @torch.inference_mode()
-    def sample(self, seeds: Sequence[int], *, steps: int = 50, on_step: OnStep | None = None) -> Tensor:
-        """Faces from nothing, (len(seeds), C, S, S) in [-1, 1], one seed each; needs a model with a latent net."""
+    def sample(self, seeds: Sequence[int], *, latent_steps: int = 50, on_step: OnStep | None = None) -> Tensor:
+        """Faces from nothing, (len(seeds), C, S, S) in [-1, 1], one seed each; needs a model with a latent net.
+
+        latent_steps: evaluations of the latent net; those of the pictures' network are the editor's own ``steps``.
+        Raises MissingAssetError.
+        """
         net, stats = self.model.latent_net, self.model.latent_stats
         if net is None or stats is None:
             raise MissingAssetError(
@@ -263,11 +268,9 @@ class Editor:
                 "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
             )
         shape = (self.model.config.image_channels, *[self.model.config.image_size] * 2)
-        x_T = seeded_noise(seeds, shape, self.device)
-        z = sample_latents(
-            net, stats, seeded_noise([s ^ 0x5EED for s in seeds], (self.model.config.z_dim,), self.device), steps
-        )
-        return self.decode(x_T, z, on_step=on_step)
+        z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (self.model.config.z_dim,), self.device)
+        z = sample_latents(net, stats, z_noise, latent_steps)
+        return self.codec.generate(seeded_noise(seeds, shape, self.device), z, on_step)
 
     # -- small parts ------------------------------------------------------------------------------------------------
 

@@ -52,8 +52,7 @@ def motions(faces: Sequence[AlignedFace], steps: Tensor) -> tuple[Float32, Float
 
 def crop_points(face: AlignedFace, steps: Tensor) -> tuple[Float64, Float64]:
     """Landmarks (68, 2) of a crop in its pixels, and where they go (n, 68, 2) by steps as in ``motions``."""
-    to_crop = np.linalg.inv(face.crop_to_photo)
-    points: Float64 = face.landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]
+    points = face.crop_points()
     return points, points + steps.double().cpu().numpy() * face.side_px / 2
 
 
@@ -62,6 +61,8 @@ def moved(pictures: Tensor, fields: Float32, *, clamp: bool = True) -> Tensor:
 
     clamp: pictures are of [-1, 1] and stay so.
     """
+    if pictures.device.type == "mps":  # older torch has no cubic grid_sample there, and this is little work
+        return moved(pictures.cpu(), fields, clamp=clamp).to(pictures.device)
     n_faces, n_targets, side = fields.shape[:3]
     y, x = torch.meshgrid(*[torch.arange(side, dtype=torch.float32, device=pictures.device)] * 2, indexing="ij")
     places = torch.stack([x, y], dim=-1) + torch.from_numpy(fields).flatten(0, 1).to(pictures.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from emorph.core.device import choose_device
 from emorph.core.errors import NoFaceError
 from emorph.core.images import luminance, read_photo, to_tensor
-from emorph.core.types import FaceCoeffs, Float32, Photo
+from emorph.core.types import FaceCoeffs, Float32, Landmarks, Photo
 from emorph.diffusion.samplers import solver
 from emorph.edit.action_units import moved
 from emorph.edit.codec import OnStep
@@ -33,6 +34,8 @@ from emorph.models.weights import fingerprint
 DEFAULT_RIG = "emorph-rig"
 DEFAULT_STEPS = 10
 MOST_TURN_DEG = 20.0  # of a head whose own pixels are moved
+MOST_SHIFT = 0.5  # of its box's side: a face farther from where it was is another one
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,40 +123,64 @@ class RigEditor:
 
     # -- photo -> faces with coefficients and code -----------------------------------------------------------------
 
-    def sources(self, photo: PhotoSource, which: str = "largest", *, min_face_px: int = 40) -> list[RigFace]:
-        """The chosen faces of a source photo. Raises ImageError, and NoFaceError also where no 3D face fits."""
-        return self._read(photo, self.source_reader, which, min_face_px)
+    def sources(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = 40) -> list[RigFace]:
+        """The chosen faces of a source photo: "largest", "left", "all", or a number from left to right, from 1.
 
-    def target(self, photo: PhotoSource, which: str = "largest", *, min_face_px: int = 40) -> RigFace:
+        Of all faces, those that no 3D face fits are left out, and a warning names them.
+        Raises ImageError, and NoFaceError also where no 3D face fits any.
+        """
+        return self._read(read_photo(photo), self.source_reader, which, min_face_px)
+
+    def target(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = 40) -> RigFace:
         """The face to take from; of several chosen ones the first. Raises as ``sources``."""
-        return self._read(photo, self.target_reader, which, min_face_px)[0]
+        return self._read(read_photo(photo), self.target_reader, which, min_face_px)[0]
 
     def reread(self, edit: RigEdit) -> RigFace:
-        """The first face that was changed, read again off the result. Raises as ``sources``."""
-        middle = edit.faces[0].aligned.landmarks.points.mean(axis=0)
-        found = self.sources(edit.photo, "all")
-        return min(found, key=lambda face: float(np.abs(face.aligned.landmarks.points.mean(axis=0) - middle).sum()))
+        """The first face that was changed, read again off the result. Others in the photo are not looked at.
+
+        Raises NoFaceError if no face is found where it was, or no 3D face fits the one that is.
+        """
+        own = edit.faces[0].aligned.landmarks
+        side = own.box[2] - own.box[0]
+        found = find_faces(edit.photo, min_face_px=min(40, side // 2))
+        nearest = min(found, key=lambda other: _apart(other, own), default=None)
+        if nearest is None or _apart(nearest, own) > MOST_SHIFT * side:
+            raise NoFaceError(
+                f"the face that was changed in {edit.photo.name} is not found again in the result; "
+                "it may be distorted: change it less."
+            )
+        again, reason = self._fitted(edit.photo, self.source_reader, nearest, len(found))
+        if reason:
+            raise NoFaceError(f"no 3D face fits the face that was changed in {edit.photo.name}: {reason}.")
+        return again
+
+    def _read(self, photo: Photo, reader: FaceReader, which: str | int, min_face_px: int) -> list[RigFace]:
+        found = find_faces(photo, min_face_px=min_face_px)
+        chosen = select_faces(found, which, photo)
+        read = [self._fitted(photo, reader, landmarks, len(found)) for landmarks in chosen]
+        unfit = [(number, reason) for number, (_, reason) in enumerate(read, start=1) if reason]
+        if len(unfit) == len(read):
+            several = f"any of the {len(read)} faces" if len(read) > 1 else "the face"
+            reasons = "; ".join(dict.fromkeys(reason for _, reason in unfit))
+            raise NoFaceError(f"no 3D face fits {several} found in {photo.name}: {reasons}.")
+        for number, reason in unfit:
+            _log.warning("%s: face %d from the left is left out: no 3D face fits it: %s.", photo.name, number, reason)
+        return [face for face, reason in read if not reason]
 
     @torch.inference_mode()
-    def _read(self, photo: PhotoSource, reader: FaceReader, which: str, min_face_px: int) -> list[RigFace]:
-        photo, config = read_photo(photo), self.rig.config
-        found = find_faces(photo, min_face_px=min_face_px)
-        faces = []
-        for landmarks in select_faces(found, which, photo):
-            aligned = align(photo, landmarks, config.image_size, config.crop)
-            picture = to_tensor(aligned.pixels)
-            picture = luminance(picture) if config.image_channels == 1 else picture
-            to_crop = np.linalg.inv(aligned.crop_to_photo)
-            points = torch.from_numpy(landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]).float()
-            reading = reader.read(
-                picture.expand(-1, 3, -1, -1).contiguous().to(self.mesh_device), points[None].to(self.mesh_device)
-            )
-            if reading.reasons[0]:
-                raise NoFaceError(f"no 3D face fits the face found in {photo.name}: {reading.reasons[0]}.")
-            picture = picture.to(self.device)
-            code = self.rig.encode(picture)
-            faces.append(RigFace(photo, len(found), aligned, picture, reading.coeffs, code))
-        return faces
+    def _fitted(self, photo: Photo, reader: FaceReader, landmarks: Landmarks, n_faces: int) -> tuple[RigFace, str]:
+        """A face with its coefficients and code, and why these are not to be trusted, or ""."""
+        config = self.rig.config
+        aligned = align(photo, landmarks, config.image_size, config.crop)
+        picture = to_tensor(aligned.pixels)
+        picture = luminance(picture) if config.image_channels == 1 else picture
+        points = torch.from_numpy(aligned.crop_points()).float()
+        reading = reader.read(
+            picture.expand(-1, 3, -1, -1).contiguous().to(self.mesh_device), points[None].to(self.mesh_device)
+        )
+        picture = picture.to(self.device)
+        code = self.rig.encode(picture)
+        return RigFace(photo, n_faces, aligned, picture, reading.coeffs, code), reading.reasons[0]
 
     # -- all of it ------------------------------------------------------------------------------------------------
 
@@ -164,7 +191,7 @@ class RigEditor:
         parts: Iterable[str] = ("expression",),
         *,
         album: bool = False,
-        face: str = "largest",
+        face: str | int = "largest",
         seed: int | None = None,
         on_step: OnStep | None = None,
     ) -> list[RigEdit]:
@@ -206,7 +233,11 @@ class RigEditor:
         seed: int | None = None,
         on_step: OnStep | None = None,
     ) -> list[RigEdit]:
-        """As ``apply``, for each target: the faces' own noise is found only once."""
+        """As ``apply``, for each target; a face that has the target's parts already costs nothing.
+
+        The noise that holds a face as it is, which parts that move nothing start from, is found once for all targets;
+        where landmarks move, each target needs that of the moved face.
+        """
         chosen = check_parts(parts)
         if shape is not None:
             faces = [replace(face, coeffs=replace(face.coeffs, shape=shape)) for face in faces]
@@ -258,10 +289,7 @@ class RigEditor:
         if not faces:
             raise NoFaceError("no face is given to change.")
         started = time.perf_counter()
-        drawings = [
-            self._painter.draw(face, row, seed=seed, on_step=on_step and _share(on_step, number, len(faces)))
-            for number, (face, row) in enumerate(zip(faces, looks, strict=True))
-        ]
+        drawings = self._painter.draw(faces, looks, seed=seed, on_step=on_step)
         photos = []
         for column in range(len(looks[0])):
             photo = faces[0].photo
@@ -285,8 +313,9 @@ class RigEditor:
         ]
 
 
-def _share(on_step: OnStep, number: int, n_faces: int) -> OnStep:
-    return lambda done, total: on_step(number * total + done, n_faces * total)
+def _apart(one: Landmarks, other: Landmarks) -> float:
+    """How far two faces of a photo lie from each other, in its pixels."""
+    return float(np.linalg.norm(one.points.mean(axis=0) - other.points.mean(axis=0)))
 
 
 def _move(reader: FaceReader, device: torch.device) -> None:

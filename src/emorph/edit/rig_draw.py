@@ -7,8 +7,10 @@ the outlines of a mouth that is closed by now. Light is drawn last, and carried 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,6 +31,7 @@ from emorph.models.rig_faces import rig_buffers
 
 LOOKS_AT_ONCE = 4  # drawn in one batch, each up to three times
 _GEOMETRY = ("shape", "expression", "pose", "jaw", "camera")
+_Kind = Literal["same", "anew", "still", "moving"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,21 @@ class Drawing:
     anew: bool = False
 
 
+@dataclass(frozen=True)
+class _Held:
+    """Crops (n, C, S, S), buffers (n, 9, S, S) that show them, and the noise that holds them under these buffers.
+
+    n is the number of looks drawn from them, or 1 for all.
+    """
+
+    crops: Tensor
+    buffers: Tensor
+    x_T: Tensor
+
+
+_Drawer = Callable[[RigFace, Sequence[Look], "_Counter | None"], list[Drawing]]
+
+
 class RigPainter:
     """Draws looks of faces with a rig and a solver."""
 
@@ -51,69 +69,100 @@ class RigPainter:
         self.rig, self.face, self.mesh_device, self.steps = rig, face, mesh_device, steps
         self._solver, self._schedule = solver, solver.schedule(rig.diffusion, steps)
 
-    def n_steps(self, n_looks: int, *, seed: int | None) -> int:
-        """How often ``draw`` reports for so many looks."""
-        groups = -(-n_looks // LOOKS_AT_ONCE)
-        return self.steps * (groups * 2 if seed is None else groups)
-
     @torch.inference_mode()
-    def draw(self, face: RigFace, looks: Sequence[Look], *, seed: int | None, on_step: OnStep | None) -> list[Drawing]:
-        """A drawing for each look. seed: see ``RigEditor.transfer``. on_step(done, total)."""
-        report = on_step and _Counter(on_step, self.n_steps(len(looks), seed=seed))
-        groups = [looks[i : i + LOOKS_AT_ONCE] for i in range(0, len(looks), LOOKS_AT_ONCE)]
-        if seed is None:
-            return [drawing for group in groups for drawing in self._redrawn(face, group, report)]
-        x_T = seeded_noise([seed], face.picture.shape[1:], face.picture.device)
-        return [drawing for group in groups for drawing in self._anew(face, group, x_T, report)]
+    def draw(
+        self,
+        faces: Sequence[RigFace],
+        looks: Sequence[Sequence[Look]],
+        *,
+        seed: int | None,
+        on_step: OnStep | None,
+    ) -> list[list[Drawing]]:
+        """A drawing for each look; ``looks`` has a row for each face. A look that a face has already is not drawn.
 
-    def _redrawn(self, face: RigFace, looks: Sequence[Look], report: _Counter | None) -> list[Drawing]:
-        """From the noise that holds the moved crop. A look that changes nothing gives back the crop as it is."""
-        unlit = [replace(look.coeffs, light=face.coeffs.light) for look in looks]
-        places = self._places([face.coeffs, *unlit])
-        steps = (places[1:] - places[:1])[None]
-        fields, opened = motions([face.aligned], steps)
-        start = moved(face.picture, fields)[0]
-        begun = darkened(start, opened[0], crop_points(face.aligned, steps[0])[1])
-        before = moved(self._buffers([face.coeffs]), fields, clamp=False)[0]
-        rows = [unlit]
-        if any(not torch.equal(look.coeffs.light, face.coeffs.light) for look in looks):
-            rows.append([look.coeffs for look in looks])
-        drawn = self._through_noise(face, looks, begun, before, rows, report)
-        found = []
-        for i, look in enumerate(looks):
-            own = face.picture[0] if _same(look, face) else None
-            crops = [start[i], *(row[i] for row in drawn)] if own is None else [own] * (1 + len(drawn))
-            levels = to_levels(torch.stack(crops))
-            motion = fields[0, i] if own is None and fields[0, i].any() else None
-            found.append(Drawing(Change(levels[0], levels[1], motion, opened[0, i]), levels[-1]))
+        seed: see ``RigEditor.transfer``. on_step(done, total).
+        """
+        kinds = [[_kind(look, face, seed) for look in row] for face, row in zip(faces, looks, strict=True)]
+        report = on_step and _Counter(on_step, sum(map(self._n_steps, kinds)))
+        return [self._of_face(*each, seed, report) for each in zip(faces, looks, kinds, strict=True)]
+
+    def _n_steps(self, kinds: Sequence[_Kind]) -> int:
+        anew, still, moving = (-(-kinds.count(kind) // LOOKS_AT_ONCE) for kind in ("anew", "still", "moving"))
+        return self.steps * (anew + still + (still > 0) + 2 * moving)
+
+    def _of_face(
+        self, face: RigFace, looks: Sequence[Look], kinds: Sequence[_Kind], seed: int | None, report: _Counter | None
+    ) -> list[Drawing]:
+        own = to_levels(face.picture)[0]
+        found = [Drawing(Change(own, own), own)] * len(looks)
+        drawers: dict[_Kind, _Drawer] = {
+            "still": self._still,
+            "moving": self._moving,
+            "anew": partial(self._anew, seed=seed or 0),
+        }
+        for kind, draw in drawers.items():
+            numbers = [i for i, each in enumerate(kinds) if each == kind]
+            drawn = draw(face, [looks[i] for i in numbers], report) if numbers else []
+            for i, drawing in zip(numbers, drawn, strict=True):
+                found[i] = drawing
         return found
 
-    def _through_noise(
-        self,
-        face: RigFace,
-        looks: Sequence[Look],
-        begun: Tensor,
-        before: Tensor,
-        rows: Sequence[Sequence[FaceCoeffs]],
-        report: _Counter | None,
-    ) -> tuple[Tensor, ...]:
-        """Crops ``begun`` (n, C, S, S), which buffers ``before`` show, as each of the rows of coefficients has them."""
-        own, new = face.code.expand(len(looks), -1), torch.cat([look.code for look in looks])
-        x_T = self._solver.invert(self.rig.denoiser(before, own), begun, self._schedule, on_step=report)
-        buffers = torch.cat([before, *(self._buffers(row) for row in rows)])
-        denoise = self.rig.denoiser(buffers, torch.cat([own, *[new] * len(rows)]))
-        drawn = self._solver.sample(denoise, x_T.repeat(1 + len(rows), 1, 1, 1), self._schedule, on_step=report)
-        again, *changed = drawn.clamp(-1, 1).chunk(1 + len(rows))
-        lost = begun - again  # what the solver loses on the way there and back
-        return tuple((each + lost).clamp(-1, 1) for each in changed)
+    def _still(self, face: RigFace, looks: Sequence[Look], report: _Counter | None) -> list[Drawing]:
+        """Looks that move nothing, from the noise that holds the crop as it is."""
+        held = self._held(face, face.picture, self._buffers([face.coeffs]), report)
+        own = to_levels(face.picture)[0]
+        rows = [row for group in _groups(looks) for row in self._through_noise(face, group, held, report)]
+        return [Drawing(Change(own, unlit), lit) for unlit, lit in rows]
 
-    def _anew(self, face: RigFace, looks: Sequence[Look], x_T: Tensor, report: _Counter | None) -> list[Drawing]:
+    def _moving(self, face: RigFace, looks: Sequence[Look], report: _Counter | None) -> list[Drawing]:
+        """Looks that move landmarks, each from the noise that holds the crop as it moves it."""
+        buffers, found = self._buffers([face.coeffs]), []
+        for group in _groups(looks):
+            places = self._places([face.coeffs, *(look.coeffs for look in group)])
+            steps = (places[1:] - places[:1])[None]
+            fields, opened = motions([face.aligned], steps)
+            start = moved(face.picture, fields)[0]
+            begun = darkened(start, opened[0], crop_points(face.aligned, steps[0])[1])
+            held = self._held(face, begun, moved(buffers, fields, clamp=False)[0], report)
+            rows = self._through_noise(face, group, held, report)
+            for before, (unlit, lit), motion, new in zip(to_levels(start), rows, fields[0], opened[0], strict=True):
+                found.append(Drawing(Change(before, unlit, motion if motion.any() else None, new), lit))
+        return found
+
+    def _held(self, face: RigFace, crops: Tensor, buffers: Tensor, report: _Counter | None) -> _Held:
+        denoise = self.rig.denoiser(buffers, face.code.expand(len(crops), -1))
+        return _Held(crops, buffers, self._solver.invert(denoise, crops, self._schedule, on_step=report))
+
+    def _through_noise(
+        self, face: RigFace, looks: Sequence[Look], held: _Held, report: _Counter | None
+    ) -> list[tuple[Float32, Float32]]:
+        """Levels (S, S, C) of what is held as each look has it: in the face's own light, and in the look's."""
+        light = face.coeffs.light
+        rows = [[replace(look.coeffs, light=light) for look in looks]]
+        if any(not torch.equal(look.coeffs.light, light) for look in looks):
+            rows.append([look.coeffs for look in looks])
+        own, new = face.code.expand(len(held.crops), -1), torch.cat([look.code for look in looks])
+        buffers = torch.cat([held.buffers, *(self._buffers(row) for row in rows)])
+        denoise = self.rig.denoiser(buffers, torch.cat([own, *[new] * len(rows)]))
+        each = held.x_T.expand(len(looks), -1, -1, -1)
+        drawn = self._solver.sample(denoise, torch.cat([held.x_T, *[each] * len(rows)]), self._schedule, on_step=report)
+        drawn, n_held = drawn.clamp(-1, 1), len(held.crops)
+        lost = held.crops - drawn[:n_held]  # what the solver loses on the way there and back
+        levels = [to_levels((part + lost).clamp(-1, 1)) for part in drawn[n_held:].chunk(len(rows))]
+        return list(zip(levels[0], levels[-1], strict=True))
+
+    def _anew(self, face: RigFace, looks: Sequence[Look], report: _Counter | None, *, seed: int) -> list[Drawing]:
         """From noise that knows nothing of the face, as the official code does."""
-        coeffs = [face.coeffs, *(look.coeffs for look in looks)]
-        denoise = self.rig.denoiser(self._buffers(coeffs), torch.cat([face.code, *(look.code for look in looks)]))
-        drawn = self._solver.sample(denoise, x_T.expand(len(coeffs), -1, -1, -1), self._schedule, on_step=report)
-        before, *after = to_levels(drawn.clamp(-1, 1))
-        return [Drawing(Change(before, levels), levels, anew=True) for levels in after]
+        x_T = seeded_noise([seed], face.picture.shape[1:], face.picture.device)
+        found = []
+        for group in _groups(looks):
+            coeffs = [face.coeffs, *(look.coeffs for look in group)]
+            denoise = self.rig.denoiser(self._buffers(coeffs), torch.cat([face.code, *(look.code for look in group)]))
+            start = x_T.expand(len(coeffs), -1, -1, -1)
+            drawn = self._solver.generate(denoise, start, self._schedule, on_step=report)
+            before, *after = to_levels(drawn.clamp(-1, 1))
+            found += [Drawing(Change(before, levels), levels, anew=True) for levels in after]
+        return found
 
     def _buffers(self, coeffs: Sequence[FaceCoeffs]) -> Tensor:
         side = self.rig.config.image_size
@@ -130,10 +179,22 @@ class RigPainter:
         return torch.cat(found)
 
 
-def _same(look: Look, face: RigFace) -> bool:
-    fields = (*_GEOMETRY, "light", "texture")
-    alike = all(torch.equal(getattr(look.coeffs, name), getattr(face.coeffs, name)) for name in fields)
-    return alike and torch.equal(look.code, face.code)
+def _kind(look: Look, face: RigFace, seed: int | None) -> _Kind:
+    """What a look asks for: nothing, a face drawn from a seed, other light and looks alone, or landmarks that move."""
+
+    def alike(names: Sequence[str]) -> bool:
+        return all(torch.equal(getattr(look.coeffs, name), getattr(face.coeffs, name)) for name in names)
+
+    stays = alike(_GEOMETRY)
+    if stays and alike(("light", "texture")) and torch.equal(look.code, face.code):
+        return "same"
+    if seed is not None:
+        return "anew"
+    return "still" if stays else "moving"
+
+
+def _groups(looks: Sequence[Look]) -> list[Sequence[Look]]:
+    return [looks[i : i + LOOKS_AT_ONCE] for i in range(0, len(looks), LOOKS_AT_ONCE)]
 
 
 def paste_drawing(photo: Photo, face: RigFace, drawing: Drawing) -> Photo:

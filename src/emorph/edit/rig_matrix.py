@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from emorph.core.errors import ConfigError
+from emorph.core.errors import ConfigError, ImageError
+from emorph.core.files import replace_file
 from emorph.core.types import UInt8
 from emorph.edit.codec import OnStep
 from emorph.edit.rig import RigEdit, RigEditor
 from emorph.edit.rig_parts import RigFace
 from emorph.edit.sheet import TILE_PX, Row, grid, tile
 
+See = Callable[[int, int, RigEdit], None]
 
-def all_pairs(
-    editor: RigEditor, faces: Sequence[RigFace], parts: Sequence[str], *, on_step: OnStep | None = None
-) -> list[list[RigEdit]]:
-    """Row i, column j: face i with the parts of face j. Raises ConfigError for fewer than two faces."""
+
+def draw_matrix(
+    editor: RigEditor,
+    faces: Sequence[RigFace],
+    parts: Sequence[str],
+    *,
+    see: See | None = None,
+    on_step: OnStep | None = None,
+) -> UInt8:
+    """The sources down the side, the targets along the top, and each source with the parts of each target: (H, W, 3).
+
+    see(i, j, edit) is shown each edit, in the photo's own size, of face i with the parts of face j: but one row of them
+    is held at a time. Raises ConfigError for fewer than two faces.
+    """
     if len(faces) < 2:
         raise ConfigError(f"a matrix needs two faces at least; found {len(faces)}.")
-
-    def row(number: int, done: int, total: int) -> None:
-        if on_step:
-            on_step(number * total + done, len(faces) * total)
-
-    return [
-        editor.apply_each([face], faces, parts, on_step=lambda done, total, i=i: row(i, done, total))  # type: ignore[misc]
-        for i, face in enumerate(faces)
-    ]
-
-
-def matrix_picture(faces: Sequence[RigFace], edits: Sequence[Sequence[RigEdit]]) -> UInt8:
-    """The sources down the side, the targets along the top, (H, W, 3)."""
     own = [tile(face.photo, face.aligned) for face in faces]
     corner = Image.new("RGB", (TILE_PX, TILE_PX), (255, 255, 255))
     titles = ("source / target", *(face.photo.name for face in faces))
     rows = [Row((corner, *own), titles)]
-    for face, first, row in zip(faces, own, edits, strict=True):
-        rows.append(Row((first, *(tile(edit.photo, face.aligned) for edit in row)), titles))
+    for i in range(len(faces)):
+        rows.append(Row((own[i], *_row(editor, faces, i, parts, see, on_step)), titles))
     return np.asarray(grid(rows))
+
+
+def _row(
+    editor: RigEditor, faces: Sequence[RigFace], i: int, parts: Sequence[str], see: See | None, on_step: OnStep | None
+) -> list[Image.Image]:
+    def report(done: int, total: int) -> None:
+        if on_step:
+            on_step(i * total + done, len(faces) * total)
+
+    tiles = []
+    for j, edit in enumerate(editor.apply_each([faces[i]], faces, parts, on_step=report)):
+        tiles.append(tile(edit.photo, faces[i].aligned))
+        if see:
+            see(i, j, edit)
+    return tiles
+
+
+def write_scores(path: Path, scores: Mapping[str, Any]) -> None:
+    """Write what was measured of a matrix as JSON, whole or not at all. Raises ImageError."""
+    try:
+        replace_file(path, (json.dumps(scores, indent=2) + "\n").encode())
+    except OSError as error:
+        raise ImageError(
+            f"cannot write {path}: {error.strerror}; check permissions and free space, or choose another output."
+        ) from error

@@ -1,14 +1,20 @@
-"""How far apart two faces of a 3D face model are: in expression, pose and light. For edits through a rig's buffers."""
+"""How far apart two faces of a 3D face model are: in expression, pose and light. For edits through a rig's buffers.
+
+Of all pairs of photos: how near each result came to its target, and whether it is still the person.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import torch
 
-from emorph.core.errors import ShapeError
-from emorph.core.types import FaceCoeffs
+from emorph.core.errors import NoFaceError, ShapeError
+from emorph.core.types import AlignedFace, FaceCoeffs, Photo
+from emorph.evaluate.identity import describe, distances
 from emorph.face3d.lighting import shade
 from emorph.face3d.skinning import rodrigues
 
@@ -52,3 +58,100 @@ def ball() -> torch.Tensor:
     angle = i * math.pi * (3 - math.sqrt(5))
     ring = (1 - z * z).sqrt()
     return torch.stack([ring * angle.cos(), ring * angle.sin(), z], dim=1)[None]
+
+
+class ReadFace(Protocol):
+    """A face of a photo, as a rig has read it."""
+
+    @property
+    def photo(self) -> Photo: ...
+
+    @property
+    def aligned(self) -> AlignedFace: ...
+
+    @property
+    def coeffs(self) -> FaceCoeffs: ...
+
+
+@dataclass(frozen=True)
+class PairScore:
+    """Of a source with parts of a target: names, and the distance to the target before and after.
+
+    identity_distance: dlib's, of the result to the source. verified: whether that passes for one person.
+    pair_distance: dlib's, of the source to the target.
+    """
+
+    source: str
+    target: str
+    before: CoeffDistance
+    after: CoeffDistance
+    identity_distance: float
+    verified: bool
+    pair_distance: float
+
+
+@dataclass(frozen=True)
+class LostPair:
+    """A pair whose result shows no face that can be read again. lost: why."""
+
+    source: str
+    target: str
+    lost: str
+
+
+@dataclass(frozen=True)
+class PairMeans:
+    """Means over ``n_pairs`` pairs that were read again. verified: the share that passes for the person."""
+
+    before: CoeffDistance
+    after: CoeffDistance
+    verified: float
+    n_pairs: int
+
+
+Edited = TypeVar("Edited")
+
+
+class PairScores(Generic[Edited]):
+    """Measures edits one by one, so that none has to be kept. reread: finds the edited face in an edit again."""
+
+    def __init__(self, faces: Sequence[ReadFace], reread: Callable[[Edited], ReadFace]) -> None:
+        self.faces, self._reread = faces, reread
+        self._known = [describe(face.photo, face.aligned.landmarks)[None] for face in faces]
+        self.rows: list[PairScore | LostPair] = []
+
+    def add(self, i: int, j: int, edit: Edited) -> None:
+        """Measure face i with parts of face j, unless they are the same."""
+        if i == j:
+            return
+        source, target = self.faces[i], self.faces[j]
+        names = (source.photo.name, target.photo.name)
+        try:
+            again = self._reread(edit)
+        except NoFaceError as error:
+            self.rows.append(LostPair(*names, str(error)))
+            return
+        seen = describe(again.photo, again.aligned.landmarks)[None]
+        distance = float(distances(self._known[i], seen)[0])
+        score = PairScore(
+            *names,
+            before=coeff_distance(source.coeffs, target.coeffs),
+            after=coeff_distance(again.coeffs, target.coeffs),
+            identity_distance=round(distance, 4),
+            verified=distance < VERIFIED,
+            pair_distance=round(float(distances(self._known[i], self._known[j])[0]), 4),
+        )
+        self.rows.append(score)
+
+    def means(self) -> PairMeans | None:
+        """Over the pairs that were read again; None if there is none."""
+        kept = [row for row in self.rows if isinstance(row, PairScore)]
+        if not kept:
+            return None
+        before, after = (_mean([getattr(row, when) for row in kept]) for when in ("before", "after"))
+        return PairMeans(before, after, sum(row.verified for row in kept) / len(kept), len(kept))
+
+
+def _mean(each: Sequence[CoeffDistance]) -> CoeffDistance:
+    rows = [(one.expression, one.pose_deg, one.light) for one in each]
+    return CoeffDistance(*(sum(column) / len(rows) for column in zip(*rows, strict=True)))

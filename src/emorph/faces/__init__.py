@@ -7,13 +7,14 @@ from .detect import find_faces, select_faces
 from .mask import PasteMask, face_mask
 from .mouth import newly_open
 from .paste import paste_change
-from .warp import motion_between
+from .warp import in_order, motion_between
 
 __all__ = [
     "PasteMask",
     "align",
     "face_mask",
     "find_faces",
+    "in_order",
     "motion_between",
     "newly_open",
     "paste_change",

@@ -57,22 +57,22 @@ def refine_points(photo: Photo, face: Landmarks) -> Landmarks:
     return _landmarks(np.ascontiguousarray(photo.pixels), box, face.score)
 
 
-def select_faces(faces: list[Landmarks], which: str, photo: Photo) -> list[Landmarks]:
+def select_faces(faces: list[Landmarks], which: str | int, photo: Photo) -> list[Landmarks]:
     """The faces that a user asks for.
 
-    which: "largest", "left" (left-most in the picture), "all" (left to right), or a number that counts
+    which: "largest", "left" (left-most in the picture), "all" (left to right), or a number (2 or "2") that counts
         from 1, left to right.
     Raises NoFaceError if there is none or not so many, UnknownNameError for another word.
     """
-    word = which.strip().lower()
+    word = str(which).strip().lower()
     number = int(word) if re.fullmatch(r"-?[0-9]{1,6}", word) else None
     if number is None and word not in ("largest", "left", "all"):
-        raise UnknownNameError("face", which, ["largest", "left", "all", "1", "2"])
+        raise UnknownNameError("face", str(which), ["largest", "left", "all", "1", "2"])
     if not faces:
         height, width = photo.pixels.shape[:2]
         raise NoFaceError(
             f"no face found in {photo.name} ({width}x{height} px). "
-            "Try a smaller --min-face (in px), turn the photo upright, or crop closer."
+            "Try a smaller --min-face (min_face_px in Python), turn the photo upright, or crop closer."
         )
     in_order = sorted(faces, key=lambda face: face.box[0] + face.box[2])
     if word == "all":
@@ -83,7 +83,10 @@ def select_faces(faces: list[Landmarks], which: str, photo: Photo) -> list[Landm
         return in_order[:1]
     if not 1 <= number <= len(faces):
         count = f"{len(faces)} face{'s' if len(faces) > 1 else ''}"
-        raise NoFaceError(f"{photo.name} has {count}, there is no --face {number}; they count from 1, left to right.")
+        raise NoFaceError(
+            f"{photo.name} has {count}, there is no face {number} (--face {number}, or face={number} in Python); "
+            "they count from 1, left to right."
+        )
     return [in_order[number - 1]]
 
 

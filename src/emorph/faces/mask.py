@@ -81,8 +81,7 @@ def _at_photo(drawn: Float32, face: AlignedFace, top: int, left: int, shape: tup
 
 def _draw(face: AlignedFace, part: Part, feather: float | None) -> Float32:
     """The mask on a grid over the crop, (MASK_SIDE_PX, MASK_SIDE_PX); its outermost pixels are 0."""
-    to_grid = np.linalg.inv(_grid_to_photo(face))
-    points = np.asarray(face.landmarks.points, dtype=np.float64) @ to_grid[:2, :2].T + to_grid[:2, 2]
+    points = (face.crop_points() + 0.5) * MASK_SIDE_PX / face.side_px - 0.5
     eye_distance = float(np.linalg.norm(points[42:48].mean(axis=0) - points[36:42].mean(axis=0)))
     hull = cv2.convexHull(_outline(points, part, eye_distance).astype(np.float32)).reshape(-1, 2)
     inside = _distance_inside(hull) / max((feather or FEATHER[part]) * eye_distance, 1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -14,7 +16,7 @@ FINE = 8  # the mask is drawn at so many times the crop's size, then averaged
 CHEEKS_AND_NOSE = ((41, 48), (46, 54), (29, 29))  # skin lies half way between these landmarks
 SKIN_SHARE = 0.45  # teeth and gums take this share of the skin's tint, the rest is gray
 
-_REC601 = np.array([0.299, 0.587, 0.114])
+REC601 = np.array([0.299, 0.587, 0.114], np.float32)  # as emorph.core.images.luminance weighs red, green and blue
 
 
 def newly_open(before: Float64, after: Float64, side_px: int) -> Float32:
@@ -23,19 +25,21 @@ def newly_open(before: Float64, after: Float64, side_px: int) -> Float32:
     before, after: landmarks (68, 2) (x, y) in crop pixels, before and after they are moved. What was seen of a mouth
     that was open stays above, where the upper teeth are.
     """
-    x = (np.arange(side_px * FINE) + 0.5) / FINE - 0.5
-    top, bottom = (_height(after, line, x) for line in (UPPER_LIP, LOWER_LIP))
     left, right = after[60, 0], after[64, 0]
-    if not right > left:
-        return np.zeros((side_px, side_px), np.float32)
+    share = np.zeros((side_px, side_px), np.float32)
+    columns, rows = (_span(after[60:68, axis], side_px) for axis in (0, 1))
+    if not right > left or not len(columns) or not len(rows):
+        return share
+    x, y = _fine(columns), _fine(rows)[:, None]
+    top, bottom = (_height(after, line, x) for line in (UPPER_LIP, LOWER_LIP))
     was_x = before[60, 0] + (x - left) / (right - left) * (before[64, 0] - before[60, 0])
     was_open = np.maximum(_height(before, LOWER_LIP, was_x) - _height(before, UPPER_LIP, was_x), 0)
     hidden = np.clip(bottom - top - was_open, 0, (1 - TEETH_SHARE) * was_open)  # nothing unless the mouth opens
-    y = x[:, None]
     soft = SOFT_SHARE * side_px
     below = np.clip((y - top - was_open + hidden) / soft, 0, 1) * np.clip((bottom - y) / soft, 0, 1)
     fine = np.where((x > left) & (x < right) & (y > top) & (y < bottom), below, 0).astype(np.float32)
-    share: Float32 = cv2.resize(fine, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    size = (len(columns), len(rows))
+    share[rows.start : rows.stop, columns.start : columns.stop] = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
     return share
 
 
@@ -51,7 +55,7 @@ def inside_tint(photo: Photo, face: AlignedFace) -> Float32:
         patch = photo.pixels[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
         patches.append(patch.reshape(-1, 3).mean(axis=0))
     skin = np.mean(patches, axis=0)
-    tint = 1 + SKIN_SHARE * (skin / max(float(skin @ _REC601), 1.0) - 1)
+    tint = 1 + SKIN_SHARE * (skin / max(float(skin @ REC601), 1.0) - 1)
     return np.asarray(tint, np.float32)
 
 
@@ -59,4 +63,15 @@ def _height(points: Float64, line: tuple[int, ...], x: Float64) -> Float64:
     """y of a lip's outline at each x; a crop stands upright, so that x grows along it."""
     chosen = points[list(line)]
     found: Float64 = np.interp(x, np.maximum.accumulate(chosen[:, 0]), chosen[:, 1])
+    return found
+
+
+def _span(values: Float64, side_px: int) -> range:
+    """The crop's pixels that points with these coordinates, (n,), lie within."""
+    return range(max(0, math.floor(values.min())), min(side_px, math.ceil(values.max()) + 1))
+
+
+def _fine(pixels: range) -> Float64:
+    """Where FINE samples of each pixel lie, evenly over it."""
+    found: Float64 = pixels.start + (np.arange(len(pixels) * FINE) + 0.5) / FINE - 0.5
     return found

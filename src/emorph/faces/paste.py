@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from emorph.core.errors import ShapeError
 from emorph.core.types import AlignedFace, Float32, Photo, UInt8
 from emorph.faces.mask import PasteMask, face_mask, part_weights, shifted
-from emorph.faces.mouth import inside_tint
+from emorph.faces.mouth import REC601, inside_tint
 from emorph.faces.warp import warped
 
 DETAIL_LEVELS = 48.0  # a change of this many levels (of 255) keeps exp(-1) = 37 % of the photo's own detail
@@ -21,8 +21,6 @@ LIGHT_SHARE = 0.05  # of the crop's side: sigma that smooths a change of light
 LIGHT_FEATHER = 0.8  # width of the soft edge of a change of light, in eye distances
 DARKEST_LEVEL = 16.0  # added to both before they are divided: what is black says nothing of the light
 MOST_GAIN = 2.0  # brighter or darker
-
-_REC601 = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def paste_change(
@@ -49,13 +47,8 @@ def paste_change(
     Returns a new photo of the same path, bit-identical where the mask is 0, everywhere if nothing changed.
     Raises ShapeError for arrays of another shape, type or range.
     """
-    start, end = (_as_levels(array, face.side_px) for array in (before, after))
-    if start.shape != end.shape:
-        raise ShapeError(f"expected before and after of one shape, found {start.shape} and {end.shape}.")
-    if opened is not None and opened.shape != (face.side_px, face.side_px):
-        raise ShapeError(f"expected opened ({face.side_px}, {face.side_px}), found {opened.shape}.")
-    if motion is not None and motion.shape != (face.side_px, face.side_px, 2):
-        raise ShapeError(f"expected a motion ({face.side_px}, {face.side_px}, 2), found {motion.shape}.")
+    start, end = _both_levels(before, after, face.side_px)
+    _check_fields(motion, opened, face.side_px)
     result = photo.pixels.copy()
     delta = end - start
     if not delta.any() and (motion is None or not motion.any()):
@@ -63,10 +56,9 @@ def paste_change(
     mask = face_mask(face, photo.pixels.shape)
     if not mask.weights.size:
         return Photo(result, photo.path)
+    change, begun = (_to_window(each, face, mask) for each in (delta, start))
     lost = _detail_lost(delta) if keep_detail else np.ones(delta.shape[:2], np.float32)
-    inside = np.zeros_like(lost) if opened is None else opened
-    change, shares, begun = (_to_window(each, face, mask) for each in (delta, np.dstack([lost, inside]), start))
-    fade, inside = np.split(np.clip(shares, 0, 1), 2, axis=2)
+    fade = _share(lost, face, mask)
     weights = mask.weights[..., None]
     window = result[_rows(mask)]
     own = window.astype(np.float32)
@@ -74,11 +66,10 @@ def paste_change(
         own = _moved(photo.pixels, mask, face, motion)
         weights = weights * part_weights(face, "features", mask)[..., None]
         fade = fade * part_weights(face, "mouth", mask)[..., None] if keep_detail else fade
-    seen = own if start.shape[2] == 3 else (own @ _REC601)[..., None]
+    seen = own if start.shape[2] == 3 else (own @ REC601)[..., None]
     levels = own + weights * (change - fade * (seen - begun))
     if opened is not None and start.shape[2] == 1:
-        gray = (levels @ _REC601)[..., None] * inside_tint(photo, face)
-        levels += weights * inside * (gray - levels)
+        levels += weights * _share(opened, face, mask) * (_tinted(levels, photo, face) - levels)
     window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
     return Photo(result, photo.path)
 
@@ -90,12 +81,12 @@ def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: ND
     over a face, so that all of the photo's own detail stays. Returns a new photo, bit-identical if nothing changed.
     Raises ShapeError.
     """
-    start, end = (_as_levels(array, face.side_px) for array in (before, after))
-    if start.shape != end.shape:
-        raise ShapeError(f"expected before and after of one shape, found {start.shape} and {end.shape}.")
+    start, end = _both_levels(before, after, face.side_px)
     result = photo.pixels.copy()
+    if np.array_equal(start, end):
+        return Photo(result, photo.path)
     mask = face_mask(face, photo.pixels.shape, feather=LIGHT_FEATHER)
-    if np.array_equal(start, end) or not mask.weights.size:
+    if not mask.weights.size:
         return Photo(result, photo.path)
     sigma = LIGHT_SHARE * face.side_px
     smooth = [
@@ -107,6 +98,18 @@ def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: ND
     brighter = np.exp(_to_window(gain, face, mask) * mask.weights[..., None])
     window[...] = np.clip(np.rint(window.astype(np.float32) * brighter), 0, 255)
     return Photo(result, photo.path)
+
+
+def _share(layer: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
+    """A share (S, S) in [0, 1] of the crop at the mask's window, (h, w, 1)."""
+    found: Float32 = np.clip(_to_window(layer[..., None], face, mask), 0, 1)
+    return found
+
+
+def _tinted(levels: Float32, photo: Photo, face: AlignedFace) -> Float32:
+    """The brightness of ``levels`` (h, w, 3) in the colour of teeth and gums."""
+    tinted: Float32 = (levels @ REC601)[..., None] * inside_tint(photo, face)
+    return tinted
 
 
 def _rows(mask: PasteMask) -> tuple[slice, slice]:
@@ -156,6 +159,20 @@ def _to_window(layers: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
         warped = cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA)
     found: Float32 = warped.reshape(height, width, layers.shape[2])
     return found
+
+
+def _both_levels(before: NDArray[Any], after: NDArray[Any], side_px: int) -> tuple[Float32, Float32]:
+    start, end = _as_levels(before, side_px), _as_levels(after, side_px)
+    if start.shape != end.shape:
+        raise ShapeError(f"expected before and after of one shape, found {start.shape} and {end.shape}.")
+    return start, end
+
+
+def _check_fields(motion: Float32 | None, opened: Float32 | None, side_px: int) -> None:
+    if opened is not None and opened.shape != (side_px, side_px):
+        raise ShapeError(f"expected opened ({side_px}, {side_px}), found {opened.shape}.")
+    if motion is not None and motion.shape != (side_px, side_px, 2):
+        raise ShapeError(f"expected a motion ({side_px}, {side_px}, 2), found {motion.shape}.")
 
 
 def _as_levels(pixels: NDArray[Any], side_px: int) -> Float32:
