@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from emorph.core.images import unit_range
+from emorph.data.loader import ignore_stop_signals
 from emorph.data.store import FaceStore
 from emorph.models.diffae import DiffAE
 from emorph.train.tasks.autoencoder import mirrored_landmarks
@@ -141,7 +142,10 @@ def _encode(
     found: dict[int, list[dict[str, Tensor]]] = {i: [] for i in halves}
     done = 0
     own = torch.Generator()  # a loader draws a number at its start; not from the caller's randomness
-    for items in DataLoader(faces, batch_size=ENCODE_BATCH, num_workers=workers, generator=own):
+    loader = DataLoader(
+        faces, batch_size=ENCODE_BATCH, num_workers=workers, generator=own, worker_init_fn=ignore_stop_signals
+    )
+    for items in loader:
         x = unit_range(items["image"].to(device))
         for i in halves:
             picture = x.flip(-1) if i else x
