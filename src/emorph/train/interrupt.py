@@ -8,7 +8,6 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-
 ONE_REQUEST_S = 1.0  # torchrun hands on the signal that its whole group has got already
 
 
