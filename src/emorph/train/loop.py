@@ -1,9 +1,11 @@
 """The training loop, on Lightning Fabric: one process or many, resumable to the bit.
 
 The i-th sample of step n, and everything random about it, follow from (seed, n, i) alone: a checkpoint holds weights,
-EMA, optimiser and the step, nothing is lost or doubled, and two processes see what one would. One thing differs:
-dropout's masks follow from (seed, n, process, micro-batch), so that several processes give the gradients of one to
-float rounding where there is no dropout, and other masks of the same rate where there is.
+EMA, optimiser and the step, nothing is lost or doubled, and two processes see what one would. What looks at a
+micro-batch as a whole differs: dropout's masks, which follow from (seed, n, process, micro-batch), the statistics of
+batch normalisation (the rig's ResNet encoders), and the judge's mixup, whose partners are neighbours in a micro-batch.
+Without these, several processes give the gradients of one to float rounding; with them, others of the same
+distribution.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -144,17 +147,17 @@ class _Trainer:
         self.faces = faces if task.items is None else task.items
         self.sheets = SheetWriter(run, task, faces, config.samples)
         self.board: Board | None = None
-        self.average = copy.deepcopy(task.model)
+        if optim.channels_last:
+            task.loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        self.average = copy.deepcopy(task.model)  # in the same layout: else each step's average is a transposition
         self.ema = EMA(self.average.to(fabric.device), optim.ema_decay)
         optimizer = torch.optim.AdamW(
             task.loss.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
         )
-        if optim.channels_last:
-            task.loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         loss: torch.nn.Module = torch.compile(task.loss) if optim.compile else task.loss  # type: ignore[assignment]
         self.loss, self.optimizer = fabric.setup(loss, optimizer)
 
-    @property
+    @cached_property
     def forecast(self) -> Forecast:
         """What this run will do."""
         return forecast(self.config, self.known, n_devices=self.fabric.world_size, usable=self.usable)
@@ -176,10 +179,11 @@ class _Trainer:
         load_strictly(self.average, weights, name)
 
     def restore(self, folder: Path) -> None:
-        """Go back to a checkpoint."""
+        """Go back to a checkpoint. Raises ConfigError if the faces would now come in another order."""
+        state = checkpoint.load_state(folder)
+        self._check_order(folder, state)
         load_strictly(self.model, self.model.from_pretrained(folder / "model").state_dict(), str(folder))
         load_strictly(self.average, self.average.from_pretrained(folder / "ema").state_dict(), str(folder))
-        state = checkpoint.load_state(folder)
         own = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         load_strictly(self.task.loss, own | state["heads"], str(folder))
         self.optimizer.load_state_dict(state["optimizer"])
@@ -187,6 +191,29 @@ class _Trainer:
         self.ema.n_updates = state["ema_updates"]
         self.partial = state.get("logbook", {})
         self.restored = folder
+
+    def _check_order(self, folder: Path, state: dict[str, Any]) -> None:
+        """The order in which faces come follows from these: with others, some would be lost and some seen twice."""
+        batch_size, mend = self.config.optim.batch_size, f"or start a new run with init = {str(folder / 'model')!r}."
+        if state["samples"] != state["step"] * batch_size:
+            raise ConfigError(
+                f"{folder} has seen {state['samples']:,} samples in {state['step']:,} steps, which is not what "
+                f"optim.batch_size = {batch_size} gives: set it to {state['samples'] // state['step']} again, {mend}"
+            )
+        before = state.get("order", self.order_facts)
+        for key, now in self.order_facts.items():
+            if before[key] != now:
+                what = f"{key} = {before[key]!r}, now it is {now!r}: set it back"
+                if key == "faces":
+                    what = f"{before[key]:,} faces, now there are {now:,} in {self.known.source}: bring the others back"
+                raise ConfigError(f"{folder} was trained with {what}, {mend}")
+
+    @property
+    def order_facts(self) -> dict[str, int | float | str]:
+        """What the order of the faces follows from, beside the batch."""
+        data = self.config.data
+        facts: dict[str, int | float | str] = {"seed": self.config.seed, "data.balance": data.balance}
+        return {**facts, "data.class_power": data.class_power, "faces": self.known.n}
 
     def save(self, on_checkpoint: Callable[[Path, Model], None] | None) -> Path:
         """Write a checkpoint on the first process."""
@@ -197,6 +224,7 @@ class _Trainer:
                 "heads": {k: v for k, v in self.task.loss.state_dict().items() if not k.startswith("model.")},
                 "step": self.step,
                 "samples": self.samples,
+                "order": self.order_facts,
                 "elapsed_s": self.elapsed_s,
                 "ema_updates": self.ema.n_updates,
                 "logbook": self.partial,
@@ -249,9 +277,10 @@ class _Trainer:
                     logbook.add(self.step, self.samples, self.epochs, scalars)
                     self.partial = logbook.partial
                 saved = None
-                if self._agree(self.config.checkpoint.due(self.step) or self._long_ago(last_save)):
+                due = self.config.checkpoint.due(self.step) or self._long_ago(last_save)
+                due, reason = self._agree((due, "interrupted" if stop.requested else self._out_of_time()))
+                if due:
                     saved, last_save = self.save(on_checkpoint), time.monotonic()
-                reason = self._agree((stop.requested and "interrupted") or self._out_of_time())
                 if reason:
                     ended_by = reason
                     break

@@ -118,7 +118,7 @@ class JudgeTask(Task):
         return Judge.from_pretrained(name)
 
     def draw(self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Changed pictures and their targets. Two pictures that are mixed are neighbours in the batch."""
+        """Changed pictures and their targets. Two pictures that are mixed are neighbours in the micro-batch."""
         x = unit_range(items["image"])
         draws = torch.stack([_uniform(seed, N_DRAWS) for seed in seeds])
         x = augmented(x, draws, torch.stack([_noise(seed, x.shape[1:]) for seed in seeds]), self.augment)
