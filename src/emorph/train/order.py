@@ -14,6 +14,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.records import FaceRecord
 from emorph.data.balance import balanced_order
 from emorph.data.loader import EndlessOrder, class_weights
+from emorph.data.store import FaceStore
 from emorph.train.plan import DataConfig
 
 
@@ -37,10 +38,12 @@ class KnownFaces:
         """Those of a data set. Raises DataError where valence and arousal are asked for and are not there."""
         n = len(faces)  # type: ignore[arg-type]  # a map-style data set has a length
         labels = getattr(faces, "labels", None)
-        affect = None
-        if with_affect:
-            columns = [faces.column(name) for name in ("valence", "arousal")]  # type: ignore[attr-defined]
-            affect = np.array(columns, dtype=np.float64).T  # None becomes NaN
+        affect = faces.affect() if with_affect and isinstance(faces, FaceStore) else None
+        if with_affect and affect is None:
+            raise DataError(
+                f"data.balance = 'affect' needs the columns valence and arousal, which {source} does not have; "
+                "add them, or choose another balance."
+            )
         return cls(n, labels, affect, source)
 
     @classmethod
