@@ -15,6 +15,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,10 +27,12 @@ from torch.utils.data import Dataset
 
 from emorph.core.errors import ConfigError
 from emorph.data.loader import endless_batches
+from emorph.data.store import FaceStore
 from emorph.models.diffae import load_strictly
 from emorph.train import checkpoint
 from emorph.train.devices import as_launched, open_fabric
 from emorph.train.ema import EMA
+from emorph.train.face_parts import OnStep
 from emorph.train.forecast import Forecast, forecast
 from emorph.train.interrupt import StopRequest
 from emorph.train.logbook import Logbook, cut_back
@@ -80,18 +83,24 @@ def train(
     nodes: int = 1,
     accelerator: str = "auto",
     show_progress: bool = True,
+    reading: Callable[[], AbstractContextManager[OnStep | None]] = nullcontext,
     on_start: Callable[[Forecast], None] | None = None,
     on_checkpoint: Callable[[Path, Model], None] | None = None,
 ) -> Outcome:
     """Train the run that ``config`` states until its budget is spent, and return how it ended.
 
     faces: items {"image": uint8 (C, S, S)}, with ``labels`` where emotions are balanced. Ctrl-C saves and returns.
+    reading() gives the first process what its share of reading the faces is reported to, for tasks that do.
     on_start(forecast) and on_checkpoint(folder, ema_model), after each save, are called on the first process.
     Raises ConfigError if the folder already holds another run, CheckpointError, DataError.
     """
     run = Path(config.out)
     _look_at(run, resume=resume)
     fabric = open_fabric(config.optim, *as_launched(devices, nodes), accelerator)
+    if isinstance(faces, FaceStore):
+        with reading() if fabric.is_global_zero else nullcontext() as on_step:
+            config.prepare(faces, (fabric.global_rank, fabric.world_size), on_step)
+        fabric.barrier()  # each reads a share, so none waits for long; then all is there for each
     trainer = _Trainer(config, faces, fabric, run)
     if resume:
         trainer.restore(checkpoint.latest(run))
