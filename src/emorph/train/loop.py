@@ -36,7 +36,7 @@ from emorph.train.face_parts import OnStep
 from emorph.train.forecast import Forecast, forecast
 from emorph.train.interrupt import StopRequest
 from emorph.train.logbook import Logbook, cut_back
-from emorph.train.order import KnownFaces, order_of
+from emorph.train.order import KnownFaces, check_order, order_facts, order_of
 from emorph.train.plan import OptimConfig, RunConfig, split_batch
 from emorph.train.plan_text import full_text
 from emorph.train.samples import SheetWriter
@@ -190,7 +190,7 @@ class _Trainer:
     def restore(self, folder: Path) -> None:
         """Go back to a checkpoint. Raises ConfigError if the faces would now come in another order."""
         state = checkpoint.load_state(folder)
-        self._check_order(folder, state)
+        check_order(folder, state, self.config, self.known)
         load_strictly(self.model, self.model.from_pretrained(folder / "model").state_dict(), str(folder))
         load_strictly(self.average, self.average.from_pretrained(folder / "ema").state_dict(), str(folder))
         own = {f"model.{key}": value for key, value in self.model.state_dict().items()}
@@ -201,29 +201,6 @@ class _Trainer:
         self.partial = state.get("logbook", {})
         self.restored = folder
 
-    def _check_order(self, folder: Path, state: dict[str, Any]) -> None:
-        """The order in which faces come follows from these: with others, some would be lost and some seen twice."""
-        batch_size, mend = self.config.optim.batch_size, f"or start a new run with init = {str(folder / 'model')!r}."
-        if state["samples"] != state["step"] * batch_size:
-            raise ConfigError(
-                f"{folder} has seen {state['samples']:,} samples in {state['step']:,} steps, which is not what "
-                f"optim.batch_size = {batch_size} gives: set it to {state['samples'] // state['step']} again, {mend}"
-            )
-        before = state.get("order", self.order_facts)
-        for key, now in self.order_facts.items():
-            if before[key] != now:
-                what = f"{key} = {before[key]!r}, now it is {now!r}: set it back"
-                if key == "faces":
-                    what = f"{before[key]:,} faces, now there are {now:,} in {self.known.source}: bring the others back"
-                raise ConfigError(f"{folder} was trained with {what}, {mend}")
-
-    @property
-    def order_facts(self) -> dict[str, int | float | str]:
-        """What the order of the faces follows from, beside the batch."""
-        data = self.config.data
-        facts: dict[str, int | float | str] = {"seed": self.config.seed, "data.balance": data.balance}
-        return {**facts, "data.class_power": data.class_power, "faces": self.known.n}
-
     def save(self, on_checkpoint: Callable[[Path, Model], None] | None) -> Path:
         """Write a checkpoint on the first process."""
         folder = self.run / f"step_{self.step:08d}"
@@ -233,7 +210,7 @@ class _Trainer:
                 "heads": {k: v for k, v in self.task.loss.state_dict().items() if not k.startswith("model.")},
                 "step": self.step,
                 "samples": self.samples,
-                "order": self.order_facts,
+                "order": order_facts(self.config, self.known),
                 "elapsed_s": self.elapsed_s,
                 "ema_updates": self.ema.n_updates,
                 "logbook": self.partial,
