@@ -188,6 +188,22 @@ def test_celebahq_attributes_and_identities(tmp_path: Path) -> None:
         open_index(tmp_path)
 
 
+def test_an_album_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
+    for name in ("summer.jpg", "winter.PNG", "deeper/not_this.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("")
+    index = open_index(tmp_path, "photos")
+    assert [(face.path, face.label, face.split) for face in index.records] == [
+        ("summer.jpg", None, None),
+        ("winter.PNG", None, None),
+    ]
+    assert not index.aligned
+    assert index.problems.count("file that is not a picture") == 1
+    with pytest.raises(DataError, match=r"in no layout that emorph reads.*with --layout photos"):
+        open_index(tmp_path)
+
+
 def test_ffhq_in_folders_of_a_thousand(tmp_path: Path) -> None:
     for number in (0, 1, 3, 1000):
         picture(tmp_path / "images1024x1024" / f"{number // 1000 * 1000:05d}" / f"{number:05d}.png")

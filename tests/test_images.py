@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
 
 from emorph.core import images
 from emorph.core.errors import ImageError, ShapeError
@@ -125,6 +125,54 @@ def test_gray_one_bit_and_cmyk(tmp_path: Path) -> None:
     red = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     pixels = images.read_photo(_save(tmp_path / "ink.jpg", red)).pixels
     assert np.abs(pixels.astype(int) - [255, 0, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_an_rgb_profile_goes_with_the_pixels(tmp_path: Path, suffix: str) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = _save(tmp_path / f"wide{suffix}", Image.fromarray(_noise()), icc_profile=profile)
+    photo = images.read_photo(source)
+    assert photo.icc == profile
+    images.write_image(tmp_path / f"out{suffix}", photo.pixels, metadata={"Software": "emorph"}, icc=photo.icc)
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        assert image.info["icc_profile"] == profile
+    images.write_image(tmp_path / f"plain{suffix}", photo.pixels)
+    assert images.read_photo(tmp_path / f"plain{suffix}").icc is None
+
+
+def _linear_gray_profile() -> bytes:
+    """The smallest ICC profile of gray whose values are proportional to light."""
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)  # D50
+    curve = b"curv" + bytes(4) + struct.pack(">I", 0)  # no points: the identity
+    tags = struct.pack(">I", 2) + b"wtpt" + struct.pack(">2I", 156, 20) + b"kTRC" + struct.pack(">2I", 176, 12)
+    head = struct.pack(">I4sI4s4s4s", 188, b"lcms", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
+    return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve
+
+
+def test_gray_and_lab_with_a_profile_become_srgb(tmp_path: Path) -> None:
+    linear = np.full((4, 4), 55, np.uint8)  # of light, which is 128 in sRGB
+    gray = images.read_photo(_save(tmp_path / "gray.png", Image.fromarray(linear), icc_profile=_linear_gray_profile()))
+    assert gray.icc is None
+    np.testing.assert_allclose(gray.pixels, 128, atol=1)
+    smooth = np.full((8, 8, 3), (180, 120, 90), np.uint8)
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    converted = ImageCms.profileToProfile(Image.fromarray(smooth), srgb, lab, outputMode="LAB")
+    assert converted is not None
+    found = images.read_photo(
+        _save(tmp_path / "lab.tif", converted, icc_profile=ImageCms.ImageCmsProfile(lab).tobytes())
+    )
+    assert found.icc is None
+    np.testing.assert_allclose(found.pixels, smooth, atol=3)
+
+
+def test_a_broken_profile_is_left_out(tmp_path: Path) -> None:
+    header = bytearray(_linear_gray_profile())
+    for i, profile in enumerate((b"", b"not a profile" * 20, bytes(header[:100]), bytes(header[:140]))):
+        for mode in ("RGB", "L", "CMYK"):
+            image = Image.fromarray(_noise()).convert(mode)
+            photo = images.read_photo(_save(tmp_path / f"{i}{mode}.tif", image, icc_profile=profile))
+            assert photo.icc is None
+            np.testing.assert_array_equal(photo.pixels, np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])

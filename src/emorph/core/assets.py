@@ -42,8 +42,9 @@ def home() -> Path:
 
 _DIFFAE = "https://github.com/phizaz/diffae#checkpoints"
 _DIFFAE_TERMS = "code MIT; trained on FFHQ (CC BY-NC-SA 4.0), so research use"
-_ICT = "https://github.com/ICT-VGL/ICT-FaceKit"
-_FLAME = "https://flame.is.tue.mpg.de"
+ICT_PAGE = "https://github.com/ICT-VGL/ICT-FaceKit"
+FLAME_PAGE = "https://flame.is.tue.mpg.de"
+DECA_PAGE = "https://github.com/yfeng95/DECA"
 _FLAME_TERMS = "FLAME's licence: ask there; research use"
 _MPI_TERMS = "the authors' licence: research use"
 
@@ -64,10 +65,10 @@ OFFICIAL: tuple[Asset, ...] = (
         _DIFFAE,
         "code MIT; trained on CelebA-HQ, so research use",
     ),
-    Asset("ict-facekit", "open 3D face with action units", "ict-facekit/ict_face.npz", _ICT, "MIT licence"),
-    Asset("flame2020", "FLAME 3D head model", "flame2020/generic_model.pkl", _FLAME, _FLAME_TERMS),
-    Asset("flame2023", "FLAME 3D head model, newer", "flame2023/flame2023.pkl", _FLAME, _FLAME_TERMS),
-    Asset("deca", "photo to FLAME coefficients", "deca/deca_model.tar", "https://github.com/yfeng95/DECA", _MPI_TERMS),
+    Asset("ict-facekit", "open 3D face with action units", "ict-facekit/ict_face.npz", ICT_PAGE, "MIT licence"),
+    Asset("flame2020", "FLAME 3D head model", "flame2020/generic_model.pkl", FLAME_PAGE, _FLAME_TERMS),
+    Asset("flame2023", "FLAME 3D head model, newer", "flame2023/flame2023.pkl", FLAME_PAGE, _FLAME_TERMS),
+    Asset("deca", "photo to FLAME coefficients", "deca/deca_model.tar", DECA_PAGE, _MPI_TERMS),
     Asset("emoca", "the same, keeping the emotion", "emoca/emoca.ckpt", "https://emoca.is.tue.mpg.de", _MPI_TERMS),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import struct
 import warnings
@@ -16,6 +17,7 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageCms,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -28,6 +30,7 @@ from emorph.core.types import UInt8
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
+MAX_ICC_BYTES = 4 * 2**20  # the largest printers' profiles have some megabytes
 MAX_PHOTO_PX = 120_000_000  # refused from the header; decoded as RGB this is 360 MB
 FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 _PARSERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
@@ -40,6 +43,8 @@ _PARSERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
 )
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1", b"avif")
 _EXIF_ORIENTATION = 0x0112
+_ICC_SPACE = slice(16, 20)  # of the header, ICC.1:2022, 7.2: the colour space of the pixels
+_RGB_MODES = ("RGB", "RGBA", "RGBX", "P", "PA")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -127,8 +132,11 @@ def check_size(size: tuple[int, ...], name: str) -> None:
         raise ImageError(f"{name} has no pixels ({width}x{height}); export it again.")
 
 
-def decode(image: Image.Image, name: str) -> UInt8:
-    """Load, turn upright and convert to RGB."""
+def decode(image: Image.Image, name: str) -> tuple[UInt8, bytes | None]:
+    """Load, turn upright and convert to RGB: the pixels, and their colour profile if it is one of RGB.
+
+    Pixels of another colour space (CMYK, gray, Lab) with a profile of theirs become sRGB.
+    """
     with decoding(name):
         with contextlib.ExitStack() as stack:
             # Only TIFF and GIF check again while they load; for sizes below that there is nothing to hush.
@@ -139,7 +147,30 @@ def decode(image: Image.Image, name: str) -> UInt8:
         turn = _TURNS.get(_orientation(image))
         if turn is not None:
             image = image.transpose(turn)
-        return _to_rgb(image, name)
+        profile = _profile(image)
+        if profile is None or profile[_ICC_SPACE] == b"RGB ":
+            return _to_rgb(image, name), profile if image.mode in _RGB_MODES else None
+        return _to_rgb(_to_srgb(image, profile), name), None
+
+
+def _profile(image: Image.Image) -> bytes | None:
+    """The embedded ICC profile, if its header says it is one and it is not too large to carry along."""
+    profile = image.info.get("icc_profile")
+    if not isinstance(profile, bytes) or len(profile) > MAX_ICC_BYTES or profile[36:40] != b"acsp":
+        return None
+    return profile
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Through the profile; the picture as it is, if the profile does not fit it or is damaged."""
+    if image.mode not in ("CMYK", "L", "LAB"):
+        return image
+    try:
+        source, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
+    return image if converted is None else converted
 
 
 def _orientation(image: Image.Image) -> int:

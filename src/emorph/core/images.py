@@ -37,7 +37,8 @@ def read_photo(source: str | Path | Image.Image | NDArray[Any] | Photo) -> Photo
 
     source: a file (JPEG, PNG, WebP, TIFF, BMP, GIF; its first frame), a PIL image, or an array uint8
         (H, W, 3) RGB, (H, W, 4) RGBA, (H, W) or (H, W, 1) gray.
-        Transparency is laid over white, 16-bit gray is scaled to 8 bits.
+        Transparency is laid over white, 16-bit gray is scaled to 8 bits. RGB pixels stay as they are and the photo
+        keeps their colour profile; CMYK, gray and Lab are converted to sRGB by theirs.
     Returns a photo that shares no memory with ``source``; a Photo is handed back as it is.
     Raises ImageError for a file that is missing, damaged, too large (MAX_PHOTO_PX) or of another kind,
     ShapeError for an array of another shape or type.
@@ -48,11 +49,13 @@ def read_photo(source: str | Path | Image.Image | NDArray[Any] | Photo) -> Photo
         return Photo(array_to_rgb(source))
     if isinstance(source, Image.Image):
         check_size(source.size, "the photo")
-        return Photo(decode(source, "the photo"))
+        pixels, icc = decode(source, "the photo")
+        return Photo(pixels, icc=icc)
     path = Path(source)
     with opened(path) as image:
         check_size(image.size, path.name)
-        return Photo(decode(image, path.name), path)
+        pixels, icc = decode(image, path.name)
+        return Photo(pixels, path, icc)
 
 
 def list_photos(path: str | Path) -> list[Path]:
@@ -133,7 +136,9 @@ def luminance(tensor: Tensor) -> Tensor:
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
-def write_image(path: str | Path, pixels: NDArray[Any], *, metadata: Mapping[str, str] | None = None) -> None:
+def write_image(
+    path: str | Path, pixels: NDArray[Any], *, metadata: Mapping[str, str] | None = None, icc: bytes | None = None
+) -> None:
     """Write a picture; the file appears complete or not at all, and its folder is made if need be.
 
     path: .png, .jpg, .jpeg (quality 95, 4:4:4) or .webp (quality 95).
@@ -141,6 +146,7 @@ def write_image(path: str | Path, pixels: NDArray[Any], *, metadata: Mapping[str
     metadata: PNG keeps each entry as an iTXt chunk; JPEG and WebP keep all entries as one JSON object in
         the EXIF field UserComment, and "Software" also in the field of that name.
         Keys have 1 to 79 printable ASCII characters.
+    icc: the pixels' colour profile (``Photo.icc``); without one they are sRGB.
     Raises ImageError if it cannot be written, ShapeError for other pixels.
     """
     path = Path(path)
@@ -159,7 +165,7 @@ def write_image(path: str | Path, pixels: NDArray[Any], *, metadata: Mapping[str
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with draft.open("xb") as file:
-                image.save(file, format=kind, **options)
+                image.save(file, format=kind, icc_profile=icc, **options)
             draft.replace(path)
         finally:
             with contextlib.suppress(OSError):

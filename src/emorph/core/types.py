@@ -28,10 +28,12 @@ class Photo:
 
     pixels: uint8 (H, W, 3) RGB, upright (EXIF orientation already applied).
     path: where it came from, None when it was handed over in memory.
+    icc: the RGB colour profile of the pixels (ICC.1), so that a picture written with them looks the same; None is sRGB.
     """
 
     pixels: UInt8
     path: Path | None = None
+    icc: bytes | None = None
 
     @property
     def name(self) -> str:

@@ -140,7 +140,7 @@ def _open(path: Path, with_look: bool) -> _Found | str:
             whole = _ends_well(path)
             if with_look and whole:
                 draft(image)
-            pixels = decode(image, path.name) if with_look or not whole else None
+            pixels = decode(image, path.name)[0] if with_look or not whole else None
             return _Found(size, picture_hash(pixels) if pixels is not None and with_look else None)
     except ImageError as error:
         return str(error)

@@ -1,4 +1,4 @@
-"""Anybody's own pictures: a folder for each emotion, or a CSV file that labels them."""
+"""Anybody's own pictures: a folder for each emotion, a CSV file that labels them, or photos without labels."""
 
 from __future__ import annotations
 
@@ -27,6 +27,26 @@ def has_folders(root: Path) -> bool:
 def has_csv(root: Path) -> bool:
     """Whether ``root`` is a CSV file, or holds labels.csv."""
     return _csv_path(root).is_file()
+
+
+def has_photos(root: Path) -> bool:
+    """Whether pictures lie in ``root`` itself."""
+    return any(is_picture(path.name) and path.is_file() for path in root.iterdir())
+
+
+def read_photos(root: Path, *, landmarks: bool = False) -> FaceIndex:
+    """The pictures in ``root`` itself, without labels, as of one person's album; other files are counted.
+
+    landmarks: there are none.
+    """
+    index = FaceIndex(root, "photos")
+    for path in sorted(root.iterdir()):
+        if is_picture(path.name) and path.is_file():
+            index.rows[None, None] += 1
+            index.records.append(FaceRecord(path.name, path.name, source=index.layout))
+        elif path.is_file() and not path.name.startswith("."):
+            index.problems.add("file that is not a picture", path.name)
+    return index
 
 
 def read_folders(root: Path, *, landmarks: bool = False) -> FaceIndex:

@@ -112,7 +112,7 @@ class FaceIndex:
         if self.encoded is not None:
             return decode_bytes(self.encoded(record), record.id)
         with opened(self.root / record.path) as image:
-            return decode(image, record.path)
+            return decode(image, record.path)[0]
 
 
 def decode_bytes(encoded: bytes, name: str) -> UInt8:

@@ -21,12 +21,13 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """One layout: the words for it, how it is told, and its reader."""
+    """One layout: the words for it, how it is told, and its reader. by_name: only if it is asked for."""
 
     name: str
     what: str
     fits: Callable[[Path], bool]
     read: Reader
+    by_name: bool = False
 
 
 # In the order in which they are tried; of AffectNet's lists the hand-labelled one comes first.
@@ -44,6 +45,9 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("csv", "a .csv file or labels.csv with the columns path and label", folder.has_csv, folder.read_csv),
     Layout("folders", "a folder for each emotion, such as happy/", folder.has_folders, folder.read_folders),
     Layout("ffhq", "images1024x1024/ or pictures such as 00000.png", ffhq.fits, ffhq.read),
+    Layout(
+        "photos", "with --layout photos, pictures without labels", folder.has_photos, folder.read_photos, by_name=True
+    ),
 )
 
 AMBIGUOUS = {"affectnet", "affectnet-8"}  # two releases side by side: which one is meant is not ours to guess
@@ -94,7 +98,8 @@ def _recognised_below(root: Path) -> list[tuple[Path, Layout]]:
 
 
 def _recognise(root: Path) -> Layout | None:
-    return next((layout for layout in LAYOUTS if (root.is_dir() or root.is_file()) and _fits(layout, root)), None)
+    told = [layout for layout in LAYOUTS if not layout.by_name] if root.is_dir() or root.is_file() else []
+    return next((layout for layout in told if _fits(layout, root)), None)
 
 
 def _fits(layout: Layout, root: Path) -> bool:

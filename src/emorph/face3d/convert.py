@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emorph.core.assets import OFFICIAL
+from emorph.core.assets import DECA_PAGE, OFFICIAL
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.pretrained import atomic_folder, write_model
 from emorph.face3d.flame import KIND, N_IDENTITY, PARENTS, check_tensors
@@ -21,6 +21,7 @@ from emorph.face3d.texture import texture_tensors
 VERSIONS = {"generic_model.pkl": "2020", "flame2023.pkl": "2023", "flame2023_no_jaw.pkl": "2023"}
 EMBEDDING, UV_MESH = "landmark_embedding.npy", "head_template.obj"
 TEXTURES = ("FLAME_texture.npz", "FLAME_albedo_from_BFM.npz")
+COMPANIONS = (EMBEDDING, UV_MESH, *TEXTURES)
 
 
 def convert_flame(source: str | Path, folder: str | Path, *, version: str | None = None) -> Path:
@@ -38,9 +39,7 @@ def convert_flame(source: str | Path, folder: str | Path, *, version: str | None
         raise CheckpointError(f"{model.name} does not tell FLAME's version; pass version='2020' or version='2023'.")
     embedding = model.with_name(EMBEDDING)
     if not embedding.is_file():
-        raise MissingAssetError(
-            f"{EMBEDDING} is not beside {model}; it lies in the data folder of https://github.com/yfeng95/DECA."
-        )
+        raise MissingAssetError(f"{EMBEDDING} is not beside {model}; it lies in the data folder of {DECA_PAGE}.")
     tensors = flame_tensors(read_generic_model(model), read_landmark_embedding(embedding), model.name)
     tensors |= _surface_tensors(model.parent, tensors["triangles"])
     with model.open("rb") as file:
@@ -81,6 +80,11 @@ def _surface_tensors(folder: Path, triangles: Tensor) -> dict[str, Tensor]:
         tensors["uv_coordinates"], tensors["uv_triangles"] = torch.from_numpy(uv), torch.from_numpy(uv_faces)
     for name in TEXTURES:
         if (folder / name).is_file():
+            if not tensors:
+                raise MissingAssetError(
+                    f"{name} has no place on the head without {UV_MESH}, which is not beside it; that lies in the data "
+                    f"folder of {DECA_PAGE}."
+                )
             mean, directions, scale = read_texture(folder / name)
             small = texture_tensors(torch.from_numpy(mean), torch.from_numpy(directions), scale=scale)
             return tensors | {"texture_mean": small[0], "texture_basis": small[1]}

@@ -69,7 +69,8 @@ class ICT(nn.Module):
                     raise CheckpointError(f"{path.name} is not ICT-FaceKit's model: it has no {lacking[0]}.")
                 arrays = {key: archive[key] for key in _KEYS}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{path.name} is damaged or no .npz file ({error}); get it again.") from None
+            why = str(error).partition(" If you trust")[0]  # numpy's advice to run what is in the file
+            raise CheckpointError(f"{path.name} is damaged or no .npz file ({why}); get it again.") from None
         _check(arrays, path.name)
         names = tuple(str(name) for name in arrays["exp_names"])
         floats = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emorph.core.errors import CheckpointError, NoFaceError
+from emorph.core.assets import FLAME_PAGE
+from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError
 from emorph.core.images import to_pixels
-from emorph.core.types import Float64, Landmarks, Photo, PhysicalBuffers, UInt8
+from emorph.core.types import FaceCoeffs, Float64, Landmarks, Photo, PhysicalBuffers, UInt8
 from emorph.face3d.buffers import render_buffers
 from emorph.face3d.camera import project, screen_to_pixels
+from emorph.face3d.convert import is_flame_source
 from emorph.face3d.fit import Fit, fit_landmarks
 from emorph.face3d.flame import FLAME
 from emorph.face3d.ict import ICT
@@ -29,14 +32,17 @@ _WINDOW_SCALE = 1.8  # of the landmarks' box: the forehead lies above it
 _FACING = 0.25  # pixels whose normal points less towards the viewer say little about light
 _MESH, _FOUND, _FITTED = (90, 200, 255), (80, 255, 120), (255, 70, 70)
 
+# a photo, a face's landmarks, window_to_photo, side of the window: the face, with the window's camera
+ReadFace = Callable[[Photo, Landmarks, Float64, int], FaceCoeffs]
+
 
 @dataclass(frozen=True)
 class FittedFace:
     """A square window of the photo, and the 3D face in it.
 
     pixels: uint8 (S, S, 3). window_to_photo: float64 (3, 3), from its pixel centres to the photo's.
-    points: (1, 68, 2), the detector's landmarks in window pixels. fit: of them; its camera is the window's, its light
-    the photo's. buffers: (1, ., S, S), with one skin colour.
+    points: (1, 68, 2), the detector's landmarks in window pixels. fit: of them, or what a network read; its camera is
+    the window's. buffers: (1, ., S, S), with one skin colour and the photo's light, or the network's texture and light.
     """
 
     pixels: UInt8
@@ -51,14 +57,27 @@ def open_model(path: Path | None) -> ICT | FLAME:
 
     Raises MissingAssetError, with the page to get it from, or CheckpointError.
     """
+    if path is not None and not path.exists():
+        raise MissingAssetError(
+            f"{path} is not there; a face model is ICT-FaceKit's ict_face.npz, which `emorph models get ict-facekit` "
+            f"makes, or a folder that `emorph models convert` made of FLAME's files (from {FLAME_PAGE})."
+        )
+    if path is not None and is_flame_source(path):
+        raise CheckpointError(
+            f"{path} is FLAME as its owner gives it; name the folder that this writes: "
+            f"emorph models convert {path} -o flame"
+        )
     if path is not None and path.is_dir() and not (path / MODEL_FILE).is_file():
         return FLAME.load(path)
     return ICT.load(path / MODEL_FILE if path is not None and path.is_dir() else path)
 
 
 @torch.inference_mode()
-def fit_photo(model: FaceModel, photo: Photo, landmarks: Landmarks) -> FittedFace:
-    """Fit a face of a photo. Raises NoFaceError, with the reason, if no face of the model fits."""
+def fit_photo(model: FaceModel, photo: Photo, landmarks: Landmarks, read: ReadFace | None = None) -> FittedFace:
+    """Fit a face of a photo to its landmarks, or take what ``read`` says of it.
+
+    Raises NoFaceError, with the reason, if no face of the model fits.
+    """
     low, high = landmarks.points.min(axis=0), landmarks.points.max(axis=0)
     step = max(float((high - low).max()) * _WINDOW_SCALE, 1.0) / WINDOW_PX
     corner = (low + high) / 2 - step * (WINDOW_PX - 1) / 2
@@ -67,13 +86,27 @@ def fit_photo(model: FaceModel, photo: Photo, landmarks: Landmarks) -> FittedFac
     size = (WINDOW_PX, WINDOW_PX)
     pixels = cv2.warpAffine(photo.pixels, window_to_photo[:2], size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     points = torch.from_numpy((landmarks.points - corner) / step).float()[None]
-    fit = fit_landmarks(model, points, WINDOW_PX)
+    if read is None:
+        fit = fit_landmarks(model, points, WINDOW_PX)
+    else:
+        fit = _as_fit(model, read(photo, landmarks, window_to_photo, WINDOW_PX), points)
     if fit.reasons[0]:
         raise NoFaceError(f"no 3D face fits the face found in {photo.name}: {fit.reasons[0]}.")
+    if read is not None and model.albedo(fit.coeffs.texture) is not None:
+        return FittedFace(pixels, window_to_photo, points, fit, render_buffers(model, fit.coeffs, WINDOW_PX))
     light, skin = _light(model, fit, pixels)
     fit = replace(fit, coeffs=replace(fit.coeffs, light=light))
     buffers = render_buffers(model, fit.coeffs, WINDOW_PX, albedo=skin)
     return FittedFace(pixels, window_to_photo, points, fit, buffers)
+
+
+def _as_fit(model: FaceModel, coeffs: FaceCoeffs, points: Tensor) -> Fit:
+    """Coefficients of the window, with how far their landmarks lie from ``points`` (1, 68, 2)."""
+    marks = model.landmarks(model.vertices(coeffs), coeffs.pose)
+    seen = screen_to_pixels(project(marks, coeffs.camera)[..., :2], (WINDOW_PX, WINDOW_PX))
+    eyes = (marks[:, 36:42].mean(dim=1) - marks[:, 42:48].mean(dim=1)).norm(dim=1)
+    eyes_px = eyes * coeffs.camera[:, 0] * WINDOW_PX / 2
+    return Fit(coeffs, (seen - points).norm(dim=-1).mean(dim=1) / eyes_px, seen, ("",))
 
 
 def _light(model: FaceModel, fit: Fit, pixels: UInt8) -> tuple[Tensor, Tensor]:
@@ -121,7 +154,8 @@ def facts(model: FaceModel, face: FittedFace) -> dict[str, Any]:
     coeffs = face.fit.coeffs
     rounded = {
         name: np.round(getattr(coeffs, name)[0].numpy().astype(float), 5).tolist()
-        for name in ("shape", "expression", "pose", "jaw", "camera", "light")
+        for name in ("shape", "expression", "pose", "jaw", "camera", "light", "texture")
+        if getattr(coeffs, name).numel()
     }
     names = model.unit_names if isinstance(model, ICT) else ()
     units = dict(zip(names, rounded["expression"], strict=False))
@@ -141,7 +175,7 @@ def write_obj(path: Path, model: FaceModel, face: FittedFace) -> None:
     """The posed mesh with its UV map as a Wavefront file; it appears complete or not at all. Raises CheckpointError."""
     vertices = model.vertices(face.fit.coeffs)[0].numpy()
     lines = [
-        f"# {model.name}, fitted to 68 landmarks by emorph",
+        f"# {model.name}, by emorph from {face.fit.coeffs.encoder}",
         *(f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertices),
     ]
     corners = (model.faces + 1).tolist()

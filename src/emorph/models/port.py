@@ -10,9 +10,11 @@ from pathlib import Path
 
 import torch
 
-from emorph.core.errors import CheckpointError
+from emorph.core.assets import FLAME_PAGE, ICT_PAGE, official
+from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, atomic_folder, locate, read_config, write_model
-from emorph.face3d.convert import convert_flame, is_flame_source
+from emorph.face3d.convert import COMPANIONS, convert_flame, is_flame_source
+from emorph.face3d.flame import KIND as FLAME
 from emorph.face3d.ict_source import MODEL_FILE, convert_ict, is_ict_source
 from emorph.models import diffae, directions, judge, rig
 from emorph.models.deca import DecaEncoder
@@ -100,11 +102,19 @@ def is_rig(name: str | Path) -> bool:
 def load_face_encoder(name: str | Path) -> DecaEncoder:
     """DECA from ``deca_model.tar``, or EMOCA (an ``EmocaEncoder``) from its checkpoint, whichever the file holds.
 
-    name: a path, a folder of ``convert``, or "deca" or "emoca" for the files that ``emorph models list`` names.
-    Raises MissingAssetError, with the page to get it from, UnknownNameError, and CheckpointError.
+    name: a path, a folder of ``convert``, or "deca" or "emoca" for the files that ``emorph models list`` names, even
+    where a folder of pictures has this name. Raises MissingAssetError, with the page to get it from, UnknownNameError,
+    and CheckpointError.
     """
-    path = locate(name)
-    file = read_face_encoder(path / WEIGHTS_FILE if (path / WEIGHTS_FILE).is_file() else path)
+    is_ours = (Path(name) / WEIGHTS_FILE).is_file()
+    named = official(str(name)) if str(name) in (DecaEncoder.name, EmocaEncoder.name) and not is_ours else None
+    path = named or locate(name)
+    if path.is_dir():
+        role = _folder_config(path)[0]
+        if role not in (DecaEncoder.name, EmocaEncoder.name):
+            raise CheckpointError(f"{path} is a folder of another model ({role}), but DECA or EMOCA is needed here.")
+        path /= WEIGHTS_FILE
+    file = read_face_encoder(path)
     return EmocaEncoder.from_file(file) if file.kind == EmocaEncoder.name else DecaEncoder.from_file(file)
 
 
@@ -137,8 +147,8 @@ def convert(
     """Write an official file as a folder of ours: an autoencoder, a rig, directions, a face model or a face encoder.
 
     source: as in ``load``; or FLAME's model file or its folder; or a copy of ICT-FaceKit's repository; or DECA's or
-    EMOCA's file. dtype: of the weights, but not of directions and face models. Raises MissingAssetError if a file
-    beside it is lacking, and CheckpointError also if the folder exists and is not empty.
+    EMOCA's file. dtype: of the weights, but not of directions and face models. Raises MissingAssetError if a folder
+    holds nothing of these or a file beside it is lacking, and CheckpointError also if ``folder`` is there, not empty.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -150,6 +160,7 @@ def convert(
     if is_flame_source(path):
         convert_flame(path, folder)
         return folder
+    _refuse_what_is_no_model(path)
     role = Source.read(path, numbers=False).role if path.is_file() else _folder_config(path)[0]
     if role == "directions" and path.is_file():
         read_directions(path).save_pretrained(folder)
@@ -164,9 +175,27 @@ def convert(
     return folder
 
 
+def _refuse_what_is_no_model(path: Path) -> None:
+    """Raises MissingAssetError for a folder that holds no model, CheckpointError for what only lies beside one."""
+    if path.is_dir() and not (path / CONFIG_FILE).exists():
+        raise MissingAssetError(
+            f"{path} holds nothing to convert: no generic_model.pkl or flame2023.pkl (FLAME, from {FLAME_PAGE}), no "
+            f"FaceXModel (ICT-FaceKit, from {ICT_PAGE}), no {OFFICIAL_FILE} and no {CONFIG_FILE}; a model that is one "
+            "file, as DECA's, is named itself."
+        )
+    if path.name in COMPANIONS:
+        raise CheckpointError(f"{path.name} comes along with FLAME's model file: name generic_model.pkl or the folder.")
+    if path.is_dir() and _folder_config(path)[0] == FLAME:
+        raise CheckpointError(f"{path} is a FLAME model that was converted before; use it as it is.")
+
+
 def describe(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
     """What a file or folder is; its weights are hashed but not loaded. Raises as ``load``."""
     path = _inside(locate(name))
+    if is_flame_source(path):
+        raise CheckpointError(
+            f"{path} is FLAME as its owner gives it; look into what this writes: emorph models convert {path} -o flame"
+        )
     labels: tuple[str, ...] = ()
     config: ModelConfig | None = None
     training: Mapping[str, int | str] = {}
@@ -226,6 +255,6 @@ def _folder_config(folder: Path) -> tuple[Role, ModelConfig | None, tuple[str, .
         return "judge", config, config.labels
     if kind == rig.KIND:
         return "rig", RigConfig.parse(read_config(folder, rig.KIND), str(folder)), ()
-    if kind in (DecaEncoder.name, EmocaEncoder.name):
+    if kind in (DecaEncoder.name, EmocaEncoder.name, FLAME):
         return kind, None, ()
     return "autoencoder", DiffAEConfig.parse(read_config(folder, diffae.KIND), str(folder)), ()

@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emorph.core.assets import FLAME_PAGE
 from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.images import to_pixels
-from emorph.core.types import FaceCoeffs, Photo
+from emorph.core.types import FaceCoeffs, Float64, Landmarks, Photo
 from emorph.face3d.buffers import render_buffers
 from emorph.face3d.camera import CROP_SIDE_PX, project
 from emorph.face3d.fit import fit_landmarks
@@ -31,7 +32,8 @@ from emorph.models.port import load_face_encoder
 from emorph.models.rig import FaceKind
 
 ReaderName = Literal["landmarks", "deca", "emoca"]
-READERS: tuple[ReaderName, ...] = ("landmarks", "deca", "emoca")
+NETWORKS: tuple[ReaderName, ...] = ("deca", "emoca")
+READERS: tuple[ReaderName, ...] = ("landmarks", *NETWORKS)
 _FACING = 0.25  # skin whose normal points less towards the viewer says little about light
 
 
@@ -89,6 +91,14 @@ class NetworkReader:
             coeffs = lit(self.face, coeffs, pictures, points)
         return Reading(coeffs, ("",) * len(coeffs))
 
+    def read_photo(self, photo: Photo, landmarks: Landmarks, window_to_photo: Float64, side_px: int) -> FaceCoeffs:
+        """One face, cut from the photo itself, and seen from a square window of ``side_px``. Raises ShapeError.
+
+        window_to_photo: (3, 3), takes the window's pixels to the photo's; it scales and moves.
+        """
+        crop, photo_to_crop = crop_face(photo, landmarks.points)
+        return in_picture(self.network.encode(crop), photo_to_crop @ torch.from_numpy(window_to_photo), side_px)
+
 
 def open_face(kind: FaceKind, path: str | Path | None = None) -> ICT | FLAME:
     """The 3D face model that a rig was trained with; ICT-FaceKit's usual place needs no path.
@@ -99,8 +109,8 @@ def open_face(kind: FaceKind, path: str | Path | None = None) -> ICT | FLAME:
 
     if kind == "flame" and path is None:
         raise MissingAssetError(
-            "this rig shows FLAME heads: convert FLAME's files once with `emorph models convert generic_model.pkl -o "
-            "flame`, and name that folder as the face model (its page is in `emorph models list`)."
+            f"FLAME's head is needed here: get its files from {FLAME_PAGE}, convert them once with `emorph models "
+            "convert generic_model.pkl -o flame`, and name that folder as the face model."
         )
     face = open_model(Path(path).expanduser() if path is not None else None)
     if (kind == "flame") != isinstance(face, FLAME):
@@ -119,7 +129,7 @@ def open_reader(name: str, face: ICT | FLAME, network: str | Path | None = None)
     if name not in READERS:
         raise ConfigError(f"there is no encoder {name!r} of faces; use {', '.join(READERS)}.")
     if not isinstance(face, FLAME):
-        raise ConfigError(f"{name} gives FLAME's coefficients, but this rig shows faces of {face.name}; use landmarks.")
+        raise ConfigError(f"{name} gives FLAME's coefficients, but the faces here are {face.name}'s; use landmarks.")
     found = NetworkReader(load_face_encoder(network or name), face)
     if found.name != name:
         raise CheckpointError(f"{network} is a file of {found.name}, but the encoder is to be {name}.")

@@ -18,7 +18,7 @@ from emorph.models.directions import LatentStats
 from emorph.models.recognise import diffae_config_from_state, rig_config_from_state
 from emorph.models.rig import RigConfig
 
-Role = Literal["autoencoder", "directions", "latents", "judge", "rig", "deca", "emoca"]
+Role = Literal["autoencoder", "directions", "latents", "judge", "rig", "deca", "emoca", "flame"]
 
 FACE_NETWORKS = ("E_flame", "E_detail", "D_detail", "E_expression")
 STATISTICS = ("conds_mean", "conds_std")
@@ -103,7 +103,7 @@ class Source:
             "autoencoder": "load it with emorph.models.load",
             "directions": "pass it as directions=",
             "latents": "read it with emorph.models.port.read_latent_stats",
-            "rig": "load it with emorph.models.load_rig",
+            "rig": "load it with emorph.models.load_rig, or name it in emorph transfer --model",
             "deca": "load it with emorph.models.port.load_face_encoder",
             "emoca": "load it with emorph.models.port.load_face_encoder",
         }

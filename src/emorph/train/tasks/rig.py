@@ -40,8 +40,9 @@ NORMAL_X = 3  # of the nine channels
 class CoefficientsConfig(Config):
     """How the faces' coefficients are read.
 
-    encoder: landmarks needs no network; deca and emoca give FLAME's. face_model: ict_face.npz, or a converted FLAME
-    folder; network: DECA's or EMOCA's file; by default where ``emorph models list`` says.
+    encoder: landmarks needs no network; deca and emoca give FLAME's. face_model: ict_face.npz, by default where
+    ``emorph models list`` says, or a converted FLAME folder, which has no usual place. network: DECA's or EMOCA's file,
+    by default where ``emorph models list`` says.
     keep_buffers: render each face once and keep its buffers in memory as 16-bit numbers (18 S² bytes a face), which
     without a GPU saves much of a small rig's time.
     """
