@@ -23,7 +23,8 @@ from emorph.data.store import CropWindow, FaceStore
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
-from emorph.train.codes import ENCODE_BATCH, Codes, encode_all
+from emorph.train.codes import Codes, encode_all
+from emorph.train.face_parts import READ_BATCH
 from emorph.train.tasks.classifier import HeadConfig, fit_layer, judged
 from support.measure import table, write_section
 
@@ -71,7 +72,7 @@ def main() -> None:
         ],
     ]
     body = f"""{EPOCHS} epochs over {len(labels)} training faces of {arguments.data.name}, batch {config.batch_size}, on
-emorph-base; both decode and encode each face as it is, not mirrored, {ENCODE_BATCH} at a time in one process; the one
+emorph-base; both decode and encode each face as it is, not mirrored, {READ_BATCH} at a time in one process; the one
 encoding of the cached side is counted. {ratio:.1f} times faster, where the bound is {EPOCHS} and the rest is the
 measurement's noise; medians of {arguments.repeats} runs in turns.
 
@@ -123,7 +124,7 @@ def _anew(model: DiffAE, faces: Subset[Sample], labels: Tensor, config: HeadConf
         return stats.normalise(model.encode(pictures))
 
     def normalised(rows: Tensor) -> Tensor:
-        return torch.cat([encoded(part) for part in torch.split(rows, ENCODE_BATCH)]).clone()
+        return torch.cat([encoded(part) for part in torch.split(rows, READ_BATCH)]).clone()
 
     before = time.process_time()
     layer = fit_layer(config, 0, labels, normalised)

@@ -10,6 +10,7 @@ and reading the loss. The faces are made and lie on the device; reading data is 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import sys
@@ -138,10 +139,10 @@ def training_step(config: RunConfig, device: torch.device) -> tuple[Callable[[],
     assert trial is not None
     with device:
         loss, inputs = trial[0].to(device), made(trial[1], device)
-    average = EMA(config.new_model().to(device), optim.ema_decay)
-    optimizer = torch.optim.AdamW(loss.parameters(), lr=optim.lr, fused=True)
     if optim.channels_last:
         loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    average = EMA(copy.deepcopy(loss.get_submodule("model")), optim.ema_decay)
+    optimizer = torch.optim.AdamW(loss.parameters(), lr=optim.lr, fused=True)
     loss.train()
     ready: Any = torch.compile(loss) if optim.compile else loss
     mixed = optim.precision == "bf16-mixed"

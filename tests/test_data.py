@@ -13,6 +13,8 @@ from emorph.data.layouts import open_index
 from emorph.data.loader import EndlessOrder, class_weights
 from emorph.data.memory import in_memory
 from emorph.data.store import CropWindow, FaceStore
+from emorph.train.order import KnownFaces, order_of
+from emorph.train.plan import DataConfig
 
 datasets = pytest.importorskip("datasets", reason="needs the extra 'train'")
 
@@ -129,3 +131,74 @@ def test_class_weights_lift_rare_classes() -> None:
     order = EndlessOrder(len(labels), seed=0, weights=class_weights(labels, 1.0))
     assert np.bincount(labels[order.epoch(0)]).tolist() == [64, 64, 64]
     assert class_weights(np.array([0, 0, 1, -1]), 1.0).tolist() == [1, 1, 2, 1]  # -1 is a face without a label
+
+
+def with_affect(path: Path) -> FaceStore:
+    """Eight faces; of the last four one has no annotation, one none that is valid, and two lack one of the two."""
+    make_store(path, 8, split=False)
+    table = datasets.Dataset.from_parquet(str(path))
+    table = table.add_column("valence", [0.5, 0.5, -0.5, -1.0, -2.0, None, 0.1, 0.1])
+    table.add_column("arousal", [0.5, 0.5, 0.5, 1.0, -2.0, None, -2.0, None]).to_parquet(str(path))
+    return FaceStore(path, side_px=16, channels=1)
+
+
+def test_faces_without_annotation_are_not_evened_out(tmp_path: Path) -> None:
+    """AffectNet's -2 means "none"; it is no corner of the plane."""
+    faces = with_affect(tmp_path / "faces.parquet")
+    affect = faces.affect()
+    assert affect is not None
+    np.testing.assert_array_equal(np.isfinite(affect).all(axis=1), [True] * 4 + [False] * 4)
+    np.testing.assert_array_equal(affect[3], [-1, 1])
+    config = DataConfig(path="x", balance="affect:1")
+    order = order_of(config, KnownFaces.of(faces, "x", with_affect=True), seed=0)
+    assert set(order.epoch(0)) <= {0, 1, 2, 3}
+
+
+def test_annotations_that_are_not_there_are_asked_for_in_a_sentence(tmp_path: Path) -> None:
+    store = FaceStore(make_store(tmp_path / "faces.parquet", 4), side_px=16, channels=1)
+    assert store.affect() is None
+    for faces in (store, in_memory(store, 4)):
+        with pytest.raises(DataError, match="needs the columns valence and arousal, which x does not have; add them"):
+            KnownFaces.of(faces, "x", with_affect=True)
+
+
+def test_columns_are_read_whole_and_a_face_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row by row, the labels of AffectNet take seconds; of a row, only the picture and the points are wanted."""
+    path = make_store(tmp_path / "faces.parquet", 8)
+    if column := getattr(datasets.arrow_dataset, "Column", None):
+        monkeypatch.setattr(column, "__iter__", None)
+    faces = FaceStore(path, side_px=16, channels=1, split="train")
+    assert faces.column("identity")[0] == "person0"
+    assert len(open_index(path).records) == 8
+    asked: list[set[str]] = []
+    original = datasets.Dataset.__getitem__
+
+    def noting(self: object, key: object) -> object:
+        row = original(self, key)
+        asked.append(set(row))
+        return row
+
+    monkeypatch.setattr(datasets.Dataset, "__getitem__", noting)
+    assert set(faces[0]) == {"image", "label", "index", "landmarks"}
+    assert asked == [{"image", "landmarks68"}]
+
+
+def test_a_set_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
+    path = make_store(tmp_path / "faces.parquet", 8)
+    datasets.Dataset.from_parquet(str(path)).save_to_disk(str(tmp_path / "arrow"))
+
+    def facts(name: str, split: str | None = "train") -> list[object]:
+        return FaceStore(tmp_path / name, side_px=16, channels=1, split=split).facts()
+
+    before = [facts(name) for name in ("faces.parquet", "arrow")]
+    path.rename(tmp_path / "moved.parquet")
+    (tmp_path / "arrow").rename(tmp_path / "elsewhere")
+    state = tmp_path / "elsewhere" / "state.json"
+    text = state.read_text()
+    state.unlink()
+    state.write_text(text)
+    assert [facts(name) for name in ("moved.parquet", "elsewhere")] == before
+    assert facts("elsewhere", None) not in before
+    datasets.Dataset.from_parquet(str(make_store(path, 9))).save_to_disk(str(tmp_path / "arrow"))
+    assert facts("arrow") not in before
+    assert facts("faces.parquet") not in before

@@ -12,7 +12,7 @@ import pytest
 from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.records import FaceRecord
 from emorph.data.balance import CHOICES, BalancedOrder, affect_bins, balanced_order, outcome
-from emorph.data.splits import SAME_PICTURE_BITS, check_disjoint, picture_hash, same_pictures, split_faces
+from emorph.data.splits import SAME_CROP_BITS, check_disjoint, picture_hash, same_pictures, split_faces
 from made_data import picture
 
 LABELS = np.array([0] * 70 + [1] * 130 + [2] * 25 + [3] * 14 + [4] * 7 + [5] * 5 + [6] * 26 + [7] * 3 + [-1] * 9)
@@ -89,7 +89,7 @@ def test_hashes_are_compared_bit_by_bit() -> None:
     others[7] = some[280]
     others[7, :2] ^= 0xFF  # 16 bits
     differing = np.unpackbits(some[:, None] ^ others[None], axis=2).sum(axis=2)
-    for limit in (15, 16, SAME_PICTURE_BITS, 100):
+    for limit in (15, 16, SAME_CROP_BITS, 100):
         expected = [(int(i), int(j)) for i, j in np.argwhere(differing <= limit)]
         assert same_pictures([h.tobytes() for h in some], [h.tobytes() for h in others], limit) == expected
 

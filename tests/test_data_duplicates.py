@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from emorph.data.duplicates import copies, hash_of, near_pairs
+from emorph.data.duplicates import copies, near_pairs
+from emorph.data.splits import picture_hash, same_pictures
 from made_data import affectnet, picture, row
 
 pytest.importorskip("datasets", reason="needs the extra 'train'")
@@ -64,6 +65,7 @@ def test_groups_are_linked_by_chains_and_exact_copies() -> None:
 
 
 def test_what_has_no_look_has_no_hash() -> None:
-    assert hash_of(np.full((40, 40, 3), 9, np.uint8)) is None
-    assert hash_of(np.random.default_rng(0).integers(0, 256, (10, 40, 3), np.uint8)) is None
-    assert hash_of(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)) is not None
+    assert picture_hash(np.full((40, 40, 3), 9, np.uint8)) is None
+    assert picture_hash(np.random.default_rng(0).integers(0, 256, (10, 40, 3), np.uint8)) is None
+    assert picture_hash(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)) is not None
+    assert same_pictures([None, b"a" * 32], [None, b"a" * 32]) == [(1, 1)]

@@ -1,12 +1,14 @@
 """Readers: the right faces from each published layout, and every trap counted by its kind."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from emorph.core.errors import DataError, UnknownNameError
-from emorph.data import affectnet
+from emorph.data import affectnet, layouts
 from emorph.data.check import check_files
 from emorph.data.index import KINDS, FaceIndex, inside
 from emorph.data.layouts import open_index
@@ -252,6 +254,7 @@ def test_a_csv_of_labelled_pictures(tmp_path: Path) -> None:
         "path outside the data set": 1,
         "duplicate row": 1,
         "contradicting row": 1,
+        "test counted as validation": 1,
     }
 
 
@@ -298,3 +301,84 @@ def test_paths_that_do_not(path: str) -> None:
 def test_every_kind_of_problem_says_what_is_done() -> None:
     source = "".join(p.read_text() for p in Path(affectnet.__file__).parent.glob("*.py"))
     assert all(source.count(f'"{kind}"') >= 2 for kind in KINDS)
+
+
+def test_words_for_splits_are_known_or_counted(tmp_path: Path) -> None:
+    words = ("train", "dev", "eval", "Testing", "test", "holdout", "")
+    lines = [f"{i}.png,happy,{word}" for i, word in enumerate(words)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,split", *lines]) + "\n")
+    index = open_index(tmp_path)
+    assert [r.split for r in index.records] == ["train", "val", "val", "val", "val", None, None]
+    assert problems(index) == {"unknown split": 1, "test counted as validation": 2}
+    assert "line 7: 'holdout'; known are train" in index.problems.by_kind()["unknown split"].examples[0]
+
+
+def test_a_test_folder_is_said_to_be_validation(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        picture(tmp_path / split / "happy" / "a.png")
+    index = open_index(tmp_path)
+    assert problems(index) == {"test counted as validation": 1}
+    assert sorted(str(r.split) for r in index.records) == ["train", "val"]
+
+
+def test_a_layout_is_recognised_without_a_look_at_each_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    eight, manual, flat = (tmp_path / name for name in ("eight", "manual", "flat"))
+    made_affectnet(manual, [row("1/a.jpg", 1)], [])
+    folders = [
+        *(eight / split / kind for split in ("train_set", "val_set") for kind in ("images", "annotations")),
+        *(manual / "Manually_Annotated_Images" / str(i) for i in range(3)),
+        *(flat / word for word in ("happy", "sad")),
+    ]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for i in range(200):
+            (folder / f"{i}.jpg").touch()
+    looks, listed = 0, []
+    stat, listdir, scandir = os.stat, os.listdir, os.scandir
+
+    def counting(*args: object, **kwargs: object) -> object:
+        nonlocal looks
+        looks += 1
+        return stat(*args, **kwargs)  # type: ignore[arg-type]
+
+    def noting(original: Callable[..., object]) -> Callable[..., object]:
+        return lambda path: (listed.append(Path(path)), original(path))[1]
+
+    monkeypatch.setattr(os, "stat", counting)
+    monkeypatch.setattr(os, "listdir", noting(listdir))
+    monkeypatch.setattr(os, "scandir", noting(scandir))
+    names = [layouts._choose(root, None).name for root in (eight, manual, flat)]
+    monkeypatch.undo()
+    assert names == ["affectnet-8", "affectnet", "folders"]
+    assert looks < 200, looks
+    deep = ("images", "annotations", "Manually_Annotated_Images")
+    assert [path for path in listed if set(path.parts) & set(deep)] == []
+
+
+def test_faces_of_one_file_need_not_be_neighbours(tmp_path: Path) -> None:
+    boxes = ("4,5,30,31", "1,1,9,9")
+    rows = [row("1/a.png", 1, box=boxes[0]), row("1/b.png", 2), row("1/a.png", 3, box=boxes[1]), row("1/gone.png", 1)]
+    made_affectnet(tmp_path, rows, [])
+    for seed, name in enumerate(("a", "b")):
+        picture(tmp_path / "Manually_Annotated_Images" / "1" / f"{name}.png", seed=seed)
+    index = open_index(tmp_path)
+    before = [record.id for record in index.records]
+    steps: list[tuple[int, int]] = []
+    check_files(index, lambda *step: steps.append(step), look_alikes=True)
+    assert steps == [(3, 3)]
+    assert problems(index) == {"missing file": 1, "several faces in one file": 1}
+    assert [record.id for record in index.records] == before[:3]
+
+
+@pytest.mark.parametrize("look_alikes", [False, True])
+def test_a_picture_of_a_prepared_set_that_cannot_be_decoded_is_counted(tmp_path: Path, look_alikes: bool) -> None:
+    datasets = pytest.importorskip("datasets", reason="needs the extra 'train'")
+    good = picture(tmp_path / "good.png", seed=1).read_bytes()
+    rows = [
+        {"id": str(i), "image": image, "label": "happy"} for i, image in enumerate([good, b"no picture", b"", good])
+    ]
+    datasets.Dataset.from_list(rows).to_parquet(str(tmp_path / "faces.parquet"))
+    index = open_index(tmp_path / "faces.parquet")
+    check_files(index, look_alikes=look_alikes)
+    assert problems(index) == {"unreadable file": 2, **({"looks like another picture": 1} if look_alikes else {})}
+    assert [record.id for record in index.records] == ["0", "3"]

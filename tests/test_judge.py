@@ -18,6 +18,7 @@ from emorph.data.memory import TensorFaces
 from emorph.evaluate.emotion import confusion, judge_crops
 from emorph.models.judge import Judge, JudgeConfig
 from emorph.train.loop import train
+from emorph.train.tasks import config_class
 from emorph.train.tasks.judge import N_DRAWS, AugmentConfig, JudgeRunConfig, augmented, label_rows
 
 LABELS = ("neutral", "happy", "surprise")
@@ -139,6 +140,39 @@ def test_faces_of_an_unknown_emotion_are_refused(tmp_path: Path) -> None:
     faces.labels[2] = Emotion.FEAR.value
     with pytest.raises(DataError, match=r"labelled fear, which model\.labels does not name"):
         train(run_config(tmp_path / "run", steps=1), faces, accelerator="cpu", devices=1, show_progress=False)
+
+
+def test_rare_emotions_are_lifted_once(tmp_path: Path) -> None:
+    faces = made_faces(9, seed=0)
+    faces.labels[3:] = Emotion.HAPPY.value  # one neutral, one surprise, seven happy
+    config = run_config(tmp_path, steps=1)
+    np.testing.assert_allclose(config.build(faces, None).weight, [7**0.5, 1, 7**0.5], rtol=1e-6)
+    evened = np.where(faces.labels == Emotion.HAPPY.value, 1.0, 7.0)
+    np.testing.assert_allclose(config.build(faces, evened).weight, [1, 1, 1], rtol=1e-6)
+
+
+def test_faces_are_mirrored_only_if_asked(tmp_path: Path) -> None:
+    faces = made_faces(6, seed=0)
+    still = AugmentConfig(turn_deg=0, zoom=0, stretch=0, shift=0, gamma=0, noise=0, hide_share=0, mix=0)
+    items = {"image": faces.images, "label": torch.from_numpy(faces.labels)}
+    as_they_are = faces.images.float() / 127.5 - 1
+    same = {}
+    for mirror in (True, False):
+        config = run_config(tmp_path, steps=1).model_copy(update={"augment": still})
+        config = config.model_copy(update={"data": config.data.model_copy(update={"mirror": mirror})})
+        x, _ = config.build(faces, None).draw(items, list(range(6)), torch.device("cpu"))
+        same[mirror] = int(((x - as_they_are).abs().amax(dim=(1, 2, 3)) < 1e-4).sum())
+    assert same[False] == 6
+    assert 0 < same[True] < 6
+
+
+@pytest.mark.parametrize("task", ["judge", "latent"])
+def test_a_weight_of_time_steps_is_refused_where_there_is_none(tmp_path: Path, task: str) -> None:
+    own = {"judge": {"model": SMALL}, "latent": {"autoencoder": "emorph-base"}}[task]
+    values = {"task": task, "out": "run", "data": {"path": "x"}, "budget": {"steps": 1}, **own}
+    config_class(task).parse(values)
+    with pytest.raises(ConfigError, match=r"optim\.loss_weight = 'p2'.*leave it out"):
+        config_class(task).parse({**values, "optim": {"loss_weight": "p2"}})
 
 
 def test_changes_are_as_large_as_they_are_stated() -> None:

@@ -80,6 +80,17 @@ def test_a_shape_is_read_and_changed_by_itself(codes: Codes, axes: MouthAxes) ->
         assert pattern[k].abs() > 5 * pattern[3:].abs().max()
 
 
+def test_steps_are_those_at_equal_light_within_an_emotion(codes: Codes) -> None:
+    """Mouths that are open are lit, and so are whole emotions; what a code tells of light is no part of the step."""
+    noise = torch.randn(N, generator=torch.Generator().manual_seed(5))
+    light = codes.z[:, 0] + 0.5 * noise
+    z = codes.z.clone()
+    z[:, 20] = light
+    lit = dataclasses.replace(codes, z=z, confounds=(light + 6 * (codes.labels % 2))[:, None])
+    found = fit_mouth(z, lit, torch.zeros(8, Z_DIM), {"sad": 0.02}, 1e-3)[0]
+    assert found.patterns[0, 20].abs() < 0.1 * found.patterns[0, 0].abs()
+
+
 def test_what_differs_between_a_persons_photos_is_expression(codes: Codes) -> None:
     generator = torch.Generator().manual_seed(1)
     persons = torch.arange(4000) // 8

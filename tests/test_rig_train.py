@@ -22,7 +22,7 @@ from emorph.models.rig_start import start_rig
 from emorph.train.loop import Outcome, train
 from emorph.train.plan import describe
 from emorph.train.tasks import rig as rig_task
-from emorph.train.tasks.coefficients import read_all
+from emorph.train.tasks.coefficients import read_all, read_share
 from emorph.train.tasks.rig import RigLoss, RigRunConfig, RigTask
 from made_face import made_face, made_faces, marks, write_made_face
 
@@ -286,6 +286,14 @@ def test_coefficients_of_a_data_set_are_read_once(tmp_path: Path, folder: Path, 
     datasets.Dataset.from_list(rows).to_parquet(str(tmp_path / "faces.parquet"))
     store = FaceStore(tmp_path / "faces.parquet", side_px=SIDE, channels=1)
     reader = LandmarkReader(open_face("ict", folder / "ict_face.npz"))
+    with pytest.MonkeyPatch.context() as patch:  # a stopped reading keeps the parts that it has made
+        patch.setattr("emorph.train.face_parts.PART_FACES", 4)
+        read_share(reader, store, tmp_path / "parts", (0, 2))
+        read = LandmarkReader.read
+        sizes: list[int] = []
+        patch.setattr(LandmarkReader, "read", lambda self, x, points: sizes.append(len(x)) or read(self, x, points))
+        in_parts = read_all(reader, store, cache=tmp_path / "parts")
+        assert sizes == [2]
     steps: list[tuple[int, int]] = []
     first = read_all(reader, store, cache=tmp_path / "kept", on_step=lambda *s: steps.append(s))
     assert steps == [(6, 6)]
@@ -302,6 +310,7 @@ def test_coefficients_of_a_data_set_are_read_once(tmp_path: Path, folder: Path, 
     assert torch.equal(again.known, first.known)
     for name in ("shape", "expression", "camera", "light", "texture"):
         assert torch.equal(getattr(again.coeffs, name), getattr(first.coeffs, name))
+        torch.testing.assert_close(getattr(in_parts.coeffs, name), getattr(first.coeffs, name), atol=1e-4, rtol=1e-4)
     assert again.coeffs.encoder == "landmarks"
     assert len(list((tmp_path / "kept").iterdir())) == 1
 

@@ -1,5 +1,6 @@
 """The classifier's measurements, and valence and arousal as directions that can be edited along."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from emorph.models.directions import Directions
 from emorph.train.calibration import calibration, expected_error, fit_temperature, reliability
 from emorph.train.codes import Codes
 from emorph.train.tasks.affect import fit_affect, score_affect
-from emorph.train.tasks.classifier import HeadConfig, fit_layer, train_classifier
+from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, class_means, fit_layer, train_classifier
 from emorph.train.tasks.classifier_report import lines
 from test_data import datasets, make_store
 from tiny import tiny_directions, tiny_model
@@ -99,6 +100,38 @@ def test_slopes_are_those_at_equal_light() -> None:
     careless = fit_affect(codes.z, Codes(codes.z, codes.labels, torch.zeros(4000, 0), affect=codes.affect))
     assert careless is not None
     assert (careless.slopes[0] - truth[0]).norm() > 2 * (axes.slopes[0] - truth[0]).norm()
+
+
+def twice(codes: Codes) -> Codes:
+    """With copies in the place of mirror images: they tell nothing new."""
+    both = codes.rows(torch.arange(len(codes.z)).repeat(2))
+    return dataclasses.replace(both, own=torch.arange(len(both.z)) < len(codes.z))
+
+
+def test_mirror_images_are_no_faces_more() -> None:
+    codes = made_codes(260, 0, z_dim=48)
+    noise = torch.randn(len(codes.z), 48, generator=torch.Generator().manual_seed(3))
+    codes = dataclasses.replace(codes, z=codes.z + 4 * noise)
+    both = twice(codes)
+    means = [class_means(c.z, c.labels, 8, own=c.own, enough=5) for c in (codes, both)]
+    torch.testing.assert_close(means[1], means[0], atol=1e-4, rtol=1e-4)
+    careless = class_means(both.z, both.labels, 8, enough=5)
+    assert (careless - means[0]).norm() > 0.05 * means[0].norm()
+    axes = [fit_affect(c.z, c) for c in (codes, both, dataclasses.replace(both, own=None))]
+    assert all(axes)
+    one, two, counted = (found.weight for found in axes if found is not None)
+    torch.testing.assert_close(two, one, atol=1e-4, rtol=1e-3)
+    assert (counted - one).norm() > 0.02 * one.norm()  # of twice the faces, a smaller ridge is the best
+
+
+@pytest.mark.parametrize("key", ["balance", "class_power", "assumed_faces"])
+def test_a_key_that_a_classifier_does_not_read_is_refused(key: str) -> None:
+    values = {"out": "o", "model": "m", "data": {"path": "x", "split": "train"}}
+    ClassifierConfig.parse(values)
+    value = {"balance": "cap", "class_power": 0.5, "assumed_faces": 9}[key]
+    instead = "--faces" if key == "assumed_faces" else r"head\.balance"
+    with pytest.raises(ConfigError, match=rf"data\.{key} does nothing here.*leave it out; .*{instead}"):
+        ClassifierConfig.parse({**values, "data": {**values["data"], key: value}})  # type: ignore[dict-item]
 
 
 def test_too_few_annotations_give_no_axes() -> None:

@@ -95,7 +95,7 @@ def test_codes_are_shared_with_other_tasks(folder: Path) -> None:
 
 
 def test_a_stopped_encoding_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emorph.train.codes.PART_FACES", 8)
+    monkeypatch.setattr("emorph.train.face_parts.PART_FACES", 8)
     store = FaceStore(folder / "faces.parquet", side_px=32, channels=1)
     cache = folder / "stopped"
     original, calls = DiffAE.encode, 0
@@ -114,6 +114,20 @@ def test_a_stopped_encoding_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatc
         codes = encode_all(tiny_model(), store, cache, mirror=False)
     assert calls == 4  # three parts, one of them tried twice
     assert torch.allclose(codes.z, encode_all(tiny_model(), store, None, mirror=False).z, atol=1e-6)
+
+
+def test_processes_encode_a_share_each_and_find_the_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emorph.train.face_parts.PART_FACES", 8)
+    config = config_in(folder, "shares/run", 1)
+    store = FaceStore(config.data.path, side_px=32, channels=1, split="train")  # 19 faces: three parts
+    reported: list[int] = []
+    config.prepare(store, (0, 2), lambda done, total: reported.append(done))
+    assert reported == [8, 19]
+    config.prepare(store, (1, 2), None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DiffAE, "encode", None)
+        codes = config.codes(store)
+    torch.testing.assert_close(codes.z, encode_all(tiny_model(), store, None, mirror=True).z)
 
 
 def mixture(n: int) -> Tensor:

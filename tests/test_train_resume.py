@@ -20,6 +20,7 @@ import torch
 
 from emorph.core.errors import CheckpointError, ConfigError
 from emorph.models.diffae import DiffAE
+from emorph.train import loop
 from emorph.train.checkpoint import clear_drafts, latest, step_folders, write_whole
 from emorph.train.logbook import cut_back
 from emorph.train.loop import Outcome, train
@@ -86,6 +87,50 @@ def test_an_early_end_in_the_middle_of_a_line_is_made_whole_by_resuming(tmp_path
     )
     again = run(longer, resume=True)
     assert (again.folder, again.step, log(tmp_path / "parts")) == (end.folder, 9, log(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"optim": {"batch_size": 4, "lr": 1e-3}}, r"12 samples in 2 steps, .*batch_size = 4 gives: set it to 6 again"),
+        ({"seed": 6}, r"trained with seed = 5, now it is 6: set it back, or start a new run with init = '.*/model'"),
+        ({"data": {"path": "x", "balance": "cap"}}, r"data\.balance = 'repeat', now it is 'cap': set it back"),
+        ({"data": {"path": "x", "class_power": 0.5}}, r"data\.balance = 'repeat', now it is 'none': set it back"),
+        ({}, r"24 faces, now there are 20 in faces\.parquet: bring the others back"),
+    ],
+)
+def test_resuming_in_another_order_is_refused(tmp_path: Path, changed: dict[str, Any], sentence: str) -> None:
+    run(run_config(tmp_path / "run", budget={"steps": 2}))
+    config = run_config(tmp_path / "run", budget={"steps": 4}, **changed)
+    faces = made_faces() if changed else made_faces(20)
+    with pytest.raises(ConfigError, match=sentence):
+        train(config, faces, accelerator="cpu", devices=1, show_progress=False, resume=True)
+
+
+def test_a_checkpoint_that_tells_only_its_samples_is_gone_on_with(tmp_path: Path) -> None:
+    first = run(run_config(tmp_path / "run", budget={"steps": 2}))
+    state = torch.load(first.folder / "trainer.pt", weights_only=True)
+    assert state.pop("order") == {"seed": 5, "data.balance": "repeat", "data.class_power": 0.0, "faces": 24}
+    torch.save(state, first.folder / "trainer.pt")
+    assert run(run_config(tmp_path / "run", budget={"steps": 3}), resume=True).step == 3
+
+
+def test_processes_agree_once_a_step_and_the_plan_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = {"agreed": 0, "planned": 0}
+    agree, plan = loop._Trainer._agree, loop.forecast
+
+    def agreeing(self: Any, here: Any) -> Any:
+        counts["agreed"] += 1
+        return agree(self, here)
+
+    def planning(*args: Any, **kwargs: Any) -> Any:
+        counts["planned"] += 1
+        return plan(*args, **kwargs)
+
+    monkeypatch.setattr(loop._Trainer, "_agree", agreeing)
+    monkeypatch.setattr(loop, "forecast", planning)
+    run(run_config(tmp_path / "run", budget={"steps": 4}), on_start=lambda plan: None)
+    assert counts == {"agreed": 4, "planned": 1}
 
 
 def test_a_log_is_cut_back_to_the_checkpoint(tmp_path: Path) -> None:
@@ -242,7 +287,11 @@ def test_compiling_and_another_memory_layout_change_no_loss(tmp_path: Path, monk
     other = run_config(tmp_path / "other", budget={"steps": 2})
     changed = other.optim.model_copy(update={"compile": True, "channels_last": True})
     run(plain)
-    end = run(other.model_copy(update={"optim": changed}))
+    averages: list[Any] = []
+    end = run(other.model_copy(update={"optim": changed}), on_checkpoint=lambda folder, model: averages.append(model))
+    spread = [w for w in averages[0].state_dict().values() if w.ndim == 4 and min(w.shape[1:]) > 1]
+    assert spread
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in spread)
     assert compiled >= 1
     expected, found = log(tmp_path / "plain"), log(tmp_path / "other")
     assert found[0]["loss"] == pytest.approx(expected[0]["loss"], rel=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +15,11 @@ from emorph.core.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from emorph.data.store import FaceStore
+    from emorph.train.face_parts import OnStep
     from emorph.train.loop import Outcome
     from emorph.train.order import KnownFaces
     from emorph.train.plan import DataConfig, RunConfig
     from emorph.train.tasks.judge import JudgeRunConfig
-    from emorph.train.tasks.rig import RigRunConfig
 
 app = typer.Typer(
     help="Training: say what a configuration will do, run it, resume a run.\n\n"
@@ -234,16 +236,8 @@ def _train(config: RunConfig, resuming: bool, devices: str | None, nodes: int | 
     from emorph.train.loop import train
     from emorph.train.plan_text import short_text
     from emorph.train.tasks.judge import JudgeRunConfig
-    from emorph.train.tasks.latent import LatentRunConfig
-    from emorph.train.tasks.rig import RigRunConfig
 
     faces = open_faces(config.data, *config.picture)
-    if isinstance(config, RigRunConfig):
-        _read_coefficients(config, faces)
-    if isinstance(config, LatentRunConfig):
-        with items(1) as work, work.item("encoding faces"):
-            config.codes(faces, work.step)
-        work.finish()
     outcome = train(
         config,
         faces,
@@ -251,6 +245,7 @@ def _train(config: RunConfig, resuming: bool, devices: str | None, nodes: int | 
         devices=devices or "auto",
         nodes=nodes or 1,
         accelerator=accelerator or "auto",
+        reading=_reading,
         on_start=lambda plan: say(short_text(plan)),
     )
     if not outcome.first_process:
@@ -261,14 +256,12 @@ def _train(config: RunConfig, resuming: bool, devices: str | None, nodes: int | 
     typer.echo(str(outcome.folder / "ema"))
 
 
-def _read_coefficients(config: RigRunConfig, faces: FaceStore) -> None:
-    """Beforehand, with progress; the run finds them in their file."""
+@contextmanager
+def _reading() -> Iterator[OnStep]:
+    """Progress over what a task reads off the faces beforehand; the run finds it in files."""
     with items(1) as work, work.item("reading faces"):
-        known = config.told(faces, work.step).known
+        yield work.step
     work.finish()
-    n_rows = len(known)
-    if n_rows > int(known.sum()):
-        say(f"{n_rows - int(known.sum()):,} of {n_rows:,} pictures fit no 3D face; they are left out.")
 
 
 def _say_how_it_ended(outcome: Outcome, run: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.records import Box, FaceRecord
 from emorph.core.types import Float32
-from emorph.data.index import CODE_NAMES, FaceIndex, Problems, inside, is_picture, unit_pair
+from emorph.data.index import CODE_NAMES, FaceIndex, Problems, inside, is_picture, subfolders, unit_pair
 
 COLUMNS = (
     "subDirectory_filePath",
@@ -59,13 +59,18 @@ def read_automatic(root: Path, *, landmarks: bool = False) -> FaceIndex:
 def _find(root: Path, name: str) -> Path | None:
     """The first file or folder of this name in ``root`` or up to two folders below, never among the photos."""
     level = [root]
-    for _ in range(3):
+    for depth in range(3):
         for folder in level:
             if (folder / name).exists():
                 return folder / name
-        folders = (child for folder in level for child in sorted(folder.iterdir()) if child.is_dir())
-        level = [folder for folder in folders if not folder.name.endswith("_Images")]
+        if depth < 2:
+            level = [child for folder in level for child in subfolders(folder) if not holds_files_of_faces(child)]
     return None
+
+
+def holds_files_of_faces(folder: Path) -> bool:
+    """Whether a folder is one of hundreds of thousands of files, in which no list lies."""
+    return folder.name.endswith("_Images") or folder.name in ("images", "annotations")
 
 
 def _read(root: Path, layout: str, lists: dict[str, str], photos_name: str, landmarks: bool) -> FaceIndex:

@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 
 from emorph.core.decode import check_size, decode, opened
 from emorph.core.errors import DataError, ImageError
 from emorph.core.records import FaceRecord
-from emorph.data.duplicates import copies, draft, hash_of
+from emorph.data.duplicates import copies, draft
 from emorph.data.index import FaceIndex
+from emorph.data.splits import picture_hash
 
 THREADS = 8  # files are waited for, not computed
 TAIL_BYTES = 64
@@ -26,18 +26,21 @@ def check_files(
 ) -> None:
     """Leave out the records of ``index`` whose pictures are missing or cut short, and count them as problems.
 
-    A JPEG or PNG with a sound head and its end mark counts as whole; any other is decoded. Boxes that lie outside their
-    picture are dropped. look_alikes: decode all of them, as small as may be, and count those that look like another.
+    A JPEG or PNG with a sound head and its end mark counts as whole; any other, and all of a prepared set, is decoded.
+    Boxes that lie outside their picture are dropped. look_alikes: decode all of them, as small as may be, and count
+    those that look like another.
     on_step: called with files done and files in all.
     Raises DataError if not one file is there: then the photos are elsewhere, not missing.
     """
     index.checked = True
     if index.encoded is not None:
-        if look_alikes:
-            count_look_alikes(index, *_hashes_of_encoded(index, on_step))
+        _check_encoded(index, on_step, look_alikes=look_alikes)
         return
-    groups = [(path, list(records)) for path, records in groupby(index.records, lambda record: record.path)]
-    kept: list[FaceRecord] = []
+    by_path: dict[str, list[FaceRecord]] = {}  # the faces of one file need not be neighbours
+    for record in index.records:
+        by_path.setdefault(record.path, []).append(record)
+    groups = list(by_path.items())
+    sizes: dict[str, tuple[int, int]] = {}
     looks: list[bytes | None] = []
     seen: list[list[FaceRecord]] = []
     n_missing = 0
@@ -49,7 +52,7 @@ def check_files(
             n_missing += found == MISSING
             index.problems.add(kind, path if found == MISSING else f"{path}: {found}", len(records))
         else:
-            kept += [_with_sound_box(record, found.size, index) for record in records]
+            sizes[path] = found.size
             looks.append(found.look)
             seen.append(records)
         if on_step is not None and (done % 256 == 0 or done == len(groups)):
@@ -59,7 +62,7 @@ def check_files(
             f"{index.root}: none of the {len(groups):,} listed pictures is there, the first would be {groups[0][0]}; "
             "unpack them beside the lists, or scan with --no-files."
         )
-    index.records = kept
+    index.records = [_with_sound_box(r, sizes[r.path], index) for r in index.records if r.path in sizes]
     if look_alikes:
         count_look_alikes(index, seen, looks)
 
@@ -87,15 +90,30 @@ def _name(index: FaceIndex, record: FaceRecord) -> str:
     return record.path if index.encoded is None else record.id
 
 
-def _hashes_of_encoded(
-    index: FaceIndex, on_step: Callable[[int, int], None] | None
-) -> tuple[list[list[FaceRecord]], list[bytes | None]]:
-    looks = []
-    for done, record in enumerate(index.records, 1):
-        looks.append(hash_of(index.pixels(record)))
-        if on_step is not None and (done % 256 == 0 or done == len(index.records)):
-            on_step(done, len(index.records))
-    return [[record] for record in index.records], looks
+def _check_encoded(index: FaceIndex, on_step: Callable[[int, int], None] | None, *, look_alikes: bool) -> None:
+    """Decode each picture of a prepared set."""
+
+    def look(record: FaceRecord) -> bytes | ImageError | None:
+        try:
+            pixels = index.pixels(record)
+        except ImageError as error:
+            return error
+        return picture_hash(pixels) if look_alikes else None
+
+    kept: list[FaceRecord] = []
+    looks: list[bytes | None] = []
+    with ThreadPoolExecutor(THREADS) as threads:
+        for done, (record, found) in enumerate(zip(index.records, threads.map(look, index.records), strict=True), 1):
+            if isinstance(found, ImageError):
+                index.problems.add("unreadable file", str(found))
+            else:
+                kept.append(record)
+                looks.append(found)
+            if on_step is not None and (done % 256 == 0 or done == len(index.records)):
+                on_step(done, len(index.records))
+    index.records = kept
+    if look_alikes:
+        count_look_alikes(index, [[record] for record in kept], looks)
 
 
 @dataclass(frozen=True)
@@ -123,7 +141,7 @@ def _open(path: Path, with_look: bool) -> _Found | str:
             if with_look and whole:
                 draft(image)
             pixels = decode(image, path.name)[0] if with_look or not whole else None
-            return _Found(size, hash_of(pixels) if pixels is not None and with_look else None)
+            return _Found(size, picture_hash(pixels) if pixels is not None and with_look else None)
     except ImageError as error:
         return str(error)
     except OSError as error:  # a folder without permission, a disk that fails

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from emorph.core.types import UInt8
-from emorph.data.splits import HASH_SIDE, picture_hash
+from emorph.data.splits import HASH_SIDE, SAME_PICTURE_BITS
 
-NEAR_BITS = 10  # of 256; copies that were scaled or compressed again differ in some 0 to 8
-LEAST_CONTRAST = 2.0  # standard deviation of gray levels; the hash of a flatter picture is noise
 DRAFT_PX = 4 * (HASH_SIDE + 1)  # a JPEG need not be decoded any larger
 _PAIRS_AT_A_TIME = 1 << 20
 
@@ -35,19 +32,12 @@ class Copies:
     bits: int
 
 
-def hash_of(pixels: UInt8) -> bytes | None:
-    """The perceptual hash of a picture, uint8 (H, W, 3); None where it is too flat or small to have a look."""
-    if min(pixels.shape[:2]) <= HASH_SIDE or float(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).std()) < LEAST_CONTRAST:
-        return None
-    return picture_hash(pixels)
-
-
 def draft(image: Image.Image) -> None:
     """Let an opened JPEG be decoded at an eighth, a quarter or a half, if that is enough for its hash."""
     image.draft("RGB", (DRAFT_PX, DRAFT_PX))
 
 
-def copies(hashes: Sequence[bytes | None], max_bits: int = NEAR_BITS) -> list[Copies]:
+def copies(hashes: Sequence[bytes | None], max_bits: int = SAME_PICTURE_BITS) -> list[Copies]:
     """Groups of pictures that are linked by pairs of at most ``max_bits`` differing bits, by their first member."""
     known = np.array([i for i, one in enumerate(hashes) if one is not None], np.int64)
     if len(known) < 2:

@@ -8,9 +8,13 @@ from pathlib import Path
 from emorph.core.errors import DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.records import FaceRecord
-from emorph.data.index import FaceIndex, inside, is_picture, read_text, unit_pair
+from emorph.data.index import FaceIndex, inside, is_picture, read_text, subfolders, unit_pair
 
-SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "val"}
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "test", "testing"), "val"),
+}
+TESTS = ("test", "testing")
 LABELS_FILE = "labels.csv"
 REQUIRED = ("path", "label")
 
@@ -56,6 +60,8 @@ def read_folders(root: Path, *, landmarks: bool = False) -> FaceIndex:
             emotion = _emotion(folder.name)
             if emotion is not None:
                 _read_class(index, folder, emotion, split)
+                if parent != root and parent.name.lower() in TESTS:
+                    index.problems.add("test counted as validation", folder.relative_to(root).as_posix())
             elif not (parent == root and folder.name.lower() in SPLITS):
                 index.problems.add("folder that names no emotion", folder.relative_to(root).as_posix())
     if not index.records:
@@ -114,6 +120,7 @@ def _csv_record(index: FaceIndex, row: dict[str, str], where: str) -> FaceRecord
     split = SPLITS.get(row.get("split", "").lower())
     emotion = _emotion(row["label"])
     index.rows[split, emotion] += 1
+    _look_at_split(index, row.get("split", ""), where)
     if emotion is None:
         index.problems.add("unknown label", f"{where}: {row['label']!r}")
         return None
@@ -128,6 +135,13 @@ def _csv_record(index: FaceIndex, row: dict[str, str], where: str) -> FaceRecord
             index.problems.add("valence/arousal out of range", f"{where}: {row['valence']!r}, {row['arousal']!r}")
     person = row.get("identity") or None
     return FaceRecord(name, name, emotion.value, *affect, None, None, person, split, index.layout)
+
+
+def _look_at_split(index: FaceIndex, word: str, where: str) -> None:
+    if word and word.lower() not in SPLITS:
+        index.problems.add("unknown split", f"{where}: {word!r}; known are {', '.join(SPLITS)}")
+    if word.lower() in TESTS:
+        index.problems.add("test counted as validation", where)
 
 
 def _csv_path(root: Path) -> Path:
@@ -152,7 +166,7 @@ def _parents(root: Path) -> list[tuple[str | None, Path]]:
 
 
 def _folders(parent: Path) -> list[Path]:
-    return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [folder for folder in subfolders(parent) if not folder.name.startswith(".")]
 
 
 def _names(root: Path) -> str:

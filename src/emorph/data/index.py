@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -45,6 +46,8 @@ KINDS: dict[str, str] = {
     "looks like another picture": "kept; the first of each group is not counted",
     "looks like a picture of the other list": "kept; validation is easier than it seems",
     "folder that names no emotion": "left out",
+    "unknown split": "split left open, as without one",
+    "test counted as validation": "kept in val; there is no third split",
     "empty class": "has no face to train with",
     "file that is not a picture": "left out",
 }
@@ -118,6 +121,12 @@ def decode_bytes(encoded: bytes, name: str) -> UInt8:
     if pixels is None:
         raise ImageError(f"the picture of {name} cannot be decoded; prepare the data set again.")
     return pixels
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, by name; what is a folder is told by the listing, without a look at each file."""
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
 
 
 def is_picture(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from emorph.core.errors import DataError, UnknownNameError
 from emorph.data import affectnet, affectnet8, celebahq, ffhq, folder, prepared
-from emorph.data.index import FaceIndex
+from emorph.data.index import FaceIndex, subfolders
 
 
 class Reader(Protocol):
@@ -76,6 +76,8 @@ def _choose(root: Path, name: str | None) -> Layout:
                 raise DataError(f"{root} is not in the layout {name} ({layout.what}); found {_contents(root)}.")
         raise UnknownNameError("layout", name, [layout.name for layout in LAYOUTS])
     found = _recognise(root)
+    if found is not None and found.name not in AMBIGUOUS:  # what lies below changes nothing then
+        return found
     inner = _recognised_below(root)
     if found is not None and not {found.name, *(layout.name for _, layout in inner)} >= AMBIGUOUS:
         return found
@@ -91,7 +93,8 @@ def _choose(root: Path, name: str | None) -> Layout:
 def _recognised_below(root: Path) -> list[tuple[Path, Layout]]:
     if not root.is_dir():
         return []
-    return [(f, layout) for f in sorted(root.iterdir()) if f.is_dir() and (layout := _recognise(f))]
+    folders = [folder for folder in subfolders(root) if not affectnet.holds_files_of_faces(folder)]
+    return [(folder, layout) for folder in folders if (layout := _recognise(folder))]
 
 
 def _recognise(root: Path) -> Layout | None:

@@ -103,12 +103,15 @@ def endless_batches(
         num_workers=workers,
         pin_memory=pin,
         drop_last=True,
-        worker_init_fn=_ignore_ctrl_c,
+        worker_init_fn=ignore_stop_signals,
         prefetch_factor=PREFETCH if workers else None,
     )
     return iter(loader)
 
 
-def _ignore_ctrl_c(worker: int) -> None:
-    """Ctrl-C reaches the whole process group; the run's own process decides what it means."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def ignore_stop_signals(worker: int) -> None:
+    """Ctrl-C, and SLURM's or torchrun's SIGTERM, reach the whole process group; the run's own process decides what they
+    mean. A worker whose parent is gone ends by itself.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -207,7 +207,7 @@ def read_lines(path: Path) -> list[Row]:
 
 def _same_pictures(out: Path, plan: Plan) -> list[Row]:
     ids: dict[str, list[str]] = {"train": [], "val": []}
-    hashes: dict[str, list[bytes]] = {"train": [], "val": []}
+    hashes: dict[str, list[bytes | None]] = {"train": [], "val": []}
     for number in range(plan.n_parts):
         table = read_rows(out, number, ["id", "split", "picture_hash"])
         for name, split, bits in zip(*(column.to_pylist() for column in table.columns), strict=True):

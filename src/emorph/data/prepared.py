@@ -28,9 +28,10 @@ def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
     missing = {"image", "label"} - set(table.column_names)
     if missing:
         raise DataError(f"{root} has no column {sorted(missing)[0]!r}; found {', '.join(table.column_names)}.")
-    codes = label_codes(list(table["label"]), root)
-    columns = {name: list(table[name]) for name in _OPTIONAL if name in table.column_names}
-    index = FaceIndex(root, "prepared", aligned=True, encoded=lambda record: _image(table, record))
+    codes = label_codes(table["label"][:], root)
+    columns = {name: table[name][:] for name in _OPTIONAL if name in table.column_names}
+    pictures = table.select_columns(["image"])
+    index = FaceIndex(root, "prepared", aligned=True, encoded=lambda record: _image(pictures, record))
     for number, code in enumerate(codes):
         values: dict[str, Any] = {name: column[number] for name, column in columns.items()}
         values["id"] = values.get("id") or str(number)

@@ -16,7 +16,9 @@ from emorph.core.types import UInt8
 
 LARGEST_SHARE = 5  # at most one in five of a class is held out
 HASH_SIDE = 16  # the hash has this many bits, squared
-SAME_PICTURE_BITS = 20  # two hashes that differ in no more bits are taken for one picture
+LEAST_CONTRAST = 2.0  # standard deviation of gray levels
+# Of 256. Crops of a picture's copies follow landmarks that were found anew, and differ in more than the copies do.
+SAME_CROP_BITS, SAME_PICTURE_BITS = 20, 10
 
 
 def split_faces(records: Sequence[FaceRecord], *, holdout: int, seed: int) -> list[FaceRecord]:
@@ -76,29 +78,33 @@ def _held_out(records: Sequence[FaceRecord], holdout: int, seed: int) -> set[tup
     return held
 
 
-def picture_hash(pixels: UInt8) -> bytes:
+def picture_hash(pixels: UInt8) -> bytes | None:
     """What a picture looks like in 256 bits: whether each of 16x16 areas is brighter than its right neighbour.
 
-    pixels: uint8 (H, W, 3) RGB. It hardly changes when a picture is scaled or compressed again.
+    pixels: uint8 (H, W, 3) RGB. It hardly changes when a picture is scaled or compressed again. None where a picture
+    is too flat or too small to have a look: all such hashes would be noise, or the same.
     """
     gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    if min(gray.shape) <= HASH_SIDE or float(gray.std()) < LEAST_CONTRAST:
+        return None
     small = cv2.resize(gray, (HASH_SIDE + 1, HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
     return np.packbits(small[:, :-1] > small[:, 1:]).tobytes()
 
 
 def same_pictures(
-    some: Sequence[bytes], others: Sequence[bytes], max_bits: int = SAME_PICTURE_BITS
+    some: Sequence[bytes | None], others: Sequence[bytes | None], max_bits: int = SAME_CROP_BITS
 ) -> list[tuple[int, int]]:
     """Pairs (i, j) of ``some[i]`` and ``others[j]`` whose hashes differ in at most ``max_bits`` bits, in order."""
-    if not some or not others:
+    mine, theirs = ([i for i, one in enumerate(hashes) if one is not None] for hashes in (some, others))
+    if not mine or not theirs:
         return []
-    left, right = _signs(some), _signs(others)
+    left, right = (_signs([one for one in hashes if one is not None]) for hashes in (some, others))
     n_bits = left.shape[1]
     pairs: list[tuple[int, int]] = []
     for start in range(0, len(left), 256):
         # of two rows of +-1, the product counts equal bits minus differing ones
         differing = (n_bits - left[start : start + 256] @ right.T) / 2
-        pairs += [(start + int(i), int(j)) for i, j in np.argwhere(differing <= max_bits)]
+        pairs += [(mine[start + i], theirs[j]) for i, j in np.argwhere(differing <= max_bits)]
     return pairs
 
 

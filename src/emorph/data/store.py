@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.types import UInt8
 from emorph.data.memory import Sample
+
+AFFECT_COLUMNS = ("valence", "arousal")
 
 
 @dataclass(frozen=True)
@@ -46,23 +49,25 @@ class FaceStore(Dataset[Sample]):
         window: CropWindow | None = None,
     ) -> None:
         table = open_table(Path(path))
+        self._content = content_of(Path(path), table)
         missing = {"image", "label"} - set(table.column_names)
         if missing:
             raise DataError(f"{path} has no column {sorted(missing)[0]!r}; found {', '.join(table.column_names)}.")
         if split is not None:
             if "split" not in table.column_names:
                 raise DataError(f"{path} has no column 'split', but split {split!r} is asked for.")
-            splits = np.array(table["split"])
+            splits = np.array(table["split"][:])
             if not (splits == split).any():
                 raise DataError(f"{path} has no rows of split {split!r}; found {', '.join(sorted(set(splits)))}.")
             table = table.select(np.flatnonzero(splits == split))
         self._table = table
+        self._pictures = table.select_columns([c for c in ("image", "landmarks68") if c in table.column_names])
         self.path = Path(path)
         self.split = split
         self.side_px = side_px
         self.channels = channels
         self.window = window
-        self.labels = np.array(label_codes(list(table["label"]), self.path), np.int64)
+        self.labels = np.array(label_codes(table["label"][:], self.path), np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,7 +75,7 @@ class FaceStore(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         import cv2  # here, because a run on faces in memory does without it
 
-        row = self._table[int(index)]
+        row = self._pictures[int(index)]
         pixels = self._decode(row["image"], int(index))
         if not self.window and pixels.shape[0] != pixels.shape[1]:
             raise DataError(
@@ -110,8 +115,23 @@ class FaceStore(Dataset[Sample]):
         """One column of the (split's) table, as a list."""
         if name not in self._table.column_names:
             raise DataError(f"{self.path} has no column {name!r}; found {', '.join(self._table.column_names)}.")
-        values: list[Any] = list(self._table[name])
+        values: list[Any] = list(self._table[name][:])  # the column itself is walked row by row
         return values
+
+    def affect(self) -> NDArray[np.float64] | None:
+        """Valence and arousal in [-1, 1], (n, 2); None without the two columns.
+
+        NaN in both where one is missing or outside, such as AffectNet's -2 for "none".
+        """
+        if not set(AFFECT_COLUMNS) <= set(self.columns):
+            return None
+        pairs = np.array([self.column(name) for name in AFFECT_COLUMNS], dtype=np.float64).T  # None becomes NaN
+        known = (np.abs(pairs) <= 1).all(axis=1, keepdims=True)  # NaN compares as False
+        return np.where(known, pairs, np.nan)
+
+    def facts(self) -> list[Any]:
+        """What its items follow from, for a fingerprint: the content and not its place, the split, and the crop."""
+        return [*self._content, self.split, len(self), self.side_px, self.channels, str(self.window)]
 
     def _decode(self, encoded: bytes, index: int) -> UInt8:
         import cv2
@@ -134,6 +154,19 @@ def label_codes(words: Sequence[str | None], path: Path) -> list[int]:
         except UnknownNameError as error:
             raise DataError(f"{path}, row {row} of the column 'label': {error}") from None
     return [known[word] for word in words]
+
+
+def content_of(path: Path, table: Any) -> list[Any]:
+    """What tells the content of an opened table without reading it all; the same wherever it lies.
+
+    A Parquet file: its size and time. A folder: the fingerprint that ``datasets`` keeps, which of a prepared set is its
+    plan's, and the sizes of its files.
+    """
+    if path.is_file():
+        stat = path.stat()
+        return [stat.st_size, stat.st_mtime_ns]
+    files = [Path(entry["filename"]) for entry in table.cache_files]
+    return [table._fingerprint, [[file.name, file.stat().st_size] for file in files]]
 
 
 def open_table(path: Path) -> Any:

@@ -148,7 +148,8 @@ def forecast(
         stop_step=_stop_step(config, steps, tried),
         warnings=(),
     )
-    return Forecast(**{**vars(found), "warnings": tuple(_warnings(found))})
+    left_out = int((~usable).sum()) if usable is not None else 0
+    return Forecast(**{**vars(found), "warnings": tuple(_warnings(found, left_out))})
 
 
 def make_plan(
@@ -225,8 +226,10 @@ def _stop_step(config: RunConfig, steps: int, warm_up: WarmUp | None) -> int | N
     return step if step < steps else None
 
 
-def _warnings(plan: Forecast) -> list[str]:
+def _warnings(plan: Forecast, left_out: int) -> list[str]:
     found = []
+    if left_out:
+        found.append(f"{left_out:,} of {plan.faces:,} faces could not be read as 3D faces; they are left out.")
     if plan.epochs is not None and plan.epochs < FEW_EPOCHS:
         unit, amount = next(iter(plan.budget.items()))
         ten = math.ceil(10 * (plan.epoch_size or 0) / plan.batch_size)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+ONE_REQUEST_S = 1.0  # torchrun hands on the signal that its whole group has got already
+
 
 class StopRequest:
-    """While it is entered, the first SIGINT or SIGTERM sets ``requested``; the second is a KeyboardInterrupt."""
+    """While it is entered, the first SIGINT or SIGTERM sets ``requested``; a later one is a KeyboardInterrupt.
+
+    Those within ONE_REQUEST_S of the first are the same request.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self._requested_at = 0.0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -28,6 +35,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if not self.requested:
+            self.requested, self._requested_at = True, time.monotonic()
+        elif time.monotonic() - self._requested_at > ONE_REQUEST_S:
             raise KeyboardInterrupt
-        self.requested = True

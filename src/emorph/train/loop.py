@@ -1,9 +1,11 @@
 """The training loop, on Lightning Fabric: one process or many, resumable to the bit.
 
 The i-th sample of step n, and everything random about it, follow from (seed, n, i) alone: a checkpoint holds weights,
-EMA, optimiser and the step, nothing is lost or doubled, and two processes see what one would. One thing differs:
-dropout's masks follow from (seed, n, process, micro-batch), so that several processes give the gradients of one to
-float rounding where there is no dropout, and other masks of the same rate where there is.
+EMA, optimiser and the step, nothing is lost or doubled, and two processes see what one would. What looks at a
+micro-batch as a whole differs: dropout's masks, which follow from (seed, n, process, micro-batch), the statistics of
+batch normalisation (the rig's ResNet encoders), and the judge's mixup, whose partners are neighbours in a micro-batch.
+Without these, several processes give the gradients of one to float rounding; with them, others of the same
+distribution.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,14 +27,16 @@ from torch.utils.data import Dataset
 
 from emorph.core.errors import ConfigError
 from emorph.data.loader import endless_batches
+from emorph.data.store import FaceStore
 from emorph.models.weights import load_strictly
 from emorph.train import checkpoint
 from emorph.train.devices import as_launched, open_fabric
 from emorph.train.ema import EMA
+from emorph.train.face_parts import OnStep
 from emorph.train.forecast import Forecast, forecast
 from emorph.train.interrupt import StopRequest
 from emorph.train.logbook import Logbook, cut_back
-from emorph.train.order import KnownFaces, order_of
+from emorph.train.order import KnownFaces, check_order, order_facts, order_of
 from emorph.train.plan import OptimConfig, RunConfig, split_batch
 from emorph.train.plan_text import full_text
 from emorph.train.samples import SheetWriter
@@ -77,18 +83,24 @@ def train(
     nodes: int = 1,
     accelerator: str = "auto",
     show_progress: bool = True,
+    reading: Callable[[], AbstractContextManager[OnStep | None]] = nullcontext,
     on_start: Callable[[Forecast], None] | None = None,
     on_checkpoint: Callable[[Path, Model], None] | None = None,
 ) -> Outcome:
     """Train the run that ``config`` states until its budget is spent, and return how it ended.
 
     faces: items {"image": uint8 (C, S, S)}, with ``labels`` where emotions are balanced. Ctrl-C saves and returns.
+    reading() gives the first process what its share of reading the faces is reported to, for tasks that do.
     on_start(forecast) and on_checkpoint(folder, ema_model), after each save, are called on the first process.
     Raises ConfigError if the folder already holds another run, CheckpointError, DataError.
     """
     run = Path(config.out)
     _look_at(run, resume=resume)
     fabric = open_fabric(config.optim, *as_launched(devices, nodes), accelerator)
+    if isinstance(faces, FaceStore):
+        with reading() if fabric.is_global_zero else nullcontext() as on_step:
+            config.prepare(faces, (fabric.global_rank, fabric.world_size), on_step)
+        fabric.barrier()  # each reads a share, so none waits for long; then all is there for each
     trainer = _Trainer(config, faces, fabric, run)
     if resume:
         trainer.restore(checkpoint.latest(run))
@@ -144,17 +156,17 @@ class _Trainer:
         self.faces = faces if task.items is None else task.items
         self.sheets = SheetWriter(run, task, faces, config.samples)
         self.board: Board | None = None
-        self.average = copy.deepcopy(task.model)
+        if optim.channels_last:
+            task.loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        self.average = copy.deepcopy(task.model)  # in the same layout: else each step's average is a transposition
         self.ema = EMA(self.average.to(fabric.device), optim.ema_decay)
         optimizer = torch.optim.AdamW(
             task.loss.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True
         )
-        if optim.channels_last:
-            task.loss.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
         loss: torch.nn.Module = torch.compile(task.loss) if optim.compile else task.loss  # type: ignore[assignment]
         self.loss, self.optimizer = fabric.setup(loss, optimizer)
 
-    @property
+    @cached_property
     def forecast(self) -> Forecast:
         """What this run will do."""
         return forecast(self.config, self.known, n_devices=self.fabric.world_size, usable=self.usable)
@@ -176,10 +188,11 @@ class _Trainer:
         load_strictly(self.average, weights, name)
 
     def restore(self, folder: Path) -> None:
-        """Go back to a checkpoint."""
+        """Go back to a checkpoint. Raises ConfigError if the faces would now come in another order."""
+        state = checkpoint.load_state(folder)
+        check_order(folder, state, self.config, self.known)
         load_strictly(self.model, self.model.from_pretrained(folder / "model").state_dict(), str(folder))
         load_strictly(self.average, self.average.from_pretrained(folder / "ema").state_dict(), str(folder))
-        state = checkpoint.load_state(folder)
         own = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         load_strictly(self.task.loss, own | state["heads"], str(folder))
         self.optimizer.load_state_dict(state["optimizer"])
@@ -197,6 +210,7 @@ class _Trainer:
                 "heads": {k: v for k, v in self.task.loss.state_dict().items() if not k.startswith("model.")},
                 "step": self.step,
                 "samples": self.samples,
+                "order": order_facts(self.config, self.known),
                 "elapsed_s": self.elapsed_s,
                 "ema_updates": self.ema.n_updates,
                 "logbook": self.partial,
@@ -249,9 +263,10 @@ class _Trainer:
                     logbook.add(self.step, self.samples, self.epochs, scalars)
                     self.partial = logbook.partial
                 saved = None
-                if self._agree(self.config.checkpoint.due(self.step) or self._long_ago(last_save)):
+                due = self.config.checkpoint.due(self.step) or self._long_ago(last_save)
+                due, reason = self._agree((due, "interrupted" if stop.requested else self._out_of_time()))
+                if due:
                     saved, last_save = self.save(on_checkpoint), time.monotonic()
-                reason = self._agree((stop.requested and "interrupted") or self._out_of_time())
                 if reason:
                     ended_by = reason
                     break

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from emorph.core.expressions import Emotion
 from emorph.core.records import FaceRecord
 from emorph.data.balance import balanced_order
 from emorph.data.loader import EndlessOrder, class_weights
-from emorph.train.plan import DataConfig
+from emorph.data.store import FaceStore
+from emorph.train.plan import DataConfig, RunConfig
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,12 @@ class KnownFaces:
         """Those of a data set. Raises DataError where valence and arousal are asked for and are not there."""
         n = len(faces)  # type: ignore[arg-type]  # a map-style data set has a length
         labels = getattr(faces, "labels", None)
-        affect = None
-        if with_affect:
-            columns = [faces.column(name) for name in ("valence", "arousal")]  # type: ignore[attr-defined]
-            affect = np.array(columns, dtype=np.float64).T  # None becomes NaN
+        affect = faces.affect() if with_affect and isinstance(faces, FaceStore) else None
+        if with_affect and affect is None:
+            raise DataError(
+                f"data.balance = 'affect' needs the columns valence and arousal, which {source} does not have; "
+                "add them, or choose another balance."
+            )
         return cls(n, labels, affect, source)
 
     @classmethod
@@ -93,3 +98,31 @@ def order_of(
     if usable is not None:
         weights = np.where(usable, 1.0 if weights is None else weights, 0.0)
     return EndlessOrder(faces.n, seed=seed, start=start, rank=rank, n_ranks=n_ranks, weights=weights)
+
+
+def order_facts(config: RunConfig, faces: KnownFaces) -> dict[str, int | float | str]:
+    """What the order in which a run sees its faces follows from, beside its batches."""
+    data = config.data
+    facts: dict[str, int | float | str] = {"seed": config.seed, "data.balance": data.balance}
+    return {**facts, "data.class_power": data.class_power, "faces": faces.n}
+
+
+def check_order(folder: Path, state: Mapping[str, Any], config: RunConfig, faces: KnownFaces) -> None:
+    """Raises ConfigError if a checkpoint's run saw its faces in another order: some would be lost, some seen twice.
+
+    state: the trainer's, of the checkpoint in ``folder``; one without "order" tells its samples alone.
+    """
+    batch_size, mend = config.optim.batch_size, f"or start a new run with init = {str(folder / 'model')!r}."
+    if state["samples"] != state["step"] * batch_size:
+        raise ConfigError(
+            f"{folder} has seen {state['samples']:,} samples in {state['step']:,} steps, which is not what "
+            f"optim.batch_size = {batch_size} gives: set it to {state['samples'] // state['step']} again, {mend}"
+        )
+    facts = order_facts(config, faces)
+    before = state.get("order", facts)
+    for key, now in facts.items():
+        if before[key] != now:
+            what = f"{key} = {before[key]!r}, now it is {now!r}: set it back"
+            if key == "faces":
+                what = f"{before[key]:,} faces, now there are {now:,} in {faces.source}: bring the others back"
+            raise ConfigError(f"{folder} was trained with {what}, {mend}")

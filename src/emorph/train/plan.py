@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -32,8 +33,9 @@ class DataConfig(Config):
 
     path: a Parquet file or an Arrow folder; relative paths start at the configuration file's folder.
     window: left, top, side of the square used of each stored picture, in its pixels; all of it if left out.
-    balance: how emotions are made equal, see ``emorph.data.balance.CHOICES``. class_power: the older way, which only
-    lifts the rare ones, see ``emorph.data.loader.class_weights``; one of the two.
+    balance: how emotions are made equal, see ``emorph.data.balance.CHOICES``. class_power: repeats the rare ones and
+    leaves no face out, so that an epoch is longer than the data set, and faces without a label come once each, see
+    ``emorph.data.loader.class_weights``; one of the two.
     assumed_faces: how many faces there will be, in all or of each emotion; a plan goes by it where the data set is not
     there yet, a run never does.
     """
@@ -254,6 +256,9 @@ class RunConfig(Config):
     @abstractmethod
     def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> Task:
         """The task on this data set. repeats: (n_faces,), how often each comes in an epoch; None is once."""
+
+    def prepare(self, faces: FaceStore, share: tuple[int, int], on_step: Callable[[int, int], None] | None) -> None:
+        """Read off the faces what ``build`` then finds in files: the i-th of every n parts. share: (i, n)."""
 
     def with_budget(self, *, samples: int | None, steps: int | None, epochs: float | None) -> Self:
         """The same with another budget; its own if none is stated."""

@@ -42,7 +42,10 @@ class Task(ABC):
 
     @abstractmethod
     def draw(self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device) -> tuple[Any, ...]:
-        """The loss's inputs for a batch of samples; what is random about the i-th follows from the i-th seed alone."""
+        """The loss's inputs for a micro-batch; what is random about its i-th sample follows from the i-th seed alone.
+
+        A task that mixes samples, as the judge does, mixes those that it is handed together.
+        """
 
     def sheet(self, model: Model, shown: Shown) -> Sheet | None:
         """Pictures that show how ``model``, the average of the weights, does; None if there is nothing to see."""

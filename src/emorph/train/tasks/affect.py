@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from emorph.data.store import AFFECT_COLUMNS
 from emorph.evaluate.affect import ccc, pcc, rmse, sagr
 from emorph.models.directions import AffectAxes, Directions
-from emorph.train.codes import AFFECT_COLUMNS, Codes
+from emorph.train.codes import Codes
 
 LEAST_FACES = 100  # below, two regressors of 512 weights say nothing
 RIDGES = tuple(10.0**k for k in range(-3, 4))  # tried, in variances of a code's numbers, which are 1
@@ -30,8 +31,9 @@ def fit_affect(z: Tensor, codes: Codes) -> AffectAxes | None:
     """The axes of the faces with valence and arousal; None if they are fewer than LEAST_FACES or all the same.
 
     z: (N, z_dim), the codes, normalised. The ridge is the one of RIDGES with the least generalised cross-validation
-    error (Golub et al. 1979), for each of the two alone. Confounds are not read: the slopes are those at equal light
-    and head pose (a regression of z on valence, arousal and the confounds together).
+    error (Golub et al. 1979) on the faces without their mirror images, for each of the two alone. Confounds are not
+    read: the slopes are those at equal light and head pose (a regression of z on valence, arousal and the confounds
+    together).
     """
     if codes.affect is None:
         return None
@@ -41,25 +43,34 @@ def fit_affect(z: Tensor, codes: Codes) -> AffectAxes | None:
         return None
     x = z[known].double()
     centre, mean = x.mean(dim=0), y.mean(dim=0)
-    weight = torch.stack([_ridge(x - centre, column) for column in (y - mean).T])
+    own = slice(None) if codes.own is None else codes.own[known]
+    weight = torch.stack([_ridge(x - centre, y[:, i] - mean[i], own) for i in range(y.shape[1])])
     slopes = _slopes(x - centre, y - mean, codes.confounds[known].double())
     return AffectAxes(weight.float(), (mean - weight @ centre).float(), slopes.float())
 
 
-def _ridge(x: Tensor, y: Tensor) -> Tensor:
-    """Weights (n_features,) of the best ridge for y (N,); x: (N, n_features), both of mean 0."""
+def _ridge(x: Tensor, y: Tensor, own: Tensor | slice) -> Tensor:
+    """Weights (n_features,) of the best ridge for y (N,); x: (N, n_features), both of mean 0.
+
+    own: the rows that count as faces of their own; the ridge is chosen on these, and the weights are fitted to all.
+    """
+    chosen = _least_error(x[own] - x[own].mean(dim=0), y[own] - y[own].mean())
+    gram = x.T @ x / len(x) + chosen * torch.eye(x.shape[1], dtype=x.dtype)
+    found: Tensor = torch.linalg.solve(gram, x.T @ y / len(x))
+    return found
+
+
+def _least_error(x: Tensor, y: Tensor) -> float:
+    """The ridge of the least generalised cross-validation error."""
     values, vectors = torch.linalg.eigh(x.T @ x / len(x))
     along = vectors.T @ (x.T @ y / len(x))
-    best: tuple[float, Tensor] | None = None
+    errors = []
     for ridge in RIDGES:
         shrunk = along / (values + ridge)
         residual = y.square().mean() - 2 * (shrunk * along).sum() + (shrunk.square() * values).sum()
         freedom = (values / (values + ridge)).sum() / len(x)
-        error = float(residual / (1 - freedom).clamp(min=1e-6) ** 2)
-        if best is None or error < best[0]:
-            best = error, vectors @ shrunk
-    assert best is not None
-    return best[1]
+        errors.append(float(residual / (1 - freedom).clamp(min=1e-6) ** 2))
+    return RIDGES[errors.index(min(errors))]
 
 
 def _slopes(x: Tensor, y: Tensor, confounds: Tensor) -> Tensor:

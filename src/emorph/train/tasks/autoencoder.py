@@ -6,6 +6,7 @@ millions, the plain loss spends its time on light and pose before it comes to mo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -108,7 +109,11 @@ class AutoencoderLoss(nn.Module):
             self.heads["landmarks"] = nn.Linear(config.z_dim, 2 * (INNER.stop - INNER.start))
         if aux.labels:
             self.heads["labels"] = nn.Linear(config.z_dim, len(Emotion))
-        self.stats = stats
+        self.class_weight: Tensor
+        self.landmark_mean: Tensor | None
+        self.landmark_std: Tensor | None
+        for name, value in vars(stats).items():  # on the loss's device: a copy at each step would wait for it
+            self.register_buffer(name, value, persistent=False)
 
     def forward(
         self, x0: Tensor, label: Tensor, landmarks: Tensor | None, t: Tensor, noise: Tensor
@@ -130,17 +135,15 @@ class AutoencoderLoss(nn.Module):
             total = total + self.aux.landmarks * parts["landmarks"]
         if self.aux.labels:
             logits = self.heads["labels"](z).float()
-            weight = self.stats.class_weight.to(logits.device)
             each = F.cross_entropy(logits, label.clamp(min=0), reduction="none", label_smoothing=0.1)
-            parts["labels"] = (each * weight[label] * (label >= 0)).mean()  # -1 is a face without a label
+            parts["labels"] = (each * self.class_weight[label] * (label >= 0)).mean()  # -1 is a face without a label
             total = total + self.aux.labels * parts["labels"]
         return {"loss": total, **parts}
 
     def _landmark_error(self, z: Tensor, landmarks: Tensor) -> Tensor:
-        mean, std = self.stats.landmark_mean, self.stats.landmark_std
-        if mean is None or std is None:
+        if self.landmark_mean is None or self.landmark_std is None:
             return z.new_zeros(())
-        standard = (landmarks - mean.to(z.device)) / std.to(z.device)
+        standard = (landmarks - self.landmark_mean) / self.landmark_std
         found = self.heads["landmarks"](z).float()
         return F.mse_loss(found, standard[:, INNER].flatten(1))
 
@@ -204,7 +207,15 @@ def mirrored(batch: Batch, flip: Tensor) -> Batch:
 
 def mirrored_landmarks(landmarks: Tensor) -> Tensor:
     """Landmarks (B, 68, 2), in [-1, 1] across the picture, of the mirrored picture."""
-    return landmarks[:, list(MIRRORED_68)] * torch.tensor([-1.0, 1.0], device=landmarks.device)
+    swapped = landmarks.index_select(1, _mirrored_order(landmarks.device))
+    return torch.stack([-swapped[..., 0], swapped[..., 1]], dim=-1)
+
+
+@functools.cache
+def _mirrored_order(device: torch.device) -> Tensor:
+    """MIRRORED_68, copied to a device once."""
+    with torch.inference_mode(False):
+        return torch.tensor(MIRRORED_68, device=device)
 
 
 def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig, repeats: NDArray[np.float64] | None) -> LabelStats:

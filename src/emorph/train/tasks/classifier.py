@@ -95,6 +95,18 @@ class ClassifierConfig(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _every_face_is_encoded(self) -> ClassifierConfig:
+        own = {
+            "balance": "emotions are made equal by head.balance",
+            "class_power": "emotions are made equal by head.balance",
+            "assumed_faces": "a classifier's plan takes their number from --faces",
+        }
+        for key, instead in own.items():
+            if getattr(self.data, key) != DataConfig.model_fields[key].default:
+                raise ValueError(f"data.{key} does nothing here, where faces are encoded once: leave it out; {instead}")
+        return self
+
     @classmethod
     def read(cls, path: Path | str) -> ClassifierConfig:
         """Read a TOML file and make its paths absolute. Raises ConfigError."""
@@ -170,7 +182,8 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
         raise DataError(f"{len(held_out.z)} held-out faces have a label; the classifier is measured on them.")
     z = stats.normalise(train.z)
     weight, bias = fit_layer(config, seed, train.labels, lambda rows: z[rows])
-    means = without_confounds(class_means(z, train.labels, len(Emotion)), z, train.confounds)
+    means = class_means(z, train.labels, len(Emotion), own=train.own)
+    means = without_confounds(means, z, train.confounds)
     labels = tuple(emotion.word for emotion in Emotion)
     gain = tuple(config.gains.get(word, config.gain) for word in labels) if config.gains else config.gain
     points = None if train.landmarks is None else landmark_map(z, train.landmarks, config.landmark_ridge)
@@ -232,23 +245,27 @@ def landmark_map(z: Tensor, landmarks: Tensor, ridge: float) -> Tensor:
     return weight.reshape(landmarks.shape[1], 2, -1).to(z.dtype).contiguous()
 
 
-def class_means(z: Tensor, labels: Tensor, n_classes: int, *, enough: int = 50) -> Tensor:
+def class_means(z: Tensor, labels: Tensor, n_classes: int, *, own: Tensor | None = None, enough: int = 50) -> Tensor:
     """Mean code of each class, (K, z_dim), guarded against classes of few faces.
 
     A mean of n codes keeps n / (n + n0) of its distance from the mean of all classes, n0 being the variance within
     classes over the variance between them (James & Stein's estimator, as in Efron & Morris 1975). A class of fewer than
     ``enough`` codes is moreover expressed by what the others differ in: else it would be the few people's looks.
-    z: (N, z_dim), normalised; labels: int64 (N,).
+    z: (N, z_dim), normalised; labels: int64 (N,). own: bool (N,), False for mirror images, which are in the means and
+    are no faces more.
     """
-    counts = torch.bincount(labels, minlength=n_classes).double()
-    means = torch.stack([z[labels == k].double().mean(dim=0) for k in range(n_classes)])
-    within = (z.double() - means[labels]).square().sum() / (len(z) - n_classes)
+    faces = torch.ones_like(labels, dtype=torch.bool) if own is None else own
+    counts = torch.bincount(labels[faces], minlength=n_classes).double()
+    means, means_of_faces = (
+        torch.stack([z[which & (labels == k)].double().mean(dim=0) for k in range(n_classes)])
+        for which in (torch.ones_like(faces), faces)
+    )
+    within = (z[faces].double() - means_of_faces[labels[faces]]).square().sum() / (int(faces.sum()) - n_classes)
     known = counts >= enough if (counts >= enough).sum() > 1 else counts > 0
-    centre = means[known].mean(dim=0)
-    offsets = means - centre
-    spread = offsets.square().sum(dim=1) - within / counts
+    spread = (means_of_faces - means_of_faces[known].mean(dim=0)).square().sum(dim=1) - within / counts
     n0 = within / spread[known].clamp(min=0).mean().clamp(min=1e-6)
-    offsets = offsets * (counts / (counts + n0))[:, None]
+    centre = means[known].mean(dim=0)
+    offsets = (means - centre) * (counts / (counts + n0))[:, None]
     basis = torch.linalg.svd(offsets[known], full_matrices=False)[2][: int(known.sum()) - 1]
     offsets[~known] = offsets[~known] @ basis.T @ basis
     found: Tensor = (centre + offsets).to(z.dtype)

@@ -1,28 +1,27 @@
-"""The coefficients of a data set's faces: read once, kept as a file, some hundred numbers a face."""
+"""The coefficients of a data set's faces: read once, kept in files, some hundred numbers a face."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from emorph.core.device import choose_device
 from emorph.core.errors import DataError
 from emorph.core.images import unit_range
 from emorph.core.types import FaceCoeffs
 from emorph.data.store import FaceStore
 from emorph.face3d.camera import screen_to_pixels
 from emorph.models.rig_faces import FaceReader, NetworkReader
+from emorph.train.face_parts import Numbers, OnStep, read_parts
 
-READ_BATCH = 64
 _NUMBERS = ("shape", "expression", "pose", "jaw", "camera", "light", "texture")
 
 
@@ -50,39 +49,67 @@ def read_all(
     faces: Dataset[Any],
     *,
     cache: Path | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    workers: int = 0,
+    on_step: OnStep | None = None,
 ) -> Coefficients:
     """Coefficients of every face with the same face model, read from ``cache`` where they have been before.
 
     faces: items with ``image`` and ``landmarks``; only those of a FaceStore are kept in the cache.
-    Raises DataError without landmarks.
+    workers: processes that decode pictures. Raises DataError without landmarks.
     """
-    file = None
-    if cache and isinstance(faces, FaceStore):
-        file = cache / f"{_fingerprint(reader, faces)}.safetensors"
-    if file and file.exists():
-        stored = load_file(file)
-        return Coefficients(FaceCoeffs(encoder=reader.name, **{k: stored[k] for k in _NUMBERS}), stored["known"].bool())
-    n_faces = len(faces)  # type: ignore[arg-type]  # a map-style data set has a length
-    parts: list[tuple[FaceCoeffs, Tensor]] = []
-    with torch.inference_mode():
-        for start in range(0, n_faces, READ_BATCH):
-            rows = [faces[i] for i in range(start, min(start + READ_BATCH, n_faces))]
-            if "landmarks" not in rows[0]:
-                raise DataError("a rig needs landmarks, but the data set has no column 'landmarks68'.")
-            pictures = unit_range(torch.stack([row["image"] for row in rows])).expand(-1, 3, -1, -1)
-            points = torch.stack([row["landmarks"] for row in rows])
-            parts.append(read_faces(reader, pictures, points))
-            if on_step:
-                on_step(start + len(rows), n_faces)
-    numbers = {name: torch.cat([getattr(coeffs, name) for coeffs, _ in parts]).clone() for name in _NUMBERS}
-    known = torch.cat([ok for _, ok in parts])
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(f".{os.getpid()}.part")  # several processes of a run may be at it
-        save_file({**{k: v.contiguous() for k, v in numbers.items()}, "known": known.byte()}, draft)
-        draft.replace(file)
-    return Coefficients(FaceCoeffs(encoder=reader.name, **numbers), known)
+    (found,) = _read(reader, faces, cache, workers, (0, 1), on_step)
+    coeffs = FaceCoeffs(encoder=reader.name, **{name: found[name].clone() for name in _NUMBERS})
+    return Coefficients(coeffs, found["known"].bool())
+
+
+def read_share(
+    reader: FaceReader,
+    faces: FaceStore,
+    cache: Path,
+    share: tuple[int, int],
+    *,
+    workers: int = 0,
+    on_step: OnStep | None = None,
+) -> None:
+    """Read the i-th of every n parts into the cache, where ``read_all`` finds them. share: (i, n)."""
+    _read(reader, faces, cache, workers, share, on_step)
+
+
+def _read(
+    reader: FaceReader,
+    faces: Dataset[Any],
+    cache: Path | None,
+    workers: int,
+    share: tuple[int, int],
+    on_step: OnStep | None,
+) -> list[Numbers]:
+    folder = cache / _fingerprint(reader, faces) if cache and isinstance(faces, FaceStore) else None
+    device = choose_device()
+    if device.type == "mps":  # whose linear algebra has gaps
+        device = torch.device("cpu")
+
+    @torch.inference_mode()
+    def read(items: Mapping[str, Tensor], kinds: Sequence[int]) -> list[Numbers]:
+        if "landmarks" not in items:
+            raise DataError("a rig needs landmarks, but the data set has no column 'landmarks68'.")
+        pictures = unit_range(items["image"].to(device)).expand(-1, 3, -1, -1)
+        coeffs, known = read_faces(reader, pictures, items["landmarks"].to(device))
+        return [{name: getattr(coeffs, name).cpu() for name in _NUMBERS} | {"known": known.byte()}]
+
+    modules = _modules(reader)
+    for module in modules:
+        module.to(device)
+    try:
+        return read_parts(faces, read, folder, workers=workers, share=share, on_step=on_step)
+    finally:
+        for module in modules:
+            module.cpu()
+
+
+def _modules(reader: FaceReader) -> list[nn.Module]:
+    """The face model, and the network if there is one."""
+    parts = [reader.face, *([reader.network] if isinstance(reader, NetworkReader) else [])]
+    return [part for part in parts if isinstance(part, nn.Module)]
 
 
 def read_faces(reader: FaceReader, pictures: Tensor, points: Tensor) -> tuple[FaceCoeffs, Tensor]:
@@ -98,12 +125,9 @@ def read_faces(reader: FaceReader, pictures: Tensor, points: Tensor) -> tuple[Fa
 def _fingerprint(reader: FaceReader, faces: FaceStore) -> str:
     """Of everything that the coefficients depend on: face model, network, data, crop."""
     digest = hashlib.sha256()
-    modules = [reader.face, *([reader.network] if isinstance(reader, NetworkReader) else [])]
-    for module in modules:
-        for key, value in module.state_dict().items() if isinstance(module, nn.Module) else ():
+    for module in _modules(reader):
+        for key, value in module.state_dict().items():
             digest.update(key.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    stat = faces.path.stat()
-    facts = [str(faces.path.resolve()), stat.st_size, stat.st_mtime_ns, faces.split, len(faces), faces.side_px]
-    digest.update(json.dumps([*facts, faces.channels, str(faces.window), reader.name]).encode())
+    digest.update(json.dumps([*faces.facts(), reader.name]).encode())
     return digest.hexdigest()[:32]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -51,7 +51,7 @@ class JudgeRunConfig(RunConfig):
     """A training run of the judge.
 
     held_out: the split that it is measured on afterwards. class_weight_power: a class counts
-    (largest class / own class) ** power times in the loss.
+    (largest class / own class) ** power times in the loss, classes counted as they are drawn.
     """
 
     task: Literal["judge"] = "judge"
@@ -61,6 +61,15 @@ class JudgeRunConfig(RunConfig):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     class_weight_power: float = Field(0.5, ge=0, le=1)
 
+    @model_validator(mode="after")
+    def _no_time_steps(self) -> Self:
+        if self.optim.loss_weight != "plain":
+            raise ValueError(
+                f"optim.loss_weight = {self.optim.loss_weight!r} weights the time steps of a diffusion model, and a "
+                "judge has none: leave it out; class_weight_power weights the emotions"
+            )
+        return self
+
     @property
     def picture(self) -> tuple[int, int]:
         return self.model.image_size, 1
@@ -69,7 +78,7 @@ class JudgeRunConfig(RunConfig):
         return Judge(self.model)
 
     def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> JudgeTask:
-        return JudgeTask(self, faces)
+        return JudgeTask(self, faces, repeats)
 
     def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
         side, channels = self.picture
@@ -99,10 +108,11 @@ class JudgeTask(Task):
 
     model: Judge
 
-    def __init__(self, config: JudgeRunConfig, faces: Dataset[Any]) -> None:
+    def __init__(self, config: JudgeRunConfig, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> None:
         self.loss = JudgeLoss(config)
         self.model = self.loss.model
         self.augment = config.augment
+        self.mirror = config.data.mirror
         self.row = label_rows(config.model)
         labels = torch.as_tensor(faces.labels)  # type: ignore[attr-defined]
         if (labels < 0).any():
@@ -110,7 +120,8 @@ class JudgeTask(Task):
         strange = sorted({Emotion(k).word for k in set(labels.tolist()) if self.row[k] < 0})
         if strange:
             raise DataError(f"the data hold faces labelled {', '.join(strange)}, which model.labels does not name.")
-        counts = torch.bincount(self.row[labels], minlength=len(config.model.labels)).float().clamp(min=1)
+        drawn = None if repeats is None else torch.from_numpy(repeats)  # rare ones come more often: not to lift twice
+        counts = torch.bincount(self.row[labels], drawn, len(config.model.labels)).float().clamp(min=1)
         self.weight = (counts.max() / counts) ** config.class_weight_power
 
     def start(self, name: str) -> Judge:
@@ -118,9 +129,11 @@ class JudgeTask(Task):
         return Judge.from_pretrained(name)
 
     def draw(self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Changed pictures and their targets. Two pictures that are mixed are neighbours in the batch."""
+        """Changed pictures and their targets. Two pictures that are mixed are neighbours in the micro-batch."""
         x = unit_range(items["image"])
         draws = torch.stack([_uniform(seed, N_DRAWS) for seed in seeds])
+        if not self.mirror:
+            draws[:, 0] = 1.0
         x = augmented(x, draws, torch.stack([_noise(seed, x.shape[1:]) for seed in seeds]), self.augment)
         row = self.row[items["label"]]
         target = F.one_hot(row, len(self.weight)).float() * self.weight[row][:, None]

@@ -5,26 +5,28 @@ The autoencoder stays as it is. Every face is encoded once; a step takes codes, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from emorph.core.device import choose_device
 from emorph.core.errors import ConfigError, DataError
+from emorph.data.store import FaceStore
 from emorph.diffusion.process import q_sample, rates
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import LatentStats
 from emorph.models.latent import LATENT_PROCESS, LatentNetConfig
 from emorph.models.port import autoencoder_config, load
 from emorph.models.weights import fingerprint
-from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
+from emorph.train.codes import CACHE_FOLDER, Codes, encode_all, encode_share
+from emorph.train.face_parts import OnStep
 from emorph.train.plan import OptimConfig, RunConfig, existing_below
 from emorph.train.samples import Sheet, Shown, latent_sheet
 from emorph.train.task import Model, Task
@@ -53,6 +55,15 @@ class LatentRunConfig(RunConfig):
     model: LatentNetConfig = LatentNetConfig()
     optim: LatentOptimConfig = LatentOptimConfig()
 
+    @model_validator(mode="after")
+    def _all_steps_alike(self) -> Self:
+        if self.optim.loss_weight != "plain":
+            raise ValueError(
+                f"optim.loss_weight = {self.optim.loss_weight!r}: a latent net's loss counts all time steps alike; "
+                "leave it out, it is read for the autoencoder and the rig"
+            )
+        return self
+
     @property
     def picture(self) -> tuple[int, int]:
         sizes = autoencoder_config(self.autoencoder)
@@ -72,11 +83,20 @@ class LatentRunConfig(RunConfig):
         z = torch.zeros(n, loss.model.config.z_dim)
         return loss, (z, torch.zeros(n, dtype=torch.int64), torch.zeros_like(z))
 
-    def codes(self, faces: Dataset[Any], on_step: Callable[[int, int], None] | None = None) -> Codes:
-        """z_sem of the faces, kept beside the run where a classifier finds them, too. Raises CheckpointError."""
+    @property
+    def cache(self) -> Path:
+        """Where codes are kept, beside the run; a classifier finds them, too."""
+        return Path(self.out).parent / CACHE_FOLDER
+
+    def prepare(self, faces: FaceStore, share: tuple[int, int], on_step: OnStep | None) -> None:
         model = load(self.autoencoder).to(choose_device())
-        cache = Path(self.out).parent / CACHE_FOLDER
-        return encode_all(model, faces, cache, mirror=self.data.mirror, workers=self.data.workers, on_step=on_step)
+        mirror, workers = self.data.mirror, self.data.workers
+        encode_share(model, faces, self.cache, share, mirror=mirror, workers=workers, on_step=on_step)
+
+    def codes(self, faces: Dataset[Any]) -> Codes:
+        """z_sem of the faces. Raises CheckpointError."""
+        model = load(self.autoencoder).to(choose_device())
+        return encode_all(model, faces, self.cache, mirror=self.data.mirror, workers=self.data.workers)
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -124,7 +144,7 @@ class LatentTask(Task):
         self.items = _Numbers(n_faces)
 
     def start(self, name: str) -> DiffAE:
-        """A latent model on the same autoencoder. Raises ConfigError if it is on another."""
+        """A latent model; the task was built on its statistics, and refused one of another autoencoder then."""
         return load(name)
 
     def draw(

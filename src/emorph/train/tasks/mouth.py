@@ -28,7 +28,8 @@ def fit_mouth(
     x, shape = z.double(), mouth_shape(codes.landmarks).double()
     weight, bias = ridge_regression(x, shape, ridge)
     inner_x, inner_shape = (_within(values, codes.labels) for values in (x, shape))
-    regressors = torch.cat([inner_shape, standardised(codes.confounds.double())], dim=1)
+    inner_confounds = _within(standardised(codes.confounds.double()), codes.labels)
+    regressors = torch.cat([inner_shape, inner_confounds], dim=1)
     patterns = torch.linalg.lstsq(regressors, inner_x).solution[: len(MEASURES)]
     try:
         patterns = torch.linalg.solve(patterns @ weight.T, patterns)  # the readers then see a step of 1 as 1

@@ -6,7 +6,7 @@ the encoder stays as it is, running statistics and all (officially those drift).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,15 +21,17 @@ from torch.utils.data import Dataset
 from emorph.core.config import Config
 from emorph.core.errors import DataError
 from emorph.core.images import unit_range
+from emorph.data.store import FaceStore
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
 from emorph.models.rig import N_BUFFERS, Rig, RigConfig
 from emorph.models.rig_faces import FaceReader, ReaderName, open_face, open_reader, rig_buffers
 from emorph.models.rig_start import start_rig
+from emorph.train.face_parts import OnStep
 from emorph.train.plan import OptimConfig, RunConfig, existing_below
 from emorph.train.samples import Sheet, Shown, rig_sheet
 from emorph.train.task import Model, Task
 from emorph.train.tasks.autoencoder import device_noise, flip_and_step
-from emorph.train.tasks.coefficients import Coefficients, read_all, read_faces
+from emorph.train.tasks.coefficients import Coefficients, read_all, read_faces, read_share
 
 CACHE_FOLDER = "coefficients"
 NORMAL_X = 3  # of the nine channels
@@ -98,10 +100,17 @@ class RigRunConfig(RunConfig):
         asked = self.coefficients
         return open_reader(asked.encoder, open_face(self.model.face, asked.face_model), asked.network)
 
-    def told(self, faces: Dataset[Any], on_step: Callable[[int, int], None] | None = None) -> Coefficients:
-        """The faces' coefficients, as the stage takes them; kept beside the run. Raises DataError."""
-        cache = Path(self.out).parent / CACHE_FOLDER
-        found = read_all(self.reader(), faces, cache=cache, on_step=on_step)
+    @property
+    def cache(self) -> Path:
+        """Where coefficients are kept, beside the run."""
+        return Path(self.out).parent / CACHE_FOLDER
+
+    def prepare(self, faces: FaceStore, share: tuple[int, int], on_step: OnStep | None) -> None:
+        read_share(self.reader(), faces, self.cache, share, workers=self.data.workers, on_step=on_step)
+
+    def told(self, faces: Dataset[Any]) -> Coefficients:
+        """The faces' coefficients, as the stage takes them. Raises DataError."""
+        found = read_all(self.reader(), faces, cache=self.cache, workers=self.data.workers)
         return found.with_mean_shape() if self.stage == 2 else found
 
     @classmethod

@@ -1,0 +1,88 @@
+"""Numbers that are read off each face once: in parts, each a file, so that a stopped reading goes on where it was."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from emorph.data.loader import ignore_stop_signals
+
+READ_BATCH = 64
+PART_FACES = 4096  # a stopped reading goes on with the part that it was in
+Numbers = dict[str, Tensor]
+Read = Callable[[Mapping[str, Tensor], Sequence[int]], Sequence[Numbers]]
+OnStep = Callable[[int, int], None]
+
+
+def read_parts(
+    faces: Dataset[Any],
+    read: Read,
+    folder: Path | None,
+    *,
+    kinds: Sequence[str] = ("",),
+    workers: int = 0,
+    share: tuple[int, int] = (0, 1),
+    on_step: OnStep | None = None,
+) -> list[Numbers]:
+    """What ``read`` tells of every face, (n_faces, ...) by name, for each of ``kinds``; from its files in ``folder``.
+
+    read: (items, indices of kinds) -> what these kinds are for a batch. kinds: what their files' names end with.
+    share: (i, n) takes the i-th of every n parts, for n processes that then find each other's; (0, 1) is all.
+    """
+    n_faces, (own, of) = len(faces), share  # type: ignore[arg-type]  # a map-style data set has a length
+    found: list[list[Numbers]] = [[] for _ in kinds]
+    for start in range(0, n_faces, PART_FACES):
+        rows = range(start, min(start + PART_FACES, n_faces))
+        if start // PART_FACES % of != own:
+            continue
+        files = [folder / f"{start:08d}{kind}.safetensors" if folder else None for kind in kinds]
+        for into, part in zip(found, _part(faces, rows, read, files, workers, on_step, n_faces), strict=True):
+            into.append(part)
+        if on_step:
+            on_step(rows.stop, n_faces)
+    return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in found if parts]
+
+
+def _part(
+    faces: Dataset[Any],
+    rows: range,
+    read: Read,
+    files: Sequence[Path | None],
+    workers: int,
+    on_step: OnStep | None,
+    n_faces: int,
+) -> list[Numbers]:
+    missing = [i for i, file in enumerate(files) if not (file and file.exists())]
+    batches: list[Sequence[Numbers]] = []
+    if missing:
+        own = torch.Generator()  # a loader draws a number at its start; not from the caller's randomness
+        loader = DataLoader(
+            Subset(faces, list(rows)),
+            batch_size=READ_BATCH,
+            num_workers=workers,
+            generator=own,
+            worker_init_fn=ignore_stop_signals,
+        )
+        for items in loader:
+            batches.append(read(items, missing))
+            done = rows.start + READ_BATCH * len(batches)
+            if on_step and done < rows.stop:
+                on_step(done, n_faces)
+    made = {
+        i: {key: torch.cat([batch[k][key] for batch in batches]).contiguous() for key in batches[0][k]}
+        for k, i in enumerate(missing)
+    }
+    for i in missing:
+        if file := files[i]:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draft = file.with_suffix(f".{os.getpid()}.part")  # several processes of a run may be at it
+            save_file(made[i], draft)
+            draft.replace(file)
+    return [made[i] if i in made else load_file(str(file)) for i, file in enumerate(files)]
