@@ -1,18 +1,19 @@
 """The editor: photo in, photo out, whatever the weights. A tiny random model stands in for a trained one."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError, UnknownNameError
-from emorph.core.images import to_levels
+from emorph.core.images import read_photo, to_levels
 from emorph.core.types import FaceCode, Photo, Target
 from emorph.edit import latent
-from emorph.edit.sheet import grid, tiles
+from emorph.edit.sheet import grid, tile, tiles
 from emorph.faces.mask import face_mask
 from emorph.models.directions import Directions
 from emorph.models.latent import LatentNetConfig
@@ -196,3 +197,11 @@ def test_official_directions_move_along_their_weight() -> None:
     assert torch.equal(moved[:, 1], z)
     with pytest.raises(UnknownNameError, match="'sad' is not known; known: happy"):
         latent.edited_codes(z, official, [Target(Emotion.SAD)])
+
+
+def test_a_wide_gamut_photo_keeps_its_profile_and_a_sheet_is_srgb(photo: Photo, editor: Editor, tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    edit = editor.edit(dataclasses.replace(photo, icc=profile), to="sad")
+    edit.image.save(tmp_path / "edit.png")
+    assert read_photo(tmp_path / "edit.png").icc == profile
+    assert "icc_profile" not in tile(edit.photo, edit.face).info

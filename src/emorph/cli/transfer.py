@@ -136,7 +136,7 @@ class Taking:
         from emorph.edit.rig_files import how, write_edit
 
         made = how(self.editor, self.parts, seed=self.seed, target=self.giver.photo.name)
-        write_edit(path, done.photo.pixels, made, icc=done.source.icc)
+        write_edit(path, done.photo.pixels, made, icc=done.photo.icc)
         return {"source": str(done.source.path), "edited": str(path), "seconds": round(done.seconds, 3), **made}
 
 

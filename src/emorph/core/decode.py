@@ -150,7 +150,7 @@ def decode(image: Image.Image, name: str) -> tuple[UInt8, bytes | None]:
         profile = _profile(image)
         if profile is None or profile[_ICC_SPACE] == b"RGB ":
             return _to_rgb(image, name), profile if image.mode in _RGB_MODES else None
-        return _to_rgb(_to_srgb(image, profile), name), None
+        return _to_rgb(to_srgb(image, profile), name), None
 
 
 def _profile(image: Image.Image) -> bytes | None:
@@ -161,9 +161,9 @@ def _profile(image: Image.Image) -> bytes | None:
     return profile
 
 
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Through the profile; the picture as it is, if the profile does not fit it or is damaged."""
-    if image.mode not in ("CMYK", "L", "LAB"):
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Through its ICC profile; the picture as it is, if the profile does not fit it or is damaged."""
+    if image.mode not in ("RGB", "CMYK", "L", "LAB"):
         return image
     try:
         source, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")

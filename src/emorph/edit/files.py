@@ -177,12 +177,12 @@ def write_drawn(drawn: Drawn, plan: Plan, change: Change) -> list[EditRecord]:
     """Write what a photo became; a record for each strength. Raises ImageError."""
     records = []
     for photo, path, strength in zip(drawn.results, plan.files, change.strengths, strict=True):
-        write_image(path, photo.pixels, metadata=change.metadata([strength]), icc=drawn.source.icc)
+        write_image(path, photo.pixels, metadata=change.metadata([strength]), icc=photo.icc)
         records.append(change.record(plan.source, path, strength, drawn.seconds))
     if plan.strip:
         tiles = tuple(tile(photo, drawn.face) for photo in (drawn.source, *drawn.results))
         strip: UInt8 = np.asarray(grid([Row(tiles, ("Original", *change.titles))]))
-        write_image(plan.strip, strip, metadata=change.metadata(change.strengths), icc=drawn.source.icc)
+        write_image(plan.strip, strip, metadata=change.metadata(change.strengths))
     return records
 
 

@@ -30,5 +30,8 @@ class Edit:
 
     @property
     def image(self) -> Image.Image:
-        """The result as a PIL image."""
-        return Image.fromarray(self.photo.pixels)
+        """The result as a PIL image, with the photo's colour profile, which ``save`` keeps in a PNG."""
+        image = Image.fromarray(self.photo.pixels)
+        if self.photo.icc is not None:
+            image.info["icc_profile"] = self.photo.icc
+        return image

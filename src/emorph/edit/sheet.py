@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from emorph.core.decode import to_srgb
 from emorph.core.errors import ShapeError
 from emorph.core.types import AlignedFace, Photo, Target
 from emorph.edit.result import Edit
@@ -39,7 +40,7 @@ def title(target: Target) -> str:
 
 
 def tile(photo: Photo, face: AlignedFace, side_px: int = TILE_PX) -> Image.Image:
-    """The upright square around a face's crop, resampled to ``side_px``; beyond the photo it is white."""
+    """The upright square around a face's crop, resampled to ``side_px``, in sRGB; beyond the photo it is white."""
     middle = (face.side_px - 1) / 2
     x, y, _ = face.crop_to_photo @ np.array([middle, middle, 1.0])
     half = AROUND * face.side_px * face.photo_px_per_crop_px / 2
@@ -48,7 +49,8 @@ def tile(photo: Photo, face: AlignedFace, side_px: int = TILE_PX) -> Image.Image
     inside = (max(box[0], 0), max(box[1], 0), min(box[2], photo.pixels.shape[1]), min(box[3], photo.pixels.shape[0]))
     cut = photo.pixels[inside[1] : inside[3], inside[0] : inside[2]]
     square.paste(Image.fromarray(np.ascontiguousarray(cut)), (inside[0] - box[0], inside[1] - box[1]))
-    return square.resize((side_px, side_px), Image.Resampling.LANCZOS)
+    shown = square.resize((side_px, side_px), Image.Resampling.LANCZOS)
+    return shown if photo.icc is None else to_srgb(shown, photo.icc)
 
 
 def grid(rows: Sequence[Row]) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -52,10 +53,10 @@ def paste_change(
     result = photo.pixels.copy()
     delta = end - start
     if not delta.any() and (motion is None or not motion.any()):
-        return Photo(result, photo.path)
+        return replace(photo, pixels=result)
     mask = face_mask(face, photo.pixels.shape)
     if not mask.weights.size:
-        return Photo(result, photo.path)
+        return replace(photo, pixels=result)
     change, begun = (_to_window(each, face, mask) for each in (delta, start))
     lost = _detail_lost(delta) if keep_detail else np.ones(delta.shape[:2], np.float32)
     fade = _share(lost, face, mask)
@@ -71,7 +72,7 @@ def paste_change(
     if opened is not None and start.shape[2] == 1:
         levels += weights * _share(opened, face, mask) * (_tinted(levels, photo, face) - levels)
     window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
-    return Photo(result, photo.path)
+    return replace(photo, pixels=result)
 
 
 def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: NDArray[Any]) -> Photo:
@@ -84,10 +85,10 @@ def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: ND
     start, end = _both_levels(before, after, face.side_px)
     result = photo.pixels.copy()
     if np.array_equal(start, end):
-        return Photo(result, photo.path)
+        return replace(photo, pixels=result)
     mask = face_mask(face, photo.pixels.shape, feather=LIGHT_FEATHER)
     if not mask.weights.size:
-        return Photo(result, photo.path)
+        return replace(photo, pixels=result)
     sigma = LIGHT_SHARE * face.side_px
     smooth = [
         cv2.GaussianBlur(each, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE).reshape(each.shape) + DARKEST_LEVEL
@@ -97,7 +98,7 @@ def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: ND
     window = result[_rows(mask)]
     brighter = np.exp(_to_window(gain, face, mask) * mask.weights[..., None])
     window[...] = np.clip(np.rint(window.astype(np.float32) * brighter), 0, 255)
-    return Photo(result, photo.path)
+    return replace(photo, pixels=result)
 
 
 def _share(layer: Float32, face: AlignedFace, mask: PasteMask) -> Float32:

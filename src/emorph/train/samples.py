@@ -20,7 +20,7 @@ from emorph.core.images import to_pixels, unit_range, write_image
 from emorph.core.types import UInt8
 from emorph.data.store import FaceStore
 from emorph.diffusion.noise import seeded_noise
-from emorph.diffusion.samplers import Denoise, solver
+from emorph.diffusion.samplers import Denoise, Sampler, solver
 from emorph.diffusion.schedule import Schedule
 from emorph.edit.sheet import Row, grid
 from emorph.models.diffae import DiffAE
@@ -116,7 +116,8 @@ def latent_sheet(model: DiffAE, shown: Shown) -> Sheet | None:
     z = sample_latents(net, stats, noise, LATENT_STEPS)
     shape = (len(z), model.config.image_channels, *[model.config.image_size] * 2)
     seeds = shown.seeds or (0,)
-    columns = [_drawn(model.diffusion, model.denoiser, (z,), _noise(seed, shape, z.device)) for seed in seeds]
+    generate = solver("dpm").generate
+    columns = [_drawn(model.diffusion, model.denoiser, (z,), _noise(seed, shape, z.device), generate) for seed in seeds]
     return _sheet(columns, tuple(f"Noise {seed}" for seed in seeds), n_fixed=0)
 
 
@@ -156,17 +157,19 @@ def _both_ways(
         dpm.invert(denoiser(*parts), pictures, schedule)
         for pictures, *parts in zip(*(torch.split(tensor, MAX_ROWS) for tensor in (x, *given)), strict=True)
     ]
-    noises = [torch.cat(own), *(_noise(seed, x.shape, x.device) for seed in seeds)]
-    return [_drawn(process, denoiser, given, noise) for noise in noises]
+    noises = [_noise(seed, x.shape, x.device) for seed in seeds]
+    return [
+        _drawn(process, denoiser, given, torch.cat(own), dpm.sample),
+        *(_drawn(process, denoiser, given, noise, dpm.generate) for noise in noises),
+    ]
 
 
-def _drawn(process: Schedule, denoiser: Any, given: tuple[Tensor, ...], x_T: Tensor) -> Tensor:
-    dpm = solver("dpm")
-    schedule = dpm.schedule(process, N_STEPS)
+def _drawn(process: Schedule, denoiser: Any, given: tuple[Tensor, ...], x_T: Tensor, draw: Sampler) -> Tensor:
+    schedule = solver("dpm").schedule(process, N_STEPS)
     found = []
     for noise, *parts in zip(*(torch.split(tensor, MAX_ROWS) for tensor in (x_T, *given)), strict=True):
         denoise: Denoise = denoiser(*parts)
-        found.append(dpm.sample(denoise, noise, schedule))
+        found.append(draw(denoise, noise, schedule))
     return torch.cat(found)
 
 
