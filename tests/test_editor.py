@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError, UnknownNameError
@@ -17,6 +17,7 @@ from emorph.edit.sheet import grid, tile, tiles
 from emorph.faces.mask import face_mask
 from emorph.models.directions import Directions
 from emorph.models.latent import LatentNetConfig
+from profiles import linear_rgb
 from test_samplers import flat_denoiser
 from tiny import tiny_directions, tiny_editor, tiny_model
 
@@ -200,8 +201,8 @@ def test_official_directions_move_along_their_weight() -> None:
 
 
 def test_a_wide_gamut_photo_keeps_its_profile_and_a_sheet_is_srgb(photo: Photo, editor: Editor, tmp_path: Path) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    edit = editor.edit(dataclasses.replace(photo, icc=profile), to="sad")
+    edit = editor.edit(dataclasses.replace(photo, icc=linear_rgb()), to="sad")
     edit.image.save(tmp_path / "edit.png")
-    assert read_photo(tmp_path / "edit.png").icc == profile
-    assert "icc_profile" not in tile(edit.photo, edit.face).info
+    assert read_photo(tmp_path / "edit.png").icc == linear_rgb()
+    flat = dataclasses.replace(edit.photo, pixels=np.full_like(photo.pixels, 55))
+    np.testing.assert_allclose(np.asarray(tile(flat, edit.face)), 128, atol=1)

@@ -20,6 +20,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps
 from emorph.core import images
 from emorph.core.errors import ImageError, ShapeError
 from emorph.core.types import Photo
+from profiles import linear_gray
 
 
 def _noise(height: int = 24, width: int = 36, channels: int = 3) -> np.ndarray:
@@ -140,18 +141,9 @@ def test_an_rgb_profile_goes_with_the_pixels(tmp_path: Path, suffix: str) -> Non
     assert images.read_photo(tmp_path / f"plain{suffix}").icc is None
 
 
-def _linear_gray_profile() -> bytes:
-    """The smallest ICC profile of gray whose values are proportional to light."""
-    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)  # D50
-    curve = b"curv" + bytes(4) + struct.pack(">I", 0)  # no points: the identity
-    tags = struct.pack(">I", 2) + b"wtpt" + struct.pack(">2I", 156, 20) + b"kTRC" + struct.pack(">2I", 176, 12)
-    head = struct.pack(">I4sI4s4s4s", 188, b"lcms", 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
-    return head.ljust(68, b"\0") + white[8:] + bytes(48) + tags + white + curve
-
-
 def test_gray_and_lab_with_a_profile_become_srgb(tmp_path: Path) -> None:
     linear = np.full((4, 4), 55, np.uint8)  # of light, which is 128 in sRGB
-    gray = images.read_photo(_save(tmp_path / "gray.png", Image.fromarray(linear), icc_profile=_linear_gray_profile()))
+    gray = images.read_photo(_save(tmp_path / "gray.png", Image.fromarray(linear), icc_profile=linear_gray()))
     assert gray.icc is None
     np.testing.assert_allclose(gray.pixels, 128, atol=1)
     smooth = np.full((8, 8, 3), (180, 120, 90), np.uint8)
@@ -166,7 +158,7 @@ def test_gray_and_lab_with_a_profile_become_srgb(tmp_path: Path) -> None:
 
 
 def test_a_broken_profile_is_left_out(tmp_path: Path) -> None:
-    header = bytearray(_linear_gray_profile())
+    header = bytearray(linear_gray())
     for i, profile in enumerate((b"", b"not a profile" * 20, bytes(header[:100]), bytes(header[:140]))):
         for mode in ("RGB", "L", "CMYK"):
             image = Image.fromarray(_noise()).convert(mode)
