@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from emorph.core.assets import FLAME_PAGE, ICT_PAGE, official
+from emorph.core.assets import FLAME_PAGE, ICT_PAGE
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
 from emorph.face3d.convert import COMPANIONS, convert_flame, is_flame_source
@@ -110,13 +110,10 @@ def is_rig(name: str | Path) -> bool:
 def load_face_encoder(name: str | Path) -> DecaEncoder:
     """DECA from ``deca_model.tar``, or EMOCA (an ``EmocaEncoder``) from its checkpoint, whichever the file holds.
 
-    name: a path, a folder of ``convert``, or "deca" or "emoca" for the files that ``emorph models list`` names, even
-    where a folder of pictures has this name. Raises MissingAssetError, with the page to get it from, UnknownNameError,
-    and CheckpointError.
+    name: a path, a folder of ``convert``, or "deca" or "emoca" for the files that ``emorph models list`` names.
+    Raises MissingAssetError, with the page to get it from, UnknownNameError, and CheckpointError.
     """
-    is_ours = (Path(name) / WEIGHTS_FILE).is_file()
-    named = official(str(name)) if str(name) in (DecaEncoder.name, EmocaEncoder.name) and not is_ours else None
-    path = named or locate(name)
+    path = locate(name)
     if path.is_dir():
         role = _folder_config(path)[0]
         if role not in (DecaEncoder.name, EmocaEncoder.name):
