@@ -29,6 +29,7 @@ from emorph.train.task import hash_seed
 REPEATS = 3
 PATIENCE_S = 20.0  # a whole micro-batch is tried only if its repeats take less
 READ_FACES = 32
+FIRST_FACES = 2  # one alone is no batch to normalise over where feature maps shrink to a pixel
 SAFE_SHARE = 0.8  # of the free memory
 
 
@@ -77,14 +78,15 @@ def warm_up(
         fabric.backward(ready(*inputs(n, device))["loss"])
         _finish(device)
 
+    tried = min(FIRST_FACES, micro_batch)
     with SavedBytes(loss) as saved:
-        one_round(1)
-    activations = Activations.from_total(saved.total, 1, config, loss)
-    tried, round_s = 1, _median_s(lambda: one_round(1), 1)
+        one_round(tried)
+    activations = Activations.from_total(saved.total, tried, config, loss)
+    round_s = _median_s(lambda: one_round(tried), 1)
     needed = sum(p.numel() * p.element_size() for p in loss.parameters()) + activations.per_face * micro_batch
     if (
-        micro_batch > 1
-        and round_s * micro_batch * REPEATS < PATIENCE_S
+        micro_batch > tried
+        and round_s / tried * micro_batch * REPEATS < PATIENCE_S
         and (free is None or needed < SAFE_SHARE * free)
     ):
         one_round(micro_batch)
