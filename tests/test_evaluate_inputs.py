@@ -49,6 +49,15 @@ def test_records_of_emorph_edit(tmp_path: Path) -> None:
     assert pair.source == tmp_path / "a.png"
 
 
+def test_edits_to_valence_and_arousal(tmp_path: Path) -> None:
+    asked = [("valence_0.5", 1.0), ("valence_-0.5_arousal_0.25", 1.0), ("arousal_1", 0.5)]
+    append(tmp_path / "edits.jsonl", [record(id=f"{word}.png", target=word, strength=s) for word, s in asked])
+    pairs = read_pairs(tmp_path)
+    assert [(pair.word, pair.target) for pair in pairs] == [(word, None) for word, _ in asked]
+    # at half the strength nobody knows where the arousal should lie
+    assert [pair.affect for pair in pairs] == [(0.5, None), (-0.5, 0.25), (None, None)]
+
+
 def test_a_table_of_another_method(tmp_path: Path) -> None:
     pictures(tmp_path, "a.png", "b.png")
     table = tmp_path / "theirs.csv"
@@ -109,6 +118,8 @@ def test_a_wrong_table_is_named_with_its_line(tmp_path: Path, text: str, message
         ({"source": 3}, "source must be a text, found 3"),
         ({"strength": "much"}, "strength must be a finite number, found 'much'"),
         ({"id": []}, "line 1 is not an edit record"),
+        ({"target": "valence_2"}, "numbers from -1 to 1; found 2"),
+        ({"target": "valence_0.5arousal_1"}, "emotion 'valence_0.5arousal_1' is not known"),
     ],
 )
 def test_a_wrong_record_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,14 +12,15 @@ import pytest
 
 from emorph.core.errors import CheckpointError, DataError
 from emorph.core.expressions import Emotion
-from emorph.core.records import Embedding
+from emorph.core.images import write_image
+from emorph.core.records import EditRecord, Embedding, append
 from emorph.core.types import CropSpec
 from emorph.evaluate.asked import CropPlan, PanelEncoder, PanelJudge
 from emorph.evaluate.cards import judge_card
 from emorph.evaluate.open_panel import load_judge
 from emorph.evaluate.panel import Panel
 from emorph.evaluate.run import Records
-from evaluate_sets import PANEL, Made, made_set, save_judge
+from evaluate_sets import PANEL, Made, face, made_set, save_judge, smudged
 from test_evaluate_judges import graph
 
 Command = Callable[..., tuple[int, str, str]]
@@ -31,8 +33,8 @@ def recogniser(name: str) -> PanelEncoder:
 def vectors(made: Made, name: str, *, noise: bool = False) -> None:
     """The descriptors as a recogniser's unit vectors, or ones that know nobody."""
     rng = np.random.default_rng(1)
-    for id, face in made.records.faces.items():
-        row = rng.normal(size=128) if noise else np.array(face.descriptor)
+    for id, known in made.records.faces.items():
+        row = rng.normal(size=128) if noise else np.array(known.descriptor)
         made.records.add((), (), [Embedding(id, name, tuple((row / np.linalg.norm(row)).tolist()))])
 
 
@@ -89,6 +91,32 @@ def test_onnx_recognisers_and_valence_in_one_report(
     (out / "embeddings.jsonl").write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:9])
     assert emorph("evaluate", tmp_path / "made.csv", "-o", out, *words)[0] == 0
     assert len(Records.read(out).embeddings) == 3 * 8 == len(lines)
+
+
+def test_edits_to_valence_and_arousal_are_held_against_what_was_asked(
+    emorph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / "judges").mkdir(parents=True)
+    graph(tmp_path / "home" / "judges" / "enet_b0_8_va_mtl.onnx", 224, 10)
+    made = tmp_path / "va"
+    write_image(made / "ann.png", face())
+    records = []
+    for word, level in (("valence_0.5", 250), ("valence_-0.5_arousal_0.3", 20), ("valence_0.1", 128), ("happy", 200)):
+        name = f"ann_{word}.png"
+        write_image(made / name, smudged(face(), level))
+        records.append(EditRecord(name, "ann.png", name, word, 1.0, "other", "m", "dpm", 4, 1.0))
+    append(made / "edits.jsonl", records)
+    out = tmp_path / "out"
+    words: list[object] = ["--judge", "enet_b0_8_va_mtl", "--workers", 1]
+    status, printed, err = emorph("evaluate", made, "-o", out, *words, "--json")
+    assert status == 0, err
+    tables = json.loads(printed)["tables"]
+    measured = {row["measure"]: row["edits"] for row in tables["va_affect_enet_b0_8_va_mtl"]["rows"]}
+    assert measured["valence, RMSE"]["n"] == 3
+    assert measured["arousal, RMSE"] == "–"
+    assert "valence_-0.5_arousal_0.3" in (out / "edits.csv").read_text(encoding="utf-8")
+    assert not re.search(r"\bnan\b", (out / "tables.md").read_text(encoding="utf-8"))
 
 
 def test_a_judge_of_emotions_gets_the_crop_of_its_card(tmp_path: Path) -> None:

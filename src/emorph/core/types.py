@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,10 @@ class FaceCode:
     model_id: str
 
 
+_NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+_AFFECT_WORD = re.compile(rf"valence_({_NUMBER})(?:_arousal_({_NUMBER}))?|arousal_({_NUMBER})")
+
+
 @dataclass(frozen=True)
 class Target:
     """What a face shall show: an emotion, or valence and arousal.
@@ -131,6 +136,15 @@ class Target:
             raise ConfigError("a target is an emotion, or valence or arousal or both; give one kind.")
         if not all(-1 <= value <= 1 for value in affect):
             raise ConfigError(f"valence and arousal are numbers from -1 to 1; found {', '.join(map(str, affect))}.")
+
+    @classmethod
+    def parse(cls, word: str, strength: float = 1.0) -> Target:
+        """The target that is called so, see ``word``. Raises UnknownNameError, ConfigError."""
+        found = _AFFECT_WORD.fullmatch(word)
+        if not found:
+            return cls(Emotion.parse(word), strength)
+        valence, arousal = (None if text is None else float(text) for text in (found[1], found[2] or found[3]))
+        return cls(None, strength, valence, arousal)
 
     @property
     def word(self) -> str:

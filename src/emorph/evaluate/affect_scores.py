@@ -14,6 +14,7 @@ from emorph.evaluate.evidence import Evidence, Ints, bootstrapped
 from emorph.evaluate.statistics import Estimate
 
 LEAST_EDITS = 3  # two points always lie on a line
+_NEITHER = (np.nan, np.nan)
 MEASURES: tuple[tuple[str, str, Callable[[Float64, Float64], float]], ...] = (
     ("RMSE", "lower", rmse),
     ("PCC", "higher", pcc),
@@ -26,13 +27,14 @@ MEASURES: tuple[tuple[str, str, Callable[[Float64, Float64], float]], ...] = (
 class AffectScores:
     """One judge on one set at the dose, a row an edit: valence and arousal, (m, 2) each.
 
-    truth: the values given with the edits if any are, else typical values of the targets. is_annotated: which.
+    truth: the values given with the edits if any are, else typical values of the targets; NaN where only the other one
+    of a row is known. is_given: which of both.
     before, after: the judge's, of source and edit.
     """
 
     judge: PanelJudge
     groups: tuple[str, ...]
-    is_annotated: bool
+    is_given: bool
     truth: Float64
     before: Float64
     after: Float64
@@ -42,26 +44,27 @@ class AffectScores:
         """Read a judge's values; where some edits come with values, the others are left out."""
         before, after = evidence.affect(judge)
         edits = evidence.edits
-        is_annotated = any(scored.pair.affect is not None for scored in edits)
-        nothing = (np.nan, np.nan)
-        given = [scored.pair.affect or nothing for scored in edits]
-        typical = [scored.pair.target.valence_arousal for scored in edits]
-        truth = np.array(given if is_annotated else typical, dtype=np.float64).reshape(-1, 2)
-        known = np.isfinite(np.concatenate([truth, before, after], axis=1)).all(axis=1)
+        given = np.array([scored.pair.affect for scored in edits], dtype=np.float64).reshape(-1, 2)  # None is NaN
+        targets = [scored.pair.target for scored in edits]
+        typical = [_NEITHER if target is None else target.valence_arousal for target in targets]
+        is_given = bool(np.isfinite(given).any())
+        truth = given if is_given else np.array(typical, dtype=np.float64).reshape(-1, 2)
+        known = np.isfinite(truth).any(axis=1) & np.isfinite(np.concatenate([before, after], axis=1)).all(axis=1)
         rows = np.flatnonzero(known & evidence.at_dose) if edits else np.zeros(0, dtype=np.int64)
         groups = tuple(evidence.groups[i] for i in rows)
-        return cls(judge, groups, is_annotated, truth[rows], before[rows], after[rows])
+        return cls(judge, groups, is_given, truth[rows], before[rows], after[rows])
 
     def agreement(self, measure: Callable[[Float64, Float64], float], axis: int, *, edited: bool) -> Estimate | None:
         """A measure of valence (axis 0) or arousal (1) with its interval by source; None of too few or where NaN."""
-        if len(self.truth) < LEAST_EDITS:
+        rows = np.flatnonzero(np.isfinite(self.truth[:, axis]))
+        if len(rows) < LEAST_EDITS:
             return None
-        truth, found = self.truth[:, axis], (self.after if edited else self.before)[:, axis]
+        truth, found = self.truth[rows, axis], (self.after if edited else self.before)[rows, axis]
 
         def statistic(drawn: Ints) -> float:
             return measure(truth[drawn], found[drawn])
 
-        return bootstrapped(statistic, self.groups, len(truth))
+        return bootstrapped(statistic, [self.groups[i] for i in rows], len(rows))
 
     def rows(self) -> list[tuple[str, str, Estimate | None, Estimate | None]]:
         """(title, better, of the edits, of the unedited photos against the same values) of all measures."""

@@ -45,7 +45,7 @@ def ranked(scores: MethodScores) -> list[int]:
     threshold = DLIB_THRESHOLD if gallery.name == DLIB else gallery.threshold or 0.5
     likeness = np.clip(1 - scores.identity.distance / (2 * threshold), 0, 1)
     value: Float64 = likeness
-    if scores.emotions:
+    if scores.emotions and np.isfinite(scores.emotions[0].after[rows]).any():
         won = np.nan_to_num(scores.emotions[0].after - scores.emotions[0].before)
         gained = won.clip(min=0)
         value = 2 * gained * likeness / np.maximum(gained + likeness, 1e-9) + won.clip(max=0)
@@ -66,9 +66,8 @@ def best_and_worst(scores: MethodScores) -> tuple[list[Case], list[Case]]:
 
 def _case(scores: MethodScores, row: int) -> Case:
     scored = scores.evidence.edits[row]
-    lines = [f"{scored.pair.target.word}, strength {scored.pair.strength:g}"]
-    if scores.emotions:
-        first = scores.emotions[0]
+    lines = [f"{scored.pair.word}, strength {scored.pair.strength:g}"]
+    if scores.emotions and np.isfinite((first := scores.emotions[0]).after[row]):
         answer = first.judge.emotions[int(np.argmax(first.answers[row]))]
         lines.append(f"seen as {answer.word}; target {100 * first.before[row]:.0f} → {100 * first.after[row]:.0f} %")
     for identity in scores.identities[:N_LIKENESSES]:

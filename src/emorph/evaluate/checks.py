@@ -27,8 +27,8 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
     for identity in scores[0].identities if scores else ():
         if identity.gallery.separation < LEAST_SEPARATION and identity.gallery is not gallery:
             yield (
-                f"{identity.gallery.name} does not tell these persons apart ({identity.gallery.separation:.0%} of "
-                "genuine pairs are nearer than impostors): it is in no ensemble; do not believe its row."
+                f"{identity.gallery.name} does not tell these persons apart ({100 * identity.gallery.separation:.0f} % "
+                "of genuine pairs are nearer than impostors): it is in no ensemble; do not believe its row."
             )
         impostors = identity.gallery.impostor
         if identity.gallery.measure == "cosine" and impostors is not None and abs(impostors.mean) > NEAR_0:
@@ -89,11 +89,11 @@ def _of_controls(gallery: Gallery) -> Iterator[str]:
         if nearer < LEAST_SEPARATION:
             yield (
                 "The impostors are not apart: two photos of one person are more alike to the recogniser than photos of "
-                f"two persons in only {nearer:.0%} of {len(genuine)} x {len(impostor)} cases. {end}"
+                f"two persons in only {100 * nearer:.0f} % of {len(genuine)} x {len(impostor)} cases. {end}"
             )
     elif gallery.name == DLIB and float(np.median(impostor)) < DLIB_THRESHOLD:
         share = float((impostor < DLIB_THRESHOLD).mean())
         yield (
-            f"The impostors are not apart: {share:.0%} of the {len(impostor)} pairs of different persons lie under "
-            f"{DLIB_THRESHOLD}, where the recogniser takes two photos for one person. {end}"
+            f"The impostors are not apart: {100 * share:.0f} % of the {len(impostor)} pairs of different persons lie "
+            f"under {DLIB_THRESHOLD}, where the recogniser takes two photos for one person. {end}"
         )

@@ -27,13 +27,13 @@ def paired_rows(a: MethodScores, b: MethodScores) -> list[tuple[int, int]]:
     return [(i, second[key]) for key, i in _rows_at_dose(a).items() if key in second]
 
 
-def _rows_at_dose(scores: MethodScores) -> dict[tuple[str, int], int]:
+def _rows_at_dose(scores: MethodScores) -> dict[tuple[str, str], int]:
     """The row of each photo and target; the last of several."""
     edits = scores.evidence.edits
     if not edits:
         return {}
     chosen = np.flatnonzero(scores.evidence.at_dose)
-    return {(edits[i].source.id, edits[i].pair.target.value): int(i) for i in chosen}
+    return {(edits[i].source.id, edits[i].pair.word): int(i) for i in chosen}
 
 
 def _has_several(scores: MethodScores) -> bool:

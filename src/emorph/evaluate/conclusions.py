@@ -70,7 +70,7 @@ def _of_one(score: MethodScores) -> Iterator[str]:
         control = "" if genuine is None else f" and {Value(genuine, True)} of those of one person"
         yield (
             f"{passing} pass for the person of their source ({gallery.name}), where "
-            f"{FALSE_ACCEPTS:.0%} of the pairs of photos of different persons{control} do."
+            f"{100 * FALSE_ACCEPTS:.0f} % of the pairs of photos of different persons{control} do."
         )
     if score.tradeoffs and (success := score.tradeoffs[0].success()) is not None:
         yield (

@@ -39,7 +39,8 @@ class EmotionScores:
     def of(cls, judge: PanelJudge, evidence: Evidence) -> EmotionScores:
         """Read a judge's answers."""
         known = {emotion: i for i, emotion in enumerate(judge.emotions)}
-        column = np.array([known.get(scored.pair.target, -1) for scored in evidence.edits], dtype=np.int64)
+        targets = [scored.pair.target for scored in evidence.edits]
+        column = np.array([-1 if target is None else known.get(target, -1) for target in targets], dtype=np.int64)
         before, after = evidence.answers(judge)
         seen = (column >= 0) & np.isfinite(after).all(axis=1) & np.isfinite(before).all(axis=1)
         rows = np.arange(len(column))
@@ -102,10 +103,10 @@ class EmotionScores:
         three strengths, with that 0.
         """
         edits = self.evidence.edits
-        sweeps: dict[tuple[str, Emotion], list[int]] = {}
+        sweeps: dict[tuple[str, str], list[int]] = {}
         for i, scored in enumerate(edits):
             if self.column[i] >= 0 and (chosen is None or chosen[i]):
-                sweeps.setdefault((scored.source.id, scored.pair.target), []).append(i)
+                sweeps.setdefault((scored.source.id, scored.pair.word), []).append(i)
         values, groups = [], []
         for (source, _), rows in sweeps.items():
             dose = {0.0: float(self.before[rows[0]])} | {edits[i].pair.strength: float(self.after[i]) for i in rows}

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from emorph.core import records
-from emorph.core.errors import DataError, UnknownNameError
+from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
+from emorph.core.types import Target
 from emorph.evaluate.affect import NOT_ANNOTATED
 
 RECORDS_FILE = "edits.jsonl"
@@ -21,25 +22,33 @@ KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "valence", "arousal", 
 N_POINTS = 68
 
 T = TypeVar("T")
+Affect = tuple[float | None, float | None]
 
 
 @dataclass(frozen=True)
 class Pair:
     """A photo and what a method made of it.
 
-    method: what reports call the set. person: whose photo the source is, "" where nobody says.
-    affect: the valence and arousal that were asked for, or annotated; None where nobody says.
+    method: what reports call the set. target: None where valence or arousal was asked for.
+    person: whose photo the source is, "" where nobody says.
+    affect: the valence and the arousal that the edit should show: asked for, or annotated; None where nobody says.
     points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
     """
 
     method: str
     source: Path
     edited: Path
-    target: Emotion
+    target: Emotion | None
     strength: float = 1.0
     person: str = ""
-    affect: tuple[float, float] | None = None
+    affect: Affect = (None, None)
     points: tuple[tuple[float, float], ...] = ()
+    affect_word: str = ""
+
+    @property
+    def word(self) -> str:
+        """What was asked for: "happy", "valence_0.5"."""
+        return self.affect_word if self.target is None else self.target.word
 
 
 def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None = None) -> list[Pair]:
@@ -130,8 +139,8 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
             raise DataError(f"{where}: {key} must be a text, found {text!r}.")
     source, edited, target = (str(texts[key]).strip() for key in NEEDED_COLUMNS)
     try:
-        emotion = Emotion.parse(target)
-    except UnknownNameError as error:
+        wanted = Target.parse(target)
+    except (UnknownNameError, ConfigError) as error:
         raise DataError(f"{where}: {error}") from None
     said = fields.get("strength")
     strength = 1.0 if said is None or said == "" else _finite(said)
@@ -141,19 +150,22 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
     try:
         files = _located(source, folder), _located(edited, folder)
         affect, points = _affect(fields, where), _points(fields.get("landmarks"), where)
-        return Pair(method, *files, emotion, strength, person, affect, points)
+        if affect == (None, None) and strength == 1:  # what was asked for at another strength lies nobody knows where
+            affect = (wanted.valence, wanted.arousal)
+        word = wanted.word if wanted.emotion is None else ""
+        return Pair(method, *files, wanted.emotion, strength, person, affect, points, word)
     except OSError as error:
         raise DataError(f"{where}: a file name cannot be looked up ({error.strerror}).") from None
 
 
-def _affect(fields: Mapping[str, object], where: str) -> tuple[float, float] | None:
-    """Valence and arousal; None where either is not given, or -2 as AffectNet has it. Raises DataError."""
+def _affect(fields: Mapping[str, object], where: str) -> Affect:
+    """Valence and arousal of their columns; neither where one is empty, or -2 as AffectNet has it. Raises DataError."""
     texts = [fields.get(name) for name in ("valence", "arousal")]
     if any(text in (None, "") for text in texts):
-        return None
+        return None, None
     numbers = [_finite(text) for text in texts]
     if NOT_ANNOTATED in numbers:
-        return None
+        return None, None
     if numbers[0] is None or numbers[1] is None or max(abs(numbers[0]), abs(numbers[1])) > 1:
         raise DataError(f"{where}: valence and arousal must be numbers from -1 to 1, found {texts}.")
     return numbers[0], numbers[1]
@@ -242,7 +254,6 @@ def _refuse_repeats(pairs: Sequence[Pair], edits: Path) -> None:
     for pair in pairs:
         if pair in seen:
             raise DataError(
-                f"{edits} names {pair.edited} twice for {pair.target.word}, strength {pair.strength:g}; "
-                "each edit counts once."
+                f"{edits} names {pair.edited} twice for {pair.word}, strength {pair.strength:g}; each edit counts once."
             )
         seen.add(pair)

@@ -85,7 +85,7 @@ def _about(summary: Summary) -> str:
     """How much was judged, in a line."""
     edits = [scored for score in summary.scores for scored in score.evidence.edits]
     photos = len({scored.source.id for scored in edits})
-    targets = len({scored.pair.target for scored in edits})
+    targets = len({scored.pair.word for scored in edits})
     return f"{len(edits)} edits of {photos} photos to {targets} target{'' if targets == 1 else 's'}"
 
 
@@ -107,8 +107,8 @@ def facts(panel: Panel) -> list[tuple[str, str]]:
         ("other networks", ", ".join([n.id for n in panel.features] + [c.id for c in panel.comparers]) or "none"),
         (
             "intervals",
-            f"{LEVEL:.0%}, percentile bootstrap by source photo, of controls by person, seed 0, {N_MEAN_RESAMPLES} "
-            f"resamples of means, {N_RESAMPLES} of other statistics",
+            f"{100 * LEVEL:.0f} %, percentile bootstrap by source photo, of controls by person, seed 0, "
+            f"{N_MEAN_RESAMPLES} resamples of means, {N_RESAMPLES} of other statistics",
         ),
     ]
 
@@ -152,7 +152,7 @@ def per_edit(scores: Sequence[MethodScores]) -> str:
         for i, scored in enumerate(score.evidence.edits):
             pair = scored.pair
             shown = ["" if value != value else f"{value:.6g}" for value in (float(numbers[name][i]) for name in names)]
-            row = [method, pair.source, pair.edited, pair.person, pair.target.word, f"{pair.strength:g}"]
+            row = [method, pair.source, pair.edited, pair.person, pair.word, f"{pair.strength:g}"]
             writer.writerow([*row, *shown, ""])
         for item in score.evidence.excluded:
             writer.writerow([method, "", item.edited, *[""] * (len(header) - 3 + len(names)), item.why])

@@ -123,19 +123,20 @@ def recognisers(scores: MethodScores, name: str = "") -> Table:
         )
     header = (
         *("measure", "better", "edits", "another photo of the person", "another person"),
-        *(f"passes for the person ({FALSE_ACCEPTS:.0%} false accepts)", "found first", "calibrated identity"),
+        *(f"passes for the person ({100 * FALSE_ACCEPTS:.0f} % false accepts)", "found first", "calibrated identity"),
     )
     note = (
-        f"Edits at strength {evidence.dose:g}. Each recogniser has its own threshold, that {FALSE_ACCEPTS:.0%} of the "
-        "pairs of different persons of this set reach. Calibrated identity is 0 for another person and 1 for another "
-        "photo of the person; the ensemble is its mean over the recognisers, for each pair of faces."
+        f"Edits at strength {evidence.dose:g}. Each recogniser has its own threshold, that "
+        f"{100 * FALSE_ACCEPTS:.0f} % of the pairs of different persons of this set reach. Calibrated identity is 0 "
+        "for another person and 1 for another photo of the person; the ensemble is its mean over the recognisers, for "
+        "each pair of faces."
     )
     return Table(slug(evidence.method, "recognisers"), f"{name}Identity by recogniser", note, header, tuple(rows))
 
 
 def affect_table(scores: AffectScores, method: str, name: str = "") -> Table:
     """Valence and arousal by one judge."""
-    truth = "the values given with the edits" if scores.is_annotated else "typical values of the targets (a convention)"
+    truth = "the values given with the edits" if scores.is_given else "typical values of the targets (a convention)"
     note = (
         f"{len(scores.truth)} edits against {truth}, and the unedited photos against the same values. RMSE in the "
         "values' unit, from -1 to 1."
@@ -176,12 +177,12 @@ def _identity_rows(identity: IdentityScores) -> list[tuple[Cell, ...]]:
 
     return [
         (
-            f"Passes for the person of its source ({gallery.name}, {FALSE_ACCEPTS:.0%} false accepts{at})",
+            f"Passes for the person of its source ({gallery.name}, {100 * FALSE_ACCEPTS:.0f} % false accepts{at})",
             "higher",
             mean(identity.passes, NEEDS_TWO),
             "100 %, the same photo",
             cell(gallery.genuine_passing, is_share=True),
-            f"{FALSE_ACCEPTS:.0%}, by the threshold",
+            f"{100 * FALSE_ACCEPTS:.0f} %, by the threshold",
         ),
         (
             "Passes for other photos of the person",
