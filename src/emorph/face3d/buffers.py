@@ -38,8 +38,8 @@ def render_buffers(
 ) -> PhysicalBuffers:
     """Buffers of B faces, as DiffusionRig's network was trained on them: nothing is clamped or rescaled.
 
-    size: side of the pictures, or height and width. albedo: a texture (B, 3, T, T) in the model's UV map with v
-    downwards, or one colour (B, 3), RGB in 0..1; None takes the model's own texture.
+    size: side of the pictures, or height and width. albedo: RGB in 0..1, a texture (B, 3, T, T) in the model's UV map
+    with v downwards, colours of the vertices (B, V, 3) or one colour (B, 3); None takes the model's own texture.
     frame: render in the photos' frame; None is the crop's. Differentiable in the coefficients and the albedo.
     Raises MissingAssetError if there is no albedo, ShapeError.
     """
@@ -49,7 +49,7 @@ def render_buffers(
         on_screen = crop_to_screen(on_screen, frame.photo_to_crop, frame.size)
     fragments = rasterize(on_screen, model.faces, size)
     normals = fragments.interpolate(model.faces, vertex_normals(vertices, model.faces))
-    colour = _albedo(model, coeffs, fragments, albedo)
+    colour = _albedo(model, coeffs, fragments, albedo, vertices)
     n_seen = torch.bincount(fragments.row, minlength=len(coeffs)).tolist()
     shading = torch.cat(
         [h @ light for h, light in zip(torch.split(harmonics(normals), n_seen), coeffs.light, strict=True)]
@@ -62,15 +62,19 @@ def render_buffers(
     )
 
 
-def _albedo(model: FaceModel, coeffs: FaceCoeffs, fragments: Fragments, albedo: Tensor | None) -> Tensor:
+def _albedo(
+    model: FaceModel, coeffs: FaceCoeffs, fragments: Fragments, albedo: Tensor | None, vertices: Tensor
+) -> Tensor:
     """(P, 3) at the fragments' pixels."""
     texture = model.albedo(coeffs.texture) if albedo is None else albedo
     if texture is None:
-        raise MissingAssetError(f"{model.name} has no texture of its own; pass albedo=, a picture or one colour.")
+        raise MissingAssetError(f"{model.name} has no texture of its own; pass albedo=, a picture or colours.")
     if texture.shape == (len(coeffs), 3):
         return texture[fragments.row]
+    if texture.shape == vertices.shape:
+        return fragments.interpolate(model.faces, texture)
     if model.uv is None:
-        raise MissingAssetError(f"{model.name} has no UV map, so that a texture cannot lie on it; pass one colour.")
+        raise MissingAssetError(f"{model.name} has no UV map, so that a texture cannot lie on it; pass colours.")
     uv = fragments.interpolate(model.uv.faces, model.uv.coordinates)
     return sample_texture(texture, fragments.row, uv)
 
@@ -82,7 +86,9 @@ def sample_texture(texture: Tensor, row: Tensor, uv: Tensor) -> Tensor:
     Raises ShapeError.
     """
     if texture.ndim != 4:
-        raise ShapeError(f"expected textures (B, C, T, T) or colours (B, 3), found {tuple(texture.shape)}.")
+        raise ShapeError(
+            f"expected textures (B, C, T, T) or colours (B, V, 3) or (B, 3), found {tuple(texture.shape)}."
+        )
     height, width = texture.shape[2:]
     texels = texture.permute(0, 2, 3, 1).contiguous().flatten(0, 2)  # a texel's channels together: faster to gather
     x, y = uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5

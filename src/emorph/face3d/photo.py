@@ -26,10 +26,10 @@ from emorph.face3d.ict import ICT
 from emorph.face3d.ict_source import MODEL_FILE
 from emorph.face3d.lighting import estimate_light
 from emorph.face3d.model import FaceModel
+from emorph.face3d.skin import SeenSkin, SkinField
 
 WINDOW_PX = 384
 _WINDOW_SCALE = 1.8  # of the landmarks' box: the forehead lies above it
-_FACING = 0.25  # pixels whose normal points less towards the viewer say little about light
 _MESH, _FOUND, _FITTED = (90, 200, 255), (80, 255, 120), (255, 70, 70)
 
 # a photo, a face's landmarks, window_to_photo, side of the window: the face, with the window's camera
@@ -42,7 +42,8 @@ class FittedFace:
 
     pixels: uint8 (S, S, 3). window_to_photo: float64 (3, 3), from its pixel centres to the photo's.
     points: (1, 68, 2), the detector's landmarks in window pixels. fit: of them, or what a network read; its camera is
-    the window's. buffers: (1, ., S, S), with one skin colour and the photo's light, or the network's texture and light.
+    the window's. buffers: (1, ., S, S), with the photo's light and the skin's colours as a smooth field, or the
+    network's texture and light.
     """
 
     pixels: UInt8
@@ -94,9 +95,12 @@ def fit_photo(model: FaceModel, photo: Photo, landmarks: Landmarks, read: ReadFa
         raise NoFaceError(f"no 3D face fits the face found in {photo.name}: {fit.reasons[0]}.")
     if read is not None and model.albedo(fit.coeffs.texture) is not None:
         return FittedFace(pixels, window_to_photo, points, fit, render_buffers(model, fit.coeffs, WINDOW_PX))
-    light, skin = _light(model, fit, pixels)
+    seen = SeenSkin.of(model, fit.coeffs, torch.from_numpy(pixels).float().permute(2, 0, 1)[None] / 255, points)
+    light, mean = estimate_light(seen.colours, seen.normals, seen.weights)
     fit = replace(fit, coeffs=replace(fit.coeffs, light=light))
-    buffers = render_buffers(model, fit.coeffs, WINDOW_PX, albedo=skin)
+    field = SkinField.on(model)
+    colours = field.colours(field.estimate(seen, light, mean))
+    buffers = render_buffers(model, fit.coeffs, WINDOW_PX, albedo=colours)
     return FittedFace(pixels, window_to_photo, points, fit, buffers)
 
 
@@ -107,17 +111,6 @@ def _as_fit(model: FaceModel, coeffs: FaceCoeffs, points: Tensor) -> Fit:
     eyes = (marks[:, 36:42].mean(dim=1) - marks[:, 42:48].mean(dim=1)).norm(dim=1)
     eyes_px = eyes * coeffs.camera[:, 0] * WINDOW_PX / 2
     return Fit(coeffs, (seen - points).norm(dim=-1).mean(dim=1) / eyes_px, seen, ("",))
-
-
-def _light(model: FaceModel, fit: Fit, pixels: UInt8) -> tuple[Tensor, Tensor]:
-    """Light (1, 9, 3) and skin colour (1, 3), from the pixels between the landmarks: hair and neck lie outside."""
-    white = render_buffers(model, fit.coeffs, WINDOW_PX, albedo=torch.ones(1, 3))
-    normals = white.normals.flatten(2).mT
-    inside = np.zeros(pixels.shape[:2], np.uint8)
-    cv2.fillConvexPoly(inside, cv2.convexHull(fit.points[0].numpy().round().astype(np.int32)), 1)
-    weights = (normals[..., 2] > _FACING) & (torch.from_numpy(inside).reshape(1, -1) > 0)
-    colours = torch.from_numpy(pixels).float().reshape(1, -1, 3) / 255
-    return estimate_light(colours, normals, weights.float())
 
 
 def picture(model: FaceModel, face: FittedFace) -> UInt8:

@@ -10,9 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from emorph.core.assets import FLAME_PAGE
@@ -20,13 +18,13 @@ from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.images import to_pixels
 from emorph.core.types import FaceCoeffs, Float64, Landmarks, Photo
 from emorph.face3d.buffers import render_buffers
-from emorph.face3d.camera import CROP_SIDE_PX, project
+from emorph.face3d.camera import CROP_SIDE_PX
 from emorph.face3d.fit import fit_landmarks
 from emorph.face3d.flame import FLAME
 from emorph.face3d.ict import ICT
 from emorph.face3d.lighting import estimate_light
 from emorph.face3d.model import FaceModel
-from emorph.face3d.skinning import vertex_normals
+from emorph.face3d.skin import SeenSkin
 from emorph.models.deca import DecaEncoder, crop_face
 from emorph.models.port import load_face_encoder
 from emorph.models.rig import FaceKind
@@ -34,7 +32,6 @@ from emorph.models.rig import FaceKind
 ReaderName = Literal["landmarks", "deca", "emoca"]
 NETWORKS: tuple[ReaderName, ...] = ("deca", "emoca")
 READERS: tuple[ReaderName, ...] = ("landmarks", *NETWORKS)
-_FACING = 0.25  # skin whose normal points less towards the viewer says little about light
 
 
 @dataclass(frozen=True)
@@ -162,29 +159,10 @@ def lit(face: FaceModel, coeffs: FaceCoeffs, pictures: Tensor, points: Tensor) -
     The skin between the landmarks is looked at where the mesh's vertices lie, each with the area that it shows.
     Of a face model with a texture, the texture is the mean one, and the light makes up for the skin's colour.
     """
-    vertices = face.vertices(coeffs)
-    on_screen = project(vertices, coeffs.camera)[:, None, :, :2]
-    corners = vertices[:, face.faces]
-    facing = torch.linalg.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])[..., 2]
-    area = torch.zeros_like(vertices[..., 0])
-    area.index_add_(1, face.faces.flatten(), facing.clamp_min(0).repeat_interleave(3, dim=1))
-    normals = vertex_normals(vertices, face.faces)
-    inside = F.grid_sample(_between(points, pictures), on_screen, mode="nearest", align_corners=False)[:, 0, 0]
-    colours = F.grid_sample(pictures / 2 + 0.5, on_screen, mode="bilinear", align_corners=False)[:, :, 0].mT
-    light, skin = estimate_light(colours, normals, area * inside * (normals[..., 2] > _FACING))
+    seen = SeenSkin.of(face, coeffs, pictures / 2 + 0.5, points)
+    light, skin = estimate_light(seen.colours, seen.normals, seen.weights)
     mean = face.albedo(coeffs.texture[:1, :0])
     if mean is None:
         return replace(coeffs, light=light, texture=skin)
     scale = skin / mean.mean(dim=(2, 3)).clamp_min(1e-3)
     return replace(coeffs, light=light * scale[:, None], texture=coeffs.texture[:, :0])
-
-
-def _between(points: Tensor, like: Tensor) -> Tensor:
-    """1 between the landmarks, (B, 1, S, S): hair and neck lie outside."""
-    import cv2  # here, so that a rig's training step can be measured without image libraries
-
-    masks = np.zeros((len(points), 1, *like.shape[2:]), np.float32)
-    limit = 4.0 * like.shape[-1]
-    for mask, marks in zip(masks, points.nan_to_num(0).clamp(-limit, limit).cpu().numpy(), strict=True):
-        cv2.fillConvexPoly(mask[0], cv2.convexHull(marks.round().astype(np.int32)), 1.0)
-    return torch.from_numpy(masks).to(like.device)

@@ -1,0 +1,118 @@
+"""A face's own colour where its model has no texture: what a photo shows of its skin, and a smooth field on the mesh.
+
+A photo tells only the product of light and colour. The light is taken to be smooth over the normals, see
+``emorph.face3d.lighting.estimate_light``; the colour field then explains what the light leaves, and is the same on the
+left and on the right, as a face is and light is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from emorph.core.types import FaceCoeffs
+from emorph.face3d.camera import project
+from emorph.face3d.lighting import shade
+from emorph.face3d.model import FaceModel, neutral
+from emorph.face3d.skinning import vertex_normals
+
+N_ANCHORS = 160  # lips and brows are told apart
+_REACH = 0.12  # of an anchor, in eye distances: about what lies between neighbours
+_RIDGE = 3e-4  # pulls to the mean colour, the skin that is seen counting 1 together: what is not seen has that colour
+_FACING = 0.25  # skin whose normal points less towards the viewer says little
+
+
+@dataclass(frozen=True)
+class SeenSkin:
+    """What photos show where the vertices of B faces lie.
+
+    colours: (B, V, 3) RGB in 0..1. normals: (B, V, 3). weights: (B, V), the area that a vertex stands for, in any unit;
+    0 where no skin is seen.
+    """
+
+    colours: Tensor
+    normals: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, face: FaceModel, coeffs: FaceCoeffs, pictures: Tensor, points: Tensor) -> SeenSkin:
+        """Look at pictures (B, 3, S, S), RGB in 0..1, between the landmarks (B, 68, 2): hair and neck lie outside."""
+        vertices = face.vertices(coeffs)
+        on_screen = project(vertices, coeffs.camera)[:, None, :, :2]
+        corners = vertices[:, face.faces]
+        facing = torch.linalg.cross(corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0])[..., 2]
+        area = torch.zeros_like(vertices[..., 0])
+        area.index_add_(1, face.faces.flatten(), facing.clamp_min(0).repeat_interleave(3, dim=1))
+        normals = vertex_normals(vertices, face.faces)
+        inside = F.grid_sample(_between(points, pictures), on_screen, mode="nearest", align_corners=False)[:, 0, 0]
+        colours = F.grid_sample(pictures, on_screen, mode="bilinear", align_corners=False)[:, :, 0].mT
+        return cls(colours, normals, area * inside * (normals[..., 2] > _FACING))
+
+
+class SkinField:
+    """Colours of a mesh that change smoothly over it, told by ``N_ANCHORS`` colours. Make it with ``on``.
+
+    weights: (V, N), what share each anchor has in a vertex's colour.
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        self.weights = weights
+
+    @classmethod
+    def on(cls, face: FaceModel) -> SkinField:
+        """The field of a face model: anchors lie evenly on the front of its mean face, the right half on the left."""
+        still = neutral(face, device=face.faces.device)
+        vertices = face.vertices(still)
+        marks = face.landmarks(vertices, still.pose)[0]
+        normals, mean = vertex_normals(vertices, face.faces)[0], vertices[0]
+        eyes = (marks[36:42].mean(dim=0) - marks[42:48].mean(dim=0)).norm()
+        middle = marks[27:31, 0].mean()  # of the nose's ridge
+        folded = torch.cat([(mean[:, :1] - middle).abs(), mean[:, 1:]], dim=1)
+        low, high = marks.amin(dim=0), marks.amax(dim=0)
+        is_front = (normals[:, 2] > _FACING) & (folded[:, 0] <= high[0] - middle)
+        is_front &= (folded[:, 1] >= low[1]) & (folded[:, 1] <= high[1] + eyes / 2)
+        distances = torch.cdist(folded, _spread(folded[is_front], N_ANCHORS)) / (_REACH * eyes)
+        return cls(torch.softmax(-distances.square() / 2, dim=1))
+
+    def colours(self, anchors: Tensor) -> Tensor:
+        """Of the vertices (B, V, 3), from those of the anchors (B, N, 3)."""
+        return self.weights.to(anchors) @ anchors
+
+    def estimate(self, seen: SeenSkin, light: Tensor, mean: Tensor) -> Tensor:
+        """The anchors' colours (B, N, 3) that under light (B, 9, 3) explain what is seen; elsewhere the mean (B, 3)."""
+        share = (seen.weights / seen.weights.sum(dim=1, keepdim=True).clamp_min(1e-8))[..., None]
+        shading, weights = shade(seen.normals, light), self.weights.to(light)
+        ridge = _RIDGE * torch.eye(weights.shape[1], dtype=light.dtype, device=light.device)
+        channels = []
+        for c in range(3):
+            lit = shading[..., c : c + 1] * weights
+            left = seen.colours[..., c] - shading[..., c] * mean[:, c : c + 1]
+            normal = lit.mT @ (share * lit) + ridge
+            wanted = lit.mT @ (share * left[..., None])
+            channels.append(mean[:, c : c + 1] + torch.linalg.solve(normal, wanted)[..., 0])
+        return torch.stack(channels, dim=-1).clamp(0, 1)
+
+
+def _spread(points: Tensor, n: int) -> Tensor:
+    """n of the points (P, 3), each the farthest from all before it."""
+    chosen = [int(points[:, 2].argmax())]
+    nearest = (points - points[chosen[0]]).norm(dim=1)
+    while len(chosen) < n:
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, (points - points[chosen[-1]]).norm(dim=1))
+    return points[chosen]
+
+
+def _between(points: Tensor, like: Tensor) -> Tensor:
+    """1 between the landmarks, (B, 1, S, S)."""
+    import cv2  # here, so that a rig's training step can be measured without image libraries
+
+    masks = np.zeros((len(points), 1, *like.shape[2:]), np.float32)
+    limit = 4.0 * like.shape[-1]
+    for mask, marks in zip(masks, points.nan_to_num(0).clamp(-limit, limit).cpu().numpy(), strict=True):
+        cv2.fillConvexPoly(mask[0], cv2.convexHull(marks.round().astype(np.int32)), 1.0)
+    return torch.from_numpy(masks).to(like.device)
