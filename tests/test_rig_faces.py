@@ -15,6 +15,7 @@ from emorph.core.types import FaceCoeffs, Photo
 from emorph.face3d import ICT, render_buffers
 from emorph.face3d.camera import crop_to_screen, deca_crop, project
 from emorph.face3d.flame import FLAME
+from emorph.face3d.skin import N_ANCHORS
 from emorph.models.deca import crop_face
 from emorph.models.rig_faces import (
     LandmarkReader,
@@ -28,6 +29,7 @@ from emorph.models.rig_faces import (
 from golden_cases import case
 from made_face import made_face, made_faces, marks
 from test_face3d_buffers import with_uv
+from test_face3d_skin import painted
 from test_golden_flame import golden_coeffs, golden_flame
 
 SIDE = 48
@@ -112,6 +114,20 @@ def test_skin_colour_is_the_albedo(face: ICT) -> None:
     torch.testing.assert_close(buffers, torch.cat([shown.shaded, shown.normals, shown.albedo], dim=1))
     middle = buffers[:, 6:, SIDE // 2, SIDE // 2]
     torch.testing.assert_close(middle, coeffs.texture)
+
+
+def test_a_field_of_colours_shows_more_of_a_face_than_one_colour(face: ICT) -> None:
+    truth, side = made_faces(face, 3), 128
+    shown = render_buffers(face, truth, side, albedo=painted(face).expand(3, -1, -1))
+    pictures, points = shown.shaded.clamp(0, 1) * 2 - 1, marks(face, truth, side)
+    errors = {}
+    for skin, n in (("colour", 3), ("field", 3 * N_ANCHORS)):
+        reader = open_reader("landmarks", face, skin=skin)  # type: ignore[arg-type]
+        coeffs = reader.read(pictures, points).coeffs
+        assert coeffs.texture.shape == (3, n)
+        drawn = rig_buffers(face, coeffs, side)[:, :3]
+        errors[skin] = float(((drawn - shown.shaded).abs() * shown.mask).mean())
+    assert errors["field"] < 0.8 * errors["colour"], errors
 
 
 def test_coefficients_of_a_crop_seen_from_the_picture() -> None:

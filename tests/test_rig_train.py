@@ -15,6 +15,7 @@ from emorph.core.errors import CheckpointError, ConfigError, DataError
 from emorph.core.images import unit_range
 from emorph.data.memory import TensorFaces
 from emorph.face3d import neutral
+from emorph.face3d.skin import N_ANCHORS
 from emorph.models import DiffAE, DiffAEConfig, Rig, RigConfig, load_rig
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.rig_faces import LandmarkReader, open_face, rig_buffers
@@ -313,6 +314,15 @@ def test_coefficients_of_a_data_set_are_read_once(tmp_path: Path, folder: Path, 
         torch.testing.assert_close(getattr(in_parts.coeffs, name), getattr(first.coeffs, name), atol=1e-4, rtol=1e-4)
     assert again.coeffs.encoder == "landmarks"
     assert len(list((tmp_path / "kept").iterdir())) == 1
+
+
+def test_a_rig_may_see_the_skin_as_a_field_of_colours(tmp_path: Path, folder: Path, faces: TensorFaces) -> None:
+    config = run_config(tmp_path / "out", folder, model={**MODEL, "skin": "field"}, budget={"steps": 1})
+    done = run(config, faces)
+    assert load_rig(done.folder).config.skin == "field"
+    one, field = (run_config(tmp_path, folder, model={**MODEL, "skin": skin}) for skin in ("colour", "field"))
+    assert one.told(faces).coeffs.texture.shape == (12, 3)
+    assert field.told(faces).coeffs.texture.shape == (12, 3 * N_ANCHORS)
 
 
 def test_paths_start_at_the_configuration(tmp_path: Path, folder: Path) -> None:

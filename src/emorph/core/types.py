@@ -172,7 +172,8 @@ class FaceCoeffs:
     shape: float (B, n <= 300), identity. expression: float (B, m <= 100); of ICT-FaceKit its 53 action units, 0..1.
     pose, jaw: float (B, 3), axis-angle in radians, of the head and of the jaw.
     camera: float (B, 3): scale, tx, ty of the orthographic camera, see ``emorph.face3d.camera.project``.
-    light: float (B, 9, 3), spherical harmonics of each colour. texture: float (B, <= 50).
+    light: float (B, 9, 3), spherical harmonics of each colour. texture: float (B, n), of the model's own texture,
+        or the skin's colours where it has none, see ``emorph.models.rig_faces``.
     encoder: who made them ("deca", "emoca", "landmarks", ...).
     """
 

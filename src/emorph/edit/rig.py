@@ -116,7 +116,7 @@ class RigEditor:
         face = open_face(rig.config.face, face_model)
         usual = "landmarks" if rig.config.face == "ict" else "deca"
         encoders = [source_encoder or usual, target_encoder or source_encoder or usual]
-        readers = {encoder: open_reader(encoder, face) for encoder in dict.fromkeys(encoders)}
+        readers = {encoder: open_reader(encoder, face, skin=rig.config.skin) for encoder in dict.fromkeys(encoders)}
         model_id = f"{Path(name).name}-{fingerprint(rig)}"
         source, target = (readers[encoder] for encoder in encoders)
         return cls(rig, source, target, model_id=model_id, device=device, steps=steps, solver_name=solver_name)

@@ -8,6 +8,7 @@ left and on the right, as a face is and light is not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from emorph.face3d.model import FaceModel, neutral
 from emorph.face3d.skinning import vertex_normals
 
 N_ANCHORS = 160  # lips and brows are told apart
+_N_NEAR = 12  # anchors that a vertex's colour is mixed of
 _REACH = 0.12  # of an anchor, in eye distances: about what lies between neighbours
 _RIDGE = 3e-4  # pulls to the mean colour, the skin that is seen counting 1 together: what is not seen has that colour
 _FACING = 0.25  # skin whose normal points less towards the viewer says little
@@ -56,15 +58,31 @@ class SeenSkin:
 class SkinField:
     """Colours of a mesh that change smoothly over it, told by ``N_ANCHORS`` colours. Make it with ``on``.
 
-    weights: (V, N), what share each anchor has in a vertex's colour.
+    weights: (V, N), what share each anchor has in a vertex's colour: of ``_N_NEAR`` it has one.
     """
 
     def __init__(self, weights: Tensor) -> None:
-        self.weights = weights
+        share, near = weights.topk(_N_NEAR, dim=1)
+        share = share / share.sum(dim=1, keepdim=True)
+        self.weights = torch.zeros_like(weights).scatter_(1, near, share)
+        # the products of two weights of a vertex, a row for each pair of anchors: what least squares adds up
+        pairs = (near[:, :, None] * weights.shape[1] + near[:, None]).flatten()
+        vertices = torch.arange(len(near), device=near.device).repeat_interleave(_N_NEAR**2)
+        products = (share[:, :, None] * share[:, None]).flatten()
+        size = (weights.shape[1] ** 2, len(near))
+        self._products = torch.sparse_coo_tensor(torch.stack([pairs, vertices]), products, size, check_invariants=True)
 
     @classmethod
     def on(cls, face: FaceModel) -> SkinField:
-        """The field of a face model: anchors lie evenly on the front of its mean face, the right half on the left."""
+        """The field of a face model, on its device: made once, since it depends on the mean face only."""
+        known = _FIELDS.get(face)
+        if known is None or known.weights.device != face.faces.device:
+            known = _FIELDS[face] = cls(cls._weights(face))
+        return known
+
+    @staticmethod
+    def _weights(face: FaceModel) -> Tensor:
+        """Anchors lie evenly on the front of the mean face, its right half folded onto the left."""
         still = neutral(face, device=face.faces.device)
         vertices = face.vertices(still)
         marks = face.landmarks(vertices, still.pose)[0]
@@ -76,25 +94,26 @@ class SkinField:
         is_front = (normals[:, 2] > _FACING) & (folded[:, 0] <= high[0] - middle)
         is_front &= (folded[:, 1] >= low[1]) & (folded[:, 1] <= high[1] + eyes / 2)
         distances = torch.cdist(folded, _spread(folded[is_front], N_ANCHORS)) / (_REACH * eyes)
-        return cls(torch.softmax(-distances.square() / 2, dim=1))
+        return torch.softmax(-distances.square() / 2, dim=1)
 
     def colours(self, anchors: Tensor) -> Tensor:
         """Of the vertices (B, V, 3), from those of the anchors (B, N, 3)."""
-        return self.weights.to(anchors) @ anchors
+        return self.weights @ anchors
 
     def estimate(self, seen: SeenSkin, light: Tensor, mean: Tensor) -> Tensor:
         """The anchors' colours (B, N, 3) that under light (B, 9, 3) explain what is seen; elsewhere the mean (B, 3)."""
         share = (seen.weights / seen.weights.sum(dim=1, keepdim=True).clamp_min(1e-8))[..., None]
-        shading, weights = shade(seen.normals, light), self.weights.to(light)
-        ridge = _RIDGE * torch.eye(weights.shape[1], dtype=light.dtype, device=light.device)
-        channels = []
-        for c in range(3):
-            lit = shading[..., c : c + 1] * weights
-            left = seen.colours[..., c] - shading[..., c] * mean[:, c : c + 1]
-            normal = lit.mT @ (share * lit) + ridge
-            wanted = lit.mT @ (share * left[..., None])
-            channels.append(mean[:, c : c + 1] + torch.linalg.solve(normal, wanted)[..., 0])
-        return torch.stack(channels, dim=-1).clamp(0, 1)
+        shading, n = shade(seen.normals, light), self.weights.shape[1]
+        squares = (share * shading.square()).permute(1, 0, 2).flatten(1)  # (V, B * 3)
+        normal = (self._products @ squares).mT.reshape(-1, 3, n, n)
+        normal = normal + _RIDGE * torch.eye(n, dtype=normal.dtype, device=normal.device)
+        left = share * shading * (seen.colours - shading * mean[:, None])
+        offset = torch.linalg.solve(normal, (self.weights.mT @ left).mT)
+        anchors: Tensor = mean[:, None] + offset.mT
+        return anchors.clamp(0, 1)
+
+
+_FIELDS: WeakKeyDictionary[FaceModel, SkinField] = WeakKeyDictionary()
 
 
 def _spread(points: Tensor, n: int) -> Tensor:

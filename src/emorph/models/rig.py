@@ -25,6 +25,7 @@ N_BUFFERS = 9  # shaded, normals, albedo: three channels each
 TAKES_PICTURES = "this rig takes float pictures in [-1, 1]"
 Encoder = Literal["resnet18", "resnet50"]
 FaceKind = Literal["flame", "ict"]
+Skin = Literal["colour", "field"]
 DEPTHS: dict[Encoder, Depth] = {"resnet18": 18, "resnet50": 50}
 OFFICIAL_MULT: dict[int, tuple[int, ...]] = {256: (1, 1, 2, 2, 4, 4), 128: (1, 1, 2, 3, 4), 64: (1, 2, 3, 4)}
 
@@ -38,6 +39,7 @@ class RigConfig(Config):
     ``attention_resolutions`` are sides of the feature maps after folding.
     prediction: what the U-Net puts out; ``forward`` always returns eps.
     crop: the part of a face that the training pictures show. face: the 3D face model that its buffers show.
+    skin: what its buffers show as albedo where that model has no texture, one colour or a smooth field of colours.
     """
 
     image_size: int = Field(gt=0, le=4096)
@@ -55,6 +57,7 @@ class RigConfig(Config):
     dropout: float = Field(0.0, ge=0, lt=1)
     crop: CropSpec = CropSpec()
     face: FaceKind = "flame"
+    skin: Skin = "colour"
 
     @model_validator(mode="before")
     @classmethod

@@ -1,7 +1,8 @@
 """How a rig is told of faces: a picture and its landmarks to coefficients, and coefficients to buffers.
 
-All coefficients here belong to the picture's own square frame, whoever made them; ``texture`` is one skin colour (B, 3)
-where the face model has no texture of its own.
+All coefficients here belong to the picture's own square frame, whoever made them. Where the face model has no texture
+of its own, ``texture`` is one skin colour (B, 3), or the anchors of a field of colours (B, 3 N), see
+``emorph.face3d.skin.SkinField``.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from emorph.face3d.flame import FLAME
 from emorph.face3d.ict import ICT
 from emorph.face3d.lighting import estimate_light
 from emorph.face3d.model import FaceModel
-from emorph.face3d.skin import SeenSkin
+from emorph.face3d.skin import N_ANCHORS, SeenSkin, SkinField
 from emorph.models.deca import DecaEncoder, crop_face
 from emorph.models.port import load_face_encoder
-from emorph.models.rig import FaceKind
+from emorph.models.rig import FaceKind, Skin
 
 ReaderName = Literal["landmarks", "deca", "emoca"]
 NETWORKS: tuple[ReaderName, ...] = ("deca", "emoca")
@@ -46,6 +47,7 @@ class FaceReader(Protocol):
     """Reads coefficients of ``face`` off pictures."""
 
     name: ReaderName
+    skin: Skin
 
     @property
     def face(self) -> FaceModel: ...
@@ -60,20 +62,20 @@ class LandmarkReader:
 
     name: ReaderName = "landmarks"
 
-    def __init__(self, face: FaceModel) -> None:
-        self.face = face
+    def __init__(self, face: FaceModel, skin: Skin = "colour") -> None:
+        self.face, self.skin = face, skin
 
     def read(self, pictures: Tensor, points: Tensor) -> Reading:
         """As ``FaceReader.read``."""
         fit = fit_landmarks(self.face, points, pictures.shape[-1])
-        return Reading(lit(self.face, fit.coeffs, pictures, fit.points), fit.reasons)
+        return Reading(lit(self.face, fit.coeffs, pictures, fit.points, self.skin), fit.reasons)
 
 
 class NetworkReader:
     """DECA or EMOCA, on the crops that they were trained on; their answer is trusted as it is."""
 
-    def __init__(self, network: DecaEncoder, face: FLAME) -> None:
-        self.network, self.face = network, face
+    def __init__(self, network: DecaEncoder, face: FLAME, skin: Skin = "colour") -> None:
+        self.network, self.face, self.skin = network, face, skin
         self.name: ReaderName = "emoca" if network.name == "emoca" else "deca"
 
     def read(self, pictures: Tensor, points: Tensor) -> Reading:
@@ -85,7 +87,7 @@ class NetworkReader:
         crops, to_crop = (torch.cat(parts).to(pictures.device) for parts in zip(*found, strict=True))
         coeffs = in_picture(self.network.encode(crops), to_crop, pictures.shape[-1])
         if self.face.albedo(coeffs.texture[:, :0]) is None:
-            coeffs = lit(self.face, coeffs, pictures, points)
+            coeffs = lit(self.face, coeffs, pictures, points, self.skin)
         return Reading(coeffs, ("",) * len(coeffs))
 
     def read_photo(self, photo: Photo, landmarks: Landmarks, window_to_photo: Float64, side_px: int) -> FaceCoeffs:
@@ -115,19 +117,21 @@ def open_face(kind: FaceKind, path: str | Path | None = None) -> ICT | FLAME:
     return face
 
 
-def open_reader(name: str, face: ICT | FLAME, network: str | Path | None = None) -> FaceReader:
+def open_reader(
+    name: str, face: ICT | FLAME, network: str | Path | None = None, *, skin: Skin = "colour"
+) -> FaceReader:
     """A reader by its name; the networks give coefficients of FLAME.
 
     network: file of DECA or EMOCA, by default the one that ``emorph models list`` names.
     Raises MissingAssetError, CheckpointError, and ConfigError for a name that is not known or does not fit the face.
     """
     if name == "landmarks":
-        return LandmarkReader(face)
+        return LandmarkReader(face, skin)
     if name not in READERS:
         raise ConfigError(f"there is no encoder {name!r} of faces; use {', '.join(READERS)}.")
     if not isinstance(face, FLAME):
         raise ConfigError(f"{name} gives FLAME's coefficients, but the faces here are {face.name}'s; use landmarks.")
-    found = NetworkReader(load_face_encoder(network or name), face)
+    found = NetworkReader(load_face_encoder(network or name), face, skin)
     if found.name != name:
         raise CheckpointError(f"{network} is a file of {found.name}, but the encoder is to be {name}.")
     return found
@@ -135,8 +139,12 @@ def open_reader(name: str, face: ICT | FLAME, network: str | Path | None = None)
 
 def rig_buffers(face: FaceModel, coeffs: FaceCoeffs, side_px: int) -> Tensor:
     """What the rig sees of B faces, (B, 9, S, S): shaded, normals, albedo. Raises MissingAssetError, ShapeError."""
-    own = face.albedo(coeffs.texture[:, :0]) is not None
-    return render_buffers(face, coeffs, side_px, albedo=None if own else coeffs.texture).stacked()
+    albedo: Tensor | None = None
+    if face.albedo(coeffs.texture[:, :0]) is None:
+        albedo = coeffs.texture
+        if albedo.shape[1] == 3 * N_ANCHORS:
+            albedo = SkinField.on(face).colours(albedo.reshape(-1, N_ANCHORS, 3))
+    return render_buffers(face, coeffs, side_px, albedo=albedo).stacked()
 
 
 def in_picture(coeffs: FaceCoeffs, picture_to_crop: Tensor, side_px: int) -> FaceCoeffs:
@@ -153,16 +161,17 @@ def in_picture(coeffs: FaceCoeffs, picture_to_crop: Tensor, side_px: int) -> Fac
     return replace(coeffs, camera=torch.cat([scale[:, None], shift], dim=1))
 
 
-def lit(face: FaceModel, coeffs: FaceCoeffs, pictures: Tensor, points: Tensor) -> FaceCoeffs:
-    """The coefficients with the light that explains the pictures, and the skin's colour as their texture.
+def lit(face: FaceModel, coeffs: FaceCoeffs, pictures: Tensor, points: Tensor, skin: Skin = "colour") -> FaceCoeffs:
+    """The coefficients with the light that explains the pictures, and the skin's colour, or colours, as their texture.
 
     The skin between the landmarks is looked at where the mesh's vertices lie, each with the area that it shows.
     Of a face model with a texture, the texture is the mean one, and the light makes up for the skin's colour.
     """
     seen = SeenSkin.of(face, coeffs, pictures / 2 + 0.5, points)
-    light, skin = estimate_light(seen.colours, seen.normals, seen.weights)
+    light, colour = estimate_light(seen.colours, seen.normals, seen.weights)
     mean = face.albedo(coeffs.texture[:1, :0])
     if mean is None:
-        return replace(coeffs, light=light, texture=skin)
-    scale = skin / mean.mean(dim=(2, 3)).clamp_min(1e-3)
+        texture = colour if skin == "colour" else SkinField.on(face).estimate(seen, light, colour).flatten(1)
+        return replace(coeffs, light=light, texture=texture)
+    scale = colour / mean.mean(dim=(2, 3)).clamp_min(1e-3)
     return replace(coeffs, light=light * scale[:, None], texture=coeffs.texture[:, :0])

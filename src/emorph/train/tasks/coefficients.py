@@ -123,11 +123,11 @@ def read_faces(reader: FaceReader, pictures: Tensor, points: Tensor) -> tuple[Fa
 
 
 def _fingerprint(reader: FaceReader, faces: FaceStore) -> str:
-    """Of everything that the coefficients depend on: face model, network, data, crop."""
+    """Of everything that the coefficients depend on: face model, network, data, crop, kind of skin."""
     digest = hashlib.sha256()
     for module in _modules(reader):
         for key, value in module.state_dict().items():
             digest.update(key.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(json.dumps([*faces.facts(), reader.name]).encode())
+    digest.update(json.dumps([*faces.facts(), reader.name, reader.skin]).encode())
     return digest.hexdigest()[:32]

@@ -98,7 +98,8 @@ class RigRunConfig(RunConfig):
     def reader(self) -> FaceReader:
         """What reads the faces. Raises MissingAssetError, CheckpointError, ConfigError."""
         asked = self.coefficients
-        return open_reader(asked.encoder, open_face(self.model.face, asked.face_model), asked.network)
+        face = open_face(self.model.face, asked.face_model)
+        return open_reader(asked.encoder, face, asked.network, skin=self.model.skin)
 
     @property
     def cache(self) -> Path:
