@@ -17,6 +17,7 @@ from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.data.memory import TensorFaces
 from emorph.models import DiffAEConfig
+from emorph.train.devices import bfloat16_slowdown
 from emorph.train.forecast import forecast, make_plan
 from emorph.train.order import KnownFaces, order_of
 from emorph.train.plan import BudgetConfig, CheckpointConfig, DataConfig, OptimConfig, split_batch
@@ -24,6 +25,7 @@ from emorph.train.plan_text import duration, full_text, short_text, size
 from emorph.train.resources import Activations, SavedBytes, estimated_activations, resources
 from emorph.train.tasks import CONFIGS, config_class
 from emorph.train.tasks.autoencoder import AutoencoderConfig
+from emorph.train.tasks.rig import RigRunConfig
 from test_data import make_store
 from tiny import tiny_config
 
@@ -325,6 +327,36 @@ def test_a_warm_up_measures_and_leaves_nothing(tmp_path: Path, emorph: Emorph) -
     assert plan["stop_step"] == 1  # 6 ms are over after the first step
     assert any("max_minutes = 0.0001 stops it at about step 1 of 50" in warning for warning in plan["warnings"])
     assert sum(row["faces"] for row in plan["classes"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("precision", "factor", "warned"),
+    [("bf16-mixed", 40.0, True), ("bf16-mixed", 1.5, False), ("32-true", 40.0, False)],
+)
+def test_a_processor_without_bfloat16_is_named(
+    monkeypatch: pytest.MonkeyPatch, precision: str, factor: float, warned: bool
+) -> None:
+    monkeypatch.setattr("emorph.train.forecast.bfloat16_slowdown", lambda: factor)
+    config = run_config("run", optim={"batch_size": 4, "precision": precision})
+    said = [text for text in forecast(config, known(), device="cpu").warnings if "bfloat16" in text]
+    assert bool(said) == warned
+    assert not warned or "takes 40 times as long" in said[0]
+    assert not [text for text in forecast(config, known(), device="cuda").warnings if "bfloat16" in text]
+
+
+def test_the_time_of_bfloat16_is_measured() -> None:
+    assert bfloat16_slowdown() > 0.01
+
+
+def test_a_rig_whose_encoder_ends_in_one_pixel_can_be_planned(tmp_path: Path) -> None:
+    """One face alone would be no batch to normalise over."""
+    model = {"image_size": 32, "model_channels": 32, "channel_mult": [1], "num_res_blocks": 1, "encoder_width": 8}
+    config = RigRunConfig.parse(
+        {"task": "rig", "out": str(tmp_path), "data": {"path": "x"}, "budget": {"steps": 1}, "model": model}
+    )
+    plan = make_plan(config, None, None, accelerator="cpu")
+    assert plan.warm_up is not None
+    assert plan.warm_up.step_s > 0
 
 
 def test_without_the_data_a_warm_up_takes_made_faces() -> None:

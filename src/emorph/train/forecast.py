@@ -15,12 +15,14 @@ from torch.utils.data import Dataset
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.data.loader import EndlessOrder
+from emorph.train.devices import bfloat16_slowdown
 from emorph.train.order import KnownFaces, order_of
-from emorph.train.plan import CheckpointConfig, RunConfig, split_batch
+from emorph.train.plan import CheckpointConfig, OptimConfig, RunConfig, split_batch
 from emorph.train.resources import Resources, estimated_activations, resources, size
 from emorph.train.warm_up import WarmUp, warm_up
 
 FEW_EPOCHS = 2.0
+SLOW_BFLOAT16 = 3.0  # times as long as float32
 UNLABELLED = "no label"
 
 
@@ -104,10 +106,12 @@ def forecast(
     needs: Resources | None = None,
     tried: WarmUp | None = None,
     untimed: str = "",
+    device: str | None = None,
 ) -> Forecast:
     """Work out what ``config`` states, on ``known`` faces.
 
-    usable: bool (n,), the faces that are drawn at all. Raises ConfigError where the configuration contradicts itself.
+    usable: bool (n,), the faces that are drawn at all. device: its kind, where it is known: "cpu", "cuda".
+    Raises ConfigError where the configuration contradicts itself.
     """
     optim = config.optim
     order = order_of(config.data, known, seed=config.seed, usable=usable) if known else None
@@ -149,7 +153,7 @@ def forecast(
         warnings=(),
     )
     left_out = int((~usable).sum()) if usable is not None else 0
-    return Forecast(**{**vars(found), "warnings": tuple(_warnings(found, left_out))})
+    return Forecast(**{**vars(found), "warnings": tuple(_warnings(found, left_out) + _slow(optim, device))})
 
 
 def make_plan(
@@ -174,7 +178,7 @@ def make_plan(
         else:
             how = f"measured with {tried.tried} face{'s' if tried.tried > 1 else ''} at a time on {tried.device}"
             needs = resources(config, micro_batch, n_devices=n_devices, activations=tried.activations, how=how)
-            return forecast(config, known, n_devices=n_devices, needs=needs, tried=tried)
+            return forecast(config, known, n_devices=n_devices, needs=needs, tried=tried, device=tried.device)
     else:
         untimed = "no warm-up was asked for"
     estimate = estimated_activations(config.model_dump_json(), type(config))
@@ -259,6 +263,15 @@ def _warnings(plan: Forecast, left_out: int) -> list[str]:
     if plan.faces is None:
         found.append(f"{plan.data} is not there: epochs and emotions are not known. Say how many faces with --faces N.")
     return found
+
+
+def _slow(optim: OptimConfig, device: str | None) -> list[str]:
+    if device != "cpu" or optim.precision != "bf16-mixed" or (factor := bfloat16_slowdown()) < SLOW_BFLOAT16:
+        return []
+    return [
+        f"this processor takes {factor:.0f} times as long for a convolution in bfloat16 as in float32: the run is far "
+        "faster here with optim.precision = '32-true'."
+    ]
 
 
 def _free_bytes(folder: Path) -> int | None:

@@ -169,7 +169,8 @@ class _Trainer:
     @cached_property
     def forecast(self) -> Forecast:
         """What this run will do."""
-        return forecast(self.config, self.known, n_devices=self.fabric.world_size, usable=self.usable)
+        n_devices, device = self.fabric.world_size, self.fabric.device.type
+        return forecast(self.config, self.known, n_devices=n_devices, usable=self.usable, device=device)
 
     def write_plan(self, *, resume: bool) -> None:
         """Make the run's folder ready: the configuration and the plan of a new run, the log up to a checkpoint."""
