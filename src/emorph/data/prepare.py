@@ -19,7 +19,7 @@ from emorph.core.config import Config
 from emorph.core.errors import ConfigError, DataError, EmorphError
 from emorph.core.records import Box, FaceRecord
 from emorph.core.shard import Shard
-from emorph.core.types import AlignedFace, Float64, Landmarks, Photo, UInt8
+from emorph.core.types import AlignedFace, Landmarks, Photo, UInt8
 from emorph.core.workers import spread
 from emorph.data.index import FaceIndex
 from emorph.data.parts import Plan, Row, Summary, begin, finish, missing_parts, write_part
@@ -143,7 +143,7 @@ def prepare_face(index: FaceIndex, record: FaceRecord, settings: Settings) -> tu
         "source": record.source,
         "valence": record.valence,
         "arousal": record.arousal,
-        "landmarks68": crop_points(crop).astype("<f2").tobytes(),
+        "landmarks68": crop.crop_points().astype("<f2").tobytes(),
         "attributes": " ".join(record.attributes),
         "quality": dataclasses.asdict(quality),
         "picture_hash": picture_hash(crop.pixels),
@@ -158,13 +158,6 @@ def whole(photo: Photo, face: Landmarks, side_px: int) -> AlignedFace:
     to_photo = np.diag([width / side_px, height / side_px, 1.0])
     to_photo[:2, 2] = (np.diag(to_photo)[:2] - 1) / 2  # between pixel centres
     return AlignedFace(resized, to_photo, face)
-
-
-def crop_points(crop: AlignedFace) -> Float64:
-    """The 68 points in crop pixels, (68, 2)."""
-    points = np.column_stack([crop.landmarks.points, np.ones(68)])
-    in_crop: Float64 = points @ np.linalg.inv(crop.crop_to_photo).T
-    return in_crop[:, :2]
 
 
 def encode(pixels: UInt8, image_format: str) -> bytes:
