@@ -270,6 +270,10 @@ def test_stage_2_trains_the_denoiser_alone(tmp_path: Path, folder: Path, faces: 
     torch.testing.assert_close(shapes[0], known.coeffs.shape[known.known].mean(dim=0))
     with pytest.raises(ConfigError, match="stage 2 trains on from a rig of stage 1: set init"):
         run_config(tmp_path, folder, stage=2)
+    for key, value, own in (("skin", "field", "colour"), ("prediction", "x0", "eps")):
+        other = run_config(tmp_path / key, folder, stage=2, init=str(start), model={**MODEL, key: value})
+        with pytest.raises(ConfigError, match=f"trained with {key} = '{own}', but this run says '{value}'"):
+            run(other, faces)
 
 
 def test_coefficients_of_a_data_set_are_read_once(tmp_path: Path, folder: Path, faces: TensorFaces) -> None:

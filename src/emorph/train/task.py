@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from emorph.core.config import Config
+from emorph.core.errors import ConfigError
 from emorph.models.diffae import DiffAE
 from emorph.models.judge import Judge
 from emorph.models.rig import Rig
@@ -50,6 +52,17 @@ class Task(ABC):
     def sheet(self, model: Model, shown: Shown) -> Sheet | None:
         """Pictures that show how ``model``, the average of the weights, does; None if there is nothing to see."""
         return None
+
+
+def check_started(found: Config, own: Config, keys: Iterable[str], name: str) -> None:
+    """Refuse to train on from a model whose weights mean something else. Raises ConfigError."""
+    for key in keys:
+        theirs, ours = getattr(found, key), getattr(own, key)
+        if theirs != ours:
+            raise ConfigError(
+                f"{name} was trained with {key} = {theirs!r}, but this run says {ours!r}: set model.{key} to "
+                f"{theirs!r}, or start from another model."
+            )
 
 
 def hash_seed(*parts: int) -> int:

@@ -28,7 +28,7 @@ from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.port import load
 from emorph.train.plan import RunConfig
 from emorph.train.samples import Sheet, Shown, autoencoder_sheet
-from emorph.train.task import Model, Task, hash_seed
+from emorph.train.task import Model, Task, check_started, hash_seed
 
 # Where each of the 68 landmarks lies in a mirrored face (iBUG/dlib order)
 MIRRORED_68 = (
@@ -161,8 +161,10 @@ class AutoencoderTask(Task):
         self.mirror = config.data.mirror
 
     def start(self, name: str) -> DiffAE:
-        """A folder, a bundled name, a hub id or an official checkpoint."""
-        return load(name)
+        """A folder, a bundled name, a hub id or an official checkpoint. Raises ConfigError for another prediction."""
+        model = load(name)
+        check_started(model.config, self.model.config, ("prediction",), name)
+        return model
 
     def draw(
         self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device

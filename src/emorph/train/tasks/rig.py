@@ -29,7 +29,7 @@ from emorph.models.rig_start import start_rig
 from emorph.train.face_parts import OnStep
 from emorph.train.plan import OptimConfig, RunConfig, existing_below
 from emorph.train.samples import Sheet, Shown, rig_sheet
-from emorph.train.task import Model, Task
+from emorph.train.task import Model, Task, check_started
 from emorph.train.tasks.autoencoder import device_noise, flip_and_step
 from emorph.train.tasks.coefficients import Coefficients, read_all, read_faces, read_share
 
@@ -186,8 +186,14 @@ class RigTask(Task):
         self.kept: dict[int, Tensor] | None = {} if config.coefficients.keep_buffers else None
 
     def start(self, name: str) -> Rig:
-        """A folder, a bundled name, a hub id or an official checkpoint; of an autoencoder the U-Net is taken."""
-        return start_rig(name, self.model.config)
+        """A folder, a bundled name, a hub id or an official checkpoint; of an autoencoder the U-Net is taken.
+
+        Raises ConfigError for a rig that was trained for something else.
+        """
+        rig = start_rig(name, self.model.config)
+        kept = ("prediction", "face", *(("skin",) if self.stage == 2 else ()))  # stage 1 may learn other buffers
+        check_started(rig.config, self.model.config, kept, name)
+        return rig
 
     def draw(
         self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device
