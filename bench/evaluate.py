@@ -157,7 +157,7 @@ doing nothing and above another person in every one.
 
 def number(cell: Any) -> str:
     """A cell of the report's JSON as text."""
-    return cell if isinstance(cell, str) else f"{cell['mean']:.3f} ({cell['low']:.3f}-{cell['high']:.3f})"
+    return cell if isinstance(cell, str) else f"{cell['mean']:.3f} ({cell['low']:.3f} to {cell['high']:.3f})"
 
 
 def ranks(row: dict[str, Any]) -> bool:

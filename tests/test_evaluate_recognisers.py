@@ -26,6 +26,14 @@ from test_evaluate_judges import graph
 Command = Callable[..., tuple[int, str, str]]
 
 
+@pytest.fixture
+def home_with_a_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of models with a made file of a judge that tells valence and arousal, too."""
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path / "home"))
+    (tmp_path / "home" / "judges").mkdir(parents=True)
+    graph(tmp_path / "home" / "judges" / "enet_b0_8_va_mtl.onnx", 224, 10)
+
+
 def recogniser(name: str) -> PanelEncoder:
     return PanelEncoder(name, CropPlan("arcface", 112, CropSpec()), lambda crops: np.zeros((len(crops), 2)))
 
@@ -59,12 +67,8 @@ def test_the_ensemble_is_the_mean_of_calibrated_identities() -> None:
     assert [row[0] for row in found.rows][1] == "CSIM, cosine with the source (arc@1)"
 
 
-def test_onnx_recognisers_and_valence_in_one_report(
-    emorph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EMORPH_HOME", str(tmp_path / "home"))
-    (tmp_path / "home" / "judges").mkdir(parents=True)
-    graph(tmp_path / "home" / "judges" / "enet_b0_8_va_mtl.onnx", 224, 10)
+@pytest.mark.usefixtures("home_with_a_judge")
+def test_onnx_recognisers_and_valence_in_one_report(emorph: Command, tmp_path: Path) -> None:
     files = [graph(tmp_path / f"{n}.onnx", 112, 16, scales=n == "scaling") for n in ("plain", "scaling", "swapped")]
     card = {
         "name": "swapped", "kind": "identity", "side_px": 112, "crop": "arcface", "channels": "BGR",
@@ -93,12 +97,8 @@ def test_onnx_recognisers_and_valence_in_one_report(
     assert len(Records.read(out).embeddings) == 3 * 8 == len(lines)
 
 
-def test_edits_to_valence_and_arousal_are_held_against_what_was_asked(
-    emorph: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EMORPH_HOME", str(tmp_path / "home"))
-    (tmp_path / "home" / "judges").mkdir(parents=True)
-    graph(tmp_path / "home" / "judges" / "enet_b0_8_va_mtl.onnx", 224, 10)
+@pytest.mark.usefixtures("home_with_a_judge")
+def test_edits_to_valence_and_arousal_are_held_against_what_was_asked(emorph: Command, tmp_path: Path) -> None:
     made = tmp_path / "va"
     write_image(made / "ann.png", face())
     records = []

@@ -69,6 +69,19 @@ def test_the_field_is_the_same_on_the_left_and_on_the_right(face: ICT, field: Sk
     torch.testing.assert_close(field.colours(torch.ones(1, N_ANCHORS, 3)), torch.ones(1, len(face.mean), 3))
 
 
+def test_a_field_that_was_first_used_for_reading_lets_gradients_through() -> None:
+    face = made_face()
+    with torch.inference_mode():
+        SkinField.on(face)
+    field = SkinField.on(face)
+    assert SkinField.on(face) is field
+    anchors = torch.rand(1, N_ANCHORS, 3, requires_grad=True)
+    coeffs = made_faces(face, 1)
+    render_buffers(face, coeffs, 32, albedo=field.colours(anchors)).shaded.sum().backward()
+    assert anchors.grad is not None
+    assert anchors.grad.abs().sum() > 0
+
+
 def test_a_dark_photo_and_one_without_skin_give_finite_colours(face: ICT, field: SkinField) -> None:
     coeffs = neutral(face)
     points = marks(face, made_faces(face, 1), SIDE)

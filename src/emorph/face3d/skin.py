@@ -77,7 +77,8 @@ class SkinField:
         """The field of a face model, on its device: made once, since it depends on the mean face only."""
         known = _FIELDS.get(face)
         if known is None or known.weights.device != face.faces.device:
-            known = _FIELDS[face] = cls(cls._weights(face))
+            with torch.inference_mode(False), torch.no_grad():  # whoever asks next may want gradients through it
+                known = _FIELDS[face] = cls(cls._weights(face))
         return known
 
     @staticmethod
