@@ -135,9 +135,9 @@ def test_machines_make_no_difference(root: Path, done: Path, tmp_path: Path) -> 
     assert content(tmp_path / "all") == content(done)
     # on a shared disk the last machine finishes the set itself
     for i in range(3):
-        summary = prepare(index, tmp_path / "shared", SETTINGS, shard=Shard(i + 1, 3))
+        summary = prepare(index, tmp_path / "network_disk", SETTINGS, shard=Shard(i + 1, 3))
     assert summary is not None
-    assert content(tmp_path / "shared") == content(done)
+    assert content(tmp_path / "network_disk") == content(done)
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(root: Path, done: Path, tmp_path: Path) -> None:

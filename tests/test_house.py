@@ -97,6 +97,13 @@ def test_no_test_is_shipped() -> None:
     assert (PACKAGE / "py.typed").exists()
 
 
+def test_data_beside_the_repository_are_asked_for_by_their_fixture() -> None:
+    """Else ``--only-shared``, which runs what a bare clone skips, would leave the test out."""
+    tests = [path for path in (ROOT / "tests").glob("*.py") if path.name != "conftest.py"]
+    own_ways = re.compile(r"""["']shared["']|SHARED_DATA|\.\./shared""")
+    assert [path.name for path in tests if own_ways.search(path.read_text(encoding="utf-8"))] == [Path(__file__).name]
+
+
 def documents() -> list[Path]:
     """Every Markdown file of the repository that is its own, not an environment's."""
     folders = ("docs", "examples", "bench", "gpu", "src", "tests")

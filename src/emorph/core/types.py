@@ -143,10 +143,10 @@ class Target:
     @classmethod
     def parse(cls, word: str, strength: float = 1.0) -> Target:
         """The target that is called so, see ``word``. Raises UnknownNameError, ConfigError."""
-        found = _AFFECT_WORD.fullmatch(word)
-        if not found:
+        numbers = _AFFECT_WORD.fullmatch(word)
+        if not numbers:
             return cls(Emotion.parse(word), strength)
-        valence, arousal = (None if text is None else float(text) for text in (found[1], found[2] or found[3]))
+        valence, arousal = (None if text is None else float(text) for text in (numbers[1], numbers[2] or numbers[3]))
         return cls(None, strength, valence, arousal)
 
     @property
