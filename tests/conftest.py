@@ -31,14 +31,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep what was asked for; the tests of a file stay in one process, where they share their fixtures."""
+    """Keep what was asked for, and say what pytest-xdist runs in one process.
+
+    The tests of a file stay together, where they share its fixtures. Those that start, time or kill processes are one
+    group of all files (``xdist_group("processes")``), so that no two of them run at once; it goes first.
+    """
     if config.getoption("--only-shared"):
         left_out = [item for item in items if "shared_file" not in getattr(item, "fixturenames", ())]
-        config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: [mark.args[0] for mark in item.iter_markers("xdist_group")] != ["processes"])
 
 
 @pytest.fixture(scope="session")

@@ -455,6 +455,7 @@ def test_transfer_into_a_named_file(emorph: Command, example_photo: Path, ict_fi
     assert json.loads(read_metadata(tmp_path / "result.webp")["emorph"])["target"] == "astronaut.png"
 
 
+@pytest.mark.xdist_group("processes")
 def test_ctrl_c_in_a_folder_keeps_what_is_done(model: Path, example_photo: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -125,6 +125,7 @@ def test_shards_merge_to_one_run(
     assert merged == whole[1]
 
 
+@pytest.mark.xdist_group("processes")
 def test_workers_find_the_same(whole: tuple[Path, Records], judged: list[Judged], panel: Panel, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     found = evaluate(judged, tmp_path, panel, workers=2, on_step=lambda *step: steps.append(step))
@@ -151,6 +152,7 @@ def die(task: look.Task) -> look.Looked:
     return look.look(task)
 
 
+@pytest.mark.xdist_group("processes")
 def test_a_killed_worker_ends_the_run_with_a_sentence(
     judged: list[Judged], panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

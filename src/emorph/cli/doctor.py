@@ -83,9 +83,7 @@ def _print(facts: dict[str, object]) -> None:
     if isinstance(device, dict):
         section("device", device)
     section("bundled models (their weights are for research, non-commercial)", models or {"emorph-base": None})
-    typer.echo(
-        "official files that emorph can use, available only from their authors (set EMORPH_HOME to move the folder):"
-    )
+    typer.echo("official files that emorph can use, available only from their authors (EMORPH_HOME moves the folder):")
     for asset in OFFICIAL:
         typer.echo(f"  {asset.name:<26} {'here' if asset.path.exists() else 'missing'}: {asset.path}")
         typer.echo(f"  {'':<26} from {asset.page}; {asset.terms}")
