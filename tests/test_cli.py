@@ -444,7 +444,7 @@ def test_a_stopped_matrix_does_not_say_that_it_is_kept(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("emorph.edit.rig.RigEditor.from_pretrained", lambda *_, **__: None)
+    monkeypatch.setattr("emorph.edit.rig.editor.RigEditor.from_pretrained", lambda *_, **__: None)
     monkeypatch.setattr("emorph.cli.transfer.matrix", stop)
     status, _, err = emorph("transfer", "--matrix", example_photo, example_photo, "-o", tmp_path)
     assert (status, err) == (130, "Stopped. The matrix is not finished; it has to be drawn anew.\n")

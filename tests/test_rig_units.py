@@ -15,7 +15,7 @@ from emorph.cli.main import app
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_metadata, read_photo
-from emorph.edit.action_units import EMFACS, FACS, emotion_units, moved, named_units, parse_units
+from emorph.edit.rig.action_units import EMFACS, FACS, emotion_units, named_units, parse_units, with_units
 from emorph.face3d import ICT
 from made_face import made_face
 from test_rig_edit import tiny_rig
@@ -63,14 +63,14 @@ def test_an_emotion_clears_the_others_and_leaves_the_gaze(ict: ICT) -> None:
     assert contempt["browDown_L"] == 0
     assert not any(name.startswith("eyeLook") for name in contempt)
     expression = torch.full((1, ict.n_expression), 0.5)
-    half, whole, none = (moved(ict, expression, contempt, s) for s in (0.5, 1.0, 0.0))
+    half, whole, none = (with_units(ict, expression, contempt, s) for s in (0.5, 1.0, 0.0))
     column = ict.unit_names.index
     assert torch.equal(none, expression)
     assert half[0, column("browDown_L")] == 0.25
     assert whole[0, column("browDown_L")] == 0
     assert whole[0, column("eyeLookUp_L")] == 0.5
     assert whole[0, column("mouthSmile_R")] == pytest.approx(0.8)
-    assert moved(ict, expression, contempt, 3.0).max() == 1
+    assert with_units(ict, expression, contempt, 3.0).max() == 1
     assert not any(emotion_units(ict, Emotion.NEUTRAL).values())
 
 

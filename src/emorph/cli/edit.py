@@ -30,7 +30,7 @@ from emorph.core.types import Target
 
 if TYPE_CHECKING:
     from emorph.edit.files import Change, EmotionChange
-    from emorph.edit.rig_files import UnitChange
+    from emorph.edit.rig.files import UnitChange
 
 
 def edit(
@@ -75,7 +75,7 @@ def edit(
     In a folder, what an earlier run finished is not done twice: after a stop the same command goes on.
     """
     from emorph.edit.pipeline import DEFAULT_MODEL
-    from emorph.edit.rig import DEFAULT_RIG
+    from emorph.edit.rig.editor import DEFAULT_RIG
     from emorph.models.port import is_rig
 
     strengths = tuple(parse_strengths(strength))
@@ -127,7 +127,7 @@ def _targets(
 
 def _rig_goal(to: str | None, au: str | None) -> Emotion | dict[str, float]:
     """The emotion, or action units as they were written."""
-    from emorph.edit.action_units import parse_units
+    from emorph.edit.rig.action_units import parse_units
 
     if to is not None and au is None:
         return Emotion.parse(to)
@@ -146,9 +146,9 @@ def _emotion_change(loading: Loading, targets: tuple[Target, ...], directions: P
 def _rig_change(
     loading: Loading, goal: Emotion | dict[str, float], strengths: tuple[float, ...], face_model: Path | None
 ) -> UnitChange:
-    from emorph.edit.action_units import emotion_units, named_units
-    from emorph.edit.rig import DEFAULT_STEPS, RigEditor
-    from emorph.edit.rig_files import EmotionUnitChange, UnitChange
+    from emorph.edit.rig.action_units import emotion_units, named_units
+    from emorph.edit.rig.editor import DEFAULT_STEPS, RigEditor
+    from emorph.edit.rig.files import EmotionUnitChange, UnitChange
 
     editor = RigEditor.from_pretrained(
         loading.model,
@@ -159,5 +159,5 @@ def _rig_change(
     )
     faces = (loading.face, loading.min_face_px)
     if isinstance(goal, Emotion):
-        return EmotionUnitChange(editor, emotion_units(editor.face, goal), strengths, *faces, emotion=goal)
-    return UnitChange(editor, named_units(editor.face, goal), strengths, *faces)
+        return EmotionUnitChange(editor, emotion_units(editor.face_model, goal), strengths, *faces, emotion=goal)
+    return UnitChange(editor, named_units(editor.face_model, goal), strengths, *faces)

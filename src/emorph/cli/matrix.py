@@ -13,8 +13,8 @@ from emorph.cli.options import is_file_name
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from emorph.edit.rig import RigEditor
-    from emorph.edit.rig_parts import Part
+    from emorph.edit.rig.editor import RigEditor
+    from emorph.edit.rig.parts import Part
     from emorph.evaluate.rig_edits import PairMeans
 
 
@@ -23,8 +23,8 @@ def matrix(
 ) -> None:
     """Write ``out``/matrix_PARTS.png, or ``out`` itself, and what was measured beside it as JSON."""
     from emorph.edit.files import refuse_overwriting
-    from emorph.edit.rig_files import how, write_edit
-    from emorph.edit.rig_matrix import draw_matrix, write_scores
+    from emorph.edit.rig.files import how, write_edit
+    from emorph.edit.rig.matrix import draw_matrix, write_scores
     from emorph.evaluate.rig_edits import PairScores
 
     path = out if is_file_name(out) else out / f"matrix_{'-'.join(parts)}.png"

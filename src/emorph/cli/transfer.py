@@ -27,8 +27,9 @@ from emorph.cli.options import (
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from emorph.edit.rig import RigEdit, RigEditor
-    from emorph.edit.rig_parts import Part, RigFace
+    from emorph.edit.result import Edit
+    from emorph.edit.rig.editor import RigEditor
+    from emorph.edit.rig.parts import Look, Part, RigFace
 
 Encoder = Annotated[str | None, typer.Option(help="landmarks, deca or emoca; by default what the rig is made for.")]
 
@@ -69,8 +70,8 @@ def transfer(
     as_json: Json = False,
 ) -> None:
     """Take over a part of the target's face; the rest of each source photo stays as it is."""
-    from emorph.edit.rig import DEFAULT_RIG, DEFAULT_STEPS, RigEditor
-    from emorph.edit.rig_parts import check_parts
+    from emorph.edit.rig.editor import DEFAULT_RIG, DEFAULT_STEPS, RigEditor
+    from emorph.edit.rig.parts import check_parts
 
     parts = check_parts(name.strip() for name in part.split(",") if name.strip())
     if as_matrix:
@@ -131,9 +132,9 @@ class Taking:
         """The faces of a photo that are to be changed. Raises ImageError, NoFaceError."""
         return self.editor.sources(source, self.face, min_face_px=self.min_face_px)
 
-    def write(self, path: Path, done: RigEdit) -> dict[str, Any]:
+    def write(self, path: Path, done: Edit[Look]) -> dict[str, Any]:
         """Write a result; what is to be said of it as JSON. Raises ImageError."""
-        from emorph.edit.rig_files import how, write_edit
+        from emorph.edit.rig.files import how, write_edit
 
         made = how(self.editor, self.parts, seed=self.seed, target=self.giver.photo.name)
         write_edit(path, done.photo.pixels, made, icc=done.photo.icc)
@@ -141,7 +142,7 @@ class Taking:
 
 
 def _take_over(taking: Taking, sources: Sequence[Path], paths: Sequence[Path], *, album: bool, as_json: bool) -> None:
-    from emorph.edit.rig_parts import mean_shape
+    from emorph.edit.rig.parts import mean_shape
 
     read, unread = _read_all(taking, sources) if album else ({}, [])
     shape = mean_shape([faces[0] for faces in read.values()]) if read else None
@@ -159,7 +160,7 @@ def _take_over(taking: Taking, sources: Sequence[Path], paths: Sequence[Path], *
                 with unbroken():
                     listed.append(taking.write(path, done))
                     mention_other_faces(source.name, faces[0].n_faces, taking.face)
-                    _mention_turn(source.name, taking.giver, done)
+                    _mention_turn(source.name, done)
                     if not as_json:
                         typer.echo(f"{path}  ({done.seconds:.1f} s)")
     if as_json:
@@ -177,12 +178,10 @@ def _read_all(taking: Taking, sources: Sequence[Path]) -> tuple[dict[Path, list[
     return read, work.failures
 
 
-def _mention_turn(name: str, giver: RigFace, done: RigEdit) -> None:
-    from emorph.edit.rig_parts import turn_deg
-
-    asked_deg = turn_deg(done.faces[0].coeffs.pose, giver.coeffs.pose)
-    if "pose" in done.parts and asked_deg - done.turned_deg > 1:
+def _mention_turn(name: str, done: Edit[Look]) -> None:
+    turned_deg, asked_deg = done.target.turned_deg, done.target.asked_deg
+    if asked_deg - turned_deg > 1:
         say(
-            f"{name}: the head is turned by {done.turned_deg:.0f} of {asked_deg:.0f} degrees; farther round, the photo "
+            f"{name}: the head is turned by {turned_deg:.0f} of {asked_deg:.0f} degrees; farther round, the photo "
             "shows nothing that could be moved."
         )

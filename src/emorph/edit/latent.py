@@ -19,8 +19,7 @@ OFFICIAL_AMPLITUDE = 0.3
 
 def editable(directions: Directions) -> list[Emotion]:
     """The emotions that these directions know, in AffectNet's order."""
-    found = {emotion for emotion in map(_emotion, directions.labels) if emotion is not None}
-    return sorted(found)
+    return sorted({emotion for emotion in map(_emotion, directions.labels) if emotion is not None})
 
 
 def check_known(directions: Directions, targets: Iterable[Target]) -> None:
@@ -39,8 +38,7 @@ def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -
     Raises UnknownNameError or MissingAssetError for a target that the directions do not know.
     """
     check_known(directions, targets)
-    moved = [_edited(z, directions, target) if target.strength else z for target in targets]
-    return torch.stack(moved, dim=1)
+    return torch.stack([_edited(z, directions, target) if target.strength else z for target in targets], dim=1)
 
 
 def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
@@ -51,8 +49,7 @@ def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
         return move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats)
     else:
         step = _emotion_step(z, directions, directions.means, _row(directions, target.emotion))
-    moved = directions.stats.normalise(z) + target.strength * step
-    return directions.stats.denormalise(moved)
+    return directions.stats.denormalise(directions.stats.normalise(z) + target.strength * step)
 
 
 def _emotion_step(z: Tensor, directions: Directions, means: Tensor, row: int) -> Tensor:

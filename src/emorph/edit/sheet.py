@@ -28,7 +28,7 @@ class Row:
     titles: tuple[str, ...]
 
 
-def tiles(edits: Sequence[Edit]) -> Row:
+def tiles(edits: Sequence[Edit[Target]]) -> Row:
     """Original and edits of one photo, cropped around the face: all that a sheet needs of them."""
     pictures = (tile(edits[0].source, edits[0].face), *(tile(edit.photo, edit.face) for edit in edits))
     return Row(pictures, ("Original", *(title(edit.target) for edit in edits)))

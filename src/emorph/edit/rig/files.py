@@ -10,11 +10,10 @@ from typing import Any, ClassVar
 from emorph.core.expressions import Emotion
 from emorph.core.images import write_image
 from emorph.core.records import EditRecord
-from emorph.core.types import UInt8
-from emorph.edit.codec import OnStep
+from emorph.core.types import OnStep, UInt8
 from emorph.edit.files import RECORDS_FILE, TOOL, Drawn, described
-from emorph.edit.rig import RigEditor
-from emorph.edit.rig_parts import Part
+from emorph.edit.rig.editor import RigEditor
+from emorph.edit.rig.parts import Part
 
 UNIT_RECORDS_FILE = "action_units.jsonl"  # beside edits.jsonl, whose targets are emotions that can be judged
 
@@ -52,8 +51,8 @@ class UnitChange:
         """Change one photo. Raises ImageError, NoFaceError."""
         faces = self.editor.sources(source, self.face, min_face_px=self.min_face_px)
         edits = self.editor.express(faces, self.units, self.strengths, on_step=on_step)
-        first, results = faces[0], tuple(edit.photo for edit in edits)
-        return Drawn(first.photo, first.aligned, first.n_faces, results, edits[0].seconds)
+        first = edits[0]
+        return Drawn(first.source, first.face, first.n_faces, tuple(edit.photo for edit in edits), first.seconds)
 
     def record(self, source: Path, edited: Path, strength: float, seconds: float) -> EditRecord:
         """The line of the records' file."""
