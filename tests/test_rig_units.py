@@ -136,7 +136,7 @@ def test_the_matrix_is_drawn_and_measured(ict: ICT, tmp_path: Path) -> None:
     assert width == pytest.approx(3 * 256, abs=10)
     assert height == pytest.approx(3 * 256 + 28, abs=10)
     alone = CliRunner().invoke(app, ["transfer", "--matrix", photos[0], "-o", str(tmp_path / "out"), *common])
-    assert "two photos with a face; found 1" in str(alone.exception)
+    assert "at least two photos with a face; found 1" in str(alone.exception)
     taken = tmp_path / "taken" / "matrix_expression.json"
     taken.mkdir(parents=True)
     failed = CliRunner().invoke(app, ["transfer", "--matrix", *photos, "-o", str(taken.parent), *common])

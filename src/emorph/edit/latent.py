@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -29,6 +30,16 @@ def check_known(directions: Directions, targets: Iterable[Target]) -> None:
             _row(directions, target.emotion)
         else:
             _axes(directions)
+
+
+def directions_digest(directions: Directions | None) -> str:
+    """Eight hexadecimal digits that tell directions apart; "" for none."""
+    if directions is None:
+        return ""
+    digest = hashlib.sha256(repr((directions.labels, directions.gains)).encode())
+    for name, tensor in sorted(directions.tensors().items()):
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:8]
 
 
 def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -> Tensor:

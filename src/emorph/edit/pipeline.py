@@ -242,9 +242,13 @@ class Editor:
 
     # -- sheets, and faces from nothing
 
-    def sheet(self, photo: PhotoSource, strength: float = 1.0, *, face: str | int = "largest") -> Image.Image:
-        """Original and the eight emotions side by side, cropped around the face, as one picture."""
-        return grid([tiles(self.edit_many(photo, self.sheet_targets(strength), face=face))])
+    def sheet(
+        self, photos: PhotoSource | list[PhotoSource], strength: float = 1.0, *, face: str | int = "largest"
+    ) -> Image.Image:
+        """Original and the eight emotions side by side, cropped around the face: one picture, a row for each photo."""
+        targets = self.sheet_targets(strength)
+        each = photos if isinstance(photos, list) else [photos]
+        return grid([tiles(self.edit_many(photo, targets, face=face)) for photo in each])
 
     def sheet_targets(self, strength: float = 1.0) -> list[Target]:
         """Every emotion that the directions know, in AffectNet's order. Raises MissingAssetError if they know none."""
@@ -270,18 +274,17 @@ class Editor:
                 f"{self.model_id} has no latent net, so it cannot draw faces from nothing; train one with "
                 "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
             )
-        shape = (self.model.config.image_channels, *[self.model.config.image_size] * 2)
-        z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (self.model.config.z_dim,), self.device)
+        config = self.model.config
+        shape = (config.image_channels, config.image_size, config.image_size)
+        z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (config.z_dim,), self.device)
         z = sample_latents(net, stats, z_noise, latent_steps)
         return self.codec.generate(seeded_noise(seeds, shape, self.device), z, on_step)
 
     # -- small parts
 
     def _pictures(self, faces: Sequence[AlignedFace]) -> Tensor:
-        x = to_tensor(np.stack([face.pixels for face in faces]))
-        if self.model.config.image_channels == 1:
-            x = luminance(x)
-        return x.to(self.device)
+        crops = to_tensor(np.stack([face.pixels for face in faces]))
+        return (luminance(crops) if self.model.config.image_channels == 1 else crops).to(self.device)
 
     def _need_directions(self) -> Directions:
         if self.directions is None:
