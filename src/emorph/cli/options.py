@@ -77,7 +77,11 @@ def refuse_options(what: str, given: Mapping[str, object]) -> None:
 
 
 def parse_strengths(text: str) -> list[float]:
-    """ "0.8" is one strength; "0:1.5:0.25" is first:last:step, both ends included. Raises ConfigError."""
+    """ "0.8" is one strength; "0:1.5:0.25" is first:last:step, both ends included. Raises ConfigError.
+
+    >>> parse_strengths("0:1:0.5")
+    [0.0, 0.5, 1.0]
+    """
     try:
         parts = [float(part) for part in text.split(":")]
     except ValueError:

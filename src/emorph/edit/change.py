@@ -29,7 +29,13 @@ class CropChange:
 
     @classmethod
     def nothing(cls, levels: Float32) -> CropChange:
-        """The change that leaves a crop as it is."""
+        """The change that leaves a crop as it is.
+
+        >>> import numpy as np
+        >>> change = CropChange.nothing(np.zeros((64, 64, 3), np.float32))
+        >>> change.drawn is change.before
+        True
+        """
         return cls(levels, levels)
 
     @property

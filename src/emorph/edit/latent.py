@@ -23,6 +23,17 @@ def editable(directions: Directions) -> list[Emotion]:
     return sorted({emotion for emotion in map(_emotion, directions.labels) if emotion is not None})
 
 
+def need_emotions(directions: Directions) -> list[Emotion]:
+    """As ``editable``. Raises MissingAssetError if there is none."""
+    known = editable(directions)
+    if not known:
+        raise MissingAssetError(
+            f"these directions know no emotion: their classes are {', '.join(directions.labels[:5])}, ... "
+            "Train directions on faces labelled with emotions: `emorph train run classifier.toml`."
+        )
+    return known
+
+
 def check_known(directions: Directions, targets: Iterable[Target]) -> None:
     """Raises UnknownNameError or MissingAssetError for the first target that the directions do not know."""
     for target in targets:

@@ -56,6 +56,11 @@ class Editor:
     """Edits the expression of faces in photos with a diffusion autoencoder and directions in its z_sem.
 
     All faces of a photo with all targets are drawn as one batch, and none depends on the others in it.
+
+    >>> editor = Editor.from_pretrained("emorph-base", steps=4)
+    >>> edit = editor.edit("examples/astronaut.png", to="happy")
+    >>> edit.image.size, edit.n_faces, edit.target.word
+    ((512, 512), 1, 'happy')
     """
 
     def __init__(
@@ -147,8 +152,7 @@ class Editor:
     ) -> list[Edit[Target]]:
         """Several targets for faces of a photo that are found and cropped (``align``) already."""
         started_s = time.perf_counter()
-        changes = self.changes(faces, targets, on_step=on_step)
-        return pasted_edits(photo, faces, len(faces), targets, changes, started_s)
+        return pasted_edits(photo, faces, len(faces), targets, self.changes(faces, targets, on_step=on_step), started_s)
 
     # -- photo -> crops
 
@@ -175,16 +179,21 @@ class Editor:
 
         Raises MissingAssetError without directions, UnknownNameError for an emotion that they do not know.
         """
-        if self.directions is None or self.directions.landmarks is None:
-            return self._changes_by_z_alone(faces, targets, on_step)
+        if self.directions is not None and self.directions.landmarks is not None:
+            return self._changes_by_moving(faces, targets, self.directions, on_step)
+        return self._changes_by_z_alone(faces, targets, on_step)
+
+    def _changes_by_moving(
+        self, faces: Sequence[AlignedFace], targets: Sequence[Target], directions: Directions, on_step: OnStep | None
+    ) -> list[list[CropChange]]:
+        """The bundled model's way: crops are moved to the target's landmarks, and drawn again with its z_sem."""
         crops = self._pictures(faces)
         active = [target for target in targets if target.strength]
         if not active:
             return [[CropChange.nothing(levels)] * len(targets) for levels in to_levels(crops)]
         z = self.model.encode(crops)
-        z_to = latent.edited_codes(z, self.directions, active)
-        steps = latent.landmark_steps(z[:, None], z_to, self.directions)
-        motion, opened = motions(faces, steps)
+        z_to = latent.edited_codes(z, directions, active)
+        motion, opened = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
         moved = move_crops(crops, motion)
         new = torch.from_numpy(opened).flatten(0, 1)[:, None].to(moved.device)
         drawn = self.codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step).view_as(moved)
@@ -223,16 +232,15 @@ class Editor:
         if active:
             z_to = latent.edited_codes(code.z_sem, self._need_directions(), [targets[i] for i in active])
             rows = torch.cat([rows, z_to], dim=1)
-        n_faces, n_rows = rows.shape[:2]
-        x_T = code.x_T[:, None].expand(-1, n_rows, -1, -1, -1)
-        flat = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step)
-        pictures = flat.reshape(n_faces, n_rows, *flat.shape[1:])
+        x_T = code.x_T[:, None].expand(-1, rows.shape[1], -1, -1, -1)
+        pictures = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step).unflatten(0, rows.shape[:2])
         row_of = {i: 1 + k for k, i in enumerate(active)}
         return pictures[:, [0, *(row_of.get(i, 0) for i in range(len(targets)))]]
 
     def _changes_by_z_alone(
         self, faces: Sequence[AlignedFace], targets: Sequence[Target], on_step: OnStep | None
     ) -> list[list[CropChange]]:
+        """The way of the paper: crops are inverted as they are, and drawn again with the target's z_sem."""
         total = 2 * self.steps
         code = self.encode(faces, on_step=on_step and (lambda done, _: on_step(done, total)))
         decoded = self.decode_targets(
@@ -247,19 +255,12 @@ class Editor:
     ) -> Image.Image:
         """Original and the eight emotions side by side, cropped around the face: one picture, a row for each photo."""
         targets = self.sheet_targets(strength)
-        each = photos if isinstance(photos, list) else [photos]
-        return grid([tiles(self.edit_many(photo, targets, face=face)) for photo in each])
+        several = photos if isinstance(photos, list) else [photos]
+        return grid([tiles(self.edit_many(photo, targets, face=face)) for photo in several])
 
     def sheet_targets(self, strength: float = 1.0) -> list[Target]:
         """Every emotion that the directions know, in AffectNet's order. Raises MissingAssetError if they know none."""
-        directions = self._need_directions()
-        known = latent.editable(directions)
-        if not known:
-            raise MissingAssetError(
-                f"these directions know no emotion: their classes are {', '.join(directions.labels[:5])}, ... "
-                "Train directions on faces labelled with emotions: `emorph train run classifier.toml`."
-            )
-        return [Target(emotion, strength) for emotion in known]
+        return [Target(emotion, strength) for emotion in latent.need_emotions(self._need_directions())]
 
     @torch.inference_mode()
     def sample(self, seeds: Sequence[int], *, latent_steps: int = 50, on_step: OnStep | None = None) -> Tensor:
@@ -268,17 +269,14 @@ class Editor:
         latent_steps: evaluations of the latent net; those of the pictures' network are the editor's own ``steps``.
         Raises MissingAssetError.
         """
-        net, stats = self.model.latent_net, self.model.latent_stats
-        if net is None or stats is None:
+        if self.model.latent_net is None or self.model.latent_stats is None:
             raise MissingAssetError(
                 f"{self.model_id} has no latent net, so it cannot draw faces from nothing; train one with "
                 "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
             )
-        config = self.model.config
-        shape = (config.image_channels, config.image_size, config.image_size)
-        z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (config.z_dim,), self.device)
-        z = sample_latents(net, stats, z_noise, latent_steps)
-        return self.codec.generate(seeded_noise(seeds, shape, self.device), z, on_step)
+        z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (self.model.config.z_dim,), self.device)
+        z = sample_latents(self.model.latent_net, self.model.latent_stats, z_noise, latent_steps)
+        return self.codec.generate(seeds, z, on_step)
 
     # -- small parts
 

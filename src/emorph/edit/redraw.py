@@ -43,6 +43,13 @@ def move_crops(pictures: Tensor, fields: Float32, *, clamp: bool = True) -> Tens
     """Every picture moved by each of its fields: (B, C, S, S) and (B, n, S, S, 2) give (B, n, C, S, S).
 
     clamp: pictures are of [-1, 1] and stay so.
+
+    >>> crop = torch.rand(1, 3, 8, 8)
+    >>> field = np.zeros((1, 1, 8, 8, 2), np.float32)
+    >>> field[..., 0] = -1.0  # every pixel comes from its neighbour on the left
+    >>> moved = move_crops(crop, field)
+    >>> bool(torch.allclose(moved[0, 0, :, :, 1:], crop[0, :, :, :-1], atol=1e-5))
+    True
     """
     if pictures.device.type == "mps":  # older torch has no cubic grid_sample there, and this is little work
         return move_crops(pictures.cpu(), fields, clamp=clamp).to(pictures.device)

@@ -35,7 +35,12 @@ def tiles(edits: Sequence[Edit[Target]]) -> Row:
 
 
 def title(target: Target) -> str:
-    """What stands over an edit: the target, and its strength where that is not the usual."""
+    """What stands over an edit: the target, and its strength where that is not the usual.
+
+    >>> from emorph.core.expressions import Emotion
+    >>> title(Target(Emotion.SAD)), title(Target(Emotion.SAD, 0.5))
+    ('Sad', 'Sad 0.5')
+    """
     return target.title if target.strength == 1 else f"{target.title} {target.strength:g}"
 
 

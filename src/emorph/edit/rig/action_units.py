@@ -67,7 +67,11 @@ _AU = re.compile(r"AU([0-9]{1,2})(_[LR])?", re.IGNORECASE)
 
 
 def parse_units(text: str) -> dict[str, float]:
-    """ "mouthSmile_L=0.8,AU26=0.5" as names and values 0..1, as they were written. Raises ConfigError."""
+    """ "mouthSmile_L=0.8,AU26=0.5" as names and values 0..1, as they were written. Raises ConfigError.
+
+    >>> parse_units("mouthSmile_L=0.8, AU26=0.5")
+    {'mouthSmile_L': 0.8, 'AU26': 0.5}
+    """
     asked: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = (piece.strip() for piece in part.partition("="))

@@ -53,7 +53,11 @@ class Look:
 
 
 def check_parts(parts: Iterable[str]) -> tuple[Part, ...]:
-    """The parts in their order, each once. Raises UnknownNameError, ConfigError if there is none."""
+    """The parts in their order, each once. Raises UnknownNameError, ConfigError if there is none.
+
+    >>> check_parts(["light", "expression", "light"])
+    ('expression', 'light')
+    """
     asked = set(parts)
     for part in asked:
         if part not in PARTS:
@@ -102,7 +106,12 @@ def turn_deg(pose: Tensor, other: Tensor) -> float:
 
 
 def turned(pose: Tensor, goal: Tensor, most_deg: float) -> Tensor:
-    """``pose`` turned towards ``goal``, (1, 3) axis-angle each, the shortest way and by ``most_deg`` at most."""
+    """``pose`` turned towards ``goal``, (1, 3) axis-angle each, the shortest way and by ``most_deg`` at most.
+
+    >>> ahead, left = torch.zeros(1, 3), torch.tensor([[0.0, 1.0, 0.0]])
+    >>> round(turn_deg(ahead, left)), round(turn_deg(ahead, turned(ahead, left, most_deg=20.0)))
+    (57, 20)
+    """
     turn = _turn(pose, goal)
     angle = math.degrees(float(turn.norm()))
     if angle <= most_deg:
