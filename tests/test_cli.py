@@ -373,7 +373,7 @@ def test_too_little_memory_for_one_photo_does_not_end_the_others(
 
 
 @pytest.mark.parametrize(
-    ("n_done", "left"), [(0, "No photo was done; no sheet was written."), (2, "the 2 of 3 photos")]
+    ("n_done", "left"), [(0, "No photo was finished, so no sheet was written."), (2, "the 2 of 3 photos")]
 )
 def test_a_stopped_sheet_holds_what_is_done(
     emorph: Command,

@@ -322,7 +322,7 @@ def test_a_matrix_holds_one_row_of_photos(editor: RigEditor, photos: list[Photo]
     for (i, j, _), own in zip(seen, kept, strict=True):
         top, left = 28 + (i + 1) * 260, (j + 1) * 260
         np.testing.assert_array_equal(picture[top : top + 256, left : left + 256], own)
-    with pytest.raises(ConfigError, match="two faces at least; found 1"):
+    with pytest.raises(ConfigError, match="at least two faces; found 1"):
         draw_matrix(editor, faces[:1], ["expression"])
 
 

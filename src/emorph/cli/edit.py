@@ -48,7 +48,7 @@ def edit(
         float | None,
         typer.Option(help="Instead of --to: from -1 (calm) to 1 (excited). On its own, valence stays as it is."),
     ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; or, for one photo, a file name.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")] = Path(
         "edited"
     ),
     face: Face = "largest",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def face(
     photos: Photos,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; or, for one photo, a file name.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")] = Path(
         "faces3d"
     ),
     face: Face = "largest",

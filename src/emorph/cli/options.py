@@ -19,7 +19,7 @@ Model = Annotated[str, typer.Option(help="A bundled model, a folder, a hub id, o
 DirectionsOption = Annotated[
     Path | None, typer.Option(help="A directions folder or classifier checkpoint, if the model's folder has none.")
 ]
-_FACE_HELP = "Which face: largest, left, all, or a number from left to right, from 1."
+_FACE_HELP = "Which face: largest, left, all, or a number, counted from the left starting at 1."
 Face = Annotated[str, typer.Option(help=_FACE_HELP)]
 FaceIfGiven = Annotated[str | None, typer.Option(help=_FACE_HELP, show_default="largest")]
 MinFace = Annotated[
@@ -27,11 +27,14 @@ MinFace = Annotated[
     typer.Option(
         "--min-face",
         min=16,
-        help="Smallest face that counts, in photo pixels; beside a large face, much smaller ones are not sought.",
+        help="Ignore faces smaller than this, in photo pixels. Next to a large face, much smaller ones may be missed.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Steps = Annotated[int | None, typer.Option(min=2, max=999, help="Network evaluations in each direction.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
+Steps = Annotated[
+    int | None,
+    typer.Option(min=2, max=999, help="Network evaluations in each direction; more is slower, but closer."),
+]
 Solver = Annotated[str, typer.Option(help="dpm (second order, few steps) or ddim (as the official models sample).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 

@@ -19,7 +19,7 @@ def sample(
     model: Annotated[str, typer.Option(help="A model with a latent net: a folder, a hub id, or a checkpoint.")],
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many faces.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first face; the others count up from it.")] = 0,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; or, for one face, a file name.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one face.")] = Path(
         "samples"
     ),
     latent_steps: Annotated[int, typer.Option(min=1, max=999, help="Evaluations of the latent net.")] = 50,

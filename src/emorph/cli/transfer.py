@@ -23,13 +23,16 @@ def transfer(
         list[Path],
         typer.Argument(
             metavar="SOURCE... TARGET",
-            help="Photos or folders to change, then the photo whose face they take after.",
+            help="The photos or folders to change, followed by the photo to take from.",
         ),
     ],
     part: Annotated[
-        str, typer.Option(help="What to take from the target: expression, pose, light, code; separate with commas.")
+        str,
+        typer.Option(
+            help="What to take over: expression, pose, light, code (the rest of the looks); separate several with commas."
+        ),
     ] = "expression",
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; or, for one photo, a file name.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")] = Path(
         "transferred"
     ),
     album: Annotated[
@@ -60,7 +63,7 @@ def transfer(
     solver: Solver = "dpm",
     seed: Annotated[
         int | None,
-        typer.Option(help="Draw the whole face anew from noise with this seed, moving no pixels; for large rigs."),
+        typer.Option(help="Redraw the whole face from noise with this seed instead of moving pixels; for large rigs."),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,

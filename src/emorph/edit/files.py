@@ -96,8 +96,8 @@ def sheet_file(
                     batch.watch.written(edits[-1])
     except KeyboardInterrupt:
         _write_sheet(path, rows, targets, editor)
-        left = f"{path} has the {len(rows)} of {len(sources)} photos that were done."
-        raise KeyboardInterrupt(left if rows else "No photo was done; no sheet was written.") from None
+        left = f"{path} has the {len(rows)} of {len(sources)} photos that were finished."
+        raise KeyboardInterrupt(left if rows else "No photo was finished, so no sheet was written.") from None
     _write_sheet(path, rows, targets, editor)
     return FileReport(tuple(edits), tuple(batch.failures))
 

@@ -80,10 +80,10 @@ def parse_units(text: str) -> dict[str, float]:
         except ValueError:
             number = float("nan")
         if not name or not 0 <= number <= 1:
-            raise ConfigError(f"--au {part!r} is no action unit with a value from 0 to 1, as in mouthSmile_L=0.8.")
+            raise ConfigError(f"--au {part!r} is not an action unit with a value from 0 to 1, as in jawOpen=0.8.")
         asked[name] = number
     if not asked:
-        raise ConfigError("--au names no action unit; write for example mouthSmile_L=0.8,jawOpen=0.3.")
+        raise ConfigError("--au lists no action units; write, for example, mouthSmile_L=0.8,jawOpen=0.3.")
     return asked
 
 
@@ -101,7 +101,7 @@ def named_units(face_model: FaceModel, asked: Mapping[str, float]) -> dict[str, 
         sides = (code[2].upper(),) if code and code[2] else ("", "_L", "_R")
         own = {stem + side: share * value for stem, share in stems.items() for side in sides if stem + side in known}
         if not own:
-            raise ConfigError(f"{name} is no action unit of this face; {_hint(name, known)}")
+            raise ConfigError(f"{name} is not an action unit of this face; {_hint(name, known)}")
         units |= own
     return units
 
@@ -138,8 +138,8 @@ def unit_names(face_model: FaceModel) -> Sequence[str]:
     """Raises ConfigError for a face model whose expressions have no names."""
     if not isinstance(face_model, ICT):
         raise ConfigError(
-            f"expressions of {face_model.name} have no names, so that there are no action units to set; use a rig of "
-            "ICT-FaceKit's faces, or take an expression over from a photo with: emorph transfer"
+            f"expressions of {face_model.name} have no names, so there are no action units to set; use a rig of "
+            "ICT-FaceKit's faces, or copy an expression from a photo with: emorph transfer"
         )
     return face_model.unit_names
 
@@ -148,4 +148,4 @@ def _hint(name: str, known: Sequence[str]) -> str:
     by_lower = {own.lower(): own for own in [*known, *(f"AU{number}" for number in FACS)]}
     near = difflib.get_close_matches(name.lower(), by_lower, n=N_HINTS, cutoff=0.5)
     names = [by_lower[match] for match in near] or list(by_lower.values())
-    return f"{'near it are' if near else 'there are'} {', '.join(names)}."
+    return f"{'the closest are' if near else 'it has'} {', '.join(names)}."

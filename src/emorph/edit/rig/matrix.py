@@ -35,7 +35,7 @@ def draw_matrix(
     is held at a time. Raises ConfigError for fewer than two faces.
     """
     if len(faces) < 2:
-        raise ConfigError(f"a matrix needs two faces at least; found {len(faces)}.")
+        raise ConfigError(f"a matrix needs at least two faces; found {len(faces)}.")
     own = [tile(face.photo, face.aligned) for face in faces]
     corner = Image.new("RGB", (TILE_PX, TILE_PX), (255, 255, 255))
     titles = ("source / target", *(face.photo.name for face in faces))

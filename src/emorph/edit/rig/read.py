@@ -57,7 +57,7 @@ class PhotoReader:
         if nearest is None or _apart(nearest, own) > MOST_SHIFT * side:
             raise NoFaceError(
                 f"the face that was changed in {photo.name} is not found again in the result; "
-                "it may be distorted: change it less."
+                "it may be distorted. Try a smaller change."
             )
         again, reason = self._fitted(photo, nearest, len(landmarks))
         if reason:
