@@ -28,9 +28,7 @@ def transfer(
     ],
     part: Annotated[
         str,
-        typer.Option(
-            help="What to take over: expression, pose, light, code (the rest of the looks); separate several with commas."
-        ),
+        typer.Option(help="What to take over: expression, pose, light, code (the other looks); several with commas."),
     ] = "expression",
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")] = Path(
         "transferred"

@@ -233,7 +233,8 @@ class Editor:
             z_to = latent.edited_codes(code.z_sem, self._need_directions(), [targets[i] for i in active])
             rows = torch.cat([rows, z_to], dim=1)
         x_T = code.x_T[:, None].expand(-1, rows.shape[1], -1, -1, -1)
-        pictures = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step).unflatten(0, rows.shape[:2])
+        flat = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step)
+        pictures = torch.unflatten(flat, 0, rows.shape[:2])
         row_of = {i: 1 + k for k, i in enumerate(active)}
         return pictures[:, [0, *(row_of.get(i, 0) for i in range(len(targets)))]]
 
