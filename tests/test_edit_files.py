@@ -25,6 +25,7 @@ from emorph.edit.rig.editor import MOST_TURN_DEG
 from emorph.edit.rig.files import express_files, transfer_files
 from emorph.models.rig_faces import LandmarkReader, rig_buffers
 from made_face import made_face, made_faces, marks
+from profiles import linear_rgb
 from test_rig_edit import tiny_rig
 from tiny import tiny_editor
 
@@ -92,6 +93,20 @@ def test_a_folder_is_edited_and_gone_on_with(editor: Editor, folder: Path, tmp_p
     assert [edit.records for edit in again.edits] == [edit.records for edit in first.edits]
     alone = editor.edit(folder / "a.png", "happy", 0.5)
     assert np.array_equal(read_photo(out / "a_happy_0.5.png").pixels, alone.photo.pixels)
+
+
+def test_results_keep_their_photos_colour_profile(
+    editor: Editor, rig: RigEditor, album: Path, example_photo: Path, tmp_path: Path
+) -> None:
+    wide, made = tmp_path / "wide.png", tmp_path / "wide0.png"
+    Image.open(example_photo).convert("RGB").save(wide, icc_profile=linear_rgb())
+    Image.open(album / "made0.png").save(made, icc_profile=linear_rgb())
+    (edit,) = edit_files(editor, [wide], tmp_path / "out", "sad", [0.5, 1.0]).edits
+    *results, strip = (read_photo(path).icc for path in edit.files)
+    assert results == [linear_rgb()] * 2
+    assert strip is None  # its tiles are in sRGB
+    (taken,) = transfer_files(rig, [made], album / "made3.png", tmp_path / "out").edits
+    assert read_photo(taken.files[0]).icc == linear_rgb()
 
 
 def test_what_cannot_be_written_is_said_before_any_work(
