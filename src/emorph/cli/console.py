@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from emorph.edit.batch import Batch, Failure, FileEdit, Watch, unbroken
+from emorph.edit.batch import Batch, Failure, FileEdit, Watch
 
-__all__ = ["Bar", "Items", "finish", "items", "mention_other_faces", "print_json", "say", "stopping", "unbroken"]
+__all__ = [
+    *("Bar", "Items", "finish", "items", "mention_left_out", "mention_losses", "mention_other_faces", "print_json"),
+    *("say", "stopping", "unbroken"),
+]
+QUIET_LOSSES = ("exact pixels", "maker notes", "XMP", "IPTC")  # usual, and nothing to be done; JSON names them
 
 
 def say(message: str) -> None:
@@ -94,6 +99,21 @@ def mention_other_faces(edit: FileEdit, face: str, verb: str = "edited") -> None
             f"{edit.source.name} has {edit.n_faces} faces; the largest was {verb}. "
             f"Choose with --face left, all, or 1 to {edit.n_faces}."
         )
+
+
+def mention_losses(edit: FileEdit) -> None:
+    """Say what of the photo its result does not have, where people would look for it."""
+    lost = [what for what in edit.lost if what not in QUIET_LOSSES]
+    if lost:
+        say(f"{edit.files[0].name} does not keep of {edit.source.name}: {', '.join(lost)}.")
+
+
+def mention_left_out(photos: Sequence[Path]) -> None:
+    """Say what in the folders among the photos is no picture."""
+    from emorph.edit.paths import left_out
+
+    for sentence in left_out(photos):
+        say(sentence)
 
 
 @contextmanager

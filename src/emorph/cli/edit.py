@@ -8,16 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emorph.cli.console import finish, items, mention_other_faces, print_json
+from emorph.cli.console import (
+    finish,
+    items,
+    mention_left_out,
+    mention_losses,
+    mention_other_faces,
+    print_json,
+)
 from emorph.cli.options import (
     Device,
     DirectionsOption,
     Face,
+    Frame,
     Json,
     MinFace,
     Photos,
     Solver,
     Steps,
+    StripLocation,
     load_editor,
     load_rig_editor,
     parse_strengths,
@@ -53,6 +62,8 @@ def edit(
     ),
     face: Face = "largest",
     min_face: MinFace = 40,
+    frame: Frame = None,
+    strip_location: StripLocation = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -76,6 +87,9 @@ def edit(
 ) -> None:
     """Change the expression in photos; everything else in the photo stays as it is, at its own size.
 
+    So do its transparency, 16 bits a channel, EXIF, resolution and colour profile in a PNG. What another kind of file
+    does not hold is named.
+
     In a folder, finished photos are not done twice: after an interruption, run the same command again.
     """
     from emorph.edit.files import edit_files
@@ -93,6 +107,7 @@ def edit(
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)
+        mention_losses(done)
         if not as_json:
             typer.echo(f"{done.files[-1]}  ({done.seconds:.1f} s)")
 
@@ -104,20 +119,24 @@ def edit(
         goal = _rig_goal(to, au)
         word = goal.word if isinstance(goal, Emotion) else UNITS_WORD
         jobs = plan_jobs(photos, out, word, strengths)
+        mention_left_out(photos)
         rig = load_rig_editor(name, face_model, device, steps, solver)
         with items(len(jobs), tell) as work:
             report = express_files(
-                rig, photos, out, goal, strengths, face=face, min_face_px=min_face, again=again, watch=work.watch
-            )
+                rig, photos, out, goal, strengths, face=face, min_face_px=min_face,
+                frame=frame, strip_location=strip_location, again=again, watch=work.watch,
+            )  # fmt: skip
     else:
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
         target = _target(to, valence, arousal)
         jobs = plan_jobs(photos, out, target.word, strengths)
+        mention_left_out(photos)
         editor = load_editor(name, directions, device, steps, solver)
         with items(len(jobs), tell) as work:
             report = edit_files(
                 editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal,
-                face=face, min_face_px=min_face, again=again, watch=work.watch,
+                face=face, min_face_px=min_face, frame=frame, strip_location=strip_location, again=again,
+                watch=work.watch,
             )  # fmt: skip
     if as_json:
         print_json([row for done in report.edits for row in _rows(done)])
@@ -148,6 +167,13 @@ def _rows(done: FileEdit) -> list[dict[str, Any]]:
     if not done.made:
         return [asdict(record) for record in done.records]
     return [
-        {"source": record.source, "edited": record.edited, "strength": record.strength, **done.made}
+        {
+            "source": record.source,
+            "edited": record.edited,
+            "strength": record.strength,
+            **done.made,
+            "kept": record.kept,
+            "lost": record.lost,
+        }
         for record in done.records
     ]

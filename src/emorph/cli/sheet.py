@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import finish, items, mention_other_faces, print_json
-from emorph.cli.options import Device, DirectionsOption, Face, Json, MinFace, Model, Photos, Solver, Steps, load_editor
+from emorph.cli.console import finish, items, mention_left_out, mention_other_faces, print_json
+from emorph.cli.options import (
+    Device,
+    DirectionsOption,
+    Face,
+    Frame,
+    Json,
+    MinFace,
+    Model,
+    Photos,
+    Solver,
+    Steps,
+    load_editor,
+)
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -21,6 +33,7 @@ def sheet(
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or the sheet's file name.")] = Path("sheets"),
     face: Face = "largest",
     min_face: MinFace = 40,
+    frame: Frame = None,
     model: Model = "emorph-base",
     directions: DirectionsOption = None,
     steps: Steps = None,
@@ -33,13 +46,16 @@ def sheet(
 
     started = time.perf_counter()
     sources, path = plan_sheet(photos, out)
+    mention_left_out(photos)
     editor = load_editor(model, directions, device, steps, solver)
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)
 
     with items(len(sources), tell) as work:
-        report = sheet_file(editor, sources, path, strength, face=face, min_face_px=min_face, watch=work.watch)
+        report = sheet_file(
+            editor, sources, path, strength, face=face, min_face_px=min_face, frame=frame, watch=work.watch
+        )
     seconds = time.perf_counter() - started
     if report.edits and as_json:
         rows = [{"source": str(done.source), "seconds": round(done.seconds, 3)} for done in report.edits]

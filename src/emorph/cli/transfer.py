@@ -7,9 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import finish, items, mention_other_faces, print_json, say, stopping
+from emorph.cli.console import (
+    finish,
+    items,
+    mention_left_out,
+    mention_losses,
+    mention_other_faces,
+    print_json,
+    say,
+    stopping,
+)
 from emorph.cli.matrix import matrix
-from emorph.cli.options import Device, FaceIfGiven, Json, MinFace, Solver, Steps, load_rig_editor, refuse_options
+from emorph.cli.options import (
+    Device,
+    FaceIfGiven,
+    Frame,
+    Json,
+    MinFace,
+    Solver,
+    Steps,
+    StripLocation,
+    load_rig_editor,
+    refuse_options,
+)
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,6 +65,8 @@ def transfer(
         str | None, typer.Option(help="Which face of the target: largest, left, or a number.", show_default="largest")
     ] = None,
     min_face: MinFace = 40,
+    frame: Frame = None,
+    strip_location: StripLocation = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -81,6 +103,8 @@ def transfer(
                 "--face": face,
                 "--target-face": target_face,
                 "--target-encoder": target_encoder,
+                "--frame": frame,
+                "--strip-location": strip_location or None,
                 "--seed": seed,
             },
         )
@@ -94,10 +118,12 @@ def transfer(
         raise ConfigError("name at least one photo to change, and last the photo to take from.")
     *given, target = photos
     jobs = plan_transfer(given, target, out, parts)
+    mention_left_out(given)
     editor = load_rig_editor(model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder)
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face or "largest")
+        mention_losses(done)
         if done.remark:
             say(done.remark)
         if not as_json:
@@ -106,12 +132,20 @@ def transfer(
     with items(len(jobs), tell) as work:
         report = transfer_files(
             editor, given, target, out, parts, album=album, face=face or "largest",
-            target_face=target_face or "largest", min_face_px=min_face, seed=seed, watch=work.watch,
+            target_face=target_face or "largest", min_face_px=min_face, frame=frame, strip_location=strip_location,
+            seed=seed, watch=work.watch,
         )  # fmt: skip
     if as_json:
         print_json(
             [
-                {"source": str(e.source), "edited": str(e.files[-1]), "seconds": round(e.seconds, 3), **e.made}
+                {
+                    "source": str(e.source),
+                    "edited": str(e.files[-1]),
+                    "seconds": round(e.seconds, 3),
+                    **e.made,
+                    "kept": e.kept,
+                    "lost": e.lost,
+                }
                 for e in report.edits
             ]
         )

@@ -88,6 +88,12 @@ class Exif:
         head = b"II*\0" if self.order == "<" else b"MM\0*"
         return head + struct.pack(self.order + "I", start) + _written(picture, start, self.order) + b"".join(parts)
 
+    @property
+    def comment(self) -> bytes:
+        """What somebody noted on the picture, with its character code; b"" for nothing."""
+        entry = self.taken.get(_USER_COMMENT)
+        return entry.value if entry and entry.value[8:].strip(b" \0") else b""
+
     def without_place(self) -> Exif:
         """The same, but for where it was taken."""
         return Exif(self.order, self.picture, self.taken, {}, self.dropped)

@@ -48,7 +48,10 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (rb"II\*\0....CR|....ftypcrx |FUJIFILMCCD-RAW|IIRO|IIU\0", "a camera's raw file; develop it, and export a TIFF"),
     (rb"8BPS", "a Photoshop document; export it as TIFF or PNG"),
     (rb"%PDF|%!PS", "not a picture but a document for printing; export the picture in it as JPEG or PNG"),
-    (rb"....ftyp(qt  |isom|mp4|M4V|avc1|3gp)|\x1aE\xdf\xa3|RIFF....AVI ", "a film, not a picture; export a frame of it"),
+    (
+        rb"....ftyp(qt  |isom|mp4|M4V|avc1|3gp)|\x1aE\xdf\xa3|RIFF....AVI ",
+        "a film, not a picture; export a frame of it",
+    ),
     (rb"version https://git-lfs", "a Git LFS pointer, not the picture itself; fetch it with `git lfs pull`"),
     (rb"(\xef\xbb\xbf)?\s*<(?i:!doctype html|html)", "a web page, not a picture; download the picture itself"),
 )

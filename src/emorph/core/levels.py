@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from emorph.core.errors import ImageError, ShapeError
-from emorph.core.types import UInt8, UInt16
+from emorph.core.types import Photo, UInt8, UInt16
 
 if TYPE_CHECKING:
     Levels = UInt8 | UInt16
@@ -25,7 +25,7 @@ def own_levels(image: Image.Image, deep: UInt16 | None, name: str) -> Levels | N
     deep: of ``deep_levels``, in the picture's own position. Raises ImageError for levels of unknown range.
     """
     if image.mode == "I" or image.mode.startswith("I;16"):
-        return _deep_gray(image, name)
+        return deep_gray(image, name)
     if deep is not None:
         return deep
     if image.mode in ("L", "1"):
@@ -33,6 +33,23 @@ def own_levels(image: Image.Image, deep: UInt16 | None, name: str) -> Levels | N
     if image.has_transparency_data:
         return np.array(image if image.mode in ("LA", "RGBA") else image.convert("RGBA"))
     return None
+
+
+def rgba(photo: Photo) -> UInt8:
+    """A photo's pixels in 8 bits: (H, W, 4) if anything shows through, else (H, W, 3)."""
+    own = photo.extra.own
+    if own is None or not is_transparent(own):
+        return photo.pixels
+    levels = eight_bits(changed(own, photo.pixels))
+    return np.ascontiguousarray(levels[..., [0, 0, 0, 1]] if levels.shape[2] == 2 else levels)
+
+
+def deep_gray(image: Image.Image, name: str) -> UInt16:
+    """The levels (H, W, 1) of a gray picture of more than 8 bits. Raises ImageError for more than 16."""
+    levels = np.asarray(image).astype(np.int64)
+    if levels.min() < 0 or levels.max() > 65535:
+        raise ImageError(f"{name} holds 32-bit values, whose range is unknown; export it with 8 or 16 bits.")
+    return levels.astype(np.uint16)[..., None]
 
 
 def is_deep(image: Image.Image, path: Path | None) -> bool:
@@ -46,11 +63,14 @@ def is_deep(image: Image.Image, path: Path | None) -> bool:
     return False
 
 
-def deep_levels(path: Path, page: int, upper: UInt8, turn: Image.Transpose | None) -> UInt16 | None:
-    """All 16 bits of a picture whose upper 8 are known; None unless OpenCV reads exactly these.
+def deep_levels(path: Path, page: int, image: Image.Image, turn: Image.Transpose | None) -> UInt16 | None:
+    """All 16 bits of a picture of which Pillow has decoded the upper 8; None unless OpenCV reads exactly these.
 
-    page: its number in the file, from 0. upper: uint8 (H, W, 2 to 4), upright. turn: what turned it upright.
+    page: its number in the file, from 0. image: upright. turn: what turned it upright.
     """
+    if image.mode not in ("LA", "RGB", "RGBA") or (image.mode == "RGB" and image.has_transparency_data):
+        return None
+    upper = np.asarray(image)
     try:
         content = np.fromfile(path, np.uint8)
         if page == 0:
@@ -128,7 +148,8 @@ def changed(own: Levels, pixels: UInt8) -> Levels:
     """A file's levels after its photo's pixels were edited: those of pixels that did not change are what they were.
 
     Elsewhere each channel takes the change on, so that 16 bits keep what 8 do not show; gray stays gray if the edit is.
-    Where the photo is half transparent its colour changes so much that the same is seen; alpha itself never changes.
+    Where the photo is half transparent its colour changes so much that the same is seen; neither alpha itself nor what
+    it hides ever changes.
     Raises ShapeError if they differ in size.
     """
     if own.shape[:2] != pixels.shape[:2]:
@@ -146,14 +167,7 @@ def changed(own: Levels, pixels: UInt8) -> Levels:
     n_colours = result.shape[2] - has_alpha(result)
     levels = result[rows, columns].astype(np.float64)
     opaque = levels[:, -1:] / top if has_alpha(result) else np.ones((len(rows), 1))
-    moved = levels[:, :n_colours] + step[:, :n_colours] * (top / 255) / np.maximum(opaque, 1 / 255)
+    moved = levels[:, :n_colours] + (opaque > 0) * step[:, :n_colours] * (top / 255) / np.maximum(opaque, 1 / 255)
     levels[:, :n_colours] = np.clip(np.rint(moved), 0, top)
     result[rows, columns] = levels.astype(own.dtype)
     return result
-
-
-def _deep_gray(image: Image.Image, name: str) -> UInt16:
-    levels = np.asarray(image).astype(np.int64)
-    if levels.min() < 0 or levels.max() > 65535:
-        raise ImageError(f"{name} holds 32-bit values, whose range is unknown; export it with 8 or 16 bits.")
-    return levels.astype(np.uint16)[..., None]

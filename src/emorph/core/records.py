@@ -52,7 +52,10 @@ class EditRecord:
 
     id: unique in its file. source, edited: files, as given and as written. target: an emotion's word.
     strength: 0 is unchanged. steps: network evaluations in each direction. face, min_face_px: which faces were asked
-    for. directions: eight digits that tell those of an autoencoder apart. Records of older versions lack these three.
+    for. directions: eight digits that tell those of an autoencoder apart. frame: of the source, from 1; 0 where it has
+    but one. location_stripped: whether where the photo was taken was left out. kept, lost: what the edited file has of
+    what the source's file held besides pixels, and what it has not; they do not tell records apart.
+    Records of older versions lack these seven.
     """
 
     id: str
@@ -68,6 +71,15 @@ class EditRecord:
     face: str = ""
     min_face_px: int = 0
     directions: str = ""
+    frame: int = 0
+    location_stripped: bool = False
+    kept: tuple[str, ...] = field(default=(), compare=False)
+    lost: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        """Take JSON's lists as tuples."""
+        for name in ("kept", "lost"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
 @dataclass(frozen=True)

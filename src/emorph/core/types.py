@@ -31,8 +31,8 @@ OnStep = Callable[[int, int], None]
 class Extra:
     """What a picture's file holds beyond 8-bit RGB, for the file that its photo becomes: ``emorph.core.encode``.
 
-    own: the file's levels, upright, where the photo's pixels do not tell all of them: uint8 or uint16 (H, W, C) of gray,
-        gray and alpha, RGB, or RGBA (C 1 to 4), colours not multiplied by alpha; None for plain RGB.
+    own: the file's levels, upright, where the photo's pixels do not tell all of them: uint8 or uint16 (H, W, C) of
+        gray, gray and alpha, RGB, or RGBA (C 1 to 4), colours not multiplied by alpha; None for plain RGB.
     exif: its EXIF as one block of its own, without what no longer holds (orientation, thumbnail); b"" for none.
     dpi: pixels an inch, across and down. missing: what the file has and no result will have, in words.
     """
