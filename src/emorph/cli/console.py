@@ -12,11 +12,20 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from emorph.edit.batch import Batch, Failure, FileEdit, Watch
+from emorph.edit.batch import Batch, Failure, FileEdit, Watch, unbroken
 
 __all__ = [
-    *("Bar", "Items", "finish", "items", "mention_left_out", "mention_losses", "mention_other_faces", "print_json"),
-    *("say", "stopping", "unbroken"),
+    "Bar",
+    "Items",
+    "finish",
+    "items",
+    "mention_left_out",
+    "mention_losses",
+    "mention_other_faces",
+    "print_json",
+    "say",
+    "stopping",
+    "unbroken",
 ]
 QUIET_LOSSES = ("exact pixels", "maker notes", "XMP", "IPTC")  # usual, and nothing to be done; JSON names them
 

@@ -38,8 +38,8 @@ StripLocation = Annotated[
     bool,
     typer.Option(
         "--strip-location",
-        help="Leave out where the photo was taken. The rest of its EXIF, its resolution, colour profile, transparency and "
-        "16 bits a channel are kept, as far as the result's kind of file holds them; PNG holds all.",
+        help="Leave out where the photo was taken. The rest of its EXIF, its resolution, colour profile, transparency "
+        "and 16 bits a channel are kept, as far as the result's kind of file holds them; PNG holds all.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]

@@ -30,7 +30,7 @@ class Entry(NamedTuple):
     """A value as it stands in a file, in the block's byte order."""
 
     kind: int
-    count: int
+    number: int
     value: bytes
 
 
@@ -76,12 +76,12 @@ class Exif:
         for tag, entries in ((_EXIF_IFD, self.taken), (_GPS_IFD, self.place)):
             if entries:
                 picture[tag] = Entry(_LONG, 1, bytes(4))
-        start = 8
+        start, parts = 8, list[bytes]()
         first = len(_written(picture, start, self.order))
-        places, parts = {}, []
+        places = {}
         for tag, entries in ((_EXIF_IFD, self.taken), (_GPS_IFD, self.place)):
             if entries:
-                places[tag] = start + first + sum(map(len, parts))
+                places[tag] = start + first + len(b"".join(parts))
                 parts.append(_written(entries, places[tag], self.order))
         for tag, offset in places.items():
             picture[tag] = Entry(_LONG, 1, struct.pack(self.order + "I", offset))
@@ -161,5 +161,5 @@ def _written(entries: Mapping[int, Entry], start: int, order: str) -> bytes:
         if len(entry.value) > 4:
             place = struct.pack(order + "I", after + len(values))
             values += entry.value + b"\0" * (len(entry.value) % 2)
-        table += struct.pack(order + "HHI", tag, entry.kind, entry.count) + place
+        table += struct.pack(order + "HHI", tag, entry.kind, entry.number) + place
     return table + bytes(4) + values
