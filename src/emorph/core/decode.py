@@ -88,8 +88,9 @@ def decoding(name: str) -> Iterator[None]:
     except (MemoryError, ImageError):
         raise
     except Exception as error:  # decoders raise nearly anything: SyntaxError, struct.error, zlib.error, ...
+        reason = " ".join(str(error).split())  # some decoders say it in several lines
         raise ImageError(
-            f"{name} is damaged or cut short ({error}); download it again, or open it in a picture viewer "
+            f"{name} is damaged or cut short ({reason}); download it again, or open it in a picture viewer "
             "and export it again."
         ) from error
 
@@ -128,7 +129,7 @@ def decode_photo(image: Image.Image, name: str, path: Path | None = None) -> Pho
         own = own_levels(upright, levels, name) if shown is upright else None
         if deep and levels is None:
             missing.append(DEPTH)
-        if shown is not upright:
+        if shown is not upright or (own is None and upright.mode not in _RGB_MODES):
             missing.append(f"{upright.mode} colours")
         elif icc is None and _profile(upright) is not None:
             missing.append("the colour profile")

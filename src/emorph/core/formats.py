@@ -59,7 +59,7 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
 
 def is_picture(start: bytes) -> bool:
     """Whether a file that starts so is of a kind that can be read, HEIC among them. start: its first START_BYTES."""
-    return _known_parser(start) is not None or _is_avif(start) or _is_heic(start)
+    return not _other(start) and (_known_parser(start) is not None or _is_avif(start) or _is_heic(start))
 
 
 def parser_for(start: bytes, name: str) -> type[ImageFile]:
@@ -69,9 +69,8 @@ def parser_for(start: bytes, name: str) -> type[ImageFile]:
     """
     if not start:
         raise ImageError(f"{name} is empty (0 bytes); download it again or export it again.")
-    for signature, is_what in _OTHERS:
-        if re.match(signature, start, re.DOTALL):
-            raise ImageError(f"{name} is {is_what}.")
+    if other := _other(start):
+        raise ImageError(f"{name} is {other}.")
     if parser := _known_parser(start):
         return parser
     if _is_avif(start):
@@ -96,6 +95,11 @@ def has_heif() -> bool:
 def writable_suffixes() -> dict[str, str]:
     """The suffixes of pictures that can be written here, and Pillow's name of each kind."""
     return WRITABLE_SUFFIXES | (HEIF_SUFFIXES_WRITTEN if has_heif() else {})
+
+
+def _other(start: bytes) -> str:
+    """What is not read, and what to do with it; "" for anything else."""
+    return next((is_what for signature, is_what in _OTHERS if re.match(signature, start, re.DOTALL)), "")
 
 
 def _known_parser(start: bytes) -> type[ImageFile] | None:

@@ -68,7 +68,7 @@ def deep_levels(path: Path, page: int, image: Image.Image, turn: Image.Transpose
 
     page: its number in the file, from 0. image: upright. turn: what turned it upright.
     """
-    if image.mode not in ("LA", "RGB", "RGBA") or (image.mode == "RGB" and image.has_transparency_data):
+    if image.mode not in ("RGB", "RGBA") or (image.mode == "RGB" and image.has_transparency_data):
         return None
     upper = np.asarray(image)
     try:
@@ -81,8 +81,8 @@ def deep_levels(path: Path, page: int, image: Image.Image, turn: Image.Transpose
         return None
     if found is None or found.dtype != np.uint16 or found.ndim != 3:
         return None
-    order = {2: [0, 3], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[upper.shape[2]]
-    if max(order) >= found.shape[2]:
+    order = [2, 1, 0, 3][: upper.shape[2]]
+    if len(order) > found.shape[2]:
         return None
     levels = np.ascontiguousarray(found[..., order])
     for upright in (levels, turned(levels, turn)):
