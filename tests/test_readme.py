@@ -52,12 +52,14 @@ def commands(markdown: str, document: str) -> list[Command]:
 
 
 def commands_of(page: str) -> list[Command]:
-    """The commands of a page; a translation's only where the original has no such command."""
-    found = commands((ROOT / page).read_text(encoding="utf-8"), page)
-    if page != "README.ja.md":
-        return found
-    original = {_essence(command) for command in commands_of("README.md")}
-    return [command for command in found if _essence(command) not in original]
+    """The commands of a page, without those that an earlier page has, too."""
+    earlier = PAGES[: PAGES.index(page)]
+    known = {_essence(command) for other in earlier for command in commands(_text(other), other)}
+    return [command for command in commands(_text(page), page) if _essence(command) not in known]
+
+
+def _text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def _essence(command: Command) -> str:
@@ -96,20 +98,23 @@ def run(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_says_works(page: str, folder: Path) -> None:
-    for command in commands_of(page):
+    found = commands_of(page)
+    if not found:
+        pytest.skip("all that it says is run for an earlier page, or is marked as not run")
+    for command in found:
         done = run(command, folder)
         assert done.returncode == 0, f"{command.where}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
 @pytest.mark.parametrize("document", READMES)
 def test_readmes_have_commands(document: str) -> None:
-    found = commands((ROOT / document).read_text(encoding="utf-8"), document)
+    found = commands(_text(document), document)
     assert {command.language for command in found} == {"bash", "python"}
 
 
 @pytest.mark.parametrize("document", PAGES)
 def test_what_is_not_run_has_a_reason(document: str) -> None:
-    markdown = (ROOT / document).read_text(encoding="utf-8")
+    markdown = _text(document)
     silent = [block.line for block in blocks(markdown) if block.not_run is not None and len(block.not_run) < 8]
     assert not silent, f"{document}: no reason is given at the blocks of lines {silent}"
     n_marks, n_marked = len(NOT_RUN.findall(markdown)), sum(b.not_run is not None for b in blocks(markdown))

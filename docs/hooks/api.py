@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 
 import emorph
 
-PACKAGE = Path(emorph.__file__).parent
+PACKAGE = Path(__file__).parents[2] / "src" / "emorph"
 NAV_TITLE = "API"
 NOT_FOR_CALLERS = {"cli", "web", "assets"}  # the command reference tells of them
 START = """\
