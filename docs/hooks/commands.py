@@ -15,6 +15,10 @@ from emorph.cli.main import app
 
 PAGE = "commands.md"
 START = """\
+---
+hide: [navigation]
+---
+
 # Commands
 
 What `emorph COMMAND --help` prints, on one page. Results go to stdout, progress and troubles to stderr. Exit status: 0

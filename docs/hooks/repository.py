@@ -34,6 +34,8 @@ PAGES = {  # file of the repository -> page of the site
 PICTURES = {"bench/fidelity.png": "assets/fidelity.png", "bench/quality.png": "assets/quality.png"}
 
 _LINK = re.compile(r"(?P<before>\]\(\s*<?)(?P<target>[^)\s>#]+)(?P<after>[^)]*\))")
+_JAPANESE = "[\u3000-\u303f\u3040-\u30ff\u4e00-\u9fff\uff01-\uff5e]"
+_BROKEN_JAPANESE = re.compile(rf"(?<={_JAPANESE})\n(?={_JAPANESE})")  # browsers would show the line break as a space
 _FENCE = re.compile(r"^ *(?P<ticks>`{3,}).*?^ *(?P=ticks)", re.DOTALL | re.MULTILINE)
 
 
@@ -61,7 +63,7 @@ def relinked(markdown: str, page: str, repo_url: str) -> str:
     """``markdown`` of the site's page ``page`` with its links to files of the repository led to the site's pages.
 
     What is no page becomes a link to the repository. Links with a scheme, to a part of the same page, and all that
-    stands in a fenced block stay.
+    stands in a fenced block stay. Lines of Japanese are joined without a space.
     """
     parts, end = [], 0
     for fence in _FENCE.finditer(markdown):
@@ -71,6 +73,7 @@ def relinked(markdown: str, page: str, repo_url: str) -> str:
 
 
 def _led(text: str, page: str, repo_url: str) -> str:
+    text = _BROKEN_JAPANESE.sub("", text)
     sources = {site: source for source, site in PAGES.items()}
     here = posixpath.dirname(sources.get(page, f"{DOCS}/{page}"))
 
@@ -92,4 +95,4 @@ def site_place(path: str, repo_url: str) -> str:
         return {**PAGES, **PICTURES}[path]
     if path.startswith(f"{DOCS}/") and Path(path).suffix:
         return path.removeprefix(f"{DOCS}/")
-    return f"{repo_url}/{'blob' if Path(path).suffix else 'tree'}/{BRANCH}/{path}"
+    return f"{repo_url}/{'tree' if (ROOT / path).is_dir() else 'blob'}/{BRANCH}/{path}"
