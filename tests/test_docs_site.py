@@ -54,7 +54,7 @@ def test_every_command_and_option_is_in_the_reference() -> None:
 
 def test_help_texts_stay_as_they_are() -> None:
     escaped = hook("commands").escaped
-    assert escaped("ict_face.npz <a> *b* [c] `x_T`") == r"ict\_face.npz \<a\> \*b\* \[c\] `x_T`"
+    assert escaped("ict_face.npz <a> *b* [c] `x_T`") == r"ict\_face.npz &lt;a&gt; \*b\* \[c\] `x_T`"
 
 
 def test_every_public_module_is_in_the_api_reference() -> None:

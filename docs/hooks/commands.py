@@ -76,4 +76,8 @@ def _entry(term: str, text: str) -> list[str]:
 def escaped(text: str) -> str:
     """Plain text as Markdown: characters that would be taken for marks stay characters; `code` stays code."""
     parts = re.split(r"(`[^`]*`)", text.strip())
-    return "".join(part if part.startswith("`") else re.sub(r"([\\<>*_\[\]])", r"\\\1", part) for part in parts)
+    return "".join(part if part.startswith("`") else _escaped(part) for part in parts)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\*_\[\]])", r"\\\1", text).replace("<", "&lt;").replace(">", "&gt;")
