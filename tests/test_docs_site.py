@@ -164,3 +164,14 @@ def test_the_first_screen_of_the_readmes() -> None:
         assert screen.count("```bash") == 1, f"{name}: one command"
         assert len(re.findall(r"!\[", screen)) == 1, f"{name}: one picture"
         assert len(re.findall(r"\*\*\d+ %\*\*", screen)) == 1, f"{name}: one number"
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ja.md", "docs/guides/edit.md"])
+def test_shares_with_intervals_are_those_that_were_measured(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    measured = (ROOT / "bench" / "RESULTS.md").read_text(encoding="utf-8")
+    first = re.findall(r"\*\*(\d+) %\*\*[^(（]*[(（]95 % (?:interval|区間) (\d+)–(\d+)", text)
+    told = [*first, *re.findall(r"(\d+) %[ a-z]*\((\d+)–(\d+)\)", text)]
+    assert told, "no share with an interval is found"
+    missing = [f"{share} % ({low}-{high})" for share, low, high in told if f"{share} % ({low}-{high})" not in measured]
+    assert not missing, f"{name} tells of shares that bench/RESULTS.md does not have: {missing}"
