@@ -131,33 +131,3 @@ table[i](argument)
 [h](<h.md>)
 """
     assert list(links(text)) == ["docs/a.md", "b.png", "c.md", "f.png", "g.svg", "LICENSE", "h.md"]
-
-
-def make_targets() -> set[str]:
-    """The targets that the Makefile says are its own."""
-    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert phony is not None
-    return set(phony[1].split())
-
-
-def asked_of_make(text: str) -> set[str]:
-    """The targets that a text asks make for: in code, in a workflow's matrix."""
-    lines = re.findall(r"(?:^|`|run: |  )make ((?:[a-z]+ ?)+)", text, re.MULTILINE)
-    matrix = re.findall(r"^ +target: \[(.+)\]$", text, re.MULTILINE)
-    return {word for line in lines for word in line.split()} | {word for row in matrix for word in row.split(", ")}
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["README.md", "README.ja.md", "CONTRIBUTING.md", ".github/workflows/ci.yml", ".github/workflows/release.yml"],
-)
-def test_make_targets_that_texts_name_exist(path: str) -> None:
-    asked = asked_of_make((ROOT / path).read_text(encoding="utf-8"))
-    assert asked, "no target is found"
-    assert asked <= make_targets()
-
-
-def test_make_targets_are_found_in_texts() -> None:
-    text = "`make lint test` and\nmake demo  # so\n      - run: make wheel PYTHON=x\nto make sense"
-    assert asked_of_make(text) == {"lint", "test", "demo", "wheel"}
-    assert asked_of_make("        target: [demo, lint]\n") == {"demo", "lint"}
