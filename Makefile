@@ -17,8 +17,8 @@ help:
 	@echo "make docs    build the documentation into site/, strictly"
 	@echo "make wheel   build the distributions into dist/, install the wheel on its own and use it"
 	@echo "make bench   run the measurements in bench/"
-	@echo "make base    train emorph-base anew: DATA=lfw_expressions.parquet, hours (go on with the same command)"
-	@echo "make judge   train emorph-judge anew: DATA=fer2013.parquet, half an hour and more"
+	@echo "make base    train emorph-base again: DATA=lfw_expressions.parquet, hours (run it again to resume)"
+	@echo "make judge   train emorph-judge again: DATA=fer2013.parquet, half an hour or more"
 	@echo "make quality measure the bundled model's edits: DATA=lfw_expressions.parquet"
 	@echo "make clean   remove what these made"
 
