@@ -2,7 +2,8 @@
 
 Of each page, in order: ```python title="src/emorph/..." is a new file; ```diff title="path" is a hunk, whose lines that
 start with a space stand in the file once, one after the other, and whose lines with a plus are put between them (with a
-minus: taken out); ```python without a title is a program, run on a copy of src/ with all of that done.
+minus: taken out); ```python without a title is a program, run on a copy of src/ with all of that done, in a
+folder that also has examples/astronaut.png.
 """
 
 from __future__ import annotations
@@ -93,8 +94,10 @@ def inside(house: Path, title: str, where: str) -> Path:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Path:
-    """A folder with a copy of src/, compiled files and all."""
+    """A folder with copies of src/, compiled files and all, and of the example photo, as at the repository's root."""
     shutil.copytree(ROOT / "src", tmp_path / "src")
+    (tmp_path / "examples").mkdir()
+    shutil.copy(ROOT / "examples" / "astronaut.png", tmp_path / "examples")
     return tmp_path
 
 
