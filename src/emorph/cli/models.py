@@ -87,9 +87,9 @@ def info(
     as_json: Json = False,
 ) -> None:
     """What a model file or folder is: kind, sizes, parameters, hash."""
-    from emorph.models.port import describe
+    from emorph.models.port import model_info
 
-    model = describe(name)
+    model = model_info(name)
     config = model.config.model_dump(mode="json") if model.config else None
     facts = asdict(model) | {"weights": str(model.weights), "config": config, "training": dict(model.training)}
     if as_json:

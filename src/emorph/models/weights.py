@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,38 @@ def read_model(name: str | Path, kind: str, config: type[AnyConfig]) -> tuple[An
     """
     folder = locate(name)
     return config.parse(read_config(folder, kind), str(folder)), read_weights(folder), str(folder)
+
+
+class PretrainedModule(nn.Module):
+    """A network that is built from its sizes alone, written to a folder of ours, and read from one.
+
+    kind: what its folders' config.json states. config_type: of its sizes.
+    """
+
+    kind: ClassVar[str]
+    config_type: ClassVar[type[Config]]
+    config: Config
+
+    def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
+        """Write config.json and model.safetensors; the folder appears complete or not at all."""
+        save_model(folder, self.kind, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Load a folder of ``save_pretrained``, a bundled model, or a hub id, in float32 and evaluation mode.
+
+        Official files load with ``emorph.models``' functions. Raises CheckpointError or UnknownNameError.
+        """
+        return cls.from_tensors(*read_model(name, cls.kind, cls.config_type))
+
+    @classmethod
+    def from_tensors(cls, config: Any, tensors: Mapping[str, Tensor], source: str) -> Self:
+        """A model of copies of these weights, in float32 and evaluation mode; nothing is drawn at random first.
+
+        config: its sizes, of ``config_type``. tensors: keys as in ``state_dict()``.
+        Raises CheckpointError, naming the first key that does not fit ``source``, before memory is taken.
+        """
+        return filled(lambda: cls(config), tensors, source)
 
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
