@@ -6,7 +6,6 @@ functions that promise one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.files import file_digest
 from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate
 from emorph.models.deca import DecaEncoder
 from emorph.models.deca_file import FaceEncoderFile
@@ -220,14 +220,12 @@ def model_info(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
         assert kind.file is not None
         facts = kind.file.facts(source, weights, Hints(image_size))
         layout, training = source.layout, dict(source.facts)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return ModelInfo(
         role=kind.name,
         layout=layout,
         weights=path,
         file_bytes=path.stat().st_size,
-        sha256=digest,
+        sha256=file_digest(path),
         n_parameters=sum(tensor.numel() for key, tensor in weights.items() if _is_parameter(key)),
         config=facts.config,
         labels=facts.labels,
