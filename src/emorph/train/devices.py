@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from emorph.core.errors import ConfigError, MissingAssetError
-from emorph.train.plan import OptimConfig
+from emorph.train.config import OptimConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
 
-from emorph.train.forecast import UNLABELLED, Forecast
+from emorph.train.plan import UNLABELLED, Plan
 from emorph.train.resources import size
-
-if TYPE_CHECKING:  # a run on faces in memory does without the image library that the classifier's judge brings
-    from emorph.train.tasks.classifier import HeadConfig
 
 LABEL_WIDTH = 12
 LINE_WIDTH = 110
@@ -23,7 +19,7 @@ BALANCES = {
 }
 
 
-def full_text(plan: Forecast) -> str:
+def full_text(plan: Plan) -> str:
     """The whole plan, line by line."""
     rows = [
         ("data", _data(plan)),
@@ -46,7 +42,7 @@ def full_text(plan: Forecast) -> str:
     return "\n\n".join(blocks)
 
 
-def short_text(plan: Forecast) -> str:
+def short_text(plan: Plan) -> str:
     """The plan in a few lines, for the start of a run."""
     faces = "" if plan.faces is None else f" of {plan.epoch_size:,} faces"
     lines = [f"{length(plan)}{faces}; {plan.needs.parameters / 1e6:.1f} M parameters", f"Ends {ending(plan)}."]
@@ -57,34 +53,19 @@ def short_text(plan: Forecast) -> str:
     return "\n".join(lines)
 
 
-def length(plan: Forecast) -> str:
+def length(plan: Plan) -> str:
     """Steps, samples and epochs, each from the others."""
     epochs = f" = {plan.epochs:.2f} epochs" if plan.epochs is not None else ""
     return f"{plan.steps:,} steps x batch {plan.batch_size} = {plan.samples:,} samples{epochs}"
 
 
-def ending(plan: Forecast) -> str:
+def ending(plan: Plan) -> str:
     """Which budget ends the run, and where."""
     stated = " and ".join(f"{unit} = {amount:,}" for unit, amount in plan.budget.items())
     if plan.stop_step is not None:
         return f"when {plan.max_minutes:g} minutes are over (max_minutes), at about step {plan.stop_step:,}"
     limit = f", or when {plan.max_minutes:g} minutes are over" if plan.max_minutes and not plan.warm_up else ""
     return f"after step {plan.steps:,}, when the budget is spent ({stated}){limit}"
-
-
-def fit_text(head: HeadConfig, faces: int | None, *, mirror: bool) -> tuple[str, dict[str, int | None]]:
-    """The plan of a linear classifier, in words and as numbers. faces: labelled ones, None if nobody knows."""
-    codes = None if faces is None else faces * (2 if mirror else 1)
-    steps = None if codes is None else head.epochs * -(-codes // head.batch_size)
-    values = {"faces": faces, "codes": codes, "epochs": head.epochs, "batch_size": head.batch_size, "steps": steps}
-    counted = (
-        "" if codes is None else f": {faces:,} faces{' and their mirror images' if mirror else ''}, {steps:,} steps"
-    )
-    text = (
-        f"a linear classifier on codes of faces that are encoded once and kept; {head.epochs} epochs of batch "
-        f"{head.batch_size}{counted or ', of faces that are not there yet'}. It takes about a minute after encoding."
-    )
-    return text, values
 
 
 def duration(seconds: float) -> str:
@@ -95,7 +76,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
-def _data(plan: Forecast) -> str:
+def _data(plan: Plan) -> str:
     if plan.faces is None:
         return f"not there yet: {plan.data}"
     once = ""
@@ -112,12 +93,12 @@ def _times(least: int | None, most: int | None) -> str:
     return f"{least:,} to {most:,} times"
 
 
-def _batch(plan: Forecast) -> str:
+def _batch(plan: Plan) -> str:
     devices = f"{plan.devices} device{'s' if plan.devices > 1 else ''}"
     return f"{plan.batch_size} = {plan.micro_batch} at a time x {plan.rounds} accumulated x {devices}"
 
 
-def _saves(plan: Forecast) -> str:
+def _saves(plan: Plan) -> str:
     saves = plan.saves
     when = [f"every {saves.every_steps:,} steps"] if saves.every_steps else []
     when += [f"every {saves.every_minutes:g} min"] if saves.every_minutes else []
@@ -129,7 +110,7 @@ def _saves(plan: Forecast) -> str:
     )
 
 
-def _memory(plan: Forecast) -> str:
+def _memory(plan: Plan) -> str:
     needs = plan.needs
     parts = (
         ("weights", needs.weights),
@@ -144,7 +125,7 @@ def _memory(plan: Forecast) -> str:
     return f"about {size(needs.memory)}{device}: {known}, activations {size(needs.activations)} ({needs.how})"
 
 
-def _time(plan: Forecast) -> str:
+def _time(plan: Plan) -> str:
     tried, seconds = plan.warm_up, plan.seconds
     if tried is None or seconds is None:
         return f"not measured: {plan.untimed}" if plan.untimed else "not measured"
@@ -158,7 +139,7 @@ def _time(plan: Forecast) -> str:
     )
 
 
-def _class_table(plan: Forecast) -> str:
+def _class_table(plan: Plan) -> str:
     header = ("emotion", "faces", "samples", "share", "each face")
     rows = [header]
     for row in plan.classes:

@@ -20,9 +20,9 @@ from torch.utils.data import Dataset
 from emorph.core.errors import ConfigError, DataError, MissingAssetError
 from emorph.data.loader import EndlessOrder
 from emorph.data.memory import TensorFaces, in_memory
+from emorph.train.config import RunConfig
 from emorph.train.devices import open_fabric
 from emorph.train.ema import EMA
-from emorph.train.plan import RunConfig
 from emorph.train.resources import Activations, SavedBytes, resources
 from emorph.train.task import hash_seed
 
