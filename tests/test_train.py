@@ -16,12 +16,12 @@ from emorph.data.store import FaceStore
 from emorph.diffusion import q_sample
 from emorph.models.diffae import DiffAE
 from emorph.train.checkpoint import latest, load_state, step_folders
-from emorph.train.config import LogConfig, OptimConfig
 from emorph.train.draws import KnownFaces
 from emorph.train.ema import EMA
 from emorph.train.loop import Outcome, train
 from emorph.train.plan import plan_of
 from emorph.train.plan_text import length
+from emorph.train.sections import LogConfig, OptimConfig
 from emorph.train.stepping import learning_rate
 from emorph.train.task import hash_seed
 from emorph.train.tasks.autoencoder import (

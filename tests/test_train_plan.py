@@ -17,12 +17,12 @@ from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.data.memory import TensorFaces
 from emorph.models import DiffAEConfig
-from emorph.train.config import BudgetConfig, CheckpointConfig, DataConfig, OptimConfig, split_batch
 from emorph.train.devices import bfloat16_slowdown
 from emorph.train.draws import KnownFaces, order_of
 from emorph.train.plan import make_plan, plan_of
 from emorph.train.plan_text import duration, full_text, short_text, size
 from emorph.train.resources import Activations, SavedBytes, estimated_activations, resources
+from emorph.train.sections import BudgetConfig, CheckpointConfig, DataConfig, OptimConfig, split_batch
 from emorph.train.tasks import TASKS, config_class
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from emorph.train.tasks.rig import RigRunConfig
@@ -365,7 +365,7 @@ def test_without_the_data_a_warm_up_takes_made_faces() -> None:
     assert plan.warm_up is not None
     assert not plan.warm_up.own_faces
     assert plan.warm_up.wait_share is None
-    assert "made faces" in full_text(plan)
+    assert "synthetic faces" in full_text(plan)
     assert plan.steps == 75
 
 

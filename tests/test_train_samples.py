@@ -15,10 +15,10 @@ from emorph.data.memory import TensorFaces
 from emorph.data.store import FaceStore
 from emorph.models import Rig, RigConfig
 from emorph.models.diffae import DiffAE
-from emorph.train.config import SamplesConfig
 from emorph.train.loop import Outcome, train
 from emorph.train.samples import shown_faces
 from emorph.train.samples_page import read_sheets, write_page
+from emorph.train.sections import SamplesConfig
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from emorph.train.tasks.rig import rig_sheet
 from emorph.train.tensorboard import open_board

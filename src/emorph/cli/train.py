@@ -48,7 +48,7 @@ NoWarmUp = Annotated[bool, typer.Option("--no-warm-up", help="Do not run a few s
 
 
 @app.command("plan")
-def plan(
+def show_plan(
     config: ConfigFile,
     faces: Annotated[
         int | None,
@@ -89,7 +89,7 @@ def plan(
 
 
 @app.command("run")
-def run(
+def start_run(
     config: ConfigFile,
     max_minutes: MaxMinutes = None,
     devices: Devices = None,
@@ -107,7 +107,7 @@ def run(
 
 
 @app.command("resume")
-def resume(
+def resume_stopped_run(
     run: RunFolder,
     max_minutes: MaxMinutes = None,
     devices: Devices = None,
@@ -122,7 +122,7 @@ def resume(
 
 
 @app.command("samples")
-def samples(
+def compare_samples(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
     steps: Annotated[
         str | None, typer.Option(help="Steps to show, such as 5000,7000,10000.", show_default="all of them")

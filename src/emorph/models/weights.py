@@ -109,19 +109,19 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: str)
     """
     expected = module.state_dict()
     uncounted = {key: torch.zeros((), dtype=torch.int64) for key in expected if key.endswith(COUNTER)}
-    found = {key: value for key, value in uncounted.items() if key not in tensors} | dict(tensors)
+    given = {key: value for key, value in uncounted.items() if key not in tensors} | dict(tensors)
     for key, value in expected.items():
-        if key not in found:
+        if key not in given:
             raise CheckpointError(f"{source} does not fit: {key} is missing (expected shape {tuple(value.shape)}).")
-        if found[key].shape != value.shape:
+        if given[key].shape != value.shape:
             raise CheckpointError(
-                f"{source} does not fit: {key} has shape {tuple(found[key].shape)}, expected {tuple(value.shape)}."
+                f"{source} does not fit: {key} has shape {tuple(given[key].shape)}, expected {tuple(value.shape)}."
             )
-    for key in found:
+    for key in given:
         if key not in expected:
             raise CheckpointError(f"{source} does not fit: it holds {key}, which this model does not have.")
     on_meta = any(value.is_meta for value in expected.values())
-    fitting = {key: found[key].to(value.dtype, copy=on_meta) for key, value in expected.items()}
+    fitting = {key: given[key].to(value.dtype, copy=on_meta) for key, value in expected.items()}
     module.load_state_dict(fitting, assign=on_meta)
 
 

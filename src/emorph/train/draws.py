@@ -17,7 +17,8 @@ from emorph.core.records import FaceRecord
 from emorph.data.balance import balanced_order
 from emorph.data.loader import EndlessOrder, class_weights
 from emorph.data.store import FaceStore
-from emorph.train.config import DataConfig, RunConfig
+from emorph.train.config import RunConfig
+from emorph.train.sections import DataConfig
 
 HOLDOUT = 500  # of each emotion, as `emorph data prepare` holds out by default
 

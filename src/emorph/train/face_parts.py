@@ -37,17 +37,17 @@ def read_parts(
     share: (i, n) takes the i-th of every n parts, for n processes that then find each other's; (0, 1) is all.
     """
     n_faces, (own, of) = len(faces), share  # type: ignore[arg-type]  # a map-style data set has a length
-    found: list[list[Numbers]] = [[] for _ in kinds]
+    of_kinds: list[list[Numbers]] = [[] for _ in kinds]
     for start in range(0, n_faces, PART_FACES):
         rows = range(start, min(start + PART_FACES, n_faces))
         if start // PART_FACES % of != own:
             continue
         files = [folder / f"{start:08d}{kind}.safetensors" if folder else None for kind in kinds]
-        for into, part in zip(found, _part(faces, rows, read, files, workers, on_step, n_faces), strict=True):
+        for into, part in zip(of_kinds, _part(faces, rows, read, files, workers, on_step, n_faces), strict=True):
             into.append(part)
         if on_step:
             on_step(rows.stop, n_faces)
-    return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in found if parts]
+    return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in of_kinds if parts]
 
 
 def _part(

@@ -15,10 +15,11 @@ from torch.utils.data import Dataset
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.data.loader import EndlessOrder
-from emorph.train.config import CheckpointConfig, OptimConfig, RunConfig, split_batch
+from emorph.train.config import RunConfig
 from emorph.train.devices import bfloat16_slowdown
 from emorph.train.draws import KnownFaces, order_of
 from emorph.train.resources import Resources, estimated_activations, resources, size
+from emorph.train.sections import CheckpointConfig, OptimConfig, split_batch
 from emorph.train.warm_up import WarmUp, warm_up
 
 FEW_EPOCHS = 2.0
@@ -206,13 +207,13 @@ def _classes(known: KnownFaces | None, drawn: NDArray[np.int64] | None) -> tuple
     )
 
 
-def _saves(config: CheckpointConfig, steps: int, needs: Resources, warm_up: WarmUp | None) -> Saves:
+def _saves(config: CheckpointConfig, steps: int, needs: Resources, tried: WarmUp | None) -> Saves:
     at = set(config.keep_steps) | {steps}
     if config.every_steps:
         at |= set(range(config.every_steps, steps + 1, config.every_steps))
     written: int | None = len(at)
     if config.minutes:
-        written = len(at) + int(steps * warm_up.step_s / (60 * config.minutes)) if warm_up else None
+        written = len(at) + int(steps * tried.step_s / (60 * config.minutes)) if tried else None
     passing = len(at - set(config.keep_steps)) if not config.minutes else config.keep
     stay = len(config.keep_steps) + min(config.keep, passing)
     if written is not None:
@@ -222,11 +223,11 @@ def _saves(config: CheckpointConfig, steps: int, needs: Resources, warm_up: Warm
     return Saves(config.every_steps, config.minutes, config.keep_steps, written, stay, disk)
 
 
-def _stop_step(config: RunConfig, steps: int, warm_up: WarmUp | None) -> int | None:
+def _stop_step(config: RunConfig, steps: int, tried: WarmUp | None) -> int | None:
     limit = config.budget.max_minutes
-    if limit is None or warm_up is None:
+    if limit is None or tried is None:
         return None
-    step = max(1, math.ceil(60 * limit / warm_up.step_s))
+    step = max(1, math.ceil(60 * limit / tried.step_s))
     return step if step < steps else None
 
 
@@ -243,7 +244,7 @@ def _warnings(plan: Plan, left_out: int) -> list[str]:
         )
     missing = [row.word for row in plan.classes if not row.faces]
     if missing and plan.balance != "none":
-        warnings.append(f"no face is labelled {', '.join(missing)}; the run never sees what is to be learned there.")
+        warnings.append(f"no face is labelled {', '.join(missing)}; the run sees no example of that.")
     if plan.stop_step is not None:
         epochs = plan.stop_step * plan.batch_size / plan.epoch_size if plan.epoch_size else None
         warnings.append(
@@ -262,7 +263,7 @@ def _warnings(plan: Plan, left_out: int) -> list[str]:
         )
     if plan.faces is None:
         warnings.append(
-            f"{plan.data} is not there: epochs and emotions are not known. Say how many faces with --faces N."
+            f"{plan.data} does not exist: epochs and emotions are not known. State the number of faces with --faces N."
         )
     return warnings
 

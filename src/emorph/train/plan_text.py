@@ -10,12 +10,12 @@ from emorph.train.resources import size
 LABEL_WIDTH = 12
 LINE_WIDTH = 110
 BALANCES = {
-    "none": "every face once an epoch; emotions as often as they are in the data",
-    "cap": "of every emotion the same number, the rarest's or as many as stated",
-    "repeat": "of every emotion as many as the commonest has, the rarer ones repeated",
-    "classes": "draws even out the emotions; an epoch has as many draws as there are faces",
-    "affect": "draws even out valence and arousal; an epoch has as many draws as there are faces",
-    "class_power": "rare emotions are repeated, and come nearer to the common ones",
+    "none": "every face once per epoch, so emotions are as frequent as in the data",
+    "cap": "the same number of faces of every emotion: as many as the rarest has, or as stated",
+    "repeat": "every emotion as often as the most common one; faces of the rarer ones are repeated",
+    "classes": "draws are balanced over emotions; an epoch has as many draws as there are faces",
+    "affect": "draws are balanced over valence and arousal; an epoch has as many draws as there are faces",
+    "class_power": "faces of rare emotions are repeated, which brings them closer to the common ones",
 }
 
 
@@ -63,8 +63,8 @@ def ending(plan: Plan) -> str:
     """Which budget ends the run, and where."""
     stated = " and ".join(f"{unit} = {amount:,}" for unit, amount in plan.budget.items())
     if plan.stop_step is not None:
-        return f"when {plan.max_minutes:g} minutes are over (max_minutes), at about step {plan.stop_step:,}"
-    limit = f", or when {plan.max_minutes:g} minutes are over" if plan.max_minutes and not plan.warm_up else ""
+        return f"after {plan.max_minutes:g} minutes (max_minutes), at about step {plan.stop_step:,}"
+    limit = f", or after {plan.max_minutes:g} minutes" if plan.max_minutes and not plan.warm_up else ""
     return f"after step {plan.steps:,}, when the budget is spent ({stated}){limit}"
 
 
@@ -78,12 +78,12 @@ def duration(seconds: float) -> str:
 
 def _data(plan: Plan) -> str:
     if plan.faces is None:
-        return f"not there yet: {plan.data}"
+        return f"{plan.data} does not exist yet"
     once = ""
     if plan.seen is not None:
         once = f"; {plan.seen:.1%} of them are drawn" if plan.seen < 1 else ""
         once += f"; a face is drawn {_times(plan.least, plan.most)}"
-    source = f"by {plan.faces_from}; {plan.data} is not there yet" if plan.assumed else plan.data
+    source = f"by {plan.faces_from}; {plan.data} does not exist yet" if plan.assumed else plan.data
     return f"{plan.faces:,} faces ({source}){once}"
 
 
@@ -102,11 +102,11 @@ def _saves(plan: Plan) -> str:
     saves = plan.saves
     when = [f"every {saves.every_steps:,} steps"] if saves.every_steps else []
     when += [f"every {saves.every_minutes:g} min"] if saves.every_minutes else []
-    kept = f"; steps {', '.join(f'{s:,}' for s in saves.keep_steps)} are kept for good" if saves.keep_steps else ""
+    kept = f"; steps {', '.join(f'{s:,}' for s in saves.keep_steps)} are always kept" if saves.keep_steps else ""
     number = "" if saves.written is None else f", {saves.written:,} in all"
     return (
         f"{' and '.join(when)}, and at the end{number}{kept}; {size(plan.needs.checkpoint)} each (model, average, "
-        f"optimiser), {saves.stay} stay, at most {size(saves.disk_bytes)} on disk at once"
+        f"optimiser), {saves.stay} are kept, at most {size(saves.disk_bytes)} on disk at once"
     )
 
 
@@ -130,7 +130,11 @@ def _time(plan: Plan) -> str:
     if tried is None or seconds is None:
         return f"not measured: {plan.untimed}" if plan.untimed else "not measured"
     faces_per_s = plan.batch_size / tried.step_s
-    faces = "the data set's faces" if tried.own_faces else "made faces, as the data set's are not there or not complete"
+    faces = (
+        "the data set's faces"
+        if tried.own_faces
+        else "synthetic faces, because the data set's are missing or incomplete"
+    )
     waiting = f"; {tried.wait_share:.1%} of it is waiting for data" if tried.wait_share is not None else ""
     fewer = f" {tried.tried} at a time, so the run may be faster" if tried.tried < plan.micro_batch else ""
     return (
@@ -154,7 +158,7 @@ def _class_table(plan: Plan) -> str:
         for row in rows
     ]
     if not plan.classes_exact and plan.balance == "none":
-        lines.append("  (without the faces themselves, what the last epoch's part draws is counted on made ones)")
+        lines.append("  (the data set does not exist yet, so the draws of the last, incomplete epoch are estimated)")
     return "\n".join(lines)
 
 

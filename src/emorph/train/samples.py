@@ -17,7 +17,7 @@ from emorph.core.types import UInt8
 from emorph.data.store import FaceStore
 from emorph.edit.sheet import grid
 from emorph.models.weights import PretrainedModule
-from emorph.train.config import SamplesConfig
+from emorph.train.sections import SamplesConfig
 from emorph.train.sheets import Sheet, Shown
 from emorph.train.task import Task
 from emorph.train.tensorboard import Board

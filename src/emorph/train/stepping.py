@@ -22,11 +22,12 @@ from torch.utils.data import Dataset
 
 from emorph.core.errors import ConfigError
 from emorph.data.loader import endless_batches
-from emorph.train.config import OptimConfig, RunConfig, split_batch
+from emorph.train.config import RunConfig
 from emorph.train.draws import KnownFaces, order_of
 from emorph.train.ema import EMA
 from emorph.train.plan import Plan, plan_of
 from emorph.train.run_folder import CONFIG_FILE
+from emorph.train.sections import OptimConfig, split_batch
 from emorph.train.task import hash_seed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 from emorph.core.errors import ConfigError
 from emorph.core.types import OnStep
-from emorph.train.config import FitConfig, RunConfig, TaskConfig
+from emorph.train.config import FitConfig, OnPart, RunConfig, TaskConfig
 from emorph.train.devices import count_devices
 from emorph.train.draws import KnownFaces
 from emorph.train.loop import Outcome, train
@@ -19,8 +19,6 @@ from emorph.train.plan import make_plan
 from emorph.train.plan_text import duration, full_text, short_text
 from emorph.train.run_folder import CONFIG_FILE
 from emorph.train.tasks import read_task
-
-OnPart = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

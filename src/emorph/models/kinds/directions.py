@@ -58,8 +58,8 @@ def _folder_facts(folder: Path) -> Facts:
     return Facts(labels=config.labels)
 
 
-def _save(found: Directions, folder: Path, dtype: torch.dtype) -> None:
-    found.save_pretrained(folder)  # in float32, whatever is asked: they are small
+def _save(model: Directions, folder: Path, dtype: torch.dtype) -> None:
+    model.save_pretrained(folder)  # in float32, whatever is asked: they are small
 
 
 DIRECTIONS = ModelKind(

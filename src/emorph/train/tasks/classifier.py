@@ -26,14 +26,14 @@ from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
-from emorph.train.config import DataConfig, FitConfig
+from emorph.train.config import FitConfig, OnPart
+from emorph.train.sections import DataConfig
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
 from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
 from emorph.train.tasks.confounds import without_confounds
 from emorph.train.tasks.mouth import fit_mouth, ridge_regression
 
 Balance = Literal["weights", "sampling", "none"]
-OnPart = Callable[[str, int, int], None]  # of what, how much is done, of how much
 
 
 class HeadConfig(Config):
@@ -121,9 +121,9 @@ class ClassifierConfig(FitConfig):
         sizes = {"epochs": head.epochs, "batch_size": head.batch_size}
         return text, {"faces": faces, "codes": codes, **sizes, "steps": steps}
 
-    def fit(self, on_step: OnPart) -> list[str]:
+    def fit(self, on_part: OnPart) -> list[str]:
         """Encode, train, measure, and write directions and metrics.json to ``out``."""
-        result = run_classifier(self, on_step)
+        result = run_classifier(self, on_part)
         return lines(result.confusion, result.calibration, result.affect)
 
 
@@ -145,10 +145,10 @@ class ClassifierResult:
         return self.confusion.accuracy
 
 
-def run_classifier(config: ClassifierConfig, on_step: OnPart | None = None) -> ClassifierResult:
+def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> ClassifierResult:
     """Encode what is not encoded yet, train, measure, and write directions and metrics.json to ``config.out``.
 
-    on_step(what, done, total) reports the encoding. Raises DataError, CheckpointError.
+    on_part: is told of the encoding. Raises DataError, CheckpointError.
     """
     model = load(config.model).to(choose_device())
     cache = Path(config.out).parent / CACHE_FOLDER
@@ -156,7 +156,7 @@ def run_classifier(config: ClassifierConfig, on_step: OnPart | None = None) -> C
     faces = config.data.open(*size)
 
     def report(what: str) -> Callable[[int, int], None] | None:
-        return on_step and (lambda done, total: on_step(what, done, total))
+        return on_part and (lambda done, total: on_part(what, done, total))
 
     def encoded(what: str, split: str, *, mirror: bool) -> Codes:
         chosen = faces if split == config.data.split else faces.of_split(split)

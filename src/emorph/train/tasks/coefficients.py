@@ -57,9 +57,9 @@ def read_all(
     faces: items with ``image`` and ``landmarks``; only those of a FaceStore are kept in the cache.
     workers: processes that decode pictures. Raises DataError without landmarks.
     """
-    (found,) = _read(reader, faces, cache, workers, (0, 1), on_step)
-    coeffs = FaceCoeffs(encoder=reader.name, **{name: found[name].clone() for name in _NUMBERS})
-    return Coefficients(coeffs, found["known"].bool())
+    (numbers,) = _read(reader, faces, cache, workers, (0, 1), on_step)
+    coeffs = FaceCoeffs(encoder=reader.name, **{name: numbers[name].clone() for name in _NUMBERS})
+    return Coefficients(coeffs, numbers["known"].bool())
 
 
 def read_share(

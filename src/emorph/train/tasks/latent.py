@@ -28,7 +28,8 @@ from emorph.models.latent import LATENT_PROCESS, LatentNetConfig, sample_latents
 from emorph.models.port import autoencoder_config, load
 from emorph.models.weights import fingerprint
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all, encode_share
-from emorph.train.config import OptimConfig, RunConfig
+from emorph.train.config import RunConfig
+from emorph.train.sections import OptimConfig
 from emorph.train.sheets import Sheet, Shown, drawn, sheet_of
 from emorph.train.task import Task
 from emorph.train.tasks.autoencoder import device_noise, flip_and_step

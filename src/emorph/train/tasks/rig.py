@@ -27,7 +27,8 @@ from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training
 from emorph.models.rig import N_BUFFERS, Rig, RigConfig
 from emorph.models.rig_faces import FaceReader, ReaderName, open_face, open_reader, rig_buffers
 from emorph.models.rig_start import start_rig
-from emorph.train.config import OptimConfig, RunConfig, existing_below
+from emorph.train.config import RunConfig, existing_below
+from emorph.train.sections import OptimConfig
 from emorph.train.sheets import Sheet, Shown, drawn, reconstructed, sheet_of
 from emorph.train.task import Task, check_started
 from emorph.train.tasks.autoencoder import device_noise, flip_and_step
