@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from emorph.core.files import written_beside
@@ -19,6 +21,20 @@ READ_BATCH = 64
 PART_FACES = 4096  # a stopped reading goes on with the part that it was in
 Numbers = dict[str, Tensor]
 Read = Callable[[Mapping[str, Tensor], Sequence[int]], Sequence[Numbers]]
+
+
+def cache_key(networks: Sequence[nn.Module], facts: Sequence[object]) -> str:
+    """32 hexadecimal digits for everything that the numbers depend on: the networks that read them, and facts for JSON.
+
+    facts: of the data set and of how it is read.
+    """
+    digest = hashlib.sha256()
+    for network in networks:
+        for key, value in network.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()[:32]
 
 
 def read_parts(
