@@ -16,11 +16,8 @@ from emorph.data.store import FaceStore
 from emorph.diffusion import q_sample
 from emorph.models.diffae import DiffAE
 from emorph.train.checkpoint import latest, load_state, step_folders
-from emorph.train.draws import KnownFaces
 from emorph.train.ema import EMA
 from emorph.train.loop import Outcome, train
-from emorph.train.plan import plan_of
-from emorph.train.plan_text import length
 from emorph.train.sections import LogConfig, OptimConfig
 from emorph.train.stepping import learning_rate
 from emorph.train.task import hash_seed
@@ -225,13 +222,6 @@ def test_stats_name_the_share_of_waiting(tmp_path: Path, faces: TensorFaces) -> 
     assert 0 <= rows[-1]["wait_share"] < 1
     assert rows[-1]["encoder_grad_norm"] > 0
     assert {"loss", "diffusion", "landmarks", "labels"} <= set(rows[0])
-
-
-def test_plan_line_says_samples_and_epochs(tmp_path: Path) -> None:
-    config = run_config(tmp_path, samples=300_000)
-    wide = config.model_copy(update={"optim": config.optim.model_copy(update={"batch_size": 32})})
-    plan = plan_of(wide, KnownFaces.stated(287_651, "here"))
-    assert length(plan) == "9,375 steps x batch 32 = 300,000 samples = 1.04 epochs"
 
 
 def test_mirrored_batch_mirrors_landmarks_and_their_names() -> None:
