@@ -32,6 +32,14 @@ def test_every_room_is_in_the_table(folder: str) -> None:
     assert folder in table_rows("Rooms"), f"add {folder} to the table of rooms in docs/architecture.md"
 
 
+@pytest.mark.parametrize("room", table_rows("Rooms"))
+def test_reading_starts_at_a_file_that_exists(room: str) -> None:
+    start = re.findall(r"`([\w.]+)`", table_rows("Rooms")[room].rpartition("|")[2])
+    if not (PACKAGE / room).is_dir():
+        pytest.skip(f"{room} is not built yet")
+    assert [name for name in start if not (PACKAGE / room / name).is_file()] == []
+
+
 @pytest.mark.parametrize("name", table_rows("What crosses the layers"))
 def test_dataclasses_have_the_fields_that_the_table_names(name: str) -> None:
     kind = getattr(types, name, None) or getattr(records, name)
