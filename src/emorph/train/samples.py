@@ -101,8 +101,10 @@ def shown_faces(faces: Dataset[Any], config: SamplesConfig) -> Shown:
 def autoencoder_sheet(model: DiffAE, shown: Shown) -> Sheet:
     """Each face, its reconstruction, and its z_sem with other noises."""
     x = unit_range(shown.images.to(_device(model)))
-    z = model.encode(x)
-    columns = _both_ways(model.diffusion, model.denoiser, (z,), x, shown.seeds)
+    tone = model.tone(x)
+    seen = tone.take_off(x)
+    z = model.encode(seen)
+    columns = map(tone.put_back, _both_ways(model.diffusion, model.denoiser, (z,), seen, shown.seeds))
     titles = ("Original", "Reconstruction", *(f"z, noise {seed}" for seed in shown.seeds))
     return _sheet([x, *columns], titles, n_fixed=1)
 
