@@ -2,14 +2,13 @@
 
 python examples/emorph-base/packs.py PACKS_FOLDER faces.parquet
 
-Every pack holds FFHQ's square of a face at a size of its own; here it becomes the crop of 1_faces.toml, of one size, with
-the landmarks that go with it. The London Face Set is left out: its people are those that the edits are measured on.
+Every pack holds FFHQ's square of a face at a size of its own; here it becomes the crop of 1_faces.toml, of one size,
+with the landmarks that go with it. The London Face Set is left out: the edits are measured on its people.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def main() -> None:
     tables = [pa.Table.from_pylist(list(rows(arguments.packs / f"{name}.parquet", side_px, crop))) for name in PACKS]
     draft = arguments.out.with_suffix(".part")
     pq.write_table(pa.concat_tables(tables), draft, row_group_size=500, compression="none")
-    os.replace(draft, arguments.out)
+    draft.replace(arguments.out)
     print(f"{arguments.out}: {sum(map(len, tables)):,} faces of {side_px} px")
 
 

@@ -35,8 +35,8 @@ class DiffAEConfig(Config):
     networks and back after them; ``attention_resolutions`` are sides of the feature maps after folding.
     prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
     crop: the part of a face that the training pictures show. tone: whether the light of a face is taken off its picture
-    before the networks see it ("face", see ``emorph.models.tone``); who calls them does that. In place of the sizes, ``preset = "ffhq128"`` names one of
-    ``preset``; what is stated beside it comes instead of the preset's.
+    before the networks see it ("face", see ``emorph.models.tone``); who calls them does that. In place of the sizes,
+    ``preset = "ffhq128"`` names one of ``preset``; what is stated beside it comes instead of the preset's.
     """
 
     image_size: int = Field(gt=0, le=4096)

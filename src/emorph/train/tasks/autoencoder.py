@@ -128,13 +128,18 @@ class AutoencoderLoss(nn.Module):
     """The model and its loss in one module, so that every wrapper (DDP, compile, autocast) sees one forward."""
 
     def __init__(
-        self, config: DiffAEConfig, weight: LossWeight, aux: AuxConfig, stats: LabelStats, focus: FocusConfig
+        self,
+        config: DiffAEConfig,
+        weight: LossWeight,
+        aux: AuxConfig,
+        stats: LabelStats,
+        focus: FocusConfig | None = None,
     ) -> None:
         super().__init__()
         self.model = DiffAE(config)
         self.weight = weight
         self.aux = aux
-        self.focus = focus
+        self.focus = focus or FocusConfig()
         self.heads = nn.ModuleDict()
         if aux.landmarks:
             self.heads["landmarks"] = nn.Linear(config.z_dim, 2 * (INNER.stop - INNER.start))
