@@ -9,14 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emorph.core.landmarks import INNER, INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import Landmarks, Photo
 from emorph.evaluate.identity import describe
 
 EYE_DISTANCE_PX = 100.0  # faces are brought to this size before they are compared
 SIDE_PX = 256
 EYES_AT_Y = 80.0  # of the middle between the eyes, in the upright patch
-INNER_LIPS = slice(60, 68)
-INNER_FACE = slice(17, 68)  # the jaw line tells pose more than expression
 RIM = 0.015  # of the eye distance: a closed mouth has no inside, but a line
 N_SCALES = 4
 
@@ -59,7 +58,7 @@ def likeness(source: Seen, edit: Seen, real: Seen) -> Likeness:
         sharpness=_gradient(ours, our_points) / max(_gradient(theirs, their_points), 1e-6),
         width=_width(our_points) / _width(their_points),
         colour=float(np.linalg.norm(_colour(ours, our_points) - _colour(theirs, their_points))),
-        shape=float(np.linalg.norm((our_points - their_points)[INNER_FACE], axis=1).mean()) / EYE_DISTANCE_PX,
+        shape=float(np.linalg.norm((our_points - their_points)[INNER], axis=1).mean()) / EYE_DISTANCE_PX,
         energy=tuple(a / max(b, 1e-6) for a, b in zip(_bands(ours), _bands(theirs), strict=True)),
         distance=float(np.linalg.norm(descriptors[1] - descriptors[0])),
         real_distance=float(np.linalg.norm(descriptors[2] - descriptors[0])),
@@ -69,7 +68,7 @@ def likeness(source: Seen, edit: Seen, real: Seen) -> Likeness:
 def upright(seen: Seen) -> tuple[Patch, Points]:
     """The face at one size and place, by its eyes: (SIDE_PX, SIDE_PX, 3) in [0, 1], and its landmarks there."""
     points = np.asarray(seen.landmarks.points, np.float64)
-    left, right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    left, right = points[LEFT_EYE].mean(axis=0), points[RIGHT_EYE].mean(axis=0)
     along = (right - left) / EYE_DISTANCE_PX
     turn = np.linalg.inv(np.array([[along[0], -along[1]], [along[1], along[0]]]))
     to_patch = np.column_stack([turn, np.array([SIDE_PX / 2, EYES_AT_Y]) - turn @ (left + right) / 2])
@@ -97,7 +96,8 @@ def _gradient(patch: Patch, points: Points) -> float:
 
 
 def _width(points: Points) -> float:
-    return float(np.linalg.norm(points[54] - points[48]))
+    left, right = points[list(MOUTH_CORNERS)]
+    return float(np.linalg.norm(right - left))
 
 
 def _colour(patch: Patch, points: Points) -> NDArray[Any]:
