@@ -24,8 +24,9 @@ from emorph.core.types import Photo, Target
 from emorph.edit.pipeline import Editor
 from emorph.edit.sheet import Row, grid
 from emorph.faces.detect import find_faces
-from support.likeness import N_SCALES, Likeness, Seen, likeness
+from support.likeness import N_SCALES, Likeness, Seen, likeness, upright
 from support.measure import table, write_section
+from support.two_sample import Exhibit, separability
 
 ROOT = Path(__file__).parent.parent
 SHEETS = ROOT / "runs" / "london"
@@ -55,7 +56,7 @@ def main() -> None:
         editor = Editor.from_pretrained(name, directions=directions, device="cpu")
         for way in WAYS:
             rows.append([name, f"{way[0].word} to {way[1].word}", *measured(editor, chosen, way, arguments.strength)])
-    header = ["model", "way", "n", *(word.replace("_", " ") for word in RATIOS), *scales()]
+    header = ["model", "way", "n", *(word.replace("_", " ") for word in RATIOS), *scales(), "AUC"]
     if arguments.dry:
         print(table(header, rows))
     else:
@@ -77,8 +78,8 @@ def measured(
     """Medians over the people of one way; the pages of pictures are written beside."""
     start, target = way
     found: list[Likeness] = []
-    shown = []
-    for photos in track(people, f"{start.word} to {target.word}"):
+    shown, exhibits = [], []
+    for i, photos in enumerate(track(people, f"{start.word} to {target.word}")):
         edit = editor.edit_many(photos[start], [Target(target, strength)])[0]
         shown.append((photos[start].pixels, edit.photo.pixels, photos[target].pixels))
         try:
@@ -86,10 +87,11 @@ def measured(
         except NoFaceError:
             continue
         found.append(likeness(*seen))
+        exhibits += [Exhibit(upright(each)[0], str(i), edited) for each, edited in ((seen[1], True), (seen[2], False))]
     _pages(shown, SHEETS / f"{editor.model_id}-{start.word}-{target.word}")
     numbers = [f"{_median(found, word):.2f}" for word in RATIOS]
     energy = np.median([each.energy for each in found], axis=0)
-    return [str(len(found)), *numbers, *(f"{value:.2f}" for value in energy)]
+    return [str(len(found)), *numbers, *(f"{value:.2f}" for value in energy), f"{separability(exhibits):.2f}"]
 
 
 def scales() -> list[str]:
