@@ -12,8 +12,8 @@ from emorph import Editor, Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor, unit_range
 from emorph.core.pretrained import BUNDLED
 from emorph.core.types import FaceCode, Target
-from emorph.edit.action_units import emotion_units
 from emorph.edit.rig import RigEditor
+from emorph.edit.rig.action_units import emotion_units
 from emorph.evaluate.emotion import crop_for, judge_crops
 from emorph.models.judge import Judge
 
@@ -119,9 +119,9 @@ def test_the_rig_moves_what_its_buffers_say(example_photo: Path) -> None:
         pytest.skip(f"ICT-FaceKit's model {ict} is not here")
     rig = RigEditor.from_pretrained(face_model=ict, device="cpu")
     faces = rig.sources(example_photo)
-    names = rig.face.unit_names
+    names = rig.face_model.unit_names
     own = faces[0].coeffs
-    unchanged, sober = rig.express(faces, emotion_units(rig.face, Emotion.NEUTRAL), (0.0, 1.0))
+    unchanged, sober = rig.express(faces, emotion_units(rig.face_model, Emotion.NEUTRAL), (0.0, 1.0))
     np.testing.assert_array_equal(unchanged.photo.pixels, faces[0].photo.pixels)
     smile = [names.index("mouthSmile_L"), names.index("mouthSmile_R")]
     assert rig.reread(sober).coeffs.expression[0, smile].mean() < 0.9 * own.expression[0, smile].mean()

@@ -35,6 +35,15 @@ def ddim_sample(
     """Deterministic DDIM from noise to data (Song et al. 2021, Eq. 12, eta = 0).
 
     x_T: (B, ...). clamp keeps every predicted x0 in [-1, 1]. Returns x0, (B, ...).
+
+    >>> from emorph.diffusion import Schedule
+    >>> alpha_bar = torch.from_numpy(Schedule.linear().alphas_cumprod).float()
+    >>> def denoise(x_t, t):  # a network that has learned one gray picture
+    ...     a = alpha_bar[t].view(-1, 1, 1, 1)
+    ...     return (x_t - a.sqrt() * 0.3) / (1 - a).sqrt()
+    >>> x0 = ddim_sample(denoise, torch.randn(1, 1, 2, 2), Schedule.linear().respaced(10))
+    >>> bool((x0 - 0.3).abs().max() < 1e-4)
+    True
     """
     return _ddim(denoise, x_T, schedule, range(len(schedule))[::-1], schedule.alphas_cumprod_prev, clamp, on_step)
 

@@ -34,6 +34,11 @@ def find_faces(photo: Photo, *, min_face_px: int = 40) -> list[Landmarks]:
     min_face_px: smallest face box in photo pixels. A photo that shows no face at normal size is searched
         again with a border, then enlarged as far as such faces need (and MAX_DETECT_PX allows).
         Once faces are seen, smaller ones that only an enlarged copy would show are not sought.
+
+    >>> from emorph.core.images import read_photo
+    >>> (face,) = find_faces(read_photo("examples/astronaut.png"))
+    >>> face.points.shape
+    (68, 2)
     """
     if photo.pixels.dtype != np.uint8 or photo.pixels.ndim != 3 or photo.pixels.shape[2] != 3:
         raise ShapeError(f"expected uint8 pixels (H, W, 3), found {photo.pixels.dtype} {photo.pixels.shape}.")

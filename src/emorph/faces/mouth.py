@@ -30,6 +30,10 @@ def newly_open(before: Float64, after: Float64, side_px: int) -> Float32:
 
     before, after: landmarks (68, 2) (x, y) in crop pixels, before and after they are moved. What was seen of a mouth
     that was open stays above, where the upper teeth are.
+
+    >>> points = np.random.default_rng(0).uniform(20, 44, (68, 2))
+    >>> bool(newly_open(points, points, side_px=64).any())  # nothing opens where nothing moves
+    False
     """
     left, right = after[list(INNER_MOUTH_CORNERS), 0]
     was_left, was_right = before[list(INNER_MOUTH_CORNERS), 0]

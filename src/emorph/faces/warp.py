@@ -63,6 +63,11 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
     before, after: (68, 2) (x, y) in crop pixels; ``after`` as ``in_order`` leaves it, or else lids and lips may cross.
     Returns (S, S, 2): pixel (x, y) of the moved picture is the old one's at (x, y) + motion. The crop's border stays;
     the jaw follows the features. Raises ShapeError.
+
+    >>> before = np.random.default_rng(0).uniform(20, 44, (68, 2))
+    >>> motion = motion_between(before, before + [3, 0], side_px=64)  # all landmarks go to the right ...
+    >>> bool(motion[32, 32, 0] < -2), bool(abs(motion[0, 0]).max() < 0.5)  # ... so pixels come from the left
+    (True, True)
     """
     for points in (before, after):
         if points.shape != (68, 2) or not np.isfinite(points).all():
