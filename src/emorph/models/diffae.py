@@ -12,6 +12,7 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, UnknownNameError
+from emorph.core.tone import Tone, ToneName, tone_of
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
@@ -20,7 +21,6 @@ from emorph.models.directions import LatentStats
 from emorph.models.latent import LatentNet, LatentNetConfig
 from emorph.models.semantic import SemanticEncoder
 from emorph.models.sizes import Multipliers, check_pictures, check_side, fold, unfold
-from emorph.models.tone import Tone, ToneName, tone_of
 from emorph.models.unet import UNet
 from emorph.models.weights import filled, read_model, save_model
 
@@ -35,7 +35,7 @@ class DiffAEConfig(Config):
     networks and back after them; ``attention_resolutions`` are sides of the feature maps after folding.
     prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
     crop: the part of a face that the training pictures show. tone: whether the light of a face is taken off its picture
-    before the networks see it ("face", see ``emorph.models.tone``); who calls them does that. In place of the sizes,
+    before the networks see it ("face", see ``emorph.core.tone``); who calls them does that. In place of the sizes,
     ``preset = "ffhq128"`` names one of ``preset``; what is stated beside it comes instead of the preset's.
     """
 

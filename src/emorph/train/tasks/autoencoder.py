@@ -24,10 +24,10 @@ from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
 from emorph.core.landmarks import INNER, LEFT_EYE, MIRRORED, MOUTH, RIGHT_EYE
+from emorph.core.tone import face_window
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.port import load
-from emorph.models.tone import face_window
 from emorph.train.plan import RunConfig
 from emorph.train.samples import Sheet, Shown, autoencoder_sheet
 from emorph.train.task import Model, Task, check_started, hash_seed

@@ -33,8 +33,9 @@ class Tone:
         return ((x - self.mean) * (SPREAD / self.spread)).clamp(-1, 1)
 
     def put_back(self, x: Tensor) -> Tensor:
-        """The inverse of ``take_off``, but for what was clamped; not clamped itself."""
-        return x * (self.spread / SPREAD) + self.mean
+        """The inverse of ``take_off``, clamped, for one picture a face (B, C, S, S) or several (B, n, C, S, S)."""
+        mean, spread = (t if t.ndim in (0, x.ndim) else t[:, None] for t in (self.mean, self.spread))
+        return (x * (spread / SPREAD) + mean).clamp(-1, 1)
 
 
 def tone_of(x: Tensor, name: ToneName = "face") -> Tone:
