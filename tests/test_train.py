@@ -1,4 +1,4 @@
-"""Training: a stopped run goes on to the bit, and every end leaves a whole checkpoint."""
+"""Training: a stopped run continues bit for bit, and every end leaves a whole checkpoint."""
 
 import json
 import os
@@ -17,8 +17,9 @@ from emorph.diffusion import q_sample
 from emorph.models.diffae import DiffAE
 from emorph.train.checkpoint import latest, load_state, step_folders
 from emorph.train.ema import EMA
-from emorph.train.loop import Outcome, learning_rate, train
-from emorph.train.plan import LogConfig, OptimConfig, describe
+from emorph.train.loop import Outcome, train
+from emorph.train.sections import LogConfig, OptimConfig
+from emorph.train.stepping import learning_rate
 from emorph.train.task import hash_seed
 from emorph.train.tasks.autoencoder import (
     MIRRORED,
@@ -191,7 +192,7 @@ def test_a_run_is_not_started_over_another(tmp_path: Path, faces: TensorFaces) -
     with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
         run(config, faces, resume=True)
     run(config, faces)
-    with pytest.raises(ConfigError, match=r"already holds a run\. Go on with: emorph train resume"):
+    with pytest.raises(ConfigError, match=r"already holds a run\. Continue it with: emorph train resume"):
         run(config, faces)
 
 
@@ -221,12 +222,6 @@ def test_stats_name_the_share_of_waiting(tmp_path: Path, faces: TensorFaces) -> 
     assert 0 <= rows[-1]["wait_share"] < 1
     assert rows[-1]["encoder_grad_norm"] > 0
     assert {"loss", "diffusion", "landmarks", "labels"} <= set(rows[0])
-
-
-def test_plan_line_says_samples_and_epochs(tmp_path: Path) -> None:
-    config = run_config(tmp_path, samples=300_000)
-    wide = config.model_copy(update={"optim": config.optim.model_copy(update={"batch_size": 32})})
-    assert describe(wide, 287_651, 1_000_000).startswith("9,375 steps x batch 32 = 300,000 samples = 1.04 epochs")
 
 
 def test_mirrored_batch_mirrors_landmarks_and_their_names() -> None:

@@ -22,7 +22,7 @@ from emorph.models.latent import LatentNet, LatentNetConfig
 from emorph.models.semantic import SemanticEncoder
 from emorph.models.sizes import Multipliers, check_pictures, check_side, fold, unfold
 from emorph.models.unet import UNet
-from emorph.models.weights import filled, read_model, save_model
+from emorph.models.weights import PretrainedModule, save_model
 
 KIND = "diffae"
 ScheduleName = Literal["linear", "cosine"]
@@ -97,8 +97,12 @@ _PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
 }
 
 
-class DiffAE(UNet):
+class DiffAE(UNet, PretrainedModule):
     """Semantic encoder and conditional DDIM; state-dict keys equal the official model's without its prefix."""
+
+    kind = KIND
+    config_type = DiffAEConfig
+    config: DiffAEConfig
 
     def __init__(self, config: DiffAEConfig) -> None:
         folded = config.image_channels * config.patch_size**2
@@ -186,15 +190,7 @@ class DiffAE(UNet):
         save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype, exact=exact)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> DiffAE:
-        """Load a folder of ``save_pretrained``, a bundled model, or a hub id, in float32 and evaluation mode.
-
-        Official checkpoints load with ``emorph.models.load``. Raises CheckpointError or UnknownNameError.
-        """
-        return cls.from_tensors(*read_model(name, KIND, DiffAEConfig))
-
-    @classmethod
-    def from_tensors(cls, config: DiffAEConfig, tensors: Mapping[str, Tensor], source: str) -> DiffAE:
+    def from_tensors(cls, config: DiffAEConfig, tensors: Mapping[str, Tensor], source: str) -> Self:
         """A model of copies of these weights, in float32 and evaluation mode; nothing is drawn at random first.
 
         tensors: keys as in ``state_dict()``, and conds_mean and conds_std, (z_dim,) or (1, z_dim), if there are any.
@@ -202,7 +198,7 @@ class DiffAE(UNet):
         """
         own = dict(tensors)
         stats: dict[str, Tensor] = {key: own.pop(key) for key in ("conds_mean", "conds_std") if key in own}
-        model = filled(lambda: cls(config), own, source)
+        model = super().from_tensors(config, own, source)
         if stats:
             model.latent_stats = latent_stats_from(stats, config.z_dim, source)
         return model

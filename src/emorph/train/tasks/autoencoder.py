@@ -28,9 +28,9 @@ from emorph.core.tone import face_window
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.port import load
-from emorph.train.plan import RunConfig
-from emorph.train.samples import Sheet, Shown, autoencoder_sheet
-from emorph.train.task import Model, Task, check_started, hash_seed
+from emorph.train.config import RunConfig
+from emorph.train.sheets import Sheet, Shown, drawn, reconstructed, sheet_of
+from emorph.train.task import Task, check_started, hash_seed
 
 MOUTH_RADIUS, EYE_RADIUS = 0.22, 0.15  # where errors of mouth and eyes count more: sigma, in half sides of the crop
 
@@ -175,11 +175,11 @@ class AutoencoderLoss(nn.Module):
         if self.landmark_mean is None or self.landmark_std is None:
             return z.new_zeros(())
         standard = (landmarks - self.landmark_mean) / self.landmark_std
-        found = self.heads["landmarks"](z).float()
-        return F.mse_loss(found, standard[:, INNER].flatten(1))
+        read = self.heads["landmarks"](z).float()
+        return F.mse_loss(read, standard[:, INNER].flatten(1))
 
 
-class AutoencoderTask(Task):
+class AutoencoderTask(Task[DiffAE]):
     """The diffusion autoencoder as the training loop sees it."""
 
     model: DiffAE
@@ -212,9 +212,16 @@ class AutoencoderTask(Task):
         noise = torch.stack([device_noise(seed, x0.shape[1:], device) for seed in seeds])
         return batch.x0, batch.label, batch.landmarks, torch.tensor(steps, device=device), noise
 
-    def sheet(self, model: Model, shown: Shown) -> Sheet | None:
-        """Faces, their reconstructions, and their z_sem with other noises."""
-        return autoencoder_sheet(model, shown) if isinstance(model, DiffAE) else None
+    def sheet(self, model: DiffAE, shown: Shown) -> Sheet:
+        """Each face, its reconstruction, and its z_sem with other noises."""
+        x = unit_range(shown.images.to(model.rates.device))
+        tone = model.tone(x)
+        seen = tone.take_off(x)
+        given = (model.encode(seen),)
+        columns = [reconstructed(model.diffusion, model.denoiser, given, seen)]
+        columns += [drawn(model.diffusion, model.denoiser, given, x.shape, seed) for seed in shown.seeds]
+        titles = ("Original", "Reconstruction", *(f"z, noise {seed}" for seed in shown.seeds))
+        return sheet_of([x, *map(tone.put_back, columns)], titles, n_fixed=1)
 
 
 def _bump(centre: Tensor, radius: float, side_px: int) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -26,14 +26,14 @@ from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
-from emorph.train.plan import DataConfig, existing_below
+from emorph.train.config import FitConfig, OnPart
+from emorph.train.sections import DataConfig
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
-from emorph.train.tasks.classifier_report import METRICS_FILE, metrics_json
+from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
 from emorph.train.tasks.confounds import without_confounds
 from emorph.train.tasks.mouth import fit_mouth, ridge_regression
 
 Balance = Literal["weights", "sampling", "none"]
-OnStep = Callable[[str, int, int], None]
 
 
 class HeadConfig(Config):
@@ -71,18 +71,17 @@ class HeadConfig(Config):
         return by_word
 
 
-class ClassifierConfig(Config):
+class ClassifierConfig(FitConfig):
     """A run of the linear classifier, as a TOML file states it.
 
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
     held_out: the split that it is measured on.
     """
 
+    names_of_models: ClassVar[tuple[str, ...]] = ("model",)
+
     task: Literal["classifier"] = "classifier"
-    out: str
-    seed: int = 0
     model: str
-    data: DataConfig
     held_out: str = "val"
     head: HeadConfig = HeadConfig()
 
@@ -107,16 +106,25 @@ class ClassifierConfig(Config):
                 raise ValueError(f"data.{key} does nothing here, where faces are encoded once: leave it out; {instead}")
         return self
 
-    @classmethod
-    def read(cls, path: Path | str) -> ClassifierConfig:
-        """Read a TOML file and make its paths absolute. Raises ConfigError."""
-        path = Path(path)
-        config = cls.from_toml(path)
-        base = path.resolve().parent
-        model = existing_below(base, config.model)
-        return config.model_copy(
-            update={"out": str(base / config.out), "data": config.data.below(base), "model": model}
+    def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
+        """What it will do, in words and as numbers. faces: labelled ones; None if nobody knows."""
+        head, twice = self.head, self.data.mirror
+        codes = None if faces is None else faces * (2 if twice else 1)
+        steps = None if codes is None else head.epochs * -(-codes // head.batch_size)
+        counted = ", of faces that are not there yet"
+        if codes is not None:
+            counted = f": {faces:,} faces{' and their mirror images' if twice else ''}, {steps:,} steps"
+        text = (
+            f"a linear classifier on codes of faces that are encoded once and kept; {head.epochs} epochs of batch "
+            f"{head.batch_size}{counted}. It takes about a minute after encoding."
         )
+        sizes = {"epochs": head.epochs, "batch_size": head.batch_size}
+        return text, {"faces": faces, "codes": codes, **sizes, "steps": steps}
+
+    def fit(self, on_part: OnPart) -> list[str]:
+        """Encode, train, measure, and write directions and metrics.json to ``out``."""
+        result = run_classifier(self, on_part)
+        return lines(result.confusion, result.calibration, result.affect)
 
 
 @dataclass(frozen=True)
@@ -137,10 +145,10 @@ class ClassifierResult:
         return self.confusion.accuracy
 
 
-def run_classifier(config: ClassifierConfig, on_step: OnStep | None = None) -> ClassifierResult:
+def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> ClassifierResult:
     """Encode what is not encoded yet, train, measure, and write directions and metrics.json to ``config.out``.
 
-    on_step(what, done, total) reports the encoding. Raises DataError, CheckpointError.
+    on_part: is told of the encoding. Raises DataError, CheckpointError.
     """
     model = load(config.model).to(choose_device())
     cache = Path(config.out).parent / CACHE_FOLDER
@@ -148,7 +156,7 @@ def run_classifier(config: ClassifierConfig, on_step: OnStep | None = None) -> C
     faces = config.data.open(*size)
 
     def report(what: str) -> Callable[[int, int], None] | None:
-        return on_step and (lambda done, total: on_step(what, done, total))
+        return on_part and (lambda done, total: on_part(what, done, total))
 
     def encoded(what: str, split: str, *, mirror: bool) -> Codes:
         chosen = faces if split == config.data.split else faces.of_split(split)
@@ -268,8 +276,8 @@ def class_means(z: Tensor, labels: Tensor, n_classes: int, *, own: Tensor | None
     offsets = (means - centre) * (counts / (counts + n0))[:, None]
     basis = torch.linalg.svd(offsets[known], full_matrices=False)[2][: int(known.sum()) - 1]
     offsets[~known] = offsets[~known] @ basis.T @ basis
-    found: Tensor = (centre + offsets).to(z.dtype)
-    return found
+    guarded: Tensor = (centre + offsets).to(z.dtype)
+    return guarded
 
 
 def judged(directions: Directions, held_out: Codes) -> ClassifierResult:

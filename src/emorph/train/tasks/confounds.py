@@ -20,7 +20,7 @@ def light_and_pose(x: Tensor, landmarks: Tensor | None) -> Tensor:
     """
     gray = x.mean(dim=1)
     ramp = torch.linspace(-1, 1, gray.shape[-1])
-    found = [
+    columns = [
         gray.mean(dim=(1, 2)),
         gray.std(dim=(1, 2)),
         (gray * ramp).mean(dim=(1, 2)),
@@ -28,8 +28,8 @@ def light_and_pose(x: Tensor, landmarks: Tensor | None) -> Tensor:
     ]
     if landmarks is not None:
         nose = landmarks[:, NOSE_TIP] - landmarks[:, EYES].mean(dim=1)
-        found += [nose[:, 0], nose[:, 1]]
-    return torch.stack(found, dim=1).float()
+        columns += [nose[:, 0], nose[:, 1]]
+    return torch.stack(columns, dim=1).float()
 
 
 def one_hot_columns(faces: FaceStore, names: Sequence[str]) -> Tensor:
@@ -55,8 +55,8 @@ def without_confounds(means: Tensor, z: Tensor, confounds: Tensor, *, ridge: flo
     covariance = codes.T @ codes / len(codes) + ridge * torch.eye(codes.shape[1], dtype=torch.float64)
     patterns = codes.T @ y / len(codes)
     filters = torch.linalg.solve(covariance, patterns)
-    found = means.double() @ filters
-    correction = torch.linalg.solve(patterns.T @ filters, found, left=False) @ patterns.T
+    answers = means.double() @ filters
+    correction = torch.linalg.solve(patterns.T @ filters, answers, left=False) @ patterns.T
     cleaned: Tensor = (means.double() - correction).to(means.dtype)
     return cleaned
 
