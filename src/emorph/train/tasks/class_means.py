@@ -29,12 +29,19 @@ class ClassMeans:
 
 
 def class_means(
-    z: Tensor, labels: Tensor, n_classes: int, *, persons: Tensor | None = None, confounds: Tensor | None = None
+    z: Tensor,
+    labels: Tensor,
+    n_classes: int,
+    *,
+    persons: Tensor | None = None,
+    confounds: Tensor | None = None,
+    own: Tensor | None = None,
 ) -> ClassMeans:
     """The mean code of each class at equal person and equal confounds.
 
     z: (N, z_dim), normalised; labels: int64 (N,), a face in each class. persons: int64 (N,), one number a person; None
-    where every face is another person's. confounds: (N, n), what differs without being expression.
+    where every face is another person's. confounds: (N, n), what differs without being expression. own: bool (N,),
+    False for mirror images, which are in the means and are no faces more.
     The random intercepts' share of the variance is that of Swamy & Arora (1972), pooled over z_dim; the fit is theirs
     on data from which a part of each person's mean is taken (Wooldridge 2010, Sec. 10.4).
     """
@@ -49,7 +56,8 @@ def class_means(
     taken = 1 - (1 + counts * between / within).rsqrt()
     design, codes = (values - taken * _means_of(values, people)[people] for values in (design, codes))
     coefficients, covariance = _fit(design, codes)
-    variance = covariance.diagonal()[:n_classes] * within * z.shape[1]
+    rows_a_face = 1.0 if own is None else len(own) / int(own.sum())
+    variance = covariance.diagonal()[:n_classes] * within * z.shape[1] * rows_a_face
     return ClassMeans(coefficients[:n_classes], variance, float(between / (between + within)))
 
 
