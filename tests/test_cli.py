@@ -48,10 +48,7 @@ def quick(model: Path) -> list[object]:
     return ["--model", model, "--steps", 3, "--device", "cpu"]
 
 
-def quick_rig(folder: Path) -> list[object]:
-    face_model = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
-    if not face_model.is_file():
-        pytest.skip(f"{face_model} is not here")
+def quick_rig(folder: Path, face_model: Path) -> list[object]:
     tiny_rig().save_pretrained(folder)
     return ["--model", folder, "--face-model", face_model, "--steps", 2]
 
@@ -168,8 +165,8 @@ def test_records_tell_directions_apart(tmp_path: Path) -> None:
     assert len({record.model_id for record in found}) == 1
 
 
-def test_action_units_go_on_after_a_stop(emorph: Command, example_photo: Path, tmp_path: Path) -> None:
-    common = [*quick_rig(tmp_path / "rig"), "-o", tmp_path / "out", "--json"]
+def test_action_units_go_on_after_a_stop(emorph: Command, example_photo: Path, ict_file: Path, tmp_path: Path) -> None:
+    common = [*quick_rig(tmp_path / "rig", ict_file), "-o", tmp_path / "out", "--json"]
     words = ["edit", example_photo, "--au", "AU12=0.8", *common]
     status, first, err = emorph(*words)
     assert (status, err) == (0, "")
@@ -451,14 +448,15 @@ def test_a_stopped_matrix_does_not_say_that_it_is_kept(
     assert (status, err) == (130, "Stopped. The matrix is unfinished; the next run starts it from the beginning.\n")
 
 
-def test_transfer_into_a_named_file(emorph: Command, example_photo: Path, tmp_path: Path) -> None:
-    words = ["transfer", example_photo, example_photo, *quick_rig(tmp_path / "rig")]
+def test_transfer_into_a_named_file(emorph: Command, example_photo: Path, ict_file: Path, tmp_path: Path) -> None:
+    words = ["transfer", example_photo, example_photo, *quick_rig(tmp_path / "rig", ict_file)]
     status, out, err = emorph(*words, "--device", "cpu", "-o", tmp_path / "result.webp")
     assert status == 0, err
     assert out.startswith(f"{tmp_path / 'result.webp'}  (")
     assert json.loads(read_metadata(tmp_path / "result.webp")["emorph"])["target"] == "astronaut.png"
 
 
+@pytest.mark.xdist_group("processes")
 def test_ctrl_c_in_a_folder_keeps_what_is_done(model: Path, example_photo: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

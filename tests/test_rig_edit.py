@@ -37,7 +37,6 @@ from test_samplers import flat_denoiser
 
 SIDE = 160
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared" / "data"
 
 
 def tiny_rig(channels: int = 3) -> Rig:
@@ -476,13 +475,11 @@ def test_the_rigs_own_face_model_is_asked_for(tmp_path: Path, monkeypatch: pytes
         RigEditor.from_pretrained(tmp_path / "rig", face_model=tmp_path / "ict_face.npz", target_encoder="emoca")
 
 
-def test_the_command_on_real_photos(tmp_path: Path) -> None:
-    if not (SHARED / "ict_face.npz").is_file():
-        pytest.skip(f"{SHARED / 'ict_face.npz'} is not here")
+def test_the_command_on_real_photos(tmp_path: Path, ict_file: Path, photos_dir: Path) -> None:
     tiny_rig().save_pretrained(tmp_path / "rig")
-    source, target = SHARED / "photos" / "woman_smile.jpg", ROOT / "examples" / "astronaut.png"
-    common = ["--model", str(tmp_path / "rig"), "--face-model", str(SHARED / "ict_face.npz"), "--steps", "2", "--json"]
-    asked = ["transfer", str(source), str(SHARED / "photos" / "no_face.jpg"), str(target), "--part", "light,expression"]
+    source, target = photos_dir / "woman_smile.jpg", ROOT / "examples" / "astronaut.png"
+    common = ["--model", str(tmp_path / "rig"), "--face-model", str(ict_file), "--steps", "2", "--json"]
+    asked = ["transfer", str(source), str(photos_dir / "no_face.jpg"), str(target), "--part", "light,expression"]
     done = CliRunner().invoke(app, [*asked, "-o", str(tmp_path / "out"), "--album", *common])
     assert done.exit_code == 1, done.output  # one of the sources has no face
     (row,) = json.loads(done.stdout)

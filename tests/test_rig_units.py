@@ -21,14 +21,6 @@ from made_face import made_face
 from test_rig_edit import tiny_rig
 
 ROOT = Path(__file__).resolve().parents[1]
-ICT_FILE = ROOT.parent / "shared" / "data" / "ict_face.npz"
-
-
-@pytest.fixture(scope="module")
-def ict() -> ICT:
-    if not ICT_FILE.is_file():
-        pytest.skip(f"{ICT_FILE} is not here")
-    return ICT.load(ICT_FILE)
 
 
 def test_units_are_read_as_written() -> None:
@@ -85,10 +77,10 @@ def test_a_face_without_names_says_so() -> None:
     assert emotion_units(made_face(), Emotion.HAPPY)["jawOpen"] == 0  # a face with few units moves those it has
 
 
-def test_the_command_makes_a_strip(ict: ICT, tmp_path: Path) -> None:
+def test_the_command_makes_a_strip(ict_file: Path, tmp_path: Path) -> None:
     tiny_rig().save_pretrained(tmp_path / "rig")
     photo = ROOT / "examples" / "astronaut.png"
-    common = ["--model", str(tmp_path / "rig"), "--face-model", str(ICT_FILE), "--steps", "2", "--json"]
+    common = ["--model", str(tmp_path / "rig"), "--face-model", str(ict_file), "--steps", "2", "--json"]
     out = ["-o", str(tmp_path / "out")]
     done = CliRunner().invoke(app, ["edit", str(photo), "--au", "AU12=0.8", "--strength", "0:1:0.5", *out, *common])
     assert done.exit_code == 0, done.output
@@ -114,12 +106,12 @@ def test_the_command_asks_for_one_of_the_two(asked: list[str], message: str) -> 
     assert message in str(done.exception)
 
 
-def test_the_matrix_is_drawn_and_measured(ict: ICT, tmp_path: Path) -> None:
+def test_the_matrix_is_drawn_and_measured(ict_file: Path, photos_dir: Path, tmp_path: Path) -> None:
     if importlib.util.find_spec("face_recognition_models") is None:
         pytest.skip("needs dlib's recogniser")
     tiny_rig().save_pretrained(tmp_path / "rig")
-    photos = [str(ROOT / "examples" / "astronaut.png"), str(ROOT.parent / "shared" / "data" / "photos" / "sandy.jpg")]
-    common = ["--model", str(tmp_path / "rig"), "--face-model", str(ICT_FILE), "--steps", "2", "--json"]
+    photos = [str(ROOT / "examples" / "astronaut.png"), str(photos_dir / "sandy.jpg")]
+    common = ["--model", str(tmp_path / "rig"), "--face-model", str(ict_file), "--steps", "2", "--json"]
     done = CliRunner().invoke(app, ["transfer", "--matrix", *photos, "-o", str(tmp_path / "out"), *common])
     assert done.exit_code == 0, done.output
     made = json.loads((tmp_path / "out" / "matrix_expression.json").read_text())

@@ -72,13 +72,13 @@ def list_photos(path: str | Path) -> list[Path]:
         return [path]
     suffixes = READABLE_SUFFIXES + HEIC_SUFFIXES
     try:
-        found = [p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
+        photos = [p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
     except OSError as error:
         raise ImageError(f"the folder {path} cannot be read ({error.strerror}); check its permissions.") from error
-    found = sorted(p for p in found if p.is_file())
-    if not found:
+    photos = sorted(p for p in photos if p.is_file())
+    if not photos:
         raise ImageError(f"the folder {path} holds no picture; name a folder with {FORMATS} files.")
-    return found
+    return photos
 
 
 def to_tensor(pixels: NDArray[Any]) -> Tensor:
@@ -115,8 +115,8 @@ def to_pixels(tensor: Tensor) -> UInt8:
     """
     if not tensor.is_floating_point() or tensor.ndim != 4 or tensor.shape[1] not in (1, 3):
         raise ShapeError(f"expected float (B, 3, H, W) or (B, 1, H, W), found {tensor.dtype} {tuple(tensor.shape)}.")
-    found: UInt8 = np.rint(to_levels(tensor)).clip(0, 255).astype(np.uint8)
-    return found
+    pixels: UInt8 = np.rint(to_levels(tensor)).clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def to_levels(tensor: Tensor) -> Float32:
@@ -127,8 +127,8 @@ def to_levels(tensor: Tensor) -> Float32:
     levels = (tensor.detach().float() + 1.0) * 127.5
     if bool(levels.isnan().any()):
         raise ShapeError("expected numbers in [-1, 1], found NaN: the model's output is broken, check its weights.")
-    found: Float32 = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return found
+    channels_last: Float32 = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return channels_last
 
 
 def luminance(tensor: Tensor) -> Tensor:

@@ -151,10 +151,10 @@ class Target:
         >>> Target.parse("happy", 0.5)
         Target(emotion=<Emotion.HAPPY: 1>, strength=0.5, valence=None, arousal=None)
         """
-        found = _AFFECT_WORD.fullmatch(word)
-        if not found:
+        numbers = _AFFECT_WORD.fullmatch(word)
+        if not numbers:
             return cls(Emotion.parse(word), strength)
-        valence, arousal = (None if text is None else float(text) for text in (found[1], found[2] or found[3]))
+        valence, arousal = (None if text is None else float(text) for text in (numbers[1], numbers[2] or numbers[3]))
         return cls(None, strength, valence, arousal)
 
     @property

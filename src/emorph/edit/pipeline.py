@@ -10,7 +10,7 @@ The path that the bundled model takes, in order:
     photo ........... takes over what has changed, at its own resolution            change.py, result.py
 
 Directions that do not know landmarks, such as the official ones, take the path of the diffusion autoencoder's paper:
-z_sem alone moves. It comes second.
+z_sem alone moves. It comes second. Many photos, on disk: files.py. Through a 3D face: rig/editor.py.
 """
 
 from __future__ import annotations

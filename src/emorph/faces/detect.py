@@ -108,11 +108,11 @@ def _find_boxes(pixels: UInt8, min_face_px: int) -> list[tuple[Float64, float]]:
     """Boxes (left, top, right, bottom) in photo px and scores, from the first look with a sure face."""
     best_weak: list[tuple[Float64, float]] = []
     for look in _looks(pixels.shape[0], pixels.shape[1], min_face_px):
-        found = [f for f in _detect(pixels, look) if f[0][2] - f[0][0] >= min_face_px]
-        sure = [f for f in found if f[1] >= SURE_SCORE]
+        seen = [f for f in _detect(pixels, look) if f[0][2] - f[0][0] >= min_face_px]
+        sure = [f for f in seen if f[1] >= SURE_SCORE]
         if sure:
             return sure
-        best_weak = sorted(found + best_weak, key=lambda f: f[1], reverse=True)[:1]
+        best_weak = sorted(seen + best_weak, key=lambda f: f[1], reverse=True)[:1]
     return best_weak
 
 
