@@ -113,9 +113,9 @@ class CountConfig(FitConfig):
     def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
         return f"counts {faces} faces", {"faces": faces}
 
-    def fit(self, on_step: Callable[[str, int, int], None]) -> Sequence[str]:
+    def fit(self, on_part: Callable[[str, int, int], None]) -> Sequence[str]:
         n = len(self.data.open(SIDE, 1))
-        on_step("counting", n, n)
+        on_part("counting", n, n)
         Path(self.out).write_text(str(n))
         return (f"{n} faces were counted",)
 

@@ -1,4 +1,4 @@
-"""``emorph sample``: faces of people who do not exist, drawn by a model with a latent net."""
+"""``emorph sample``: faces from nothing, drawn by a model with a latent net."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 def sample(
     model: Annotated[str, typer.Option(help="A model with a latent net: a folder, a hub id, or a checkpoint.")],
-    n: Annotated[int, typer.Option("-n", "--number", min=1, help="Number of faces.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the first face; the next faces count up from it.")] = 0,
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="A folder, or the name of a picture for a single face.")
-    ] = Path("samples"),
-    latent_steps: Annotated[int, typer.Option(min=1, max=999, help="Number of evaluations of the latent net.")] = 50,
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many faces.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first face; the others count up from it.")] = 0,
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one face.")] = Path(
+        "samples"
+    ),
+    latent_steps: Annotated[int, typer.Option(min=1, max=999, help="Evaluations of the latent net.")] = 50,
     steps: Steps = None,
     solver: Solver = "dpm",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Draw faces of people who do not exist. The same seed always gives the same face."""
+    """Draw new faces of people who do not exist; the same seed always gives the same face."""
     from emorph.edit.codec import MAX_ROWS
     from emorph.edit.files import plan_samples, sample_files
 

@@ -98,12 +98,12 @@ def start_run(
 ) -> None:
     """Train what a configuration file describes. Ctrl-C saves the run; `emorph train resume` continues it."""
     from emorph.train.tasks import read_task
-    from emorph.train.ways import Watch, Wishes, way_of
+    from emorph.train.ways import Reporter, Wishes, way_of
 
     task = read_task(config)
     wishes = Wishes(max_minutes=max_minutes, devices=devices, nodes=nodes, accelerator=accelerator)
     _refuse_what_the_task_ignores(config, task, wishes)
-    _print_result(way_of(task).run(task, wishes, Watch(say, _progress)))
+    _print_result(way_of(task).run(task, wishes, Reporter(say, _progress)))
 
 
 @app.command("resume")
@@ -115,10 +115,10 @@ def resume_stopped_run(
     accelerator: Accelerator = None,
 ) -> None:
     """Continue a run from its last checkpoint, exactly as if it had never stopped."""
-    from emorph.train.ways import Watch, Wishes, resume_run
+    from emorph.train.ways import Reporter, Wishes, resume_run
 
     wishes = Wishes(max_minutes=max_minutes, devices=devices, nodes=nodes, accelerator=accelerator)
-    _print_result(resume_run(run, wishes, Watch(say, _progress)))
+    _print_result(resume_run(run, wishes, Reporter(say, _progress)))
 
 
 @app.command("samples")

@@ -65,6 +65,9 @@ def load_any(name: str | Path, *, image_size: int | None = None) -> Any:
     .pth or .safetensors; a checkpoint of a training run (its EMA is taken). image_size: side of the pictures in
     pixels, for a bare state dict that does not show it.
     Raises UnknownNameError, and CheckpointError if it is missing, damaged, unsafe, unknown, or does not fit.
+
+    >>> load_any("emorph-judge").config.image_size
+    48
     """
     return _load_any(_inside(locate(name)), Hints(image_size))[1]
 
@@ -149,7 +152,11 @@ def load_face_encoder(name: str | Path) -> DecaEncoder:
 
 
 def kind_of(name: str | Path) -> str:
-    """The name of a file's or folder's kind, as in ``emorph.models.kinds``, without its numbers. Raises as ``load``."""
+    """The name of a file's or folder's kind, as in ``emorph.models.kinds``, without its numbers. Raises as ``load``.
+
+    >>> kind_of("emorph-base")
+    'autoencoder'
+    """
     path = _inside(locate(name))
     return (kind_of_folder(path) if path.is_dir() else kind_of_file(Source.read(path, numbers=False))[0]).name
 

@@ -69,7 +69,11 @@ def ending(plan: Plan) -> str:
 
 
 def duration(seconds: float) -> str:
-    """ "40 s", "12 min", "3.4 h" or "5.2 days"."""
+    """ "40 s", "12 min", "3.4 h" or "5.2 days".
+
+    >>> duration(12_345)
+    '3.4 h'
+    """
     for limit, unit, length_s in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
         if seconds < limit:
             return f"{seconds / length_s:.1f} {unit}" if unit == "h" else f"{seconds / length_s:.0f} {unit}"

@@ -158,7 +158,12 @@ class Stepper:
 
 
 def learning_rate(optim: OptimConfig, step: int, total_steps: int) -> float:
-    """The rate of step ``step`` (from 0): warm-up, constant, linear fall to 0 at the end."""
+    """The rate of step ``step`` (from 0): warm-up, constant, linear fall to 0 at the end.
+
+    >>> optim = OptimConfig(lr=1.0, warmup_steps=4, decay_share=0.5)
+    >>> [learning_rate(optim, step, total_steps=16) for step in (0, 3, 7, 12, 15)]
+    [0.25, 1.0, 1.0, 0.5, 0.125]
+    """
     warm = min(1.0, (step + 1) / optim.warmup_steps) if optim.warmup_steps else 1.0
     decay_steps = optim.decay_share * total_steps
     fall = min(1.0, (total_steps - step) / decay_steps) if decay_steps else 1.0

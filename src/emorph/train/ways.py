@@ -48,7 +48,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Watch:
+class Reporter:
     """How a run speaks to people.
 
     say: prints a line. progress(title): a bar, which is told what is being done, how much of it is, and of how much.
@@ -74,7 +74,7 @@ class Way:
     """
 
     plan: Callable[[Any, Wishes], Planned]
-    run: Callable[[Any, Wishes, Watch], Path | None]
+    run: Callable[[Any, Wishes, Reporter], Path | None]
     minds: frozenset[str]
     reason: str
 
@@ -88,12 +88,12 @@ def plan_fit(config: FitConfig, wishes: Wishes) -> Planned:
     return Planned(text, {"task": config.task, **values})
 
 
-def run_fit(config: FitConfig, wishes: Wishes, watch: Watch) -> Path:
+def run_fit(config: FitConfig, wishes: Wishes, reporter: Reporter) -> Path:
     """Fit a task in one go."""
-    with watch.progress(config.task) as on_part:
+    with reporter.progress(config.task) as on_part:
         report = config.fit(on_part)
     for line in report:
-        watch.say(line)
+        reporter.say(line)
     return Path(config.out)
 
 
@@ -114,13 +114,13 @@ def plan_steps(config: RunConfig, wishes: Wishes) -> Planned:
     return Planned(full_text(plan), plan.to_json())
 
 
-def run_steps(config: RunConfig, wishes: Wishes, watch: Watch, *, resume: bool = False) -> Path | None:
+def run_steps(config: RunConfig, wishes: Wishes, reporter: Reporter, *, resume: bool = False) -> Path | None:
     """Train a run of steps and checkpoints."""
     config = _with_wishes(config, wishes)
 
     @contextmanager
     def reading() -> Iterator[OnStep]:
-        with watch.progress("reading faces") as on_part:
+        with reporter.progress("reading faces") as on_part:
             yield partial(on_part, "reading faces")
 
     outcome = train(
@@ -131,24 +131,24 @@ def run_steps(config: RunConfig, wishes: Wishes, watch: Watch, *, resume: bool =
         nodes=wishes.nodes or 1,
         accelerator=wishes.accelerator or "auto",
         reading=reading,
-        on_start=lambda plan: watch.say(short_text(plan)),
+        on_start=lambda plan: reporter.say(short_text(plan)),
     )
     if not outcome.first_process:
         return None
     average = outcome.folder / "ema"
     for line in _ending(outcome, config.out):
-        watch.say(line)
+        reporter.say(line)
     for line in config.closing_report(average):
-        watch.say(line)
+        reporter.say(line)
     return average
 
 
-def resume_run(run: Path, wishes: Wishes, watch: Watch) -> Path | None:
+def resume_run(run: Path, wishes: Wishes, reporter: Reporter) -> Path | None:
     """Continue a run of steps from its last checkpoint, as if it had not stopped. Raises ConfigError."""
     config = read_task(run / CONFIG_FILE)
     if not isinstance(config, RunConfig):
         raise ConfigError(f"{run} holds a task that has no checkpoints: run it again with emorph train run.")
-    return run_steps(config.model_copy(update={"out": str(run.resolve())}), wishes, watch, resume=True)
+    return run_steps(config.model_copy(update={"out": str(run.resolve())}), wishes, reporter, resume=True)
 
 
 WAYS: dict[str, Way] = {
