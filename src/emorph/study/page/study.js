@@ -23,6 +23,11 @@ async function begin() {
   const pictures = new Map(); // name -> promise of a decoded <img>
   await ask(await send(`${base}/step`));
 
+  function setBusy(value) {
+    isBusy = value;
+    study.setAttribute("aria-busy", String(value));
+  }
+
   async function ask(step) {
     if (step.finished) {
       location.replace(study.dataset.home);
@@ -34,7 +39,7 @@ async function begin() {
     showQuestion(step);
     await painted();
     shownAt = performance.now();
-    isBusy = false;
+    setBusy(false);
     say("");
     for (const name of step.preload) decoded(name).catch(() => pictures.delete(name));
   }
@@ -114,7 +119,7 @@ async function begin() {
 
   async function answer(key) {
     if (isBusy) return;
-    isBusy = true;
+    setBusy(true);
     const seconds = (performance.now() - shownAt) / 1000;
     element("answers").querySelector(`[data-key="${key}"]`).classList.add("chosen");
     const late = setTimeout(() => say(study.dataset.saving), 400);
