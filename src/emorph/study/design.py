@@ -19,7 +19,8 @@ from emorph.core.errors import ConfigError, DataError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Photo
 from emorph.study.allocation import Allocation
-from emorph.study.gather import Edit, RealPhoto, read_edits, read_real
+from emorph.study.gather import Edit, RealPhoto, digest, read_edits, read_real
+from emorph.study.origins import Origin, write_origins
 from emorph.study.pictures import check_shape, drawn_face, face_window, prepared, read_named, write_all
 from emorph.study.records import (
     DESIGN_FILE,
@@ -141,7 +142,7 @@ def _design(edits: Sequence[Edit], wishes: Wishes) -> Design:
 
 
 def _copy(folder: Path, edits: Sequence[Edit], real: Sequence[RealPhoto], wishes: Wishes) -> list[StudyPicture]:
-    """Write the pictures and both lists of them: what they are, and which photo has which neutral name."""
+    """Write the pictures and the lists of them: what they are, and what they were before."""
     photos = {edit.source: edit.photo for edit in edits}
     order = np.random.default_rng(wishes.seed).permutation(len(photos))
     names = {sorted(photos)[i]: f"s{place + 1:03d}" for place, i in enumerate(order)}
@@ -154,10 +155,16 @@ def _copy(folder: Path, edits: Sequence[Edit], real: Sequence[RealPhoto], wishes
     pictures = write_all(folder / PICTURES_FOLDER, images)
     lines = [json.dumps(dataclasses.asdict(picture)) + "\n" for picture in pictures]
     (folder / PICTURE_LIST).write_text("".join(lines), encoding="utf-8")
+    write_origins(folder, (_origin(names[edit.source], edit) for edit in edits))
     known = [*((names[source], path) for source, path in photos.items()), *((n, r.path) for n, r in labelled.items())]
     with (folder / SOURCES_FILE).open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("source", "photo"), *sorted(known)])
     return pictures
+
+
+def _origin(source: str, edit: Edit) -> Origin:
+    files = str(edit.photo.resolve()), str(edit.edited.resolve())
+    return Origin(source, edit.method, edit.target, edit.strength, *files, edit.source, digest(edit.edited))
 
 
 def _of_photo(name: str, edits: Sequence[Edit], wishes: Wishes) -> Iterator[tuple[StudyPicture, Image.Image]]:

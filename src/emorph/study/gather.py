@@ -52,7 +52,7 @@ def read_edits(sets: Sequence[str], sources: Path | None = None) -> list[Edit]:
     methods = list(dict.fromkeys(pair.method for pair in pairs))
     if len(sets) > len(methods):
         raise ConfigError(f"two sets of edits have the same name ({', '.join(methods)}); write NAME=FOLDER for each.")
-    digests = {path: _digest(path) for path in {pair.source for pair in pairs}}
+    digests = {path: digest(path) for path in {pair.source for pair in pairs}}
     edits = [_edit(pair, digests[pair.source]) for pair in pairs]
     _refuse_unequal(edits, methods)
     return edits
@@ -112,11 +112,12 @@ def _edit(pair: Pair, source: str) -> Edit:
     return Edit(pair.method, source, pair.target.word, pair.strength, pair.source, pair.edited)
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal. Raises DataError if it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(f"the photo {path} cannot be read ({error.strerror}); check the path in its table.") from None
+        raise DataError(f"{path} cannot be read ({error.strerror}); check the path in its table.") from None
 
 
 def _refuse_unequal(edits: Sequence[Edit], methods: Sequence[str]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,22 @@ from emorph.study.store import Counts, Store
 if TYPE_CHECKING:
     import uvicorn
 
-LINE_EVERY_S = 2.0
 MOST_CONNECTIONS = 2000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study is served. prefix: the part of the path that a proxy leaves in place, as "/study", or ""."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    prefix: str = ""
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser on this machine."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{self.prefix.rstrip('/')}/"
 
 
 def new_token(study: Path, *, renew: bool = False) -> str | None:
@@ -44,22 +60,30 @@ def line(counts: Counts, balance: tuple[int, int]) -> str:
     )
 
 
-def serve(study: Path, *, host: str, port: int, prefix: str, on_line: Callable[[str], None]) -> None:
+def serve(
+    study: Path,
+    place: Place,
+    *,
+    on_ready: Callable[[str], None],
+    on_line: Callable[[str], None],
+    every_s: float = 2.0,
+) -> None:
     """Serve a study until Ctrl-C; all that was acknowledged is in its file.
 
-    prefix: the part of the path that a proxy leaves in place. on_line: is given the line whenever it has changed.
+    on_ready: is given the address once it answers. on_line: is given the line when it has changed, every_s at most.
     Raises MissingAssetError without FastAPI and uvicorn, DataError if the port is taken, and what ``Sessions`` raises.
     """
     try:
         import uvicorn
     except ModuleNotFoundError:
         raise MissingAssetError("serving a study needs uvicorn; pip install 'emorph[study]'.") from None
+    _refuse_taken(place)
     sessions = Sessions(study)
     try:
         config = uvicorn.Config(
-            create_app(sessions, prefix=prefix),
-            host=host,
-            port=port,
+            create_app(sessions, prefix=place.prefix),
+            host=place.host,
+            port=place.port,
             lifespan="off",
             log_level="warning",
             access_log=False,  # it would hold addresses
@@ -69,28 +93,52 @@ def serve(study: Path, *, host: str, port: int, prefix: str, on_line: Callable[[
             timeout_keep_alive=30,
             timeout_graceful_shutdown=5,
         )
-        asyncio.run(_serve(uvicorn.Server(config), sessions, on_line))
-    except SystemExit:
-        raise DataError(
-            f"{host}:{port} cannot be listened on; is another server there? Choose another --port."
-        ) from None
+        server = uvicorn.Server(config)
+        asyncio.run(_serve(server, sessions, lambda: on_ready(place.address), on_line, every_s))
     finally:
         sessions.close()
 
 
-async def _serve(server: uvicorn.Server, sessions: Sessions, on_line: Callable[[str], None]) -> None:
-    telling = asyncio.create_task(_tell(sessions, on_line))
+def _refuse_taken(place: Place) -> None:
+    """Raises DataError if the port cannot be had: uvicorn would only log it and exit."""
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((place.host, place.port))
+    except OSError as error:
+        where = f"{place.host}:{place.port}"
+        raise DataError(f"{where} cannot be listened on ({error.strerror}); choose another --port or --host.") from None
+
+
+async def _serve(
+    server: uvicorn.Server,
+    sessions: Sessions,
+    on_ready: Callable[[], None],
+    on_line: Callable[[str], None],
+    every_s: float,
+) -> None:
+    telling = asyncio.create_task(_tell(server, sessions, on_ready, on_line, every_s))
     try:
         await server.serve()
     finally:
         telling.cancel()
 
 
-async def _tell(sessions: Sessions, on_line: Callable[[str], None]) -> None:
+async def _tell(
+    server: uvicorn.Server,
+    sessions: Sessions,
+    on_ready: Callable[[], None],
+    on_line: Callable[[str], None],
+    every_s: float,
+) -> None:
+    while not server.started:
+        await asyncio.sleep(0.05)
+    on_ready()
     said = None
     while True:
         counts = await sessions.commits.do(Store.counts)
         if counts != said:
             said = counts
             on_line(line(counts, sessions.balance(counts)))
-        await asyncio.sleep(LINE_EVERY_S)
+        await asyncio.sleep(every_s)

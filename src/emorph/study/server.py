@@ -6,11 +6,9 @@ imported when an application is made, because the package does without it everyw
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import hmac
-import io
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,8 +21,8 @@ from pydantic import Field, ValidationError
 
 from emorph.core.config import Config
 from emorph.core.errors import MissingAssetError
+from emorph.study.export import as_csv
 from emorph.study.guard import App, Bucket, Guard
-from emorph.study.records import Vote
 from emorph.study.sessions import Reason, Refused, Sessions
 from emorph.study.steps import ShownStep, minutes, steps_of
 from emorph.study.store import Store
@@ -253,11 +251,8 @@ class Admin:
         from starlette.responses import Response
 
         await self._check(request)
-        text = io.StringIO()
-        names = [field.name for field in dataclasses.fields(Vote)]
-        rows = await self._sessions.commits.do(Store.vote_rows)
-        csv.writer(text).writerows([names, *rows])
-        return Response(text.getvalue(), media_type="text/csv; charset=utf-8")
+        text = as_csv(await self._sessions.commits.do(Store.vote_rows))
+        return Response(text, media_type="text/csv; charset=utf-8")
 
     async def _check(self, request: Request) -> None:
         """Raises Refused for whoever does not send the token as "Authorization: Bearer TOKEN"."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from emorph.core.errors import ConfigError
 from emorph.study.commits import Commits
 from emorph.study.design import check_study
+from emorph.study.export import opened
 from emorph.study.records import PICTURES_FOLDER, VOTES_FILE, Design, Vote
 from emorph.study.steps import ShownStep, Step, meaning, show, steps_of
 from emorph.study.store import Counts, NewSeat, Seat, Store
@@ -225,11 +226,8 @@ def _new_code() -> str:
 
 def first_design(study: Path) -> Design | None:
     """The design that a study began with, as far as anybody has begun; None before ``serve`` was first run."""
-    if not (study / VOTES_FILE).exists():
+    if not (study / VOTES_FILE).is_file():
         return None
-    store = Store(study)
-    try:
+    with opened(study) as store:
         text = store.fact("design")
-    finally:
-        store.close()
     return None if text is None else Design.parse(json.loads(text), "the design that the study began with")
