@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
@@ -11,7 +12,7 @@ import pytest
 from emorph.core.errors import ConfigError
 from emorph.study import balance
 from emorph.study.allocation import Allocation
-from emorph.study.records import ORIGINAL, Blocks, Design, Identification, Preference, Screen, Trial
+from emorph.study.records import ORIGINAL, Blocks, Design, Identification, Preference, Screen
 from emorph.study.trials import DRAWN, StudyPicture, make_trials
 
 EIGHT = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
@@ -75,7 +76,7 @@ def test_each_person_sees_a_fair_block(keys: dict[str, object]) -> None:
     for number in range(min(2 * max(allocation.n_blocks.values()), 60)):
         screens = allocation.screens(number)
         assert [screen.slot for screen in screens] == list(range(len(screens)))
-        for before, after in zip(screens, screens[1:], strict=False):
+        for before, after in itertools.pairwise(screens):
             assert not set(before.trial.pictures) & set(after.trial.pictures), f"block {number}, {before}, {after}"
         for task in allocation.design.tasks:
             own = [screen for screen in screens if screen.trial.task == task]
