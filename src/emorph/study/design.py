@@ -20,6 +20,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import Photo
 from emorph.study.allocation import Allocation
 from emorph.study.gather import Edit, RealPhoto, digest, read_edits, read_real
+from emorph.study.opening import check_study
 from emorph.study.origins import Origin, write_origins
 from emorph.study.pictures import check_shape, drawn_face, face_window, prepared, read_named, write_all
 from emorph.study.records import (
@@ -31,10 +32,8 @@ from emorph.study.records import (
     Identification,
     Preference,
     Task,
-    read_design,
-    read_trials,
 )
-from emorph.study.texts import read_words, write_consents
+from emorph.study.texts import write_consents
 from emorph.study.trials import DRAWN, PICTURE_LIST, StudyPicture
 
 SOURCES_FILE = "sources.csv"
@@ -100,21 +99,6 @@ def new_study(study: Path, sets: Sequence[str], wishes: Wishes) -> NewStudy:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return NewStudy(design, check_study(study), len(pictures))
-
-
-def check_study(study: Path) -> Allocation:
-    """Read a study as ``serve`` does and try its first two rounds. Raises DataError or ConfigError in one sentence."""
-    design = read_design(study)
-    trials = read_trials(study)
-    read_words(design, study)
-    for trial in trials:
-        for name in (*trial.pictures, *filter(None, (trial.original,))):
-            if not (study / PICTURES_FOLDER / name).is_file():
-                raise DataError(f"{study / PICTURES_FOLDER / name} is missing; make the study again.")
-    allocation = Allocation(design, trials)
-    for number in range(2 * max(allocation.n_blocks.values())):
-        allocation.screens(number)
-    return allocation
 
 
 def _design(edits: Sequence[Edit], wishes: Wishes) -> Design:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from emorph.core.errors import ConfigError
 from emorph.study.commits import Commits
-from emorph.study.design import check_study
 from emorph.study.export import opened
+from emorph.study.opening import check_study
 from emorph.study.records import PICTURES_FOLDER, VOTES_FILE, Design, Vote
 from emorph.study.steps import ShownStep, Step, meaning, show, steps_of
 from emorph.study.store import Counts, NewSeat, Seat, Store
