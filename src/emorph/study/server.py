@@ -120,7 +120,7 @@ class Pages:
         """Give a place to who has agreed, and lead on to it."""
         from starlette.responses import RedirectResponse
 
-        form = {key: values[0] for key, values in parse_qs(await _text(request), max_num_fields=10).items()}
+        form = await _form(request)
         words = self._sessions.words.get(form.get("language", ""))
         ticket, panel = form.get("ticket", ""), self._panel(form.get("panel", ""))
         if words is None or not _ID.fullmatch(ticket):
@@ -269,12 +269,13 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
 
 
-async def _text(request: Request) -> str:
-    """The body as text. Raises Refused if it is none."""
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form. Raises Refused for what no browser sends."""
     try:
-        return (await request.body()).decode("ascii")
-    except UnicodeDecodeError:
+        fields = parse_qs((await request.body()).decode("ascii"), max_num_fields=10)
+    except ValueError:
         raise Refused("wrong") from None
+    return {key: values[0] for key, values in fields.items()}
 
 
 def _json(step: ShownStep | None) -> Response:
