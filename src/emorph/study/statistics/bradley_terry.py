@@ -21,7 +21,6 @@ from emorph.study.statistics.estimates import Floats, Ints
 LEFT, TIE, RIGHT = 0, 1, 2
 LARGEST_STEP = 2.0  # of a parameter in an iteration, against overshooting near separation
 N_ITERATIONS = 200
-CONVERGED = 1e-9
 PSEUDO_VOTES = 1.0  # for a compared pair, half to each side; half as many ties where ties can be said
 
 
@@ -116,59 +115,75 @@ class Fit:
         return found
 
 
-def fit(model: Model, counts: Floats) -> Fit:
-    """The most likely parameters for each row of ``counts`` (B, cells).
+def fit(model: Model, counts: Floats, *, start: Floats | None = None, accuracy: float = 1e-9) -> Fit:
+    """The most likely parameters for each row of ``counts`` (B, cells), to within ``accuracy``.
 
-    The caller sees to it that there is a finite one: ``is_separated``, or ``Model.pseudo_counts`` added.
+    start: (P,), from where; zero without it. The caller sees to it that there is a finite answer: ``is_separated`` says
+    so, and ``Model.pseudo_counts`` make one.
     """
-    features = model.features
-    n_pairs, _, n_parameters = features.shape
-    outcomes = counts.reshape(len(counts), n_pairs, 3)
-    if not model.has_ties:
-        outcomes, features = outcomes[:, :, [LEFT, RIGHT]], features[:, [LEFT, RIGHT]]
-    totals = outcomes.sum(axis=2)
-    flat = features.reshape(-1, n_parameters)
-    squares = (flat[:, :, None] * flat[:, None, :]).reshape(len(flat), -1)
-    wanted = outcomes.reshape(len(counts), -1) @ flat
-    found = np.zeros((len(counts), n_parameters))
+    layout = _Layout.of(model)
+    outcomes = counts[:, layout.used]
+    totals = outcomes.reshape(len(counts), len(model.pairs), -1).sum(axis=2)
+    wanted = outcomes @ layout.features
+    found = np.tile(np.zeros(layout.features.shape[1]) if start is None else start, (len(counts), 1))
     for _ in range(N_ITERATIONS):
-        chances = _chances(found, features) * totals[:, :, None]
-        gradient = wanted - chances.reshape(len(counts), -1) @ flat
-        step = np.linalg.solve(_information(chances, totals, features, squares), gradient[:, :, None])[:, :, 0]
+        expected = layout.expected(found, totals)
+        gradient = wanted - expected @ layout.features
+        step = np.linalg.solve(layout.information(expected, totals), gradient[:, :, None])[:, :, 0]
         largest = np.abs(step).max(axis=1, keepdims=True)
         found = found + step * np.minimum(1, LARGEST_STEP / np.maximum(largest, 1e-300))
-        if largest.max() < CONVERGED:
+        if largest.max() < accuracy:
             break
     return Fit(model, found)
 
 
 def covariance(fitted: Fit, counts: Floats) -> Floats:
     """(B, P, P): the inverse information of independent votes, of which ``counts`` are the fitted ones."""
-    model = fitted.model
-    features = model.features if model.has_ties else model.features[:, [LEFT, RIGHT]]
-    totals = counts.reshape(len(counts), len(model.pairs), 3).sum(axis=2)
-    chances = _chances(fitted.parameters, features) * totals[:, :, None]
-    flat = features.reshape(-1, features.shape[2])
-    squares = (flat[:, :, None] * flat[:, None, :]).reshape(len(flat), -1)
-    found: Floats = np.linalg.inv(_information(chances, totals, features, squares))
+    layout = _Layout.of(fitted.model)
+    totals = counts[:, layout.used].reshape(len(counts), len(fitted.model.pairs), -1).sum(axis=2)
+    found: Floats = np.linalg.inv(layout.information(layout.expected(fitted.parameters, totals), totals))
     return found
 
 
-def _chances(parameters: Floats, features: Floats) -> Floats:
-    """(B, K, outcomes) that sum to 1 over the outcomes."""
-    scores = (parameters @ features.reshape(-1, features.shape[2]).T).reshape(-1, *features.shape[:2])
-    scores = np.exp(scores - scores.max(axis=2, keepdims=True))
-    found: Floats = scores / scores.sum(axis=2, keepdims=True)
-    return found
+@dataclass(frozen=True)
+class _Layout:
+    """A model's features as matrices, so that a batch of fits is a few products. K pairs, O outcomes that can occur.
 
+    used: cells of those outcomes. features: (K O, P). squares: (K O, P P). by_pair: (K O, K P), each pair's own block.
+    """
 
-def _information(chances: Floats, totals: Floats, features: Floats, squares: Floats) -> Floats:
-    """(B, P, P); ``chances`` are expected counts."""
-    size = features.shape[2]
-    second = (chances.reshape(len(chances), -1) @ squares).reshape(-1, size, size)
-    means = np.einsum("bko,kop->bkp", chances, features) / np.sqrt(np.maximum(totals, 1e-300))[:, :, None]
-    found: Floats = second - means.transpose(0, 2, 1) @ means + 1e-10 * np.eye(size)
-    return found
+    used: Ints
+    features: Floats
+    squares: Floats
+    by_pair: Floats
+
+    @classmethod
+    def of(cls, model: Model) -> _Layout:
+        outcomes = [LEFT, TIE, RIGHT] if model.has_ties else [LEFT, RIGHT]
+        features = model.features[:, outcomes]
+        n_pairs, n_outcomes, size = features.shape
+        used = (3 * np.arange(n_pairs)[:, None] + outcomes).ravel()
+        flat = features.reshape(-1, size)
+        by_pair = np.zeros((n_pairs, n_outcomes, n_pairs, size))
+        by_pair[np.arange(n_pairs), :, np.arange(n_pairs)] = features
+        squares = (flat[:, :, None] * flat[:, None, :]).reshape(len(flat), -1)
+        return cls(used, flat, squares, by_pair.reshape(len(flat), -1))
+
+    def expected(self, parameters: Floats, totals: Floats) -> Floats:
+        """(B, K O), counts that ``totals`` (B, K) comparisons of each pair should have."""
+        scores = (parameters @ self.features.T).reshape(*totals.shape, -1)
+        scores = np.exp(scores - scores.max(axis=2, keepdims=True))
+        scores *= (totals / scores.sum(axis=2))[:, :, None]
+        return scores.reshape(len(parameters), -1)
+
+    def information(self, expected: Floats, totals: Floats) -> Floats:
+        """(B, P, P), with a trace on the diagonal for what no vote tells of."""
+        size = self.features.shape[1]
+        second = (expected @ self.squares).reshape(-1, size, size)
+        means = (expected @ self.by_pair).reshape(*totals.shape, size)
+        means /= np.sqrt(np.maximum(totals, 1e-300))[:, :, None]
+        found: Floats = second - means.transpose(0, 2, 1) @ means + 1e-10 * np.eye(size)
+        return found
 
 
 def is_separated(model: Model, counts: Floats) -> bool:

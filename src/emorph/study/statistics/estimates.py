@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,11 +79,9 @@ def wilson(share: float, n: float, quantile: float = float(special.ndtri((1 + LE
 
 def holm(p_values: Floats) -> Floats:
     """Holm's step-down correction (1979); a p value that is not known stays so and is not counted as a test."""
-    from statsmodels.stats.multitest import multipletests
-
     found = np.asarray(p_values, dtype=np.float64).copy()
-    known = ~np.isnan(found)
-    if known.any():
-        corrected: Any = multipletests(found[known], method="holm")[1]
-        found[known] = corrected
+    known = np.flatnonzero(~np.isnan(found))
+    order = known[np.argsort(found[known])]
+    times = np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(times * found[order]), 1)
     return found

@@ -24,6 +24,7 @@ from emorph.study.statistics.estimates import (
 )
 
 N_RESAMPLES = 1000
+RESAMPLED_TO = 1e-4  # accuracy of a fit of which only the spread counts
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,12 @@ def _fit(votes: Comparisons, rng: np.random.Generator, n_resamples: int, *, phot
     if clusters.df < 1:
         variance = np.full(len(votes.methods) * (len(votes.methods) + 1) + 2, np.nan)
     else:
-        variance = bootstrap_variance(
-            lambda rows: _flat(bt.fit(model, rows + model.pseudo_counts)), cell, model.n_cells, clusters, rng, n_resamples
-        )
+        start = fitted.parameters[0]
+
+        def again(rows: Floats) -> Floats:
+            return _flat(bt.fit(model, rows + model.pseudo_counts, start=start, accuracy=RESAMPLED_TO))
+
+        variance = bootstrap_variance(again, cell, model.n_cells, clusters, rng, n_resamples)
     return _Fitted(model, fitted, won, won + won.T, bt.groups_by_wins(won), separated, np.sqrt(variance), clusters.df)
 
 
