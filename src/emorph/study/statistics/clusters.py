@@ -19,6 +19,8 @@ from emorph.study.statistics.estimates import Floats, Ints
 Statistic = Callable[[Floats], Floats]
 """From counts (B, cells), one row a resample, to numbers (B, Q)."""
 
+MOST_WEIGHTS = 4_000_000  # that are in memory at once
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -55,8 +57,11 @@ def bootstrap_variance(
     for sign, groups in clusters.ways():
         n = _n(groups)
         table = np.bincount(groups * n_cells + cell, minlength=n * n_cells).reshape(n, n_cells).astype(np.float64)
-        times = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
-        spread = statistic(times @ table).var(axis=0, ddof=1)
+        rows = [
+            statistic(rng.multinomial(n, np.full(n, 1 / n), size=part).astype(np.float64) @ table)
+            for part in _parts(n_resamples, max(1, MOST_WEIGHTS // n))
+        ]
+        spread = np.concatenate(rows).var(axis=0, ddof=1)
         found.append(sign * spread * (n / (n - 1) if n > 1 else np.nan))
     return _combined(found)
 
@@ -80,6 +85,10 @@ def _combined(parts: list[Floats]) -> Floats:
     alone = [part for part in parts[:2] if len(parts) > 1] or parts
     found: Floats = np.maximum(np.sum(parts, axis=0), np.max(alone, axis=0))
     return found
+
+
+def _parts(total: int, most: int) -> list[int]:
+    return [most] * (total // most) + [total % most] * (total % most > 0)
 
 
 def _codes(values: Ints) -> Ints:
