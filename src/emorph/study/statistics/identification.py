@@ -63,8 +63,8 @@ class Difference:
     p_holm: float = NOT_KNOWN
 
 
-def share(right: Mask, participant: Ints, photo: Ints, *, photos_vary: bool = False) -> Estimate | None:
-    """The share of ``right`` (n,) and its interval, in which the answers of one person count as one cluster.
+def share(right: Mask | Floats, participant: Ints, photo: Ints, *, photos_vary: bool = False) -> Estimate | None:
+    """The mean of ``right`` (n,), from 0 to 1, and its interval, in which the answers of one person count as one cluster.
 
     Wilson's interval with the number of independent answers that would vary as much; where all or none are right, as
     if each person had answered once, since nothing is known then of how alike one person's answers are.
@@ -178,3 +178,17 @@ def _hu(tables: Ints) -> Floats:
     shown, named = tables.sum(axis=2), tables.sum(axis=1)[:, :n]
     found: Floats = np.where(shown > 0, hits**2 / np.maximum(shown * named, 1), np.nan)
     return found
+
+
+def mean(values: Floats, participant: Ints, photo: Ints) -> Estimate | None:
+    """The mean of (n,) numbers; the answers of one person are one cluster. None without a number."""
+    if not len(values):
+        return None
+    size = Size.of(participant, photo)
+    value = float(values.mean())
+    clusters = Clusters(participant, None)
+    if clusters.df < 1:
+        return size.estimate(value)
+    error = math.sqrt(float(linear_covariance((values - value)[:, None] / len(values), clusters)[0, 0]))
+    half = t_quantile(clusters.df) * error
+    return size.estimate(value, value - half, value + half)
