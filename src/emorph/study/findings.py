@@ -229,7 +229,8 @@ def _asked(vote: Vote) -> str:
 def _agreement(design: Design, votes: Sequence[Vote], rng: np.random.Generator) -> Iterator[Agreed]:
     for task in design.tasks:
         for question in design.questions(task):
-            table = _votes_table([vote for vote in votes if vote.task == task and vote.question == question])
+            asked = [v for v in votes if v.task == task and v.question == question and not v.control]
+            table = _votes_table(asked)
             is_scale = task == "identification" and question in SCALES
             name = f"{task}: {question}"
             scales: tuple[Scale, ...] = ("ordinal", "interval") if is_scale else ("nominal",)

@@ -12,6 +12,7 @@ from emorph.study.statistics.preference import PairTest, Preference
 from emorph.study.tabulate import REAL
 
 ALPHA = 0.05
+LANGUAGES = {"en": "English", "ja": "Japanese"}
 
 
 def about(results: Results) -> str:
@@ -19,7 +20,7 @@ def about(results: Results) -> str:
     main = results.main
     text = f"{main.n_votes} votes of {main.n_participants} {_people(main.n_participants)}"
     if len(results.languages) > 1:
-        text += f" ({', '.join(f'{n} on the {language} page' for language, n in results.languages.items())})"
+        text += f" ({', '.join(f'{n} in {LANGUAGES.get(word, word)}' for word, n in results.languages.items())})"
     if results.median_min is not None:
         text += f"; half of those who finished took less than {results.median_min:.1f} minutes"
     return text + "."
@@ -77,10 +78,11 @@ def _ranking(result: Preference) -> str:
 
 
 def _step(test: PairTest) -> str:
-    told = f"{Value(test.superiority, 'share')}, p {_equals(test.p_holm)} after Holm's correction"
+    chance = Value(test.superiority, "share")
+    told = f"95 % interval {chance.interval}, p {_equals(test.p_holm)}, n = {test.superiority.n}"
     if test.p_holm < ALPHA:
-        return f"{test.first} is chosen over {test.second} in {told}."
-    return f"{test.first} and {test.second} cannot be told apart ({told})."
+        return f"{test.first} is chosen over {test.second} in {chance.number} of the choices ({told})."
+    return f"{test.first} and {test.second} cannot be told apart: {test.first} is chosen in {chance.number} ({told})."
 
 
 def _equals(p: float) -> str:
@@ -91,8 +93,11 @@ def _equals(p: float) -> str:
 def _seen(found: Identified | None) -> Iterator[str]:
     if found is None:
         return
-    named = [f"{Value(found.accuracy[method, ''], 'share')} of {method}" for method in found.methods]
-    yield f"People name the target for {', '.join(named)}; a blind choice has {100 * found.chance:.1f} %."
+    named = []
+    for method in found.methods:
+        share = Value(found.accuracy[method, ""], "share")
+        named.append(f"{method} {share.number} (95 % interval {share.interval}, n = {share.estimate.n})")
+    yield f"How often people name the target: {', '.join(named)}; a blind choice has {100 * found.chance:.1f} %."
     if found.mixed is not None:
         apart = [ratio for ratio in found.mixed.ratios if ratio.p_holm < ALPHA]
         pairs = ", ".join(

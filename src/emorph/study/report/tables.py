@@ -53,9 +53,8 @@ class Value:
 
     def _text(self, value: float) -> str:
         if self.style == "number":
-            return f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
-        sign = "+" if self.style == "points" and value > 0 else ""
-        return f"{sign}{100 * value:.1f}"
+            return f"{value:z.2f}" if abs(value) < 100 else f"{value:.3g}"
+        return f"{100 * value:{'+' if self.style == 'points' else ''}z.1f}"
 
     def __str__(self) -> str:
         """A number is never shown without its interval and n."""
