@@ -52,10 +52,11 @@ def main() -> None:
             said = "" if WANTED[0] <= share <= WANTED[1] else " (outside)"
             rows.append((case.name, what, f"{100 * share:.1f} %{said}", len(held)))
         print(f"{case.name}: {seconds:.0f} s, chance alone moves a coverage by {100 * spread:.1f} points", flush=True)
+    header = ("made studies", "intervals of", "coverage", "intervals")
     body = (
         f"How often 95 % intervals hold the right answer in {arguments.studies} made studies of each kind (seed "
-        f"{arguments.seed}, {N_RESAMPLES} resamples); it shall be 92 to 98 %. People and photos differ, by the standard "
-        "deviations given (log odds).\n\n" + table(("made studies", "intervals of", "coverage", "intervals"), rows)
+        f"{arguments.seed}, {N_RESAMPLES} resamples); it shall be 92 to 98 %. People and photos differ, by the "
+        "standard deviations given (log odds).\n\n" + table(header, rows)
     )
     write_section(
         "Intervals of the user study",

@@ -58,9 +58,7 @@ class Person:
             weights = np.exp([gap / 2, -0.7, -gap / 2])
             answer = ("a", "tie", "b")[int(self.rng.choice(3, p=weights / weights.sum()))]
             trial = f"{source}-{target}-1-{a}-{b}"
-            self._add(
-                question, answer, trial, "preference", source, target, control, (a, b, ""), position, repeat_of
-            )
+            self._add(question, answer, trial, "preference", source, target, control, (a, b, ""), position, repeat_of)
         self.slot += 1
 
     def name_emotion(self, source: str, target: str, method: str, *, control: str = "") -> None:
@@ -102,9 +100,7 @@ class Person:
         seconds = float(self.seconds * self.rng.uniform(0.5, 2))
         time = 1.7e9 + 10 * len(self.votes)
         where = (trial, task, source, target, strength, control, *names, position, repeat_of, expected)
-        self.votes.append(
-            Vote(self.name, self.slot, question, answer, *where, seconds, seconds + 0.1, "en", time)
-        )
+        self.votes.append(Vote(self.name, self.slot, question, answer, *where, seconds, seconds + 0.1, "en", time))
 
 
 def suits(source: str, method: str) -> float:
@@ -162,4 +158,6 @@ def write(study: Path, made: Design, answered: Sequence[Person]) -> Path:
 def _insert(file: sqlite3.Connection, table: str, rows: Sequence[Any]) -> None:
     names = [field.name for field in dataclasses.fields(rows[0])]
     file.execute(f"CREATE TABLE {table} ({', '.join(names)})")
-    file.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})", [dataclasses.astuple(row) for row in rows])
+    file.executemany(
+        f"INSERT INTO {table} VALUES ({', '.join('?' * len(names))})", [dataclasses.astuple(row) for row in rows]
+    )

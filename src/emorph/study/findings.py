@@ -170,7 +170,7 @@ def _against_real(table: Answers, masks: Mapping[str, Mask]) -> Iterator[tuple[s
         if method == REAL or REAL not in masks:
             continue
         common = np.intersect1d(table.target[mask], table.target[masks[REAL]])
-        for name, targets in [("", common), *((WORDS[i], [i]) for i in common)]:
+        for name, targets in [("", common), *((WORDS[i], np.array([i])) for i in common)]:
             of_them = np.isin(table.target, targets)
             gap = identification.difference(table, mask & of_them, masks[REAL] & of_them, (method, REAL))
             if gap is not None:

@@ -129,9 +129,7 @@ def _both_orders(n: int) -> list[tuple[int, int]]:
 
 def _block(n_methods: int, n_photos: int, n_trials: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     """What one person meets: methods left and right, and the photo, (n_trials,) each; all as even as can be."""
-    pairs = np.array(list(combinations(range(n_methods), 2)))[
-        _spread(n_methods * (n_methods - 1) // 2, n_trials, rng)
-    ]
+    pairs = np.array(list(combinations(range(n_methods), 2)))[_spread(n_methods * (n_methods - 1) // 2, n_trials, rng)]
     turned = rng.permutation(np.arange(n_trials) % 2)
     rows = np.arange(n_trials)
     return pairs[rows, turned], pairs[rows, 1 - turned], _spread(n_photos, n_trials, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Literal
 
@@ -22,7 +23,6 @@ MOST_PEOPLE = 2000
 N_RESAMPLES = 100  # of a made study; its interval is one of many that are averaged
 ALPHA = 0.05
 RUNGS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, MOST_PEOPLE)
-COMMON_WHERE = 0.5  # the accuracy that has the widest interval
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,7 @@ def simulate(wish: Wish, people: int, trials: int, n_studies: int, seed: int) ->
     return Step(people, float(np.mean(reached)), error)
 
 
-def _climb(
-    wish: Wish, trials: int, n_studies: int, seed: int, on_step: Callable[[int, int], None]
-) -> tuple[Step, ...]:
+def _climb(wish: Wish, trials: int, n_studies: int, seed: int, on_step: Callable[[int, int], None]) -> tuple[Step, ...]:
     steps: dict[int, Step] = {}
 
     def is_enough(people: int) -> bool:
@@ -190,11 +188,7 @@ def _is_hopeless(wish: Wish, steps: dict[int, Step], rung: int) -> bool:
 
 
 def _preference_study(wish: Wish, people: int, trials: int, rng: np.random.Generator) -> float:
-    tie = math.log(2 * wish.ties / (1 - wish.ties)) if wish.ties else None
-    judges = Judges((0.0,) * wish.methods, wish.people_sd, wish.photos_sd, tie=tie)
-    if wish.goal == "power":
-        judges = one_better(wish.methods, wish.better, people_sd=wish.people_sd, photos_sd=wish.photos_sd, tie=tie)
-    votes = judges.draw(people, wish.photos, max(1, round(trials / wish.tables)), rng)
+    votes = _judges(wish).draw(people, wish.photos, max(1, round(trials / wish.tables)), rng)
     found = preference.analyse(votes, rng=rng, n_resamples=N_RESAMPLES)
     if found is None:
         return 0.0 if wish.goal == "power" else 0.5
@@ -207,12 +201,7 @@ def _preference_study(wish: Wish, people: int, trials: int, rng: np.random.Gener
 
 
 def _identification_study(wish: Wish, people: int, trials: int, rng: np.random.Generator) -> float:
-    shift = 0.0
-    if wish.goal == "power":  # the better method stands as far above one half as the others below
-        shift = _log_odds(COMMON_WHERE + wish.better / 2, wish)
-    log_odds = ((shift,), *((-shift,),) * (wish.methods - 1))
-    viewers = Viewers(log_odds, wish.people_sd, wish.photos_sd)
-    answers = viewers.draw(people, wish.photos, max(1, round(trials / wish.tables)), rng)
+    answers = _viewers(wish).draw(people, wish.photos, max(1, round(trials / wish.tables)), rng)
     if wish.goal == "power":
         return _told_apart(answers)
     widths = []
@@ -221,6 +210,28 @@ def _identification_study(wish: Wish, people: int, trials: int, rng: np.random.G
         share = identification.share(answers.is_right[mask], answers.participant[mask], answers.photo[mask])
         widths.append(0.5 if share is None or not share.has_interval else (share.high - share.low) / 2)
     return float(np.mean(widths))
+
+
+@lru_cache(maxsize=4)
+def _judges(wish: Wish) -> Judges:
+    """Who find all methods alike, which gives the widest intervals; for power, the first as much better as is asked."""
+    tie = math.log(2 * wish.ties / (1 - wish.ties)) if wish.ties else None
+    if wish.goal == "power":
+        return one_better(wish.methods, wish.better, people_sd=wish.people_sd, photos_sd=wish.photos_sd, tie=tie)
+    return Judges((0.0,) * wish.methods, wish.people_sd, wish.photos_sd, tie=tie)
+
+
+@lru_cache(maxsize=4)
+def _viewers(wish: Wish) -> Viewers:
+    """Who name half of all pictures right; for power, the first method stands as far above it as the others below."""
+    shift = 0.0
+    if wish.goal == "power":
+        shift = float(optimize.brentq(lambda odds: _share_at(odds, wish) - 0.5 - wish.better / 2, -10, 10))
+    return Viewers(((shift,), *((-shift,),) * (wish.methods - 1)), wish.people_sd, wish.photos_sd)
+
+
+def _share_at(log_odds: float, wish: Wish) -> float:
+    return float(Viewers(((log_odds,),), wish.people_sd, wish.photos_sd).truth()[0, 0])
 
 
 def _told_apart(answers: Answers) -> float:
@@ -235,15 +246,6 @@ def _told_apart(answers: Answers) -> float:
         if i == 0
     ]
     return float(np.mean(told))
-
-
-def _log_odds(share: float, wish: Wish) -> float:
-    """Of a middling person and photo, where all together name so many right."""
-
-    def gap(value: float) -> float:
-        return float(Viewers(((value,),), wish.people_sd, wish.photos_sd).truth()[0, 0]) - share
-
-    return float(optimize.brentq(gap, -10, 10))
 
 
 def _shown(wish: Wish, reached: float) -> str:
@@ -263,6 +265,6 @@ def _about(wish: Wish, n_studies: int) -> str:
     return (
         f"Wanted: {wanted}{split}; {wish.methods} methods, {wish.photos} photos. Taken for granted: people differ by "
         f"{wish.people_sd:g} and photos by {wish.photos_sd:g} in log odds, {wish.seconds:g} s a trial, "
-        f"{wish.minutes_before:g} minutes before the first. By {n_studies} made studies for each number of people, each "
-        "analysed as emorph study results does."
+        f"{wish.minutes_before:g} minutes before the first. By {n_studies} made studies for each number of people, "
+        "each analysed as emorph study results does."
     )

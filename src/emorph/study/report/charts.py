@@ -50,7 +50,9 @@ def forest(groups: Sequence[Group], title: str, axis: str, style: Style, mark: t
     if mark is not None:
         frame += f'<path d="M{x(mark[0]):.1f} {TOP}V{y:.0f}" stroke="#000" stroke-dasharray="4 3"/>'
         frame += _text(x(mark[0]), TOP - 2, mark[1], "middle")
-    told = "; ".join(f"{g.title + ', ' if g.title else ''}{name}: {Value(e, style)}" for g in groups for name, e in g.rows)
+    told = "; ".join(
+        f"{g.title + ', ' if g.title else ''}{name}: {Value(e, style)}" for g in groups for name, e in g.rows
+    )
     height = y + BOTTOM
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '

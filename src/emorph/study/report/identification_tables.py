@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from emorph.study.findings import SCALES, Findings, Identified
 from emorph.study.report.tables import NOTHING, Cell, Table, cell, p_text, slug
 from emorph.study.report.words import OF_ONE_PICTURE
+from emorph.study.statistics.estimates import Ints
 from emorph.study.statistics.identification import Difference, UnbiasedHitRate
 from emorph.study.tabulate import REAL, UNEDITED, WORDS
 
@@ -131,8 +132,8 @@ def _confusion(found: Identified, method: str) -> Table:
     return Table(slug("confusion", method), f"Confusion: {method}", note, header, tuple(rows), tuple(shades))
 
 
-def _counts(row: Sequence[int]) -> list[str]:
-    total = sum(row)
+def _counts(row: Ints) -> list[str]:
+    total = int(row.sum())
     return [f"{100 * count / total:.0f} % ({count})" if count else NOTHING for count in row]
 
 

@@ -8,6 +8,7 @@ from emorph.study.findings import Findings, Stratum
 from emorph.study.records import Design
 from emorph.study.report.tables import NOTHING, Cell, Table, cell, p_text, slug
 from emorph.study.report.words import QUESTIONS, asked
+from emorph.study.statistics.estimates import Estimate
 from emorph.study.statistics.preference import PairTest, Preference
 
 ABILITIES = (
@@ -60,7 +61,7 @@ def _chances(question: str, result: Preference) -> Table:
     return Table(slug("chance", question), title, note, ("", *result.methods), tuple(rows), tuple(shades))
 
 
-def _named(result: Preference) -> Iterator[tuple[str, Sequence[object]]]:
+def _named(result: Preference) -> Iterator[tuple[str, Sequence[Estimate | None]]]:
     yield from zip(result.methods, result.superiority, strict=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from emorph.study.analysis import Results
@@ -28,14 +29,14 @@ def about(results: Results) -> str:
 
 def warnings(results: Results) -> list[str]:
     """What limits the numbers, each said once."""
-    found = [f"{text}" for text in _of_preferences(results.main)]
+    found = list(_of_preferences(results.main))
     identified = results.main.identified
-    if identified is not None and (real := identified.accuracy.get((REAL, ""))) is not None:
-        if real.has_interval and real.low <= identified.chance:
-            found.append(
-                f"Even the emotions of real photos are named no better than by chance ({Value(real, 'share')}); the "
-                "task, or who took part, is in doubt."
-            )
+    real = identified.accuracy.get((REAL, "")) if identified is not None else None
+    if identified is not None and real is not None and real.low <= identified.chance:  # NaN is not
+        found.append(
+            f"Even the emotions of real photos are named no better than by chance ({Value(real, 'share')}); the task, "
+            "or who took part, is in doubt."
+        )
     if (out := results.exclusions).excluded and 2 * len(out.excluded) > out.n_started:
         found.append(
             f"The rules leave out {len(out.excluded)} of {out.n_started} who answered, more than half; see how the "
@@ -72,7 +73,7 @@ def _ranking(result: Preference) -> str:
     order = sorted(range(len(result.methods)), key=lambda i: -result.abilities[i].value)
     names = [result.methods[i] for i in order]
     tests = {frozenset((test.first, test.second)): test for test in result.tests}
-    steps = [_step(tests[frozenset(pair)]) for pair in zip(names, names[1:], strict=False)]
+    steps = [_step(tests[frozenset(pair)]) for pair in itertools.pairwise(names)]
     ranked = f"{', then '.join(names)}. " if len(names) > 2 else ""
     return ranked + " ".join(steps)
 

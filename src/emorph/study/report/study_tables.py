@@ -70,10 +70,7 @@ def _with_and_without(results: Results) -> Iterator[Table]:
     if results.everyone is None:
         return
     main, everyone = _figures(results.main), _figures(results.everyone)
-    rows = [
-        (name, main.get(name, NOTHING), everyone.get(name, NOTHING))
-        for name in dict.fromkeys([*main, *everyone])
-    ]
+    rows = [(name, main.get(name, NOTHING), everyone.get(name, NOTHING)) for name in dict.fromkeys([*main, *everyone])]
     note = "The overall figures of the main analysis, and of everybody who answered."
     header = ("figure", "without those left out", "with them")
     yield Table("with_and_without", "What the exclusions change", note, header, tuple(rows))

@@ -92,7 +92,9 @@ def write_report(folder: Path, results: Results, command: str) -> Path:
 
 def page(told: Contents, command: str) -> str:
     """The whole page; it needs nothing from anywhere else."""
-    found: str = _template().render(**{f.name: getattr(told, f.name) for f in dataclasses.fields(told)}, command=command)
+    found: str = _template().render(
+        **{f.name: getattr(told, f.name) for f in dataclasses.fields(told)}, command=command
+    )
     return found
 
 

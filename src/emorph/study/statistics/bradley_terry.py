@@ -131,7 +131,7 @@ def fit(model: Model, counts: Floats, *, start: Floats | None = None, accuracy: 
         gradient = wanted - expected @ layout.features
         step = np.linalg.solve(layout.information(expected, totals), gradient[:, :, None])[:, :, 0]
         largest = np.abs(step).max(axis=1, keepdims=True)
-        found = found + step * np.minimum(1, LARGEST_STEP / np.maximum(largest, 1e-300))
+        found += step * np.minimum(1, LARGEST_STEP / np.maximum(largest, 1e-300))
         if largest.max() < accuracy:
             break
     return Fit(model, found)
@@ -174,7 +174,8 @@ class _Layout:
         scores = (parameters @ self.features.T).reshape(*totals.shape, -1)
         scores = np.exp(scores - scores.max(axis=2, keepdims=True))
         scores *= (totals / scores.sum(axis=2))[:, :, None]
-        return scores.reshape(len(parameters), -1)
+        found: Floats = scores.reshape(len(parameters), -1)
+        return found
 
     def information(self, expected: Floats, totals: Floats) -> Floats:
         """(B, P, P), with a trace on the diagonal for what no vote tells of."""

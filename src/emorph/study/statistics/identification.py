@@ -64,7 +64,7 @@ class Difference:
 
 
 def share(right: Mask | Floats, participant: Ints, photo: Ints, *, photos_vary: bool = False) -> Estimate | None:
-    """The mean of ``right`` (n,), from 0 to 1, and its interval, in which the answers of one person count as one cluster.
+    """The mean of ``right`` (n,), from 0 to 1, and its interval, in which the answers of one person are one cluster.
 
     Wilson's interval with the number of independent answers that would vary as much; where all or none are right, as
     if each person had answered once, since nothing is known then of how alike one person's answers are.
@@ -164,10 +164,9 @@ def unbiased_hit_rates(
         if hits[i] and len(people) > 1:
             low, high = np.quantile(known, [0.025, 0.975])
             bounds = (float(low), float(high))
+        rate = size.estimate(rates[i], *bounds)
         chance = float(shown[i] * named[i] / table.sum() ** 2)
-        found.append(
-            UnbiasedHitRate(target, size.estimate(rates[i], *bounds), chance, int(hits[i]), int(shown[i]), int(named[i]))
-        )
+        found.append(UnbiasedHitRate(target, rate, chance, int(hits[i]), int(shown[i]), int(named[i])))
     return found
 
 

@@ -114,7 +114,7 @@ def fit(design: Floats, right: NDArray[np.generic], trials: Floats, participant:
     found = optimize.minimize(problem.deviance, start, method="L-BFGS-B", bounds=bounds, jac="3-point", options=options)
     fixed = found.x[n_sds:]
     inner = np.concatenate([found.x[:n_sds] > NO_VARIANCE, np.ones(len(fixed), np.bool_)])
-    inverse = np.linalg.pinv(problem.curvature(found.x, inner) / 2)
+    inverse: Floats = np.linalg.pinv(problem.curvature(found.x, inner) / 2)
     sds = (float(found.x[0]), 0.0 if photo is None else float(found.x[1]))
     return Fit(fixed, inverse[-len(fixed) :, -len(fixed) :], sds, -float(found.fun) / 2)
 
@@ -132,9 +132,9 @@ class _Problem:
         self.n = (int(self.first.max()) + 1, int(self.second.max()) + 1)
         self.cell = self.first * self.n[1] + self.second
         self.effects = (np.zeros(self.n[0]), np.zeros(self.n[1]))
-        self.constant = float(
-            2 * (special.gammaln(trials + 1) - special.gammaln(self.right + 1) - special.gammaln(trials - self.right + 1)).sum()
-        )
+        wrong = trials - self.right
+        ways = special.gammaln(trials + 1) - special.gammaln(self.right + 1) - special.gammaln(wrong + 1)
+        self.constant = float(2 * ways.sum())
         self.n_sds = 1 if photo is None else 2
 
     def deviance(self, parameters: Floats) -> float:
@@ -147,10 +147,9 @@ class _Problem:
         value = self._penalised(offset, sds, a, c)
         for _ in range(N_STEPS):
             da, dc, decrement, _ = self._step(offset, sds, a, c)
-            scale = 1.0
-            while (new := self._penalised(offset, sds, a + scale * da, c + scale * dc)) > value + 1e-12 and scale > 1e-4:
-                scale /= 2
-            a, c, value = a + scale * da, c + scale * dc, new
+            while (new := self._penalised(offset, sds, a + da, c + dc)) > value + 1e-12 and decrement > 1e-14:
+                da, dc, decrement = da / 2, dc / 2, decrement / 2
+            a, c, value = a + da, c + dc, new
             if decrement < 1e-14:
                 break
         self.effects = (a, c)
@@ -158,7 +157,7 @@ class _Problem:
 
     def curvature(self, parameters: Floats, inner: NDArray[np.bool_]) -> Floats:
         """Second derivatives of the deviance in the parameters that lie on no bound; 0 in the others."""
-        places = np.flatnonzero(inner)
+        places: list[int] = np.flatnonzero(inner).tolist()
         found = np.zeros((len(parameters), len(parameters)))
 
         def at(*moves: tuple[int, float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -123,6 +124,7 @@ def analyse(
     if fitted is None:
         return None
     size, n = Size.of(votes.participant, votes.photo), len(votes.methods)
+    tie = float(fitted.fit.tie[0]) - math.log(2)  # log odds of a tie between equals: nu of 2 + nu votes
     superiority = [[None if i == j else _superiority(votes, fitted, i, j) for j in range(n)] for i in range(n)]
     return Preference(
         votes.methods,
@@ -130,7 +132,7 @@ def analyse(
         tuple(_ability(size, fitted, i) for i in range(n)),
         tuple(map(tuple, superiority)),
         _share(size, float(fitted.fit.side[0]), fitted.error[-2], fitted.df),
-        _share(size, float(fitted.fit.tie[0]) - np.log(2), fitted.error[-1], fitted.df) if fitted.model.has_ties else None,
+        _share(size, tie, fitted.error[-1], fitted.df) if fitted.model.has_ties else None,
         _tests(votes, fitted, superiority),
         tuple(_remarks(votes, fitted, photos_vary=photos_vary)),
     )
