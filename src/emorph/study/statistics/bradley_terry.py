@@ -129,7 +129,7 @@ def fit(model: Model, counts: Floats, *, start: Floats | None = None, accuracy: 
     for _ in range(N_ITERATIONS):
         expected = layout.expected(found, totals)
         gradient = wanted - expected @ layout.features
-        step = np.linalg.solve(layout.information(expected, totals), gradient[:, :, None])[:, :, 0]
+        step = np.linalg.solve(layout.information(expected, totals), gradient[:, :, None])[:, :, 0].astype(np.float64)
         largest = np.abs(step).max(axis=1, keepdims=True)
         found += step * np.minimum(1, LARGEST_STEP / np.maximum(largest, 1e-300))
         if largest.max() < accuracy:
@@ -141,8 +141,8 @@ def covariance(fitted: Fit, counts: Floats) -> Floats:
     """(B, P, P): the inverse information of independent votes, of which ``counts`` are the fitted ones."""
     layout = _Layout.of(fitted.model)
     totals = counts[:, layout.used].reshape(len(counts), len(fitted.model.pairs), -1).sum(axis=2)
-    found: Floats = np.linalg.inv(layout.information(layout.expected(fitted.parameters, totals), totals))
-    return found
+    information = layout.information(layout.expected(fitted.parameters, totals), totals)
+    return np.linalg.inv(information).astype(np.float64)
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def fit(design: Floats, right: NDArray[np.generic], trials: Floats, participant:
     found = optimize.minimize(problem.deviance, start, method="L-BFGS-B", bounds=bounds, jac="3-point", options=options)
     fixed = found.x[n_sds:]
     inner = np.concatenate([found.x[:n_sds] > NO_VARIANCE, np.ones(len(fixed), np.bool_)])
-    inverse: Floats = np.linalg.pinv(problem.curvature(found.x, inner) / 2)
+    inverse = np.linalg.pinv(problem.curvature(found.x, inner) / 2).astype(np.float64)
     sds = (float(found.x[0]), 0.0 if photo is None else float(found.x[1]))
     return Fit(fixed, inverse[-len(fixed) :, -len(fixed) :], sds, -float(found.fun) / 2)
 
