@@ -184,7 +184,7 @@ class Person:
                 self._seen.add(name)
         seconds = self._rng.uniform(*self.think_s)
         await asyncio.sleep(seconds)
-        key = self._rng.choice(step["choices"])["key"]
+        key = self._choose(step)
         sent = {"slot": step["slot"], "question": step["question"], "answer": key, "seconds": seconds}
         body = json.dumps(sent).encode()
         before, tries = time.perf_counter(), self.n_retries
@@ -197,6 +197,15 @@ class Person:
             found = await self._json("POST", f"/p/{self.id}/votes", json.dumps(again).encode())
         return found
 
+    def _choose(self, step: dict[str, Any]) -> str:
+        """At random, but as an attention check asks."""
+        asked = [
+            c
+            for c in step["choices"]
+            if f"choose: {c['label']}." in step["text"] or f"「{c['label']}」を選" in step["text"]
+        ]
+        return str(self._rng.choice(asked or step["choices"])["key"])
+
     async def _json(self, method: str, path: str, body: bytes = b"") -> dict[str, Any]:
         status, _, content = await self._try(method, path, body, "application/json")
         if status != 200:
@@ -204,9 +213,7 @@ class Person:
         found: dict[str, Any] = json.loads(content)
         return found
 
-    async def _try(
-        self, method: str, path: str, body: bytes = b"", kind: str = ""
-    ) -> Reply:
+    async def _try(self, method: str, path: str, body: bytes = b"", kind: str = "") -> Reply:
         wait_s = 0.1
         while True:
             try:
