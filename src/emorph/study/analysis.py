@@ -14,6 +14,7 @@ from emorph.study.findings import Findings, find
 from emorph.study.human_scores import HumanScore, MetricAgainstPeople, against_people, metrics_of, scores_of
 from emorph.study.origins import read_origins
 from emorph.study.records import Design, Participant, read_design, read_participants, read_votes
+from emorph.study.statistics.estimates import require_scipy
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ def analyse(study: Path, *, scores: Path | None = None, seed: int = 0) -> Result
     """Analyse a study's folder. scores: a report of ``emorph evaluate`` on the same edits, to be held against people.
 
     seed: of all that is drawn. Raises ConfigError or DataError: no study, no votes, none that the study's rules of
-    exclusion leave, or a report of other edits.
+    exclusion leave, or a report of other edits. MissingAssetError without SciPy.
     """
+    require_scipy()
     design, votes, people = read_design(study), read_votes(study), read_participants(study)
     if not votes:
         raise DataError(f"{study} has no votes yet; let people take part with emorph study serve.")

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import optimize, special
 
 from emorph.study.statistics import bradley_terry as bt
-from emorph.study.statistics.estimates import Floats
+from emorph.study.statistics.estimates import Floats, expit
 from emorph.study.statistics.identification import Answers
 from emorph.study.statistics.preference import Comparisons
 
@@ -70,7 +69,8 @@ class Judges:
         """(..., 3): of left, tie and right."""
         tie = np.full_like(gap, -np.inf if self.tie is None else self.tie)
         scores = np.stack([(gap + self.left) / 2, tie, -(gap + self.left) / 2], axis=-1)
-        found: Floats = special.softmax(scores, axis=-1)
+        odds = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        found: Floats = odds / odds.sum(axis=-1, keepdims=True)
         return found
 
 
@@ -79,6 +79,8 @@ def one_better(n: int, superiority: float, *, people_sd: float, photos_sd: float
 
     superiority: the chance over all people and photos that the first is chosen over another.
     """
+
+    from scipy import optimize
 
     def judges(ability: float, methods: int = 2) -> Judges:
         return Judges((ability, *[0.0] * (methods - 1)), people_sd, photos_sd, tie=tie)
@@ -103,7 +105,7 @@ class Viewers:
         both = np.concatenate([_spread(n_methods * n_targets, n_trials, rng) for _ in range(n_people)])
         method, target = both // n_targets, both % n_targets
         ease = rng.normal(0, self.people_sd, n_people)[person] + rng.normal(0, self.photos_sd, n_photos)[photo]
-        right = rng.random(len(person)) < special.expit(np.array(self.log_odds)[method, target] + ease)
+        right = rng.random(len(person)) < expit(np.array(self.log_odds)[method, target] + ease)
         wrong = (target + rng.integers(1, n_targets + 1, len(person))) % (n_targets + 1)
         return Answers(
             tuple(f"method {i + 1}" for i in range(n_methods)),
@@ -119,7 +121,7 @@ class Viewers:
         """(methods, targets): the share of right answers over all people and photos."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(N_NODES)
         spread = np.hypot(self.people_sd, self.photos_sd) * nodes
-        found: Floats = special.expit(np.array(self.log_odds)[:, :, None] + spread) @ (weights / weights.sum())
+        found: Floats = expit(np.array(self.log_odds)[:, :, None] + spread) @ (weights / weights.sum())
         return found
 
 

@@ -10,15 +10,15 @@ from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from scipy import optimize
 
 from emorph.core.errors import ConfigError
 from emorph.study.population import Judges, Viewers, one_better
 from emorph.study.statistics import identification, preference
-from emorph.study.statistics.estimates import holm
+from emorph.study.statistics.estimates import holm, require_scipy
 from emorph.study.statistics.identification import Answers
 
 Goal = Literal["half-width", "power"]
+Task = Literal["preference", "identification"]
 MOST_PEOPLE = 2000
 N_RESAMPLES = 100  # of a made study; its interval is one of many that are averaged
 ALPHA = 0.05
@@ -38,7 +38,7 @@ class Wish:
     seconds: a trial takes. minutes_before: for consent and instructions.
     """
 
-    task: Literal["preference", "identification"] = "preference"
+    task: Task = "preference"
     methods: int = 3
     photos: int = 20
     tables: int = 1
@@ -63,6 +63,9 @@ class Wish:
             raise ConfigError(f"a {self.goal} lies between 0 and 1; found {self.value:g}.")
         if not 0 <= self.ties < 0.9:
             raise ConfigError(f"the share of ties lies between 0 and 0.9; found {self.ties:g}.")
+        for name, value in (("people_sd", self.people_sd), ("photos_sd", self.photos_sd), ("seconds", self.seconds)):
+            if not 0 <= value < 1000:
+                raise ConfigError(f"{name} is 0 or more; found {value:g}.")
         low, high = (0.5, 0.95) if self.task == "preference" else (0.0, 0.4)
         if self.goal == "power" and not low < self.better <= high:
             what = "chance of the better method" if self.task == "preference" else "difference of the accuracies"
@@ -131,6 +134,7 @@ def plan(
     Rungs of a ladder are tried from below, then what lies between the last two. seed: of all that is drawn; the same
     numbers serve every rung. on_step: called with (trials, people). Raises ConfigError.
     """
+    require_scipy()
     wish.check()
     options = []
     for n_trials in trials:
@@ -224,6 +228,8 @@ def _judges(wish: Wish) -> Judges:
 @lru_cache(maxsize=4)
 def _viewers(wish: Wish) -> Viewers:
     """Who name half of all pictures right; for power, the first method stands as far above it as the others below."""
+    from scipy import optimize
+
     shift = 0.0
     if wish.goal == "power":
         shift = float(optimize.brentq(lambda odds: _share_at(odds, wish) - 0.5 - wish.better / 2, -10, 10))

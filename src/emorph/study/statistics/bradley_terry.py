@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import optimize
-from scipy.sparse.csgraph import connected_components
 
 from emorph.study.statistics.estimates import Floats, Ints
 
@@ -193,6 +191,8 @@ def is_separated(model: Model, counts: Floats) -> bool:
     There is one if some change of the parameters makes no vote less likely than its alternatives and one more likely
     (Albert and Anderson 1984); a linear program looks for it.
     """
+    from scipy import optimize
+
     table = counts.reshape(-1, 3)
     used = [LEFT, TIE, RIGHT] if model.has_ties else [LEFT, RIGHT]
     gains = [
@@ -219,10 +219,14 @@ def wins(model: Model, counts: Floats) -> Floats:
 
 def groups_by_wins(table: Floats) -> Ints:
     """(n,): methods with one number can be ranked on one scale, since wins lead from each to each (Ford 1957)."""
+    from scipy.sparse.csgraph import connected_components
+
     labels: Ints = connected_components(table > 0, directed=True, connection="strong")[1].astype(np.int64)
     return labels
 
 
 def is_connected(table: Floats) -> bool:
     """Whether comparisons lead from every method to every other."""
+    from scipy.sparse.csgraph import connected_components
+
     return bool(connected_components(table > 0, directed=False)[0] == 1)

@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special, stats
+from numpy.typing import ArrayLike, NDArray
+
+from emorph.core.errors import MissingAssetError
 
 LEVEL = 0.95
+NORMAL_QUANTILE = 1.959963984540054  # of (1 + LEVEL) / 2
 NOT_KNOWN = float("nan")
 
 Ints = NDArray[np.int64]
@@ -56,15 +58,19 @@ class Size:
 
 def t_quantile(df: float, level: float = LEVEL) -> float:
     """How many standard errors an interval reaches to each side; NaN without a degree of freedom."""
+    from scipy import stats
+
     return float(stats.t.ppf((1 + level) / 2, df)) if df > 0 else NOT_KNOWN
 
 
 def two_sided_p(t: float, df: float) -> float:
     """The p value of a t statistic; NaN where either is not known."""
+    from scipy import stats
+
     return float(2 * stats.t.sf(abs(t), df)) if df > 0 and not math.isnan(t) else NOT_KNOWN
 
 
-def wilson(share: float, n: float, quantile: float = float(special.ndtri((1 + LEVEL) / 2))) -> tuple[float, float]:
+def wilson(share: float, n: float, quantile: float = NORMAL_QUANTILE) -> tuple[float, float]:
     """Wilson's score interval of a share (1927); n may be an effective number, which need not be whole.
 
     It stays within [0, 1], and does not shrink to nothing where all or none agreed. (NaN, NaN) without votes.
@@ -85,3 +91,24 @@ def holm(p_values: Floats) -> Floats:
     times = np.arange(len(order), 0, -1)
     found[order] = np.minimum(np.maximum.accumulate(times * found[order]), 1)
     return found
+
+
+def expit(log_odds: ArrayLike) -> Floats:
+    """From log odds to chances."""
+    found: Floats = 1 / (1 + np.exp(-np.clip(np.asarray(log_odds, np.float64), -700, 700)))
+    return found
+
+
+def logit(chance: ArrayLike) -> Floats:
+    """From chances to log odds."""
+    value = np.asarray(chance, np.float64)
+    found: Floats = np.log(value) - np.log1p(-value)
+    return found
+
+
+def require_scipy() -> None:
+    """Raises MissingAssetError if the analysis cannot run here; to be asked before any work."""
+    try:
+        import scipy.optimize  # noqa: F401
+    except ImportError:
+        raise MissingAssetError("the statistics of a study need SciPy: pip install 'emorph[study]'.") from None

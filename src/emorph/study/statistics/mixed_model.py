@@ -15,9 +15,8 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize, special
 
-from emorph.study.statistics.estimates import Estimate, Floats, Ints, Size, holm, t_quantile, two_sided_p
+from emorph.study.statistics.estimates import Estimate, Floats, Ints, Size, expit, holm, t_quantile, two_sided_p
 
 N_STEPS = 60
 NO_VARIANCE = 1e-3  # a standard deviation below it lies on its bound
@@ -106,6 +105,8 @@ def fit(design: Floats, right: NDArray[np.generic], trials: Floats, participant:
 
     photo: None where only people are random. The covariance is that of the curvature in all parameters, as glmer's.
     """
+    from scipy import optimize
+
     problem = _Problem(design, np.asarray(right, np.float64), trials, participant, photo)
     n_sds = 1 if photo is None else 2
     start = np.concatenate([np.full(n_sds, 0.5), np.zeros(design.shape[1])])
@@ -133,6 +134,8 @@ class _Problem:
         self.cell = self.first * self.n[1] + self.second
         self.effects = (np.zeros(self.n[0]), np.zeros(self.n[1]))
         wrong = trials - self.right
+        from scipy import special
+
         ways = special.gammaln(trials + 1) - special.gammaln(self.right + 1) - special.gammaln(wrong + 1)
         self.constant = float(2 * ways.sum())
         self.n_sds = 1 if photo is None else 2
@@ -185,7 +188,7 @@ class _Problem:
 
     def _step(self, offset: Floats, sds: Sequence[float], a: Floats, c: Floats) -> tuple[Floats, Floats, float, float]:
         """Newton's step of both factors, how much it promises, and the log determinant of their information."""
-        chance = special.expit(self._scores(offset, sds, a, c))
+        chance = expit(self._scores(offset, sds, a, c))
         weight, left = self.trials * chance * (1 - chance), self.right - self.trials * chance
         ga = sds[0] * np.bincount(self.first, left, self.n[0]) - a
         gc = sds[1] * np.bincount(self.second, left, self.n[1]) - c
@@ -193,10 +196,9 @@ class _Problem:
         diagonal = 1 + sds[0] ** 2 * table.sum(axis=1)
         cross = sds[0] * sds[1] * table
         rest = np.diag(1 + sds[1] ** 2 * table.sum(axis=0)) - cross.T @ (cross / diagonal[:, None])
-        factor = linalg.cho_factor(rest)
-        dc = linalg.cho_solve(factor, gc - cross.T @ (ga / diagonal))
+        dc = np.linalg.solve(rest, gc - cross.T @ (ga / diagonal))
         da = (ga - cross @ dc) / diagonal
-        log_determinant = np.log(diagonal).sum() + 2 * np.log(np.diag(factor[0])).sum()
+        log_determinant = np.log(diagonal).sum() + np.linalg.slogdet(rest)[1]
         return da, dc, float(ga @ da + gc @ dc), float(log_determinant)
 
 

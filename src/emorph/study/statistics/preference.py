@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import special, stats
 
 from emorph.study.statistics import bradley_terry as bt
 from emorph.study.statistics.clusters import Clusters, bootstrap_variance
@@ -18,7 +17,9 @@ from emorph.study.statistics.estimates import (
     Floats,
     Ints,
     Size,
+    expit,
     holm,
+    logit,
     t_quantile,
     two_sided_p,
     wilson,
@@ -162,7 +163,7 @@ def _fit(votes: Comparisons, rng: np.random.Generator, n_resamples: int, *, phot
 
 
 def _flat(fitted: bt.Fit) -> Floats:
-    odds = special.logit(fitted.superiority()).reshape(len(fitted.parameters), -1)
+    odds = logit(fitted.superiority()).reshape(len(fitted.parameters), -1)
     tie = fitted.tie if fitted.model.has_ties else np.zeros(len(fitted.parameters))
     found: Floats = np.concatenate([odds, fitted.abilities, fitted.side[:, None], tie[:, None]], axis=1)
     return found
@@ -179,7 +180,7 @@ def _ability(size: Size, fitted: _Fitted, i: int) -> Estimate:
 
 def _share(size: Size, logit: float, error: float, df: int) -> Estimate:
     half = t_quantile(df) * error
-    low, middle, high = special.expit([logit - half, logit, logit + half])
+    low, middle, high = expit([logit - half, logit, logit + half])
     return size.estimate(middle, low, high)
 
 
@@ -188,7 +189,7 @@ def _superiority(votes: Comparisons, fitted: _Fitted, i: int, j: int) -> Estimat
     size = Size.of(pair.participant, pair.photo)
     value = float(fitted.fit.superiority()[0, i, j])
     if not fitted.is_separated or fitted.group[i] == fitted.group[j]:
-        return _share(size, float(special.logit(value)), float(fitted.error[i * fitted.model.n + j]), fitted.df)
+        return _share(size, float(logit(value)), float(fitted.error[i * fitted.model.n + j]), fitted.df)
     if not size.n:
         return size.estimate(value)
     # one of the two never lost: the votes' own share, as if each person had but one vote
@@ -218,6 +219,8 @@ def _tests(votes: Comparisons, fitted: _Fitted, superiority: list[list[Estimate 
 
 def _sign_test(votes: Comparisons, i: int) -> float:
     """Whether more people favour one method than the other, each by the majority of their own votes; exact."""
+    from scipy import stats
+
     if not len(votes.left):
         return NOT_KNOWN
     sign = np.where(votes.left == i, 1, -1) * (1 - votes.outcome)
