@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emorph.cli import study_report
 from emorph.cli.console import items, print_json, say, stopping
 from emorph.cli.options import Json
 from emorph.core.errors import ConfigError, DataError
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from emorph.study.design import NewStudy
     from emorph.study.records import Task
 
-app = typer.Typer(help="User studies: make one, plan it, run it, report it.", no_args_is_help=True)
+app = typer.Typer(help="User studies: plan one, make it, run it, report it.", no_args_is_help=True)
 
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
 TASKS: dict[str, tuple[Task, ...]] = {
@@ -27,6 +26,9 @@ TASKS: dict[str, tuple[Task, ...]] = {
     "preference": ("preference",),
     "identification": ("identification",),
 }
+
+
+app.command("plan")(study_report.plan)
 
 
 @app.command("new")
@@ -89,79 +91,6 @@ def demo(
         serve(study, port=port)
 
 
-@app.command("plan")
-def plan(
-    study: Study,
-    half_width: Annotated[
-        float | None,
-        typer.Option(help="Half the width wanted of 95 % intervals.", show_default="0.05, without --power"),
-    ] = None,
-    power: Annotated[float | None, typer.Option(help="In its place: the chance to tell a better method apart.")] = None,
-    better: Annotated[
-        float | None,
-        typer.Option(
-            help="With --power: how often the better method is chosen, or by how much more often its emotion is named.",
-            show_default="0.6 and 0.1",
-        ),
-    ] = None,
-    by_target: Annotated[bool, typer.Option("--by-target", help="Wanted for each target by itself.")] = False,
-    trials: Annotated[
-        list[int] | None,
-        typer.Option(min=1, help="Trials a person; may be repeated.", show_default="the study's own number"),
-    ] = None,
-    made: Annotated[int, typer.Option("--studies", min=2, help="Made studies for each number of people.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
-    as_json: Json = False,
-) -> None:
-    """Tell how many people a study needs, and for how long, by analysing made studies as the real one will be."""
-    from emorph.study.planning import plan_study
-
-    if half_width is not None and power is not None:
-        raise ConfigError("both --half-width and --power are given; plan for one of them.")
-    goal = ("power", power) if power is not None else ("half-width", half_width or 0.05)
-    with stopping("Nothing was planned."), items(1) as work:
-        plans = plan_study(
-            study, *goal, better=better, by_target=by_target, trials=trials or (), n_studies=made, seed=seed,
-            on_step=lambda task, n, people: work.named_step(f"{task}, {n} trials, {people} people", 0, 1),
-        )  # fmt: skip
-    if as_json:
-        print_json([dataclasses.asdict(found) for found in plans])
-        return
-    for found in plans:
-        for sentence in found.sentences():
-            typer.echo(sentence)
-
-
-@app.command("results")
-def results(
-    study: Study,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The report's folder.")] = Path("study-report"),
-    scores: Annotated[
-        Path | None,
-        typer.Option(help="A report of emorph evaluate on these edits, to hold metrics against people."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
-    as_json: Json = False,
-) -> None:
-    """Analyse the votes: one page, CSV, LaTeX and JSON, with intervals that hold for other people and photos."""
-    from emorph.study.analysis import analyse
-    from emorph.study.report.write import as_json as results_as_json
-    from emorph.study.report.write import check_template, contents, write_report
-
-    check_template()
-    found = analyse(study, scores=scores, seed=seed)
-    page = write_report(out, found, shlex.join(["emorph", *sys.argv[1:]]))
-    told = contents(found)
-    if as_json:
-        print_json({"report": str(page), **results_as_json(found, told)})
-        return
-    for warning in told.warnings:
-        say(f"Warning: {warning}")
-    for sentence in told.conclusions:
-        typer.echo(sentence)
-    typer.echo(str(page))
-
-
 @app.command("serve")
 def serve(
     study: Study,
@@ -192,6 +121,9 @@ def serve(
         say(f"Participants: {address}    Ctrl-C stops; all answers are kept, and the same command goes on.")
 
     run(study, Place(host, port, prefix), on_ready=ready, on_line=tell, every_s=1.0 if is_terminal else 10.0)
+
+
+app.command("results")(study_report.results)
 
 
 @app.command("export")

@@ -34,9 +34,10 @@ from emorph.study.records import (
     Task,
 )
 from emorph.study.texts import write_consents
-from emorph.study.trials import DRAWN, PICTURE_LIST, StudyPicture
+from emorph.study.trials import DRAWN, PICTURE_LIST, StudyPicture, make_trials
 
 SOURCES_FILE = "sources.csv"
+REPEATED = 2  # trials of each task
 HEAD = """\
 # What was decided before anybody answered. Change it before the first participant; emorph study serve checks it,
 # and docs/guide/study.md explains every key. The text that people agree to is consent.LANGUAGE.txt beside this file.
@@ -87,9 +88,10 @@ def new_study(study: Path, sets: Sequence[str], wishes: Wishes) -> NewStudy:
     draft = study.with_name(f".{study.name}.{secrets.token_hex(4)}.part")
     try:
         (draft / PICTURES_FOLDER).mkdir(parents=True)
-        (draft / DESIGN_FILE).write_text(HEAD + design.to_toml(), encoding="utf-8")
         write_consents(design, draft)
         pictures = _copy(draft, edits, real, wishes)
+        design = _with_repeats(design, pictures)
+        (draft / DESIGN_FILE).write_text(HEAD + design.to_toml(), encoding="utf-8")
         check_study(draft)
         if study.exists():
             study.rmdir()
@@ -119,10 +121,18 @@ def _design(edits: Sequence[Edit], wishes: Wishes) -> Design:
             "seed": wishes.seed,
             "preference": Preference() if "preference" in wishes.tasks else None,
             "identification": Identification() if "identification" in wishes.tasks else None,
-            "blocks": Blocks(trials=wishes.trials, same_source=wishes.same_source, repeated=min(2, wishes.trials)),
+            "blocks": Blocks(trials=wishes.trials, same_source=wishes.same_source, repeated=0),
         },
         DESIGN_FILE,
     )
+
+
+def _with_repeats(design: Design, pictures: Sequence[StudyPicture]) -> Design:
+    """The design with some trials repeated, where blocks are long enough for a second showing to be far off."""
+    allocation = Allocation(design, make_trials(design, pictures))
+    shortest = min(len(allocation.trials(task)) // allocation.n_blocks[task] for task in design.tasks)
+    n_repeated = REPEATED if shortest >= 2 * REPEATED else 0
+    return design.model_copy(update={"blocks": design.blocks.model_copy(update={"repeated": n_repeated})})
 
 
 def _copy(folder: Path, edits: Sequence[Edit], real: Sequence[RealPhoto], wishes: Wishes) -> list[StudyPicture]:
