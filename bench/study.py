@@ -130,9 +130,9 @@ def dropouts(folder: Path, n_wanted: int, share: float = 0.3) -> tuple[object, .
     return "dropouts", len(people), *counted(outcome(study, people)), found
 
 
-def a_study(folder: Path, **wishes: object) -> Path:
+def a_study(folder: Path, *, participants: int = 0) -> Path:
     """Both tasks, three methods, 40 photos."""
-    made_study(folder, n_photos=40, methods=("A", "B", "C"), side_px=256, trials=10, **wishes)
+    made_study(folder, n_photos=40, methods=("A", "B", "C"), side_px=256, trials=10, participants=participants)
     return folder / "study"
 
 

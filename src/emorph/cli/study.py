@@ -120,7 +120,11 @@ def serve(
     def ready(address: str) -> None:
         say(f"Participants: {address}    Ctrl-C stops; all answers are kept, and the same command goes on.")
 
-    run(study, Place(host, port, prefix), on_ready=ready, on_line=tell, every_s=1.0 if is_terminal else 10.0)
+    try:
+        run(study, Place(host, port, prefix), on_ready=ready, on_line=tell, every_s=1.0 if is_terminal else 10.0)
+    finally:
+        if is_terminal:
+            typer.echo(err=True)  # what is said next stands in a line of its own
 
 
 app.command("results")(study_report.results)

@@ -60,7 +60,7 @@ def create_app(sessions: Sessions, *, prefix: str = "") -> App:
     """
     try:
         from fastapi import FastAPI
-        from starlette.routing import Route
+        from starlette.routing import BaseRoute, Route
     except ModuleNotFoundError:
         raise MissingAssetError("serving a study needs FastAPI; pip install 'emorph[study]'.") from None
     pages, admin = Pages(sessions), Admin(sessions)
@@ -76,7 +76,7 @@ def create_app(sessions: Sessions, *, prefix: str = "") -> App:
         ("GET", "/admin/progress", admin.progress),
         ("GET", "/admin/votes.csv", admin.votes),
     ]
-    routes = [Route(path, pages.guarded(handler), methods=[method]) for method, path, handler in table]
+    routes: list[BaseRoute] = [Route(path, pages.guarded(handler), methods=[way]) for way, path, handler in table]
     app = FastAPI(routes=routes, docs_url=None, redoc_url=None, openapi_url=None)
     return Guard(app, prefix)
 
