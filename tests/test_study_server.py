@@ -274,3 +274,17 @@ def test_commits_answer_only_what_is_on_the_disk(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert [store.fact(name) for name in ("good", "half", "other")] == ["x", None, "x"]
     store.close()
+
+
+def test_who_it_is_is_not_asked_where_the_photo_is_not_shown(tmp_path: Path) -> None:
+    made_study(tmp_path, trials=8)
+    study = tmp_path / "study"
+    text = (study / "study.toml").read_text(encoding="utf-8")
+    (study / "study.toml").write_text(text.replace("unedited = false", "unedited = true"), encoding="utf-8")
+    with Served(study) as served:
+        asyncio.run(all_take_part([Person(served.port, seed) for seed in range(2)]))
+    asked = {(vote.control, vote.question) for vote in read_votes(study) if vote.task == "preference"}
+    assert ("unedited", "realism") in asked
+    assert ("unedited", "emotion") in asked
+    assert ("unedited", "identity") not in asked
+    assert ("", "identity") in asked
