@@ -23,6 +23,11 @@ OPTIONAL = [
     "onnxruntime",
     "pandas",
     "scipy",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "choix",
+    "statsmodels",
     "pytest",
 ]
 

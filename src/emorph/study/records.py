@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 
 DESIGN_FILE = "study.toml"
-TRIALS_FILE = "trials.jsonl"
 VOTES_FILE = "study.sqlite"
 PICTURES_FOLDER = "pictures"
 ORIGINAL = "original"  # stands for the unedited photo where a method's name is expected
@@ -258,19 +256,13 @@ def read_design(study: Path) -> Design:
 
 
 def read_trials(study: Path) -> list[Trial]:
-    """The trials of a study's folder, without attention checks and repeats. Raises DataError naming a bad line."""
-    path = study / TRIALS_FILE
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); make the study again with emorph study new.") from None
-    found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            found.append(Trial(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{path}, line {number} is no trial: {error}; make the study again.") from None
-    return found
+    """The trials of a study's folder; those with control "attention" are only what checks fall back on.
+
+    They follow from the list of pictures and the design. Raises DataError, ConfigError.
+    """
+    from emorph.study.trials import make_trials, read_pictures  # which makes trials, and so knows what they are
+
+    return make_trials(read_design(study), read_pictures(study))
 
 
 def read_votes(study: Path) -> list[Vote]:
