@@ -255,6 +255,14 @@ def test_targets_add_up_and_every_number_has_its_n(results: Results) -> None:
     assert sum(s.n for s in strata if s.target) == next(s.n for s in strata if not s.target)
 
 
+def test_people_agree_on_edits_controls_left_aside(results: Results) -> None:
+    sizes = {found.question: found.value.n for found in results.main.agreement}
+    overall = {s.question: s.n for s in results.main.preferences if not s.target}
+    assert overall["realism"] - 10 < sizes["preference: realism"] <= overall["realism"]  # less what one alone judged
+    scales = {found.statistic for found in results.main.agreement if found.question == "identification: intensity"}
+    assert scales == {"Krippendorff's alpha, ordinal", "Krippendorff's alpha, interval"}
+
+
 def test_the_same_seed_gives_the_same_results(study: Path, results: Results) -> None:
     again = analyse(study)
     assert contents(again) == contents(results)

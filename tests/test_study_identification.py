@@ -79,6 +79,28 @@ def test_the_bootstrap_of_clusters_finds_the_same_variance() -> None:
     assert found == pytest.approx(exact, rel=0.12)
 
 
+def test_few_clusters_do_not_make_the_bootstrap_s_variance_too_small() -> None:
+    """Five people drawn with replacement differ by four fifths of what five others would."""
+    person = np.repeat(np.arange(5), 20)
+    right = np.random.default_rng(0).random(100) < np.repeat([0.2, 0.9, 0.5, 0.6, 0.3], 20)
+    clusters = Clusters(person, None)
+    exact = linear_covariance((right - right.mean())[:, None] / 100, clusters)[0, 0]
+
+    def mean(counts: np.ndarray) -> np.ndarray:
+        return counts[:, 1:] / counts.sum(axis=1, keepdims=True)
+
+    found = bootstrap_variance(mean, right.astype(np.int64), 2, clusters, np.random.default_rng(0), 20_000)[0]
+    assert found == pytest.approx(exact, rel=0.05)
+
+
+def test_a_variance_is_never_less_than_one_of_its_parts() -> None:
+    """Each person and each photo has half right, so people and photos alone vary by nothing; nor less than nothing."""
+    person, photo = np.repeat(np.arange(6), 8), np.tile(np.arange(8), 6)
+    right = (person + photo) % 2
+    found = linear_covariance((right - 0.5)[:, None] / 48, Clusters(person, photo))[0, 0]
+    assert found == pytest.approx(0)
+
+
 def test_answers_of_one_person_are_worth_less_than_those_of_many() -> None:
     right = np.repeat([True, True, True, False, False, True, True, False, True, True], 10)
     photo = np.tile(np.arange(10), 10)
