@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 667}
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 READY = "main[aria-busy=false]"
+BROKEN_WORDS = """all => all.filter(span => {
+    const range = document.createRange();
+    range.selectNodeContents(span);
+    const lines = new Set([...range.getClientRects()].map(line => line.top));
+    return !span.textContent.includes(" ") && lines.size > 1;
+}).map(span => span.textContent)"""
 KEYS = {"←": "ArrowLeft", "→": "ArrowRight", "↓": "ArrowDown"}
 
 
@@ -170,6 +176,8 @@ class Visit:
         """Pictures and answers are in view together, the pictures square, of one size, and not tiny."""
         bottom = page.evaluate("document.getElementById('answers').getBoundingClientRect().bottom - innerHeight")
         assert bottom <= 0, f"{kind}: the answers end {bottom} px below the window"
+        broken = page.eval_on_selector_all("#answers button span", BROKEN_WORDS)
+        assert broken == [], f"{kind}: words that do not fit on their buttons"
         sizes = page.eval_on_selector_all(
             "#pictures figure:not(.original) img", "all => all.map(i => [i.clientWidth, i.clientHeight])"
         )
