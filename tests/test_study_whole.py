@@ -1,4 +1,4 @@
-"""From edits on disk to a report: what new wrote and the store keeps, answered by made people, is what results tells."""
+"""From edits on disk to a report: what new wrote and the store keeps, answered by made people, is what it tells."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for method in SKILL:
             (folder / method).mkdir(exist_ok=True)
             for target in TARGETS:
-                _save(folder / method / f"p{number}_{target}.png", pixels // 2 + rng.integers(0, 99, (8, 8, 3), np.uint8))
+                changed = pixels // 2 + rng.integers(0, 99, (8, 8, 3), np.uint8)
+                _save(folder / method / f"p{number}_{target}.png", changed)
     sets = [f"{method}={folder / method}" for method in SKILL]
-    made = new_study(folder / "study", sets, Wishes(sources=folder / "photos", trials=36, size_px=128, same_source=True))
+    wishes = Wishes(sources=folder / "photos", trials=36, size_px=128, same_source=True)
+    made = new_study(folder / "study", sets, wishes)
     store = Store(folder / "study")
     for block in range(N_PEOPLE + 1):
         screens = made.allocation.screens(block)
