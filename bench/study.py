@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=200)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--think", type=float, nargs=2, default=(1.0, 4.0), help="seconds from pictures to answer")
+    parser.add_argument("--think", type=float, nargs=2, default=(2.0, 6.0), help="seconds from pictures to answer")
     options = parser.parse_args()
     people, kills, think_s = options.people, options.kills, tuple(options.think)
     with tempfile.TemporaryDirectory() as folder:

@@ -203,6 +203,7 @@ def test_what_cannot_be_made_is_said_in_a_sentence(
         ("strengths = [1.0]", "strengths = [2.0]", "no picture has a target and strength"),
         ('["realism", "emotion", "identity"]', "[]", "preference.questions is empty"),
         ('["realism", "emotion", "identity"]', '["beauty"]', "preference.questions.0"),
+        ("show_original = true", "show_original = false", "asks who it still is, but show_original is false"),
         ("repeated = 2", "repeated = 40", "blocks.repeated is 40, but a block has 30 trials"),
         ("attention = 1", "attention = 0", "exclude.failed_checks counts checks, but blocks.attention is 0"),
         ('return_url = ""', 'return_url = "http://x.org"', "finish.return_url must start with https://"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
+import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +254,7 @@ def test_the_design_is_checked_before_anybody_comes(tmp_path: Path) -> None:
 
 
 def test_commits_answer_only_what_is_on_the_disk(tmp_path: Path) -> None:
-    """A failing piece leaves the others; a failing commit fails them all."""
+    """A piece that fails leaves the others."""
     from emorph.study.commits import Commits
     from emorph.study.store import Store
 
@@ -274,3 +276,51 @@ def test_commits_answer_only_what_is_on_the_disk(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert [store.fact(name) for name in ("good", "half", "other")] == ["x", None, "x"]
     store.close()
+
+
+def test_a_full_disk_is_acknowledged_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be committed fails for all who wait for it, and the next commit is tried anew."""
+    from emorph.study.commits import Commits
+    from emorph.study.store import Store
+
+    commits, whole = Commits(tmp_path), Store.transaction
+    failing = [True]
+
+    @contextlib.contextmanager
+    def full(store: Store) -> Iterator[None]:
+        with whole(store):
+            yield
+            if failing:
+                raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Store, "transaction", full)
+    with pytest.raises(sqlite3.OperationalError):
+        commits.submit(lambda store: store.write_fact("vote", "x")).result()
+    failing.clear()
+    assert commits.submit(lambda store: store.fact("vote")).result() is None
+    commits.submit(lambda store: store.write_fact("vote", "x")).result()
+    commits.close()
+
+
+def test_a_commit_is_on_the_disk_when_it_ends(tmp_path: Path) -> None:
+    """Full synchronisation and the write-ahead log: a kill cannot show it, only a power cut could."""
+    from emorph.study.store import Store
+
+    store = Store(tmp_path)
+    found = [store._file.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode")]
+    store.close()
+    assert found == [2, "wal"]
+
+
+def test_who_it_is_is_not_asked_where_the_photo_is_not_shown(tmp_path: Path) -> None:
+    made_study(tmp_path, trials=8)
+    study = tmp_path / "study"
+    text = (study / "study.toml").read_text(encoding="utf-8")
+    (study / "study.toml").write_text(text.replace("unedited = false", "unedited = true"), encoding="utf-8")
+    with Served(study) as served:
+        asyncio.run(all_take_part([Person(served.port, seed) for seed in range(2)]))
+    asked = {(vote.control, vote.question) for vote in read_votes(study) if vote.task == "preference"}
+    assert ("unedited", "realism") in asked
+    assert ("unedited", "emotion") in asked
+    assert ("unedited", "identity") not in asked
+    assert ("", "identity") in asked

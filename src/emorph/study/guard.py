@@ -10,8 +10,9 @@ from typing import Any
 
 MAX_BODY_BYTES = 8192
 BODY_WAIT_S = 15.0
+MAX_NAMES = 10_000
 HEADERS = {
-    "content-security-policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
+    "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -47,9 +48,6 @@ class Bucket:
         if len(self._held) > MAX_NAMES:
             self._held.popitem(last=False)
         return tokens >= 1
-
-
-MAX_NAMES = 10_000
 
 
 class Guard:

@@ -307,10 +307,7 @@ def _contradictions(design: Design) -> list[str]:
     said += _wrong_targets(design)
     if not design.tasks:
         said.append("nothing is asked; add a table [preference] or [identification]")
-    if design.preference is not None and not design.preference.questions:
-        said.append("preference.questions is empty; ask one at least, or take [preference] out")
-    if design.preference is not None and len(set(design.preference.questions)) < len(design.preference.questions):
-        said.append(f"preference.questions asks one twice: {list(design.preference.questions)}")
+    said += _wrong_questions(design.preference) if design.preference is not None else []
     if design.blocks.repeated > design.blocks.trials:
         said.append(f"blocks.repeated is {design.blocks.repeated}, but a block has {design.blocks.trials} trials")
     if design.exclude.failed_checks and not design.blocks.attention:
@@ -318,6 +315,17 @@ def _contradictions(design: Design) -> list[str]:
     if design.finish.return_url and not design.finish.return_url.startswith("https://"):
         said.append(f"finish.return_url must start with https://, found {design.finish.return_url!r}")
     return said
+
+
+def _wrong_questions(preference: Preference) -> list[str]:
+    asked = preference.questions
+    if not asked:
+        return ["preference.questions is empty; ask one at least, or take [preference] out"]
+    if len(set(asked)) < len(asked):
+        return [f"preference.questions asks one twice: {list(asked)}"]
+    if "identity" in asked and not preference.show_original:
+        return ["preference.questions asks who it still is, but show_original is false; show it, or do not ask"]
+    return []
 
 
 def _wrong_targets(design: Design) -> list[str]:

@@ -66,10 +66,14 @@ class ShownStep:
 
 
 def steps_of(design: Design, screens: Sequence[Screen]) -> list[Step]:
-    """All questions of a block in their order; an attention check asks one only."""
+    """All questions of a block in their order.
+
+    An attention check asks one only; who it is cannot be asked where the photo does not stand above.
+    """
     found = []
     for screen in screens:
-        questions = design.questions(screen.trial.task)
+        asked = design.questions(screen.trial.task)
+        questions = tuple(question for question in asked if question != "identity" or screen.trial.original)
         if screen.expected:
             questions = questions[:1]
         found += [Step(screen, question, n, len(questions)) for n, question in enumerate(questions, 1)]
@@ -121,10 +125,9 @@ def _text(step: Step, words: Words) -> str:
     if expected:
         is_left = expected == ("a" if step.screen.position == "left" else "b")
         key = ("answers.left" if is_left else "answers.right") if trial.task == "preference" else f"emotions.{expected}"
-        return words.say(f"questions.check_{trial.task}", answer=words.say(key))
-    alone = "_alone" if step.question == "identity" and not trial.original else ""
+        return words.say("questions.check", answer=words.say(key))
     target = words.say(f"emotions.{trial.target}") if trial.target else ""
-    return words.say(f"questions.{trial.task}_{step.question}{alone}", target=target)
+    return words.say(f"questions.{trial.task}_{step.question}", target=target)
 
 
 def _files(screen: Screen) -> list[str]:
