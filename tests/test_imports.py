@@ -28,6 +28,7 @@ OPTIONAL = [
     "uvicorn",
     "choix",
     "statsmodels",
+    "krippendorff",
     "pytest",
 ]
 

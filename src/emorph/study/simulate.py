@@ -173,7 +173,7 @@ def _climb(wish: Wish, trials: int, n_studies: int, seed: int, on_step: Callable
     else:
         return tuple(steps[n] for n in sorted(steps))
     above = rung
-    while above - below > max(1, above // 20):
+    while above - below > max(1, above // 10):
         middle = (above + below) // 2
         above, below = (middle, below) if is_enough(middle) else (above, middle)
     return tuple(steps[n] for n in sorted(steps))

@@ -52,9 +52,14 @@ def _of_preferences(findings: Findings) -> Iterator[str]:
     for stratum in overall:
         if stratum.result is None:
             yield f"{QUESTIONS[stratum.question]}: its {stratum.n} votes do not join the methods, so none are ranked."
+    common = []
     for text in dict.fromkeys(text for remarks in said.values() for text in remarks):
         those = [question for question, remarks in said.items() if text in remarks]
-        yield text if len(those) == len(said) else f"{', '.join(QUESTIONS[question] for question in those)}: {text}"
+        if len(those) == len(said):
+            common.append(text)
+        else:
+            yield f"{', '.join(QUESTIONS[question] for question in those)}: {text}"
+    yield from common
 
 
 def conclusions(results: Results) -> list[str]:
