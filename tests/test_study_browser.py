@@ -283,6 +283,22 @@ def test_a_server_that_is_gone_is_waited_for(browser: Browser, study: Path) -> N
     assert len(read_votes(study)) == 1
 
 
+def test_behind_a_proxy_with_a_path(browser: Browser, study: Path) -> None:
+    """All links are relative, so they hold under any path, and the link to come back by too."""
+    with Served(study, "--prefix", "/lab/study") as served:
+        seen = visit(browser, served, "en", DESK, "mouse")
+        page = seen.open(f"{served.address}lab/study/")
+        seen.begin(page)
+        assert seen.answer(page)
+        assert page.url.startswith(f"{served.address}lab/study/p/")
+        page = seen.open(page.url.removesuffix("/study"))
+        assert page.inner_text("#address") == page.url
+        assert page.inner_text("a.main") == "Go on"
+        seen.context.close()
+    assert seen.faults == []
+    assert len(read_votes(study)) == 1
+
+
 def test_agreeing_is_needed_and_said(browser: Browser, study: Path) -> None:
     """Also where a browser lets a form through without its box ticked."""
     with Served(study) as served:
