@@ -255,6 +255,17 @@ def test_a_flood_by_one_participant_is_held_back_and_others_go_on(scene: Scene) 
     assert "retry-after" in scene.send(Hostile("GET /p/{other}"))[1]
 
 
+def test_a_flood_of_made_up_ids_is_held_back_and_participants_go_on(scene: Scene) -> None:
+    async def flood() -> list[int]:
+        line = Connection(scene.served.port)
+        return [(await line.ask("GET", f"/p/{number:022d}/step"))[0] for number in range(900)]
+
+    assert scene.send(Hostile("GET /p/{id}/step"))[0] == 200
+    statuses = asyncio.run(flood())
+    assert set(statuses) == {404, 429}
+    assert scene.send(Hostile("GET /p/{id}/step"))[0] == 200
+
+
 def test_nothing_that_a_participant_gets_tells_a_method(tmp_path: Path) -> None:
     """Pages, questions, pictures and headers of a whole study."""
     made_study(tmp_path, methods=METHODS, trials=6)

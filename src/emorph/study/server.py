@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import Field, ValidationError
@@ -38,6 +38,7 @@ STATUS: dict[Reason, int] = {"unknown": 404, "full": 503, "expired": 410, "done"
 STATIC = {"study.css": "text/css", "study.js": "text/javascript", "icon.svg": "image/svg+xml"}
 TOKEN_FACT = "admin token"  # its digest, never the token
 RETRY_S = 5
+MOST_KNOWN = 100_000  # ids that are remembered as somebody's
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _PICTURE = re.compile(r"[0-9a-f]{16}\.jpg")
 _PANEL = re.compile(r"[A-Za-z0-9_.:@-]{1,128}")
@@ -86,8 +87,8 @@ class Pages:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._folder = files("emorph.study") / "page"
-        self._static = {name: (self._folder / name).read_bytes() for name in STATIC}
+        folder = files("emorph.study") / "page"
+        self._static = {name: (folder / name).read_bytes() for name in STATIC}
         version = hashlib.sha256(b"".join(self._static.values())).hexdigest()[:12]
         loader = PackageLoader("emorph.study", "page")
         self._templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -97,14 +98,18 @@ class Pages:
         self._templates.globals["panel_parameter"] = sessions.design.finish.panel_parameter
         self._each = Bucket(per_s=8, burst=40)
         self._newcomers = Bucket(per_s=10, burst=400)
-        self._strangers = Bucket(per_s=20, burst=200)  # all requests with an id that nobody has
+        self._strangers = Bucket(per_s=20, burst=400)  # all requests with ids that were not seen to be somebody's
+        self._known: set[str] = set()
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler, with a page in the reader's language for whatever was refused."""
 
         async def handle(request: Request) -> Response:
             try:
-                return await handler(request)
+                response = await handler(request)
+                if "id" in request.path_params and len(self._known) < MOST_KNOWN:
+                    self._known.add(request.path_params["id"])
+                return response
             except Refused as refused:
                 return self._sorry(request, refused.reason)
 
@@ -139,7 +144,7 @@ class Pages:
         design, words = self._sessions.design, self._sessions.words.get(seat.person.language) or self._words(request)
         if seat.person.finished is not None:
             code = seat.person.completion
-            back = design.finish.return_url.replace("{code}", code).replace("{participant}", seat.panel)
+            back = design.finish.return_url.replace("{code}", quote(code)).replace("{participant}", quote(seat.panel))
             return self._page("finish.html", words, "../", code=code, back=back, participant=participant)
         steps = steps_of(design, seat.screens)
         return self._page(
@@ -191,10 +196,11 @@ class Pages:
     def _participant(self, request: Request) -> str:
         """The id of an address, if it may ask now. Raises Refused."""
         participant = str(request.path_params["id"])
-        if not _ID.fullmatch(participant):
-            raise Refused("unknown" if self._strangers.admits("all") else "busy")
-        if not self._each.admits(participant):
+        bucket, name = (self._each, participant) if participant in self._known else (self._strangers, "all")
+        if not bucket.admits(name):
             raise Refused("busy")
+        if not _ID.fullmatch(participant):
+            raise Refused("unknown")
         return participant
 
     def _panel(self, given: str) -> str:
