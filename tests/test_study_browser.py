@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 667}
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 READY = "main[aria-busy=false]"
+BROKEN_WORDS = """all => all.filter(span => {
+    const range = document.createRange();
+    range.selectNodeContents(span);
+    const lines = new Set([...range.getClientRects()].map(line => line.top));
+    return !span.textContent.includes(" ") && lines.size > 1;
+}).map(span => span.textContent)"""
 KEYS = {"←": "ArrowLeft", "→": "ArrowRight", "↓": "ArrowDown"}
 
 
@@ -170,6 +176,8 @@ class Visit:
         """Pictures and answers are in view together, the pictures square, of one size, and not tiny."""
         bottom = page.evaluate("document.getElementById('answers').getBoundingClientRect().bottom - innerHeight")
         assert bottom <= 0, f"{kind}: the answers end {bottom} px below the window"
+        broken = page.eval_on_selector_all("#answers button span", BROKEN_WORDS)
+        assert broken == [], f"{kind}: words that do not fit on their buttons"
         sizes = page.eval_on_selector_all(
             "#pictures figure:not(.original) img", "all => all.map(i => [i.clientWidth, i.clientHeight])"
         )
@@ -272,6 +280,22 @@ def test_a_server_that_is_gone_is_waited_for(browser: Browser, study: Path) -> N
         page.wait_for_selector(READY, timeout=20_000)
         assert page.inner_text("#step") == "Question 2 of 3"
         seen.context.close()
+    assert len(read_votes(study)) == 1
+
+
+def test_behind_a_proxy_with_a_path(browser: Browser, study: Path) -> None:
+    """All links are relative, so they hold under any path, and the link to come back by too."""
+    with Served(study, "--prefix", "/lab/study") as served:
+        seen = visit(browser, served, "en", DESK, "mouse")
+        page = seen.open(f"{served.address}lab/study/")
+        seen.begin(page)
+        assert seen.answer(page)
+        assert page.url.startswith(f"{served.address}lab/study/p/")
+        page = seen.open(page.url.removesuffix("/study"))
+        assert page.inner_text("#address") == page.url
+        assert page.inner_text("a.main") == "Go on"
+        seen.context.close()
+    assert seen.faults == []
     assert len(read_votes(study)) == 1
 
 

@@ -51,7 +51,8 @@ def test_a_study_is_made_on_the_command_line(sets: Path, emorph: Run) -> None:
         *("--sources", sets / "photos", "--size", 128, "--title", "Faces of a lab", "--participants", 20),
     )
     assert status == 0, said
-    assert "preference: 8 trials; each person sees up to 4" in text
+    assert "preference: 8 trials; each person sees up to 4, and 2 people together see each of them once" in text
+    assert "20 people: each trial 10 times" in text
     design = read_design(sets / "study")
     assert (design.methods, design.targets, design.strengths) == (("A", "B"), ("happy", "sad"), (1.0,))
     assert (design.title, design.participants) == ("Faces of a lab", 20)

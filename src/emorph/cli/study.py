@@ -186,4 +186,8 @@ def _tell_new(study: Path, made: NewStudy, *, as_json: bool) -> None:
             f"  {task}: {numbers['trials']} trials; each person sees up to {numbers['trials_each']}, "
             f"and {numbers['blocks']} people together see each of them once."
         )
+        if design.participants:
+            typer.echo(
+                f"    {design.participants} people: each trial {design.participants / numbers['blocks']:.3g} times."
+            )
     typer.echo(f"Look over {study}/study.toml and consent.*.txt, then: emorph study serve {study}")

@@ -34,9 +34,9 @@ def partition(trials: Sequence[Trial], n: int, rng: np.random.Generator) -> list
         by_source[trial.source].append(trial)
     blocks: list[list[Trial]] = [[] for _ in range(n)]
     held: list[Counter[tuple[str, ...]]] = [Counter() for _ in range(n)]
-    place = 0
-    for number in rng.permutation(len(by_source)):
-        own = by_source[sorted(by_source)[number]]
+    sources, place = sorted(by_source), 0
+    for number in rng.permutation(len(sources)):
+        own = by_source[sources[number]]
         own = [own[i] for i in rng.permutation(len(own))]
         ring = [(place + i) % n for i in range(len(own))]
         place += len(own)

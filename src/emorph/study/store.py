@@ -225,8 +225,16 @@ class Store:
         return n_votes
 
     def empty_log(self) -> None:
-        """Have the write-ahead log overwritten too, which still holds what was deleted."""
-        self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Have the write-ahead log overwritten too, which still holds what was deleted.
+
+        Raises DataError if somebody reads from it for ever.
+        """
+        is_busy, *_ = self._file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise DataError(
+                f"it is deleted, but {VOTES_FILE}-wal may still hold it, because another program reads the file; "
+                "end that program, then start and stop emorph study serve, which empties it."
+            )
 
 
 @lru_cache(maxsize=2048)  # each participant's is asked for at every answer
