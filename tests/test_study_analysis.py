@@ -437,3 +437,29 @@ def _won(given: Vote) -> Vote:
     if given.task == "preference" and not given.control and "emorph" in (given.method_a, given.method_b):
         return dataclasses.replace(given, answer="a" if given.method_a == "emorph" else "b")
     return given
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.filterwarnings("error")
+def test_whatever_few_votes_there_are_become_a_report(seed: int, tmp_path: Path) -> None:
+    """Some people, some photos, some of the votes; all ties, all right, all one side, all one rating."""
+    rng = np.random.default_rng(seed)
+    made = made_study.design(exclude={"failed_checks": 0, "fast_s": 0, "incomplete": False})
+    photos = {*rng.choice(made_study.PHOTOS, int(rng.integers(1, 5)), replace=False), "r001"}
+    answered = []
+    for number in range(int(rng.integers(1, 5))):
+        person = made_study.person(made, number)
+        kept = [v for v in person.votes if v.source in photos and rng.random() < 0.7]
+        person.votes = [dataclasses.replace(v, answer=_monotone(v, seed % 4)) for v in kept]
+        answered.append(person)
+    found = analyse(made_study.write(tmp_path / "s", made, answered))
+    write_report(tmp_path / "report", found, COMMAND)
+    assert found.main.n_votes > 0
+
+
+def _monotone(given: Vote, kind: int) -> str:
+    if given.task == "preference":
+        return ("tie", given.answer, "a", given.answer)[kind]
+    if given.question == "emotion":
+        return (given.answer, given.target or "none", "sad", given.answer)[kind]
+    return (given.answer, given.answer, "3", given.answer)[kind]

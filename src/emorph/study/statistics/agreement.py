@@ -28,6 +28,10 @@ def krippendorff_alpha(
     Any number of votes a unit; units with one vote tell nothing and are left out. The columns of an interval scale are
     one unit apart. rng: draws units for a percentile interval; without it there is none. None if no unit has two votes,
     or all votes are the same value, which leaves no disagreement to expect.
+
+    >>> table = votes_table(np.array([0, 0, 1, 1, 2, 2]), np.array([0, 0, 1, 1, 0, 1]), 2)
+    >>> round(krippendorff_alpha(table, "nominal").value, 3)
+    0.444
     """
     paired = table[table.sum(axis=1) > 1]
     if not len(paired) or (paired.sum(axis=0) > 0).sum() < 2:

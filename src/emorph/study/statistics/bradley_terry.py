@@ -118,6 +118,15 @@ def fit(model: Model, counts: Floats, *, start: Floats | None = None, accuracy: 
 
     start: (P,), from where; zero without it. The caller sees to it that there is a finite answer: ``is_separated`` says
     so, and ``Model.pseudo_counts`` make one.
+
+    One method was chosen in three of four comparisons with another, whose log odds are log 3:
+
+    >>> left, right = np.array([0, 1, 0, 1]), np.array([1, 0, 1, 0])
+    >>> model = Model.of(2, left, right, has_ties=False, has_side=False)
+    >>> cells = model.cells(left, right, np.array([LEFT, RIGHT, LEFT, LEFT]))
+    >>> abilities = fit(model, np.bincount(cells, minlength=model.n_cells)[None].astype(float)).abilities[0]
+    >>> round(float(abilities[0] - abilities[1]), 4)
+    1.0986
     """
     layout = _Layout.of(model)
     outcomes = counts[:, layout.used]

@@ -74,6 +74,10 @@ def wilson(share: float, n: float, quantile: float = NORMAL_QUANTILE) -> tuple[f
     """Wilson's score interval of a share (1927); n may be an effective number, which need not be whole.
 
     It stays within [0, 1], and does not shrink to nothing where all or none agreed. (NaN, NaN) without votes.
+
+    >>> low, high = wilson(1.0, 10)
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.722 to 1.000'
     """
     if not n > 0:
         return NOT_KNOWN, NOT_KNOWN
@@ -84,7 +88,11 @@ def wilson(share: float, n: float, quantile: float = NORMAL_QUANTILE) -> tuple[f
 
 
 def holm(p_values: Floats) -> Floats:
-    """Holm's step-down correction (1979); a p value that is not known stays so and is not counted as a test."""
+    """Holm's step-down correction (1979); a p value that is not known stays so and is not counted as a test.
+
+    >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
+    [0.03, 0.06, 0.06]
+    """
     found = np.asarray(p_values, dtype=np.float64).copy()
     known = np.flatnonzero(~np.isnan(found))
     order = known[np.argsort(found[known])]
