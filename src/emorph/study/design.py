@@ -40,7 +40,7 @@ SOURCES_FILE = "sources.csv"
 REPEATED = 2  # trials of each task
 HEAD = """\
 # What was decided before anybody answered. Change it before the first participant; emorph study serve checks it,
-# and docs/guide/study.md explains every key. The text that people agree to is consent.LANGUAGE.txt beside this file.
+# and docs/guides/study.md explains every key. The text that people agree to is consent.LANGUAGE.txt beside this file.
 
 """
 
