@@ -26,9 +26,9 @@ import torch
 from emorph.core.images import read_photo, to_tensor
 from emorph.core.types import Landmarks, Photo
 from emorph.edit.pipeline import Editor
-from emorph.evaluate.emotion import crop_for, judge_crops
-from emorph.evaluate.fidelity import ms_ssim, psnr, ssim
-from emorph.evaluate.identity import describe
+from emorph.evaluate.judges.dlib_recogniser import describe
+from emorph.evaluate.judges.own import crop_for, judge_crops
+from emorph.evaluate.metrics.fidelity import ms_ssim, psnr, ssim
 from emorph.faces.detect import find_faces
 from emorph.models.judge import Judge
 from support.edit_sets import edit_sets

@@ -23,8 +23,8 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import Photo, Target
 from emorph.edit.pipeline import Editor
 from emorph.edit.sheet import Row, grid
-from emorph.evaluate.emotion import crop_for, judge_crops
-from emorph.evaluate.identity import describe
+from emorph.evaluate.judges.dlib_recogniser import describe
+from emorph.evaluate.judges.own import crop_for, judge_crops
 from emorph.faces.mask import face_mask
 from emorph.models.judge import Judge
 from support.quality_report import SOURCES, STRENGTHS, Controls, Score, report

@@ -13,11 +13,11 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image
 from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import CropSpec
-from emorph.evaluate.asked import PROBABILITY, CropPlan, NotMeasured, PanelJudge
-from emorph.evaluate.inputs import Pair
-from emorph.evaluate.panel import Panel
-from emorph.evaluate.run import Judged, Records
-from emorph.evaluate.summary import Summary, summarise
+from emorph.evaluate.judges.asked import PROBABILITY, CropPlan, NotMeasured, PanelJudge
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure.inputs import Pair
+from emorph.evaluate.measure.records import Judged, Records
+from emorph.evaluate.report.summary import Summary, summarise
 from emorph.models.judge import Judge, JudgeConfig
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.png"

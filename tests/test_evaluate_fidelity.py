@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from emorph.core.errors import ShapeError
-from emorph.evaluate.fidelity import SCALE_WEIGHTS, ms_ssim, psnr, ssim
+from emorph.evaluate.metrics.fidelity import SCALE_WEIGHTS, ms_ssim, psnr, ssim
 
 
 def pictures(n: int, side: int, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,10 @@ import pytest
 from emorph.core.errors import DataError
 from emorph.core.records import SeenFace
 from emorph.core.types import Landmarks, Photo
-from emorph.evaluate.identity import csim, describe, distances, pairs
-from emorph.evaluate.identity_scores import Gallery
-from emorph.evaluate.statistics import bootstrap, bootstrap_pairs, pearson
+from emorph.evaluate.judges.dlib_recogniser import describe
+from emorph.evaluate.metrics.identity import csim, distances, pairs
+from emorph.evaluate.metrics.statistics import bootstrap, bootstrap_pairs, pearson
+from emorph.evaluate.scores.identity import Gallery
 
 
 def test_descriptor_knows_the_face_and_not_its_size_or_light(photo: Photo, landmarks: Landmarks) -> None:

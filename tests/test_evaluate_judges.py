@@ -22,17 +22,10 @@ from emorph.core.errors import (
 )
 from emorph.core.expressions import Emotion
 from emorph.core.types import Landmarks, Photo, UInt8
-from emorph.evaluate.cards import CARDS, check_fair, judge_card
-from emorph.evaluate.judges import (
-    ARCFACE_TEMPLATE,
-    EmotionJudge,
-    Recogniser,
-    arcface_crop,
-    box_crop,
-    five_points,
-    similarity,
-)
-from emorph.evaluate.onnx_file import opening_operations
+from emorph.evaluate.judges.cards import CARDS, check_fair, judge_card
+from emorph.evaluate.judges.crops import ARCFACE_TEMPLATE, arcface_crop, box_crop, five_points, similarity
+from emorph.evaluate.judges.onnx_file import opening_operations
+from emorph.evaluate.judges.onnx_networks import EmotionJudge, Recogniser
 
 HSEMOTION = [name for name, card in CARDS.items() if card.kind == "emotion"]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

@@ -7,10 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from emorph.evaluate.metrics.table import METRICS, metric
 
 import emorph.evaluate
 from emorph.core.errors import UnknownNameError
-from emorph.evaluate.metric import METRICS, metric
 
 
 @pytest.mark.parametrize("name", METRICS)

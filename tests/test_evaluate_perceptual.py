@@ -10,7 +10,7 @@ import torch
 
 import emorph.evaluate
 from emorph.core.errors import MissingAssetError, ShapeError, UnknownNameError
-from emorph.evaluate.perceptual import LPIPS, find_files, lpips
+from emorph.evaluate.metrics.lpips import LPIPS, find_files, lpips
 
 
 @pytest.fixture

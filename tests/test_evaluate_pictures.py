@@ -14,18 +14,19 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, to_tensor, write_image
 from emorph.core.records import Embedding
 from emorph.core.types import CropSpec, Float64, Landmarks, Photo, UInt8
-from emorph.evaluate.asked import CropPlan, PanelComparer, PanelEncoder
-from emorph.evaluate.distribution import fid, mmd
-from emorph.evaluate.fidelity import psnr, ssim
-from emorph.evaluate.geometry import psnr_outside
-from emorph.evaluate.inputs import Pair
-from emorph.evaluate.look import landmarks_of
-from emorph.evaluate.open_panel import load_face_model
-from emorph.evaluate.panel import OPTIONAL, Panel
-from emorph.evaluate.run import Records, evaluate, identify
-from emorph.evaluate.summary import summarise
-from emorph.evaluate.surroundings import Surroundings
-from emorph.evaluate.tables import Table, Value
+from emorph.evaluate.judges.asked import CropPlan, PanelComparer, PanelEncoder
+from emorph.evaluate.judges.open_networks import load_face_model
+from emorph.evaluate.judges.panel import OPTIONAL, Panel
+from emorph.evaluate.measure.inputs import Pair
+from emorph.evaluate.measure.look import landmarks_of
+from emorph.evaluate.measure.records import Records, identify
+from emorph.evaluate.measure.run import evaluate
+from emorph.evaluate.measure.surroundings import Surroundings
+from emorph.evaluate.metrics.distribution import fid, mmd
+from emorph.evaluate.metrics.fidelity import psnr, ssim
+from emorph.evaluate.metrics.geometry import psnr_outside
+from emorph.evaluate.report.summary import summarise
+from emorph.evaluate.report.tables import Table, Value
 from emorph.faces.detect import find_faces
 from evaluate_sets import JUDGE, PANEL, Made, face, smudged
 
@@ -144,7 +145,7 @@ def test_how_much_more_is_in_the_photo_does_not_count(pairs: list[Pair]) -> None
 def test_known_landmarks_are_taken_and_their_edits_refined(
     pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from emorph.evaluate import look
+    from emorph.evaluate.measure import look
 
     photo = read_photo(pairs[0].source)
     found = find_faces(photo)[0]

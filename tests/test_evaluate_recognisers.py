@@ -15,11 +15,11 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import write_image
 from emorph.core.records import EditRecord, Embedding, append
 from emorph.core.types import CropSpec
-from emorph.evaluate.asked import CropPlan, PanelEncoder, PanelJudge
-from emorph.evaluate.cards import judge_card
-from emorph.evaluate.open_panel import load_judge
-from emorph.evaluate.panel import Panel
-from emorph.evaluate.run import Records
+from emorph.evaluate.judges.asked import CropPlan, PanelEncoder, PanelJudge
+from emorph.evaluate.judges.cards import judge_card
+from emorph.evaluate.judges.open_networks import load_judge
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure.records import Records
 from evaluate_sets import PANEL, Made, face, made_set, save_judge, smudged
 from test_evaluate_judges import graph
 

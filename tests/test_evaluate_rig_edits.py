@@ -12,8 +12,8 @@ import torch
 
 from emorph.core.errors import NoFaceError, ShapeError
 from emorph.core.types import AlignedFace, FaceCoeffs, Landmarks, Photo
-from emorph.evaluate import rig_edits
-from emorph.evaluate.rig_edits import LostPair, PairScore, PairScores, ball, coeff_distance
+from emorph.evaluate.measure import rig_edits
+from emorph.evaluate.measure.rig_edits import LostPair, PairScore, PairScores, ball, coeff_distance
 from emorph.face3d import neutral
 from emorph.face3d.lighting import CONSTANTS
 from made_face import made_face, made_faces

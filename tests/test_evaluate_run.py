@@ -15,12 +15,13 @@ import pytest
 from emorph.core.errors import CheckpointError, ConfigError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.images import write_image
 from emorph.core.shard import Shard
-from emorph.evaluate import look, run
-from emorph.evaluate.asked import CropPlan, PanelEncoder
-from emorph.evaluate.inputs import Pair, read_pairs
-from emorph.evaluate.open_panel import BUNDLED_JUDGE
-from emorph.evaluate.panel import Panel
-from emorph.evaluate.run import Judged, Records, evaluate, identify, unfinished
+from emorph.evaluate.judges.asked import CropPlan, PanelEncoder
+from emorph.evaluate.judges.open_networks import BUNDLED_JUDGE
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure import look, run
+from emorph.evaluate.measure.inputs import Pair, read_pairs
+from emorph.evaluate.measure.records import Judged, Records, identify
+from emorph.evaluate.measure.run import evaluate, unfinished
 from evaluate_sets import made_set, save_judge
 
 

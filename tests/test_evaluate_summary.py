@@ -12,13 +12,14 @@ import pytest
 
 from emorph.core.expressions import Emotion
 from emorph.core.records import SeenFace
-from emorph.evaluate import compare, identity_scores
-from emorph.evaluate.evidence import Ints, bootstrapped, join
-from emorph.evaluate.panel import Panel
-from emorph.evaluate.statistics import Estimate, bootstrap_pairs
-from emorph.evaluate.summary import Summary
-from emorph.evaluate.tables import Table, Value, as_csv
-from emorph.evaluate.tradeoff import area_under, harmonic_mean, identity_at
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.metrics.statistics import Estimate, bootstrap_pairs
+from emorph.evaluate.metrics.tradeoff import area_under, harmonic_mean, identity_at
+from emorph.evaluate.report import comparison as compare
+from emorph.evaluate.report.summary import Summary
+from emorph.evaluate.report.tables import Table, Value, as_csv
+from emorph.evaluate.scores import identity as identity_scores
+from emorph.evaluate.scores.evidence import Ints, bootstrapped, join
 from evaluate_sets import N_PERSONS, PANEL, Made
 
 

@@ -17,10 +17,10 @@ from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from emorph.core.shard import Shard
-    from emorph.evaluate.inputs import Pair
-    from emorph.evaluate.panel import Panel
-    from emorph.evaluate.run import Judged, Records
-    from emorph.evaluate.summary import Summary
+    from emorph.evaluate.judges.panel import Panel
+    from emorph.evaluate.measure.inputs import Pair
+    from emorph.evaluate.measure.records import Judged, Records
+    from emorph.evaluate.report.summary import Summary
 
 
 def evaluate(
@@ -78,9 +78,9 @@ def evaluate(
 ) -> None:
     """Judge edits, of emorph or of any other method: is it still the person, and is it the expression asked for?"""
     from emorph.core.shard import Shard
-    from emorph.evaluate.report import check_template, write_report
-    from emorph.evaluate.run import identify
-    from emorph.evaluate.summary import summarise
+    from emorph.evaluate.measure.records import identify
+    from emorph.evaluate.report.summary import summarise
+    from emorph.evaluate.report.write import check_template, write_report
 
     part = Shard.parse(shard)
     pairs = _pairs(edits, sources, compare=compare)
@@ -94,7 +94,7 @@ def evaluate(
 
 
 def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pair]:
-    from emorph.evaluate.inputs import method_names, read_pairs
+    from emorph.evaluate.measure.inputs import method_names, read_pairs
 
     if len(edits) > 1 and not compare:
         raise ConfigError(f"{len(edits)} sets of edits are given; add --compare to compare them, or name one.")
@@ -108,8 +108,8 @@ def _panel(
     judges: list[str], recognisers: list[str], face_models: list[str], without: list[str], split: str | None
 ) -> Panel:
     """What is asked; tells of what was named and is not here."""
-    from emorph.evaluate.open_panel import BUNDLED_JUDGE, FACE_MODELS
-    from emorph.evaluate.panel import Panel
+    from emorph.evaluate.judges.open_networks import BUNDLED_JUDGE, FACE_MODELS
+    from emorph.evaluate.judges.panel import Panel
 
     panel = Panel.load(judges or [BUNDLED_JUDGE], recognisers, face_models or [FACE_MODELS[0]], without=without)
     if split is not None:
@@ -122,7 +122,8 @@ def _panel(
 
 def _measured(judged: Sequence[Judged], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:
     """All records of the pairs; None, and a word about it, while other shards have sources to look at."""
-    from emorph.evaluate.run import Records, evaluate, unfinished
+    from emorph.evaluate.measure.records import Records
+    from emorph.evaluate.measure.run import evaluate, unfinished
 
     with items(1) as work:
         records = evaluate(judged, out, panel, workers=workers, shard=part, on_step=work.step)
@@ -136,7 +137,7 @@ def _measured(judged: Sequence[Judged], out: Path, panel: Panel, workers: int, p
 
 def _tell(summary: Summary, page: Path, *, as_json: bool) -> None:
     """What was found, and what could not be measured; then exit status 1."""
-    from emorph.evaluate.report import as_json as summary_as_json
+    from emorph.evaluate.report.write import as_json as summary_as_json
 
     if as_json:
         print_json({"report": str(page), **summary_as_json(summary)})

@@ -15,7 +15,7 @@ from emorph.core.errors import ConfigError
 if TYPE_CHECKING:
     from emorph.edit.rig import RigEditor
     from emorph.edit.rig_parts import Part
-    from emorph.evaluate.rig_edits import PairMeans
+    from emorph.evaluate.measure.rig_edits import PairMeans
 
 
 def matrix(
@@ -25,7 +25,7 @@ def matrix(
     from emorph.edit.files import refuse_overwriting
     from emorph.edit.rig_files import how, write_edit
     from emorph.edit.rig_matrix import draw_matrix, write_scores
-    from emorph.evaluate.rig_edits import PairScores
+    from emorph.evaluate.measure.rig_edits import PairScores
 
     path = out if is_file_name(out) else out / f"matrix_{'-'.join(parts)}.png"
     refuse_overwriting([path], sources)

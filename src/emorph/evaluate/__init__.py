@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["ccc", "csim", "dists", "lpips", "pcc", "psnr", "rmse", "sagr", "ssim"]
 
 if TYPE_CHECKING:
-    from emorph.evaluate.affect import ccc, pcc, rmse, sagr
-    from emorph.evaluate.fidelity import psnr, ssim
-    from emorph.evaluate.identity import csim
-    from emorph.evaluate.perceptual import lpips
-    from emorph.evaluate.texture import dists
+    from emorph.evaluate.metrics.affect import ccc, pcc, rmse, sagr
+    from emorph.evaluate.metrics.dists import dists
+    from emorph.evaluate.metrics.fidelity import psnr, ssim
+    from emorph.evaluate.metrics.identity import csim
+    from emorph.evaluate.metrics.lpips import lpips
 
 _LAZY = {
     "ccc": "emorph.evaluate.affect",

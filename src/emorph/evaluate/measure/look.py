@@ -1,0 +1,185 @@
+"""One source photo and its edits, looked at once: faces, descriptors, geometry, and the crops that judges want.
+
+Runs in worker processes: what goes in and out is plain data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from emorph.core.errors import EmorphError, MissingAssetError, NoFaceError
+from emorph.core.images import read_photo
+from emorph.core.records import ScoreRecord, SeenFace
+from emorph.core.types import Landmarks, Photo, UInt8
+from emorph.evaluate.judges.asked import Compared, Crop, CropPlan
+from emorph.evaluate.judges.dlib_recogniser import describe
+from emorph.evaluate.measure.surroundings import Surroundings
+from emorph.evaluate.metrics.geometry import expression_distance, pose_distance
+from emorph.faces.detect import find_faces, known_face, refine_points
+
+LAST_PAIR_METRIC = "pose_distance"  # is written last, so that with it all are there
+
+
+@dataclass(frozen=True)
+class View:
+    """A photo to look at. id: as in ``SeenFace``. known: what an earlier run found. wanted: judges' ids.
+
+    points: of a source whose face is known beforehand. compared: how the networks are still to compare an edit with
+    its source. is_reconstruction: whether the edit's strength is 0.
+    """
+
+    id: str
+    path: Path
+    known: SeenFace | None
+    wanted: tuple[str, ...]
+    points: tuple[tuple[float, float], ...] = ()
+    compared: tuple[Compared, ...] = ()
+    is_reconstruction: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A source and its edits; ``to_pair``: ids of the edits whose geometry is not known yet."""
+
+    source: View
+    edits: tuple[View, ...]
+    to_pair: frozenset[str]
+    plans: Mapping[str, CropPlan]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Two pictures for the networks that compare: of a source, and of an edit (its ``id``)."""
+
+    id: str
+    compared: Compared
+    source: UInt8
+    edited: UInt8
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one task gave: new records, (judge, id of the face, crop) for the judges, and windows for the comparers."""
+
+    faces: list[SeenFace] = dataclasses.field(default_factory=list)
+    scores: list[ScoreRecord] = dataclasses.field(default_factory=list)
+    crops: list[tuple[str, str, Crop]] = dataclasses.field(default_factory=list)
+    windows: list[Window] = dataclasses.field(default_factory=list)
+
+
+def look(task: Task) -> Looked:
+    """Do a task. Trouble with a photo is part of its record; it stops nothing."""
+    looked = Looked()
+    source = _see(task.source, None, looked, task.plans)
+    if source is None:
+        return looked
+    surroundings = Surroundings(source.photo, source.landmarks)
+    moved: list[tuple[str, Landmarks]] = []
+    for view in task.edits:
+        edit = _see(view, source, looked, task.plans)
+        if edit is None:
+            continue
+        try:
+            if view.id in task.to_pair:
+                found = surroundings.measured(edit.photo, is_reconstruction=view.is_reconstruction)
+                looked.scores.extend(ScoreRecord(view.id, name, round(value, 8)) for name, value in found.items())
+                moved.append((view.id, edit.landmarks))
+            for compared in view.compared:
+                pictures = surroundings.compared(edit.photo, compared)
+                if pictures is not None:
+                    looked.windows.append(Window(view.id, compared, *pictures))
+        except EmorphError as error:
+            looked.faces.append(SeenFace(view.id, trouble=str(error)))
+    looked.scores.extend(_moved(source.landmarks, moved))
+    return looked
+
+
+@dataclass(frozen=True)
+class _Seen:
+    photo: Photo
+    landmarks: Landmarks
+    record: SeenFace
+    is_given: bool
+
+
+def landmarks_of(record: SeenFace) -> Landmarks:
+    """The face that a record tells of."""
+    left, top, right, bottom = record.box
+    return Landmarks(np.array(record.points, dtype=np.float32), (left, top, right, bottom), record.score)
+
+
+def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, CropPlan]) -> _Seen | None:
+    """The photo with its face, noting what is new; None where there is trouble."""
+    if view.known is not None and view.known.trouble:
+        return None
+    try:
+        photo = read_photo(view.path)
+        record = view.known or _found(view, photo, source)
+        landmarks = landmarks_of(record)
+        crops = [(name, view.id, plans[name].cut(photo, landmarks)) for name in view.wanted]
+    except MissingAssetError:
+        raise  # no trouble of this photo's
+    except EmorphError as error:
+        looked.faces.append(SeenFace(view.id, trouble=str(error)))
+        return None
+    if view.known is None:
+        looked.faces.append(record)
+    looked.crops.extend(crops)
+    return _Seen(photo, landmarks, record, bool(view.points))
+
+
+def _found(view: View, photo: Photo, source: _Seen | None) -> SeenFace:
+    """The face with its descriptor: of an unchanged photo its source's, a given one, that of an edit of a given one,
+    else the one that is found."""
+    if source is not None and np.array_equal(photo.pixels, source.photo.pixels):
+        return dataclasses.replace(source.record, id=view.id)
+    height, width = photo.pixels.shape[:2]
+    n_faces = 1
+    if view.points:
+        face = known_face(np.array(view.points, dtype=np.float32))
+    elif source is not None and source.is_given and source.photo.pixels.shape == photo.pixels.shape:
+        face = refine_points(photo, source.landmarks)
+    else:
+        faces = find_faces(photo)
+        if not faces:
+            raise NoFaceError(f"no face found in {photo.name} ({width}x{height} px).")
+        face, n_faces = _chosen(faces, photo, source), len(faces)
+    # rounded first, so that a run that goes on from the file sees the same face
+    points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.points)
+    record = SeenFace(view.id, "", (width, height), n_faces, face.box, points, round(face.score, 4))
+    descriptor = tuple(round(float(v), 6) for v in describe(photo, landmarks_of(record)))
+    return dataclasses.replace(record, descriptor=descriptor)
+
+
+def _chosen(faces: Sequence[Landmarks], photo: Photo, source: _Seen | None) -> Landmarks:
+    """The largest face; of an edit, the one that lies where the source's face lies."""
+    if source is None:
+        return faces[0]
+    wanted = _place(source.landmarks, source.photo)
+    return min(faces, key=lambda other: float(np.abs(_place(other, photo) - wanted).max()))
+
+
+def _place(face: Landmarks, photo: Photo) -> np.ndarray:
+    """The face's box in shares of the photo, which an edit of another size has in common."""
+    height, width = photo.pixels.shape[:2]
+    return np.array(face.box) / [width, height, width, height]
+
+
+def _moved(source: Landmarks, edits: Sequence[tuple[str, Landmarks]]) -> list[ScoreRecord]:
+    """What 68 points tell of the edits' expression and pose."""
+    if not edits:
+        return []
+    b = torch.from_numpy(np.stack([face.points for _, face in edits]))
+    a = torch.from_numpy(source.points)[None].expand(len(b), -1, -1)
+    found = zip(edits, expression_distance(a, b).tolist(), pose_distance(a, b).tolist(), strict=True)
+    return [
+        ScoreRecord(id, name, round(value, 8))
+        for (id, _), moved, turned in found
+        for name, value in (("expression_distance", moved), (LAST_PAIR_METRIC, turned))
+    ]

@@ -1,0 +1,61 @@
+"""Which emotion does a face show? A judge's answer, and what follows from many answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emorph.core.errors import DataError
+from emorph.core.expressions import Emotion
+from emorph.core.types import Float64
+
+
+def recognised(probabilities: Float64, columns: NDArray[np.int64]) -> Float64:
+    """1 where a judge's likeliest label is the target, else 0, (n,); NaN where it has no answer or no such label.
+
+    probabilities: (n, n_labels), NaN where there is no answer. columns: of the targets, -1 where the judge has none.
+    """
+    known = np.isfinite(probabilities).all(axis=1) & (columns >= 0)
+    right = np.argmax(np.nan_to_num(probabilities), axis=1) == columns
+    return np.where(known, right.astype(np.float64), np.nan)
+
+
+def gain(before: Float64, after: Float64) -> Float64:
+    """What an edit won, (n,), in -1, 0 and 1: recognised as the target, less its source recognised as it already."""
+    return after - before
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often faces of each emotion were taken for which: counts int64 (n_labels, n_labels), row = true label."""
+
+    emotions: tuple[Emotion, ...]
+    counts: NDArray[np.int64]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all faces that were taken for what they are."""
+        return float(np.trace(self.counts) / self.counts.sum())
+
+    def recall(self, emotion: Emotion) -> tuple[float, int]:
+        """Share of an emotion's faces that were taken for it (NaN without faces), and how many faces there are."""
+        row = self.counts[self.emotions.index(emotion)]
+        n = int(row.sum())
+        return (float(row[self.emotions.index(emotion)] / n) if n else float("nan")), n
+
+
+def confusion(emotions: Sequence[Emotion], true: Sequence[Emotion], probabilities: Float64) -> Confusion:
+    """Count answers. emotions: of the columns of probabilities (n, n_labels); true: n emotions, all among them."""
+    known = tuple(emotions)
+    strange = sorted({emotion.word for emotion in true if emotion not in known})
+    if strange:
+        raise DataError(
+            f"this judge has no {' and no '.join(strange)}; leave those faces out: they are not measurable."
+        )
+    rows = np.array([known.index(emotion) for emotion in true], dtype=np.int64)
+    counts = np.zeros((len(known), len(known)), np.int64)
+    np.add.at(counts, (rows, probabilities.argmax(axis=1)), 1)
+    return Confusion(known, counts)

@@ -1,0 +1,158 @@
+"""The scores of one set of edits, joined to rows that statistics can be made of."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emorph.core.records import SeenFace
+from emorph.core.types import Float64
+from emorph.evaluate.judges.asked import PanelJudge
+from emorph.evaluate.measure.inputs import Pair
+from emorph.evaluate.measure.records import Judged, Records
+from emorph.evaluate.metrics.statistics import Estimate, bootstrap
+
+N_RESAMPLES = 1000
+LEVEL = 0.95
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An edit that could be measured."""
+
+    pair: Pair
+    source: SeenFace
+    edit: SeenFace
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """An edit that is in no number."""
+
+    edited: Path
+    why: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One method's edits, in the order of its list."""
+
+    method: str
+    edits: tuple[Scored, ...]
+    excluded: tuple[Excluded, ...]
+    records: Records
+
+    @functools.cached_property
+    def strengths(self) -> Float64:
+        """Asked strength of each edit."""
+        return np.array([scored.pair.strength for scored in self.edits], dtype=np.float64)
+
+    @functools.cached_property
+    def groups(self) -> list[str]:
+        """What is drawn by the bootstrap: the source photo of each edit."""
+        return [scored.source.id for scored in self.edits]
+
+    @functools.cached_property
+    def dose(self) -> float:
+        """The strength of the headline numbers: that nearest to 1, and not 0 where there is another."""
+        asked: list[float] = self.sweep()[::-1]
+        return min([s for s in asked if s] or asked, key=lambda s: abs(s - 1))
+
+    @functools.cached_property
+    def at_dose(self) -> Bools:
+        """Which edits the headline numbers are made of."""
+        chosen: Bools = self.strengths == self.dose
+        return chosen
+
+    def sweep(self) -> list[float]:
+        """All strengths, rising."""
+        return sorted(set(self.strengths.tolist()))
+
+    def mean(self, values: Float64, chosen: Bools) -> Estimate | None:
+        """The mean of the chosen edits' values with its interval by source photo; None of none or where all are NaN."""
+        chosen = chosen & np.isfinite(values)
+        if not chosen.any():
+            return None
+        return bootstrap(values[chosen], [group for group, is_in in zip(self.groups, chosen, strict=True) if is_in])
+
+    def geometry(self, metric: str, judge: str = "") -> Float64:
+        """A number of each edit and its source, plain or by a network's id; NaN where it was not measured."""
+        known = [self.records.scores.get((scored.edit.id, judge), {}) for scored in self.edits]
+        return np.array([found.get(metric, np.nan) for found in known], dtype=np.float64)
+
+    def affect(self, judge: PanelJudge) -> tuple[Float64, Float64]:
+        """The judge's valence and arousal of the sources and of the edits, (n, 2) each; NaN where it tells none."""
+        nothing = np.full(2, np.nan)
+        rows = [(scored.source.id, scored.edit.id) for scored in self.edits]
+        found = [[self.records.affect(id, judge) for id in ids] for ids in rows]
+        known = np.array([[nothing if row is None else row for row in pair] for pair in found]).reshape(-1, 2, 2)
+        return known[:, 0], known[:, 1]
+
+    def answers(self, judge: PanelJudge) -> tuple[Float64, Float64]:
+        """The judge's probabilities for the sources and for the edits, (n, n_emotions) each."""
+        n = len(judge.emotions)
+        before = [self.records.answer(scored.source.id, judge) for scored in self.edits]
+        after = [self.records.answer(scored.edit.id, judge) for scored in self.edits]
+        first, second = (
+            np.array([np.full(n, np.nan) if row is None else row for row in rows]).reshape(-1, n)
+            for rows in (before, after)
+        )
+        return first, second
+
+
+def join(judged: Sequence[Judged], records: Records) -> list[Evidence]:
+    """The measured edits of each method, in the order of their first appearance."""
+    found = []
+    for method in dict.fromkeys(item.pair.method for item in judged):
+        edits, excluded = [], []
+        for item in judged:
+            if item.pair.method != method:
+                continue
+            why = _trouble(item, records)
+            if why:
+                excluded.append(Excluded(item.pair.edited, why))
+                continue
+            source, edit = records.faces[item.source_id], records.faces[item.edit_id]
+            edits.append(Scored(item.pair, source, edit))
+        found.append(Evidence(method, tuple(edits), tuple(excluded), records))
+    return found
+
+
+def _trouble(item: Judged, records: Records) -> str:
+    if item.trouble:
+        return item.trouble
+    source, edit = records.faces.get(item.source_id), records.faces.get(item.edit_id)
+    if source is not None and source.trouble:
+        return f"its source: {source.trouble}"
+    if source is None or edit is None:
+        return "not looked at yet (another shard)"
+    return edit.trouble
+
+
+def bootstrapped(
+    statistic: Callable[[Ints], float], groups: Sequence[str], n: int, *, level: float = LEVEL, seed: int = 0
+) -> Estimate | None:
+    """A statistic of rows that is no plain mean, with its percentile interval over groups.
+
+    statistic: of the numbers of the drawn rows. n: what the statistic counts. None where it is NaN for all rows;
+    resamples for which it is NaN are left out.
+    """
+    rows = np.arange(len(groups))
+    value = statistic(rows) if len(rows) else np.nan
+    if not np.isfinite(value):
+        return None
+    of_group = np.unique(np.asarray(groups), return_inverse=True)[1]
+    n_groups = int(of_group.max()) + 1
+    times = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_RESAMPLES)
+    found = [statistic(np.repeat(rows, drawn[of_group])) for drawn in times]
+    kept = np.array(found)[np.isfinite(found)]
+    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]) if len(kept) else (value, value)
+    return Estimate(float(value), float(low), float(high), n, level)
