@@ -9,7 +9,8 @@ from emorph.core.types import Landmarks, Photo
 from emorph.evaluate.judges.dlib_recogniser import describe
 from emorph.evaluate.metrics.identity import csim, distances, pairs
 from emorph.evaluate.metrics.statistics import bootstrap, bootstrap_pairs, pearson
-from emorph.evaluate.scores.identity import Gallery
+from emorph.evaluate.metrics.table import metric
+from emorph.evaluate.scores.gallery import Gallery
 
 
 def test_descriptor_knows_the_face_and_not_its_size_or_light(photo: Photo, landmarks: Landmarks) -> None:
@@ -100,7 +101,7 @@ def test_pearson() -> None:
 
 def gallery(persons: list[str], between: np.ndarray) -> Gallery:
     photos = tuple(SeenFace(f"photo{i}", trouble="made") for i in range(len(persons)))
-    return Gallery("made", "distance", tuple(persons), photos, lambda _: between)
+    return Gallery("made", metric("dlib_distance"), tuple(persons), photos, lambda _: between, lambda _: between)
 
 
 def covered(photos_each: int, *, same_person: bool) -> float:

@@ -58,7 +58,7 @@ def test_the_ensemble_is_the_mean_of_calibrated_identities() -> None:
     item = made.judged[0]
     a, b = (np.array(made.records.embeddings[id, "arc@1"]) for id in (item.source_id, item.edit_id))
     assert identities["arc@1"].gallery.shown(identities["arc@1"].distance)[0] == pytest.approx(a @ b)
-    both = (identities["arc@1"].calibrated + identities["dlib"].calibrated) / 2
+    both = np.mean([i.gallery.pairs.calibrated(i.distance) for i in (identities["arc@1"], identities["dlib"])], axis=0)
     ensemble = identities["ensemble"]
     np.testing.assert_allclose(ensemble.gallery.shown(ensemble.distance), both)
     assert ensemble.passes.mean() == 1

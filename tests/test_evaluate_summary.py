@@ -14,11 +14,12 @@ from emorph.core.expressions import Emotion
 from emorph.core.records import SeenFace
 from emorph.evaluate.judges.panel import Panel
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap_pairs
+from emorph.evaluate.metrics.table import metric
 from emorph.evaluate.metrics.tradeoff import area_under, harmonic_mean, identity_at
-from emorph.evaluate.report import comparison as compare
+from emorph.evaluate.report import comparison
 from emorph.evaluate.report.summary import Summary
 from emorph.evaluate.report.tables import Table, Value, as_csv
-from emorph.evaluate.scores import identity as identity_scores
+from emorph.evaluate.scores import gallery
 from emorph.evaluate.scores.evidence import Ints, bootstrapped, join
 from evaluate_sets import N_PERSONS, PANEL, Made
 
@@ -96,7 +97,7 @@ def test_each_control_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> Non
         n_pairs.append(len(values))
         return bootstrap_pairs(values, first, second)
 
-    monkeypatch.setattr(identity_scores, "bootstrap_pairs", counted)
+    monkeypatch.setattr(gallery, "bootstrap_pairs", counted)
     made = Made()
     for method in ("a", "b", "c"):
         made.edit(method, Emotion.HAPPY, Emotion.HAPPY)
@@ -136,13 +137,15 @@ def test_baselines_rank_as_a_person_would_rank_them() -> None:
         assert estimate is not None
         return estimate.mean
 
-    harmonic = {name: value(score.tradeoffs[0].harmonic()) for name, score in scores.items()}
-    area = {name: value(score.tradeoffs[0].area()) for name, score in scores.items()}
+    def told(metric: str) -> dict[str, float]:
+        lines = {name: [line for line in score.lines if line.metric.name == metric] for name, score in scores.items()}
+        return {name: value(found[0].at_dose) for name, found in lines.items()}
+
+    harmonic, area, success = told("hes"), told("tradeoff_area"), told("success")
     assert harmonic["nothing"] == area["nothing"] == 0
     assert harmonic["good"] > harmonic["strong"]
     assert harmonic["good"] > 0.8 > 0.1 > harmonic["swap"]
     assert area["good"] > 0.5 > 0.05 > area["swap"] >= 0
-    success = {name: value(score.tradeoffs[0].success()) for name, score in scores.items()}
     assert success["good"] > 0.6 > 0.2 > success["strong"]
     assert success["nothing"] == 0 >= success["swap"]
     first = {name: score.identity.is_first.mean() for name, score in scores.items()}
@@ -265,8 +268,8 @@ def test_every_resample_has_a_say_in_identity_at_matched_gain(monkeypatch: pytes
         shares.append(float(np.isfinite(found).mean()))
         return estimate
 
-    monkeypatch.setattr(compare, "bootstrapped", counted)
-    row = compare._matched_row(0, *scores)
+    monkeypatch.setattr(comparison, "bootstrapped", counted)
+    row = comparison._matched_row(metric("identity_at_gain"), 0, *scores)
     assert row[0] == "identity at matched gain of 0.50 (judge@1)"
     assert shares == [1.0] * 3
     gap = row[4]

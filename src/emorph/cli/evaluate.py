@@ -61,8 +61,8 @@ def evaluate(
     without: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of lpips_alex, lpips_vgg, dists and inception-fid, one that shall not be asked although its files "
-            "are here; may be repeated."
+            help="A measure that needs a large network and shall be left out although its files are here, by the name "
+            "that the report gives it; may be repeated."
         ),
     ] = None,
     split: Annotated[
@@ -79,6 +79,7 @@ def evaluate(
     """Judge edits, of emorph or of any other method: is it still the person, and is it the expression asked for?"""
     from emorph.core.shard import Shard
     from emorph.evaluate.measure.records import identify
+    from emorph.evaluate.report.set_records import keep_set_scores
     from emorph.evaluate.report.summary import summarise
     from emorph.evaluate.report.write import check_template, write_report
 
@@ -90,6 +91,7 @@ def evaluate(
     records = _measured(judged, out, panel, workers, part)
     if records is not None:
         summary = summarise(judged, records, panel)
+        keep_set_scores(out, summary, records)
         _tell(summary, write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]])), as_json=as_json)
 
 

@@ -15,18 +15,20 @@ from emorph.core.records import Embedding, ScoreRecord
 from emorph.core.types import CropSpec, Float32, Float64, Landmarks, Photo, UInt8
 from emorph.evaluate.judges.crops import arcface_crop, box_crop
 from emorph.evaluate.judges.emonet import emonet_crop
+from emorph.evaluate.metrics.metric import Metric
+from emorph.evaluate.metrics.takes import Takes
 from emorph.faces.align import align
 from emorph.models.deca import crop_face
 
 PROBABILITY = "probability_"  # + an emotion's word
 AFFECT = ("valence", "arousal")
 DIGITS = 6  # of what is written down
+COMPARED_PX = 256  # side of the pictures that networks compare
 POINTS_PX = 384  # side of the square that landmarks are written in
 POINTS_MARGIN = 1.8  # of that square over the landmarks' box
 
 Crop = NDArray[Any]
 Role = Literal["recogniser", "face model", "features"]
-Compared = Literal["outside", "reconstruction"]
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class PanelEncoder:
     card: Mapping[str, Any] = field(default_factory=dict)
     role: Role = "recogniser"
 
-    def judge(self, ids: Sequence[str], crops: Crop) -> list[Embedding]:
+    def encode(self, ids: Sequence[str], crops: Crop) -> list[Embedding]:
         """Its rows for the crops of these faces."""
         rows = zip(ids, self.answer(crops), strict=True)
         return [Embedding(id, self.id, tuple(round(float(v), DIGITS) for v in row)) for id, row in rows]
@@ -120,27 +122,36 @@ class PanelEncoder:
 class PanelComparer:
     """A distance of two pictures that needs a network's weights.
 
-    metric: its name in ``emorph.evaluate.metric``. answer: from pictures uint8 (n, S, S, 3), twice, to distances (n,).
+    name: as ``emorph.evaluate.metrics.table.by_network`` has it; metrics: those that are answered by it.
+    answer: from pictures uint8 (n, S, S, 3), twice, to distances (n,).
     """
 
     id: str
-    metric: str
+    name: str
     answer: Callable[[UInt8, UInt8], Float64]
+    metrics: tuple[Metric, ...]
     card: Mapping[str, Any] = field(default_factory=dict)
 
-    def judge(self, ids: Sequence[str], compared: Compared, a: UInt8, b: UInt8) -> list[ScoreRecord]:
+    def compare(self, ids: Sequence[str], takes: Takes, a: UInt8, b: UInt8) -> list[ScoreRecord]:
         """Distances of the edits ``ids`` from their sources, of equal pictures without asking the network."""
-        differs = np.array([not np.array_equal(x, y) for x, y in zip(a, b, strict=True)])
-        values = np.zeros(len(ids))
-        if differs.any():
-            values[differs] = self.answer(a[differs], b[differs])
-        name = compared_metric(self.metric, compared)
-        return [ScoreRecord(id, name, round(float(v), DIGITS), self.id) for id, v in zip(ids, values, strict=True)]
-
-
-def compared_metric(metric: str, compared: Compared) -> str:
-    """How the records call a distance by what was compared."""
-    return metric if compared == "reconstruction" else f"{metric}_outside"
+        rows = [row for row in self.metrics if row.takes == takes]
+        if not rows:
+            return []
+        asked = np.array([not np.array_equal(x, y) for x, y in zip(a, b, strict=True)])
+        asked |= any(row.of_itself is None for row in rows)
+        values = np.full(len(ids), np.nan)
+        if asked.any():
+            values[asked] = self.answer(a[asked], b[asked])
+        return [
+            ScoreRecord(
+                id,
+                row.name,
+                round(float(row.of_itself if np.isnan(v) and row.of_itself is not None else v), DIGITS),
+                self.id,
+            )
+            for row in rows
+            for id, v in zip(ids, values, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

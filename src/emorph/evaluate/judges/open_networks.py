@@ -16,14 +16,12 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, to_tensor
 from emorph.core.pretrained import WEIGHTS_FILE, locate
 from emorph.core.types import CropSpec, FaceCoeffs, Float32, Float64, UInt8
-from emorph.evaluate.judges.asked import POINTS_PX, CropPlan, PanelComparer, PanelEncoder, PanelJudge
+from emorph.evaluate.judges.asked import COMPARED_PX, POINTS_PX, CropPlan, PanelComparer, PanelEncoder, PanelJudge
 from emorph.evaluate.judges.cards import CARDS, JudgeCard, Kind, judge_card, recogniser_card
 from emorph.evaluate.judges.emonet import TRAINED_ON, EmoNetJudge
 from emorph.evaluate.judges.onnx_networks import EmotionJudge, EmotionReading, Recogniser
 from emorph.evaluate.judges.own import judge_crops
-from emorph.evaluate.measure.surroundings import NETWORKS_PX
-from emorph.evaluate.metrics.dists import DISTS
-from emorph.evaluate.metrics.lpips import LPIPS, Net, backbone_file, find_files
+from emorph.evaluate.metrics.table import by_network
 from emorph.face3d.camera import CROP_SIDE_PX
 from emorph.face3d.fit import fit_landmarks
 from emorph.face3d.ict import ICT
@@ -36,9 +34,7 @@ BUNDLED_JUDGE = "emorph-judge"
 BUNDLED_TRAINED_ON = ("fer2013/train",)
 EMONETS: dict[str, Literal[5, 8]] = {"emonet_8": 8, "emonet_5": 5}
 FACE_MODELS = ("ict-facekit", "deca", "emoca")
-COMPARERS = ("lpips_alex", "lpips_vgg", "dists")
 FEATURES = "inception-fid"
-COMPARED_PX = NETWORKS_PX
 _PART = 16  # pictures at once, which bounds the memory of large networks
 
 
@@ -224,25 +220,23 @@ def load_features() -> PanelEncoder:
     return PanelEncoder(f"{FEATURES}@{digits_of(path)}", plan, answer, card=card, role="features")
 
 
-def load_comparer(metric: str) -> PanelComparer:
-    """LPIPS with one of its networks, or DISTS. Raises MissingAssetError, CheckpointError."""
-    network: LPIPS | DISTS
-    if metric == "dists":
-        files = (backbone_file("vgg"), present("dists").path)
-        network = DISTS.from_files(*files)
-    else:
-        net: Net = "alex" if metric == "lpips_alex" else "vgg"
-        files = find_files(net)
-        network = LPIPS.from_files(net, *files)
+def load_comparer(name: str) -> PanelComparer:
+    """A network that compares pictures, of those that the table of metrics names.
+
+    Raises MissingAssetError, CheckpointError.
+    """
+    rows = by_network()[name]
+    network = rows[0].load_network()
 
     def answer(a: UInt8, b: UInt8) -> Float64:
         with torch.inference_mode():
-            parts = [network(to_tensor(a[i : i + _PART]), to_tensor(b[i : i + _PART])) for i in range(0, len(a), _PART)]
+            pairs = ((to_tensor(a[i : i + _PART]), to_tensor(b[i : i + _PART])) for i in range(0, len(a), _PART))
+            parts = [torch.as_tensor(network.answer(*pair)) for pair in pairs]
         found: Float64 = torch.cat(parts).double().numpy()
         return found
 
-    card = {"name": metric, "kind": "distance of pictures", "side_px": COMPARED_PX}
-    return PanelComparer(f"{metric}@{digits_of(files[0])}-{digits_of(files[1])}", metric, answer, card)
+    card = {"name": name, "kind": "distance of pictures", "side_px": COMPARED_PX}
+    return PanelComparer(f"{name}@{'-'.join(map(digits_of, network.files))}", name, answer, rows, card)
 
 
 def _tensor_digits(module: torch.nn.Module) -> str:

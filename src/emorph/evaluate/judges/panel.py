@@ -10,7 +10,6 @@ from emorph.core.errors import MissingAssetError, UnknownNameError
 from emorph.evaluate.judges.asked import NotMeasured, PanelComparer, PanelEncoder, PanelJudge
 from emorph.evaluate.judges.cards import check_fair
 from emorph.evaluate.judges.open_networks import (
-    COMPARERS,
     FEATURES,
     load_comparer,
     load_face_model,
@@ -18,10 +17,15 @@ from emorph.evaluate.judges.open_networks import (
     load_judge,
     load_recogniser,
 )
-
-OPTIONAL = (*COMPARERS, FEATURES)  # asked wherever their files are
+from emorph.evaluate.metrics.table import by_network, metrics
+from emorph.evaluate.metrics.takes import Takes
 
 T = TypeVar("T")
+
+
+def optional() -> tuple[str, ...]:
+    """The large networks that are asked wherever their files are."""
+    return (*by_network(), FEATURES)
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,13 @@ class Panel:
         """What is asked besides dlib's network and plain geometry, which always are.
 
         names: of judges; recognisers, face_models: of these; see ``emorph.evaluate.open_panel``. without: of
-        ``OPTIONAL``, the large networks that shall not be asked even where their files are here. What is not here is
+        ``optional``, the large networks that shall not be asked even where their files are here. What is not here is
         listed as missing. Raises UnknownNameError for a name that means nothing, CheckpointError for a damaged file,
         DataError for a wrong card.
         """
         for name in without:
-            if name not in OPTIONAL:
-                raise UnknownNameError("measure", name, OPTIONAL)
+            if name not in optional():
+                raise UnknownNameError("measure", name, optional())
         missing: list[NotMeasured] = []
 
         def loaded(names: Sequence[str], load: Callable[[str], T], tells: str = "") -> tuple[T, ...]:
@@ -78,9 +82,9 @@ class Panel:
         return cls(
             judges=loaded(names, lambda name: load_judge(name, threads)),
             recognisers=loaded(recognisers, lambda name: load_recogniser(name, threads)),
-            face_models=loaded(face_models, load_face_model, "AED, APD, ASD"),
-            features=loaded([FEATURES], lambda _: load_features(), "FID, KID"),
-            comparers=loaded(COMPARERS, load_comparer),
+            face_models=loaded(face_models, load_face_model, _titles(Takes.SHAPE, Takes.EXPRESSION, Takes.POSE)),
+            features=loaded([FEATURES], lambda _: load_features(), _titles(Takes.FEATURE_SETS)),
+            comparers=loaded(list(by_network()), load_comparer),
             missing=tuple(missing),
         )
 
@@ -88,3 +92,8 @@ class Panel:
         """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it shall judge."""
         for judge in self.asked:
             check_fair(judge.id.partition("@")[0], judge.trained_on, split)
+
+
+def _titles(*takes: Takes) -> str:
+    """The metrics that a network is needed for."""
+    return ", ".join(sorted(row.short for row in metrics(*takes)))

@@ -6,6 +6,7 @@ Runs in worker processes: what goes in and out is plain data.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +18,21 @@ from emorph.core.errors import EmorphError, MissingAssetError, NoFaceError
 from emorph.core.images import read_photo
 from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import Landmarks, Photo, UInt8
-from emorph.evaluate.judges.asked import Compared, Crop, CropPlan
+from emorph.evaluate.judges.asked import Crop, CropPlan
 from emorph.evaluate.judges.dlib_recogniser import describe
+from emorph.evaluate.measure.records import INFINITE, NO_VALUE
 from emorph.evaluate.measure.surroundings import Surroundings
-from emorph.evaluate.metrics.geometry import expression_distance, pose_distance
+from emorph.evaluate.metrics.metric import Metric
+from emorph.evaluate.metrics.takes import Takes
 from emorph.faces.detect import find_faces, known_face, refine_points
-
-LAST_PAIR_METRIC = "pose_distance"  # is written last, so that with it all are there
 
 
 @dataclass(frozen=True)
 class View:
-    """A photo to look at. id: as in ``SeenFace``. known: what an earlier run found. wanted: judges' ids.
+    """A photo to look at. id: as in ``SeenFace``. known: what an earlier run found. wanted: ids of what looks at faces.
 
-    points: of a source whose face is known beforehand. compared: how the networks are still to compare an edit with
-    its source. is_reconstruction: whether the edit's strength is 0.
+    points: of a source whose face is known beforehand. metrics: of an edit with its source, that are not measured yet.
+    for_networks: how the networks are still to compare the two.
     """
 
     id: str
@@ -39,17 +40,16 @@ class View:
     known: SeenFace | None
     wanted: tuple[str, ...]
     points: tuple[tuple[float, float], ...] = ()
-    compared: tuple[Compared, ...] = ()
-    is_reconstruction: bool = False
+    metrics: tuple[Metric, ...] = ()
+    for_networks: tuple[Takes, ...] = ()
 
 
 @dataclass(frozen=True)
 class Task:
-    """A source and its edits; ``to_pair``: ids of the edits whose geometry is not known yet."""
+    """A source and its edits."""
 
     source: View
     edits: tuple[View, ...]
-    to_pair: frozenset[str]
     plans: Mapping[str, CropPlan]
 
 
@@ -58,7 +58,7 @@ class Window:
     """Two pictures for the networks that compare: of a source, and of an edit (its ``id``)."""
 
     id: str
-    compared: Compared
+    takes: Takes
     source: UInt8
     edited: UInt8
 
@@ -80,23 +80,27 @@ def look(task: Task) -> Looked:
     if source is None:
         return looked
     surroundings = Surroundings(source.photo, source.landmarks)
-    moved: list[tuple[str, Landmarks]] = []
+    moved: dict[str, list[tuple[str, Landmarks]]] = {}
+    by_points = {row.name: row for view in task.edits for row in view.metrics if row.takes == Takes.LANDMARKS}
     for view in task.edits:
         edit = _see(view, source, looked, task.plans)
         if edit is None:
             continue
         try:
-            if view.id in task.to_pair:
-                found = surroundings.measured(edit.photo, is_reconstruction=view.is_reconstruction)
-                looked.scores.extend(ScoreRecord(view.id, name, round(value, 8)) for name, value in found.items())
-                moved.append((view.id, edit.landmarks))
-            for compared in view.compared:
-                pictures = surroundings.compared(edit.photo, compared)
+            plain = [row for row in view.metrics if row.name not in by_points]
+            looked.scores.extend(_records(view.id, surroundings.measured(edit.photo, plain)))
+            for takes in view.for_networks:
+                pictures = surroundings.pictures(edit.photo, takes)
                 if pictures is not None:
-                    looked.windows.append(Window(view.id, compared, *pictures))
+                    looked.windows.append(Window(view.id, takes, *pictures))
         except EmorphError as error:
             looked.faces.append(SeenFace(view.id, trouble=str(error)))
-    looked.scores.extend(_moved(source.landmarks, moved))
+            continue
+        for row in view.metrics:
+            if row.name in by_points:
+                moved.setdefault(row.name, []).append((view.id, edit.landmarks))
+    for name, edits in moved.items():
+        looked.scores.extend(_moved(by_points[name], source.landmarks, edits))
     return looked
 
 
@@ -171,15 +175,19 @@ def _place(face: Landmarks, photo: Photo) -> np.ndarray:
     return np.array(face.box) / [width, height, width, height]
 
 
-def _moved(source: Landmarks, edits: Sequence[tuple[str, Landmarks]]) -> list[ScoreRecord]:
-    """What 68 points tell of the edits' expression and pose."""
-    if not edits:
-        return []
+def _moved(row: Metric, source: Landmarks, edits: Sequence[tuple[str, Landmarks]]) -> list[ScoreRecord]:
+    """What a metric tells of the landmarks of a source and of its edits."""
     b = torch.from_numpy(np.stack([face.points for _, face in edits]))
     a = torch.from_numpy(source.points)[None].expand(len(b), -1, -1)
-    found = zip(edits, expression_distance(a, b).tolist(), pose_distance(a, b).tolist(), strict=True)
+    values = torch.as_tensor(row.load()(a, b)).tolist()
+    return [record for (id, _), value in zip(edits, values, strict=True) for record in _records(id, {row.name: value})]
+
+
+def _records(id: str, values: Mapping[str, float]) -> list[ScoreRecord]:
+    """A record of each number; of what has none, one that says so."""
     return [
         ScoreRecord(id, name, round(value, 8))
-        for (id, _), moved, turned in found
-        for name, value in (("expression_distance", moved), (LAST_PAIR_METRIC, turned))
+        if math.isfinite(value)
+        else ScoreRecord(id, name, 0, INFINITE if math.isinf(value) else NO_VALUE)
+        for name, value in values.items()
     ]

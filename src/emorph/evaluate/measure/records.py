@@ -14,15 +14,18 @@ from emorph.core.types import Float32, Float64
 from emorph.evaluate.judges.asked import (
     AFFECT,
     PROBABILITY,
-    Compared,
     PanelComparer,
     PanelEncoder,
     PanelJudge,
-    compared_metric,
 )
 from emorph.evaluate.measure.inputs import Pair
+from emorph.evaluate.metrics.metric import Metric
+from emorph.evaluate.metrics.takes import Takes
 
 ID_DIGITS = 16
+# Stand where a judge's id does, so that what has no number is not sought again
+NO_VALUE = "no value"
+INFINITE = "infinite"
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,14 @@ class Records:
             return (id, asked.id) in self.embeddings
         return self._numbers(id, asked.id, asked.outputs) is not None
 
-    def lacks(self, id: str, compared: Compared, comparers: Sequence[PanelComparer]) -> bool:
+    def was_asked(self, id: str, row: Metric) -> bool:
+        """Whether a number of an edit and its source is there, or is known not to be had."""
+        return any(row.name in self.scores.get((id, judge), {}) for judge in ("", NO_VALUE, INFINITE))
+
+    def lacks(self, id: str, takes: Takes, comparers: Sequence[PanelComparer]) -> bool:
         """Whether one of the networks has not yet compared an edit with its source."""
-        return any(compared_metric(c.metric, compared) not in self.scores.get((id, c.id), {}) for c in comparers)
+        rows = [(c.id, row.name) for c in comparers for row in c.metrics if row.takes == takes]
+        return any(name not in self.scores.get((id, judge), {}) for judge, name in rows)
 
     def _numbers(self, id: str, judge: str, names: Sequence[str]) -> Float64 | None:
         found = self.scores.get((id, judge), {})

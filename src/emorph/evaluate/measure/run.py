@@ -17,17 +17,19 @@ from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend
 from emorph.core.shard import Shard
 from emorph.core.workers import spread
 from emorph.evaluate.judges.asked import (
-    Compared,
     Crop,
     PanelComparer,
     PanelEncoder,
     PanelJudge,
 )
 from emorph.evaluate.judges.panel import Panel
-from emorph.evaluate.measure.look import LAST_PAIR_METRIC, Task, View, Window, look
+from emorph.evaluate.measure.look import Task, View, Window, look
 from emorph.evaluate.measure.records import Judged, Records
+from emorph.evaluate.metrics.table import METRICS
+from emorph.evaluate.metrics.takes import Takes
 
 BATCH = 64  # crops that a judge takes at once
+AROUND = frozenset({Takes.SURROUNDINGS, Takes.MASKED, Takes.LANDMARKS})  # measured of every edit and its source
 
 
 def evaluate(
@@ -117,11 +119,9 @@ def _tasks(judged: Sequence[Judged], records: Records, panel: Panel, shard: Shar
         source = View(source_id, pair.source, known, _wanted(source_id, records, panel), pair.points)
         if known is not None and known.trouble:
             continue
-        views = _edits(items, records, panel)
-        unpaired = frozenset(view.id for view in views if _is_unpaired(view, records))
-        todo = tuple(view for view in views if not _is_done(view) or view.compared or view.id in unpaired)
+        todo = tuple(view for view in _edits(items, records, panel) if not _is_done(view))
         if todo or not _is_done(source):
-            tasks.append(Task(source, todo, unpaired, plans))
+            tasks.append(Task(source, todo, plans))
     return tasks
 
 
@@ -135,30 +135,30 @@ def _edits(items: Sequence[Judged], records: Records, panel: Panel) -> list[View
     views = []
     for id, asked in strengths.items():
         known = records.faces.get(id)
-        ways: list[Compared] = ["reconstruction"] if 0 in asked else []
-        ways += ["outside"] if asked - {0} else []
-        if known is not None and (known.trouble or (size and known.size != size)):
-            ways = []  # pictures of two sizes are not compared
-        compared = tuple(way for way in ways if records.lacks(id, way, panel.comparers))
         wanted = _wanted(id, records, panel)
-        views.append(View(id, paths[id], known, wanted, compared=compared, is_reconstruction=0 in asked))
+        if known is not None and known.trouble:
+            views.append(View(id, paths[id], known, wanted))
+            continue
+        kinds = {*AROUND, Takes.RECONSTRUCTION} if 0 in asked else AROUND
+        plain = [row for row in METRICS.values() if row.takes in kinds and not row.network]
+        missing = tuple(row for row in plain if not records.was_asked(id, row))
+        ways = {Takes.RECONSTRUCTION} if 0 in asked else set()
+        ways |= {Takes.SURROUNDINGS} if asked - {0} else set()
+        if known is not None and size and known.size != size:
+            ways = set()  # pictures of two sizes are not compared
+        windows = tuple(takes for takes in Takes if takes in ways and records.lacks(id, takes, panel.comparers))
+        views.append(View(id, paths[id], known, wanted, metrics=missing, for_networks=windows))
     return views
 
 
 def _is_done(view: View) -> bool:
-    return view.known is not None and (bool(view.known.trouble) or not view.wanted)
+    if view.known is None:
+        return False
+    return bool(view.known.trouble) or not (view.wanted or view.metrics or view.for_networks)
 
 
 def _wanted(id: str, records: Records, panel: Panel) -> tuple[str, ...]:
     return tuple(asked.id for asked in panel.asked if not records.has(id, asked))
-
-
-def _is_unpaired(view: View, records: Records) -> bool:
-    if view.known is not None and view.known.trouble:
-        return False
-    found = records.scores.get((view.id, ""), {})
-    is_whole = not view.is_reconstruction or "ssim" in found or "ssim_outside" not in found
-    return LAST_PAIR_METRIC not in found or not is_whole
 
 
 def _answer(
@@ -167,15 +167,14 @@ def _answer(
     for start in range(0, len(waiting), BATCH):
         ids, crops = zip(*waiting[start : start + BATCH], strict=True)
         if isinstance(asked, PanelEncoder):
-            files.write(records, embeddings=asked.judge(ids, np.stack(crops)))
+            files.write(records, embeddings=asked.encode(ids, np.stack(crops)))
         else:
             files.write(records, scores=asked.judge(ids, np.stack(crops)))
 
 
 def _compare(comparers: Sequence[PanelComparer], windows: Sequence[Window], files: _Files, records: Records) -> None:
-    for compared in ("reconstruction", "outside"):
-        those = [window for window in windows if window.compared == compared]
-        if those:
-            a, b = (np.stack(pictures) for pictures in zip(*((w.source, w.edited) for w in those), strict=True))
-            for comparer in comparers:
-                files.write(records, scores=comparer.judge([w.id for w in those], compared, a, b))
+    for takes in dict.fromkeys(window.takes for window in windows):
+        those = [window for window in windows if window.takes == takes]
+        a, b = (np.stack(pictures) for pictures in zip(*((w.source, w.edited) for w in those), strict=True))
+        for comparer in comparers:
+            files.write(records, scores=comparer.compare([w.id for w in those], takes, a, b))

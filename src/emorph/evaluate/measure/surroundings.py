@@ -1,14 +1,17 @@
 """What an edit did where it should have done nothing, and what a reconstruction lost: pictures and plain fidelity.
 
-Fidelity counts every change as damage, so it is asked in two ways only. "outside": the edit with its source's own face
-put back, against the source; plain differences leave the face out. "reconstruction": an edit of strength 0, against
-the source. All in the window around the face that FFHQ's crop spans: how much more is in the photo does not count.
+Fidelity counts every change as damage, so it is asked in two ways only: around the face (the edit with its source's own
+face put back, or plain differences that leave the face out), and of reconstructions (edits of strength 0). All in the
+window around the face that FFHQ's crop spans: how much more is in the photo does not count.
 """
 
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -16,15 +19,15 @@ import torch
 
 from emorph.core.images import to_tensor
 from emorph.core.types import AlignedFace, Float32, Landmarks, Photo, UInt8
-from emorph.evaluate.judges.asked import Compared
-from emorph.evaluate.metrics.fidelity import MS_SSIM_LEAST_PX, WINDOW_PX, ms_ssim, psnr, ssim
-from emorph.evaluate.metrics.geometry import mae_outside, psnr_outside
+from emorph.evaluate.judges.asked import COMPARED_PX
+from emorph.evaluate.metrics.metric import Metric
+from emorph.evaluate.metrics.takes import Takes
 from emorph.faces.align import align
 from emorph.faces.mask import face_mask
 
 MASK_CROP_PX = 256
-NETWORKS_PX = 256  # side of the pictures that networks compare
-MOST_PX = 1024  # longer windows are scaled down for SSIM, so that one edit of a large photo costs no minute
+
+Plane = TypeVar("Plane", UInt8, Float32)
 
 
 @dataclass(frozen=True)
@@ -34,48 +37,47 @@ class Surroundings:
     photo: Photo
     landmarks: Landmarks
 
-    def measured(self, edited: Photo, *, is_reconstruction: bool) -> dict[str, float]:
-        """Numbers by metric; nothing of an edit of another size, and no PSNR where the pictures are equal."""
-        if self.photo.pixels.shape != edited.pixels.shape:
-            return {}
-        found: dict[str, float] = {}
-        if not bool((self._weights == 1).all()):
-            source, edit = (to_tensor(pixels) for pixels in self._pair(edited, "reconstruction"))
-            mask = torch.from_numpy(self._weights)[None, None]
-            found["mae_outside"] = float(mae_outside(source, edit, mask, data_range=2))
-            found["psnr_outside"] = float(psnr_outside(source, edit, mask, data_range=2))
-            found["ssim_outside"] = self._ssim(*self._pair(edited, "outside"))
-        if is_reconstruction:
-            a, b = self._pair(edited, "reconstruction")
-            found["psnr"] = float(psnr(to_tensor(a), to_tensor(b), data_range=2))
-            found["ssim"] = self._ssim(a, b)
-            if min(a.shape[:2]) >= MS_SSIM_LEAST_PX:
-                found["ms_ssim"] = float(ms_ssim(to_tensor(_scaled(a)), to_tensor(_scaled(b)), data_range=2))
-        return {name: value for name, value in found.items() if np.isfinite(value)}
+    def measured(self, edited: Photo, metrics: Sequence[Metric]) -> dict[str, float]:
+        """A number by the name of each metric; NaN where it has none: another size, too small, nothing around the face.
 
-    def compared(self, edited: Photo, compared: Compared) -> tuple[UInt8, UInt8] | None:
+        Of equal pictures some are infinite.
+        """
+        if self.photo.pixels.shape != edited.pixels.shape:
+            return {row.name: math.nan for row in metrics}
+        pairs = {takes: self._pair(edited, takes) for takes in {row.takes for row in metrics}}
+        return {row.name: self._value(row, *pairs[row.takes]) for row in metrics}
+
+    def pictures(self, edited: Photo, takes: Takes) -> tuple[UInt8, UInt8] | None:
         """Source and edit for the networks, uint8 (256, 256, 3) each; None for an edit of another size."""
         if self.photo.pixels.shape != edited.pixels.shape:
             return None
-        a, b = (_resized(pixels) for pixels in self._pair(edited, compared))
+        a, b = (_resized(pixels) for pixels in self._pair(edited, takes))
         return a, b
 
-    def _pair(self, edited: Photo, compared: Compared) -> tuple[UInt8, UInt8]:
-        """The windows of both, the edit's as it is ("reconstruction") or with the source's face."""
+    def _value(self, row: Metric, a: UInt8, b: UInt8) -> float:
+        if row.takes != Takes.RECONSTRUCTION and not self._has_outside:
+            return math.nan
+        if row.of_itself is not None and np.array_equal(a, b):
+            return row.of_itself
+        if min(a.shape[:2]) < row.least_px:
+            return math.nan
+        tensors = [to_tensor(_scaled(pixels, row)) for pixels in (a, b)]
+        if row.takes == Takes.MASKED:
+            tensors.append(torch.from_numpy(_scaled(self._weights, row))[None, None])
+        return float(row.load()(*tensors, data_range=2))
+
+    def _pair(self, edited: Photo, takes: Takes) -> tuple[UInt8, UInt8]:
+        """The windows of both, the edit's as it is or with the source's face."""
         a, b = self.photo.pixels[self._window], edited.pixels[self._window]
-        if compared == "reconstruction" or np.array_equal(a, b):
+        if takes != Takes.SURROUNDINGS or np.array_equal(a, b):
             return a, b
         weights = self._weights[..., None]
         back = np.rint(a * weights + b * (1 - weights)).astype(np.uint8)
         return a, back
 
-    @staticmethod
-    def _ssim(a: UInt8, b: UInt8) -> float:
-        if np.array_equal(a, b):
-            return 1.0
-        if min(a.shape[:2]) < WINDOW_PX:
-            return float("nan")
-        return float(ssim(to_tensor(_scaled(a)), to_tensor(_scaled(b)), data_range=2))
+    @functools.cached_property
+    def _has_outside(self) -> bool:
+        return not bool((self._weights == 1).all())
 
     @functools.cached_property
     def _face(self) -> AlignedFace:
@@ -105,17 +107,18 @@ class Surroundings:
         return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
-def _scaled(pixels: UInt8) -> UInt8:
+def _scaled(pixels: Plane, row: Metric) -> Plane:
+    """Pictures that are longer than a metric's ``most_px`` scaled down to it."""
     longest = max(pixels.shape[:2])
-    if longest <= MOST_PX:
+    if row.most_px is None or longest <= row.most_px:
         return pixels
-    height, width = (max(WINDOW_PX, round(side * MOST_PX / longest)) for side in pixels.shape[:2])
-    scaled: UInt8 = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    height, width = (max(row.least_px, round(side * row.most_px / longest)) for side in pixels.shape[:2])
+    scaled: Plane = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     return scaled
 
 
 def _resized(pixels: UInt8) -> UInt8:
-    shrinks = min(pixels.shape[:2]) > NETWORKS_PX
+    shrinks = min(pixels.shape[:2]) > COMPARED_PX
     way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    found: UInt8 = cv2.resize(pixels, (NETWORKS_PX, NETWORKS_PX), interpolation=way)
+    found: UInt8 = cv2.resize(pixels, (COMPARED_PX, COMPARED_PX), interpolation=way)
     return found

@@ -17,6 +17,7 @@ from emorph.core.downloads import present
 from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.unpickle import read_torch_file
 from emorph.evaluate.metrics.lpips import SCALE, SHIFT, backbone_file, vgg16_layers
+from emorph.evaluate.metrics.metric import Network
 
 WIDTHS = (3, 64, 128, 256, 512, 512)  # of the compared maps: the picture itself, then the last ReLU of each stage
 LEAST_PX = 32  # four times halved, two pixels are left
@@ -120,7 +121,7 @@ class DISTS(nn.Module):
         return (energy + POOL_EPS).sqrt()
 
 
-def dists(a: Tensor, b: Tensor, *, net: DISTS | None = None) -> Tensor:
+def dists(a: Tensor, b: Tensor, *, net: DISTS | None = None, data_range: float | None = None) -> Tensor:
     """Structure and texture distance of each pair of pictures, (B,), in [0, 1]; 0 is equal.
 
     a, b: float (B, 3, H, W) RGB or (B, 1, H, W) gray, in [-1, 1], at least 32 px a side; its authors compare pictures
@@ -131,6 +132,12 @@ def dists(a: Tensor, b: Tensor, *, net: DISTS | None = None) -> Tensor:
         model = net if net is not None else _loaded(str(backbone_file("vgg")), str(present("dists").path))
         distance: Tensor = model.to(a.device)(a, b)
         return distance
+
+
+def on_disk() -> Network:
+    """DISTS from the user's files. Raises MissingAssetError, CheckpointError."""
+    files = (backbone_file("vgg"), present("dists").path)
+    return Network(DISTS.from_files(*files), files)
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,6 +12,8 @@ from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float64
 
+CONFUSABLE = ((Emotion.FEAR, Emotion.SURPRISE), (Emotion.ANGER, Emotion.DISGUST))
+
 
 def recognised(probabilities: Float64, columns: NDArray[np.int64]) -> Float64:
     """1 where a judge's likeliest label is the target, else 0, (n,); NaN where it has no answer or no such label.
@@ -21,6 +23,34 @@ def recognised(probabilities: Float64, columns: NDArray[np.int64]) -> Float64:
     known = np.isfinite(probabilities).all(axis=1) & (columns >= 0)
     right = np.argmax(np.nan_to_num(probabilities), axis=1) == columns
     return np.where(known, right.astype(np.float64), np.nan)
+
+
+def probability(probabilities: Float64, columns: NDArray[np.int64]) -> Float64:
+    """The judge's probability of each target, (n,), in [0, 1]; NaN as for ``recognised``, and arguments alike."""
+    known = np.isfinite(probabilities).all(axis=1) & (columns >= 0)
+    return np.where(known, probabilities[np.arange(len(columns)), columns], np.nan)
+
+
+def mutual_confusion(emotions: Sequence[Emotion], targets: NDArray[np.int64], answers: NDArray[np.int64]) -> float:
+    """mSCR: the share of each of two alike emotions that is taken for the other, in [0, 1], mean over the pairs.
+
+    emotions: of the judge. targets, answers: of n faces, places in ``emotions``. NaN where the judge knows no
+    such pair, or no face asks for one of it (PixelSmile, arXiv 2603.25728).
+    """
+
+    def taken_for(i: int, j: int) -> float:
+        of_i = answers[targets == i]
+        return float((of_i == j).mean()) if len(of_i) else np.nan
+
+    pairs = alike(emotions)
+    shares = np.array([(taken_for(i, j) + taken_for(j, i)) / 2 for i, j in pairs])
+    return float(np.nanmean(shares)) if np.isfinite(shares).any() else float("nan")
+
+
+def alike(emotions: Sequence[Emotion]) -> list[tuple[int, int]]:
+    """The places of the pairs of emotions that are easily taken for each other."""
+    known = list(emotions)
+    return [(known.index(a), known.index(b)) for a, b in CONFUSABLE if a in known and b in known]
 
 
 def gain(before: Float64, after: Float64) -> Float64:

@@ -51,6 +51,22 @@ def found_first(to_photos: Float64, own: NDArray[np.int64], is_same: NDArray[np.
     return np.where(np.isfinite(nearest), is_first, np.nan).astype(np.float64)
 
 
+def share_passed(to_photos: Float64, others: NDArray[np.bool_], threshold: float) -> Float64:
+    """Share of the other photos of the person that a face passes for, (m,), in [0, 1]; NaN where there is none.
+
+    to_photos: distances of m faces to n photos, (m, n). others: (m, n), whether a photo is another one of the person.
+    """
+    n_others = others.sum(axis=1)
+    n_passed = ((to_photos < threshold) & others).sum(axis=1)
+    return np.where(n_others > 0, n_passed / np.maximum(n_others, 1), np.nan)
+
+
+def mean_identity(calibrated: Float64) -> Float64:
+    """The mean of calibrated identities by k recognisers, (k, n) to (n,), so that a wide scale does not outvote."""
+    found: Float64 = np.mean(calibrated, axis=0)
+    return found
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Distances between the photos of a set: of one person (``genuine``), and of two (``impostor``)."""

@@ -1,7 +1,4 @@
-"""LPIPS (Zhang et al. 2018), version 0.1: how different two pictures look to a network's features.
-
-Not named lpips.py, for a module of this name would hide the function of this name in ``emorph.evaluate``.
-"""
+"""LPIPS (Zhang et al. 2018), version 0.1: how different two pictures look to a network's features."""
 
 from __future__ import annotations
 
@@ -22,6 +19,7 @@ from emorph.core.assets import home
 from emorph.core.downloads import download, how_to_get
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError, UnknownNameError
 from emorph.core.unpickle import read_torch_file
+from emorph.evaluate.metrics.metric import Network
 
 Net = Literal["alex", "vgg"]
 Layer = tuple[int, int, int, int] | Literal["relu", "pool2", "pool3"]  # a convolution: out, kernel, stride, padding
@@ -177,7 +175,7 @@ class LPIPS(nn.Module):
         return x.float().expand(-1, 3, -1, -1)
 
 
-def lpips(a: Tensor, b: Tensor, *, net: Net | LPIPS = "alex") -> Tensor:
+def lpips(a: Tensor, b: Tensor, *, net: Net | LPIPS = "alex", data_range: float | None = None) -> Tensor:
     """The perceptual distance of each pair of pictures, (B,); 0 is equal, unbounded above, rarely over 1.
 
     a, b: float (B, 3, H, W) RGB or (B, 1, H, W) gray, in [-1, 1]; at least 31 px a side for alex, 16 px for vgg.
@@ -190,14 +188,29 @@ def lpips(a: Tensor, b: Tensor, *, net: Net | LPIPS = "alex") -> Tensor:
         return distance
 
 
-def lpips_alex(a: Tensor, b: Tensor) -> Tensor:
+def lpips_alex(a: Tensor, b: Tensor, *, data_range: float | None = None) -> Tensor:
     """``lpips`` with AlexNet's features."""
-    return lpips(a, b, net="alex")
+    return lpips(a, b, net="alex", data_range=data_range)
 
 
-def lpips_vgg(a: Tensor, b: Tensor) -> Tensor:
+def lpips_vgg(a: Tensor, b: Tensor, *, data_range: float | None = None) -> Tensor:
     """``lpips`` with VGG16's features."""
-    return lpips(a, b, net="vgg")
+    return lpips(a, b, net="vgg", data_range=data_range)
+
+
+def alex_on_disk() -> Network:
+    """LPIPS with AlexNet's features, from the user's files. Raises MissingAssetError, CheckpointError."""
+    return _on_disk("alex")
+
+
+def vgg_on_disk() -> Network:
+    """LPIPS with VGG16's features, from the user's files. Raises MissingAssetError, CheckpointError."""
+    return _on_disk("vgg")
+
+
+def _on_disk(net: Net) -> Network:
+    files = find_files(net)
+    return Network(LPIPS.from_files(net, *files), files)
 
 
 def find_files(net: Net) -> tuple[Path, Path]:

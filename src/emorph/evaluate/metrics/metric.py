@@ -1,184 +1,147 @@
-"""What a metric says of itself, and the table of all metrics."""
+"""What a metric says of itself, apart from its computation: a row of ``emorph.evaluate.metrics.table``."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from emorph.core.errors import UnknownNameError
+from emorph.evaluate.metrics.takes import Of, Shown, Takes
 
-Direction = Literal["higher", "lower"]
-Of = Literal["image", "set"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Better = Literal["higher", "lower", "for information"]
+
+ANY = (-math.inf, math.inf)
+POSITIVE = (0.0, math.inf)
+SHARE = (0.0, 1.0)
+SIGNED = (-1.0, 1.0)
+
+_HOME = "emorph.evaluate.metrics."
+_FACTORS = {"degrees": 180 / math.pi}  # of what a table shows over what the function gives
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One number's meaning, apart from its computation.
+class Network:
+    """A network that compares pictures. files: its id is made of their SHA-256.
 
-    of: "image" gives a value for each pair of pictures, "set" one for the whole set.
-    compares: what with what; a number is only fair for these two.
-    better: the direction of the better value. lowest, highest: bounds of the value; infinite where there are none.
-    needs: what must be there besides the pictures, in words; empty if nothing.
-    function: "module:name" of the function (or a class's method), which is imported when it is asked for.
-    source: who defined it.
+    answer: distances (B,) of two batches, float (B, 3, 256, 256) in [-1, 1].
+    """
+
+    answer: Callable[[Any, Any], Any]
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One number's meaning.
+
+    name: in records and tables for machines. title: for people; short: where there is little room.
+    takes: what its function is given. better: the direction of the better value.
+    source: who defined it. function: "module:name" below ``emorph.evaluate.metrics``, or in full for a module of
+    another package; by default "NAME:NAME". Imported when it is asked for.
+    bounds: of the value; infinite where there are none. unit: "share" is shown in percent. shown_unit: of tables, if it
+    is another one. needs: what must be there besides the pictures, in words.
+    of_itself: the value of two equal pictures, which then is not worked out; None where nobody says.
+    least_px: smaller pictures have no value. most_px: larger ones are scaled down; None for never.
+    network: "module:name" of what loads a ``Network``, which then is asked in batches instead of ``function``.
+    tables: of a report, in which it stands; by default those of ``takes``.
+    column, column_before: in edits.csv, of the edit and of the unedited photo; by default its name, and none.
     """
 
     name: str
     title: str
-    unit: str
-    of: Of
-    compares: str
-    better: Direction
-    lowest: float
-    highest: float
-    function: str
+    takes: Takes
+    better: Better
     source: str
+    short: str = ""
+    function: str = ""
+    bounds: tuple[float, float] = ANY
+    unit: str = ""
+    shown_unit: str = ""
     needs: str = ""
+    of_itself: float | None = None
+    least_px: int = 1
+    most_px: int | None = None
+    network: str = ""
+    tables: tuple[Shown, ...] = ()
+    column: str = ""
+    column_before: str = ""
+
+    def __post_init__(self) -> None:
+        """Fill in what follows from the rest."""
+        for field, value in (
+            ("short", self.short or self.title),
+            ("function", self.function or f"{self.name}:{self.name}"),
+            ("shown_unit", self.shown_unit or self.unit),
+            ("tables", self.tables or self.takes.tables),
+            ("column", self.column or self.name),
+        ):
+            object.__setattr__(self, field, value)
 
     def load(self) -> Callable[..., Any]:
         """The function that computes it."""
-        module, _, path = self.function.partition(":")
-        function: Callable[..., Any] = operator.attrgetter(path)(importlib.import_module(module))
-        return function
+        return _loaded(self.function)
+
+    def load_network(self) -> Network:
+        """The network that computes it. Raises MissingAssetError where its files are not here, CheckpointError."""
+        network: Network = _loaded(self.network)()
+        return network
 
     @property
-    def bounds(self) -> str:
-        """ "0 to 1", "above 0", "any": its values' range for people."""
-        if math.isinf(self.lowest):
+    def of(self) -> Of:
+        """Whether it is a number of each edit or of the whole set."""
+        return self.takes.of
+
+    @property
+    def compares(self) -> str:
+        """What with what; a number is only fair for these two."""
+        return self.takes.compares
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is shown in percent."""
+        return self.unit == "share"
+
+    @property
+    def label(self) -> str:
+        """Title and unit, as a table's row has them."""
+        return self.title if self.is_share or not self.unit else f"{self.title}, {self.shown_unit}"
+
+    @property
+    def short_label(self) -> str:
+        """Short title and unit, as a column has them."""
+        return self.short if self.is_share or not self.unit else f"{self.short}, {self.shown_unit}"
+
+    @property
+    def factor(self) -> float:
+        """What a table multiplies the value by, for its unit."""
+        return _FACTORS[self.shown_unit] if self.shown_unit != self.unit else 1.0
+
+    @property
+    def absent(self) -> str:
+        """What a table says where it could not be measured."""
+        return f"not measured: needs {self.needs}" if self.needs else "not measured"
+
+    @property
+    def range_text(self) -> str:
+        """ "0 to 1", "0 up", "any": its values' range for people."""
+        lowest, highest = self.bounds
+        if math.isinf(lowest):
             return "any"
-        return f"{self.lowest:.3g} to {self.highest:.3g}" if math.isfinite(self.highest) else f"{self.lowest:.3g} up"
+        return f"{lowest:.3g} to {highest:.3g}" if math.isfinite(highest) else f"{lowest:.3g} up"
 
 
-def metric(name: str) -> Metric:
-    """The metric called ``name``. Raises UnknownNameError with the nearest name."""
-    if name not in METRICS:
-        raise UnknownNameError("metric", name, METRICS)
-    return METRICS[name]
-
-
-_INF = math.inf
-_IMAGE: Of = "image"
-_SET: Of = "set"
-_EITHER, _UP, _DOWN = (-_INF, _INF), (0.0, _INF), "lower"
-_SHARE, _SIGNED, _BETTER = (0.0, 1.0), (-1.0, 1.0), "higher"
-
-_RECONSTRUCTION = "a reconstruction (an edit of strength 0) and its source"
-_OUTSIDE = "an edit and its source, around the face"
-_TARGET = "a judge's answer and the target"
-_BEFORE = "a judge's answers for an edit and for its source"
-_PERSON = "an edit and its source"
-_CONTROLS = "an edit and its source, on the scale of the set's own pairs of photos"
-_VA = "annotated or wanted values and a judge's"
-_MOVED = "an edit and its source, by their landmarks"
-_COEFFICIENTS = "an edit and its source, by a face model's coefficients"
-_FEATURES = "features of edits and of unedited photos"
-_NEEDS_JUDGE = "a judge of emotions"
-_NEEDS_VA = "a judge of valence and arousal"
-_NEEDS_TWO = "photos of two persons"
-_NEEDS_MODEL = "a face model: ict-facekit, deca or emoca"
-_NEEDS_INCEPTION = "inception-fid"
-
-_Row = tuple[str, str, str, Of, str, str, str, tuple[float, float], str, str]
-
-
-def _networks() -> list[_Row]:
-    """The distances that networks tell, each in both of its uses."""
-    lpips = "Zhang et al. 2018, v0.1"
-    named = (
-        ("lpips_alex", "LPIPS (AlexNet)", _UP, "perceptual:lpips_alex", lpips, "lpips-alexnet, lpips-heads-alex"),
-        ("lpips_vgg", "LPIPS (VGG16)", _UP, "perceptual:lpips_vgg", lpips, "lpips-vgg16, lpips-heads-vgg"),
-        ("dists", "DISTS", _SHARE, "texture:dists", "Ding et al. 2020", "lpips-vgg16, dists"),
+@functools.lru_cache(maxsize=256)
+def _loaded(function: str) -> Callable[..., Any]:
+    module, _, path = function.partition(":")
+    # a dot tells a module of its own from one of this package's files
+    found: Callable[..., Any] = operator.attrgetter(path)(
+        importlib.import_module(module if "." in module else _HOME + module)
     )
-    uses = (("", "", _RECONSTRUCTION), ("_outside", " outside the face", _OUTSIDE))
-    return [
-        (name + end, title + more, "", _IMAGE, function, compares, _DOWN, bounds, source, needs)
-        for end, more, compares in uses
-        for name, title, bounds, function, source, needs in named
-    ]
-
-
-# fmt: off
-_ROWS: tuple[_Row, ...] = (
-    # name, title, unit, of, function,
-    # compares, better, (lowest, highest), source, needs
-    ("psnr", "PSNR", "dB", _IMAGE, "fidelity:psnr",
-     _RECONSTRUCTION, _BETTER, _EITHER, "10 log10(range² / mean squared error)", ""),
-    ("ssim", "SSIM", "", _IMAGE, "fidelity:ssim",
-     _RECONSTRUCTION, _BETTER, _SIGNED, "Wang et al. 2004", ""),
-    ("ms_ssim", "MS-SSIM", "", _IMAGE, "fidelity:ms_ssim",
-     _RECONSTRUCTION, _BETTER, _SHARE, "Wang, Simoncelli, Bovik 2003", "pictures of at least 176 px"),
-    ("mae_outside", "Change outside the face", "share of range", _IMAGE, "geometry:mae_outside",
-     _OUTSIDE, _DOWN, _SHARE, "mean absolute difference outside a mask", ""),
-    ("psnr_outside", "PSNR outside the face", "dB", _IMAGE, "geometry:psnr_outside",
-     _OUTSIDE, _BETTER, _EITHER, "PSNR outside a mask", ""),
-    ("ssim_outside", "SSIM outside the face", "", _IMAGE, "fidelity:ssim",
-     _OUTSIDE, _BETTER, _SIGNED, "Wang et al. 2004, the source's face put back", ""),
-    *_networks(),
-    ("recognised", "Recognised as the target", "share", _IMAGE, "emotion:recognised",
-     _TARGET, _BETTER, _SHARE, "accuracy; by target it is the recall", _NEEDS_JUDGE),
-    ("probability", "Probability of the target", "", _IMAGE, "judges:EmotionJudge.__call__",
-     _TARGET, _BETTER, _SHARE, "softmax of the judge", _NEEDS_JUDGE),
-    ("gain", "Gain over the unedited photo", "share", _IMAGE, "emotion:gain",
-     _BEFORE, _BETTER, _SIGNED, "recognised, less the source's", _NEEDS_JUDGE),
-    ("mutual_confusion", "Mutual confusion, mSCR", "share", _SET, "emotion_scores:EmotionScores.mutual_confusion",
-     "targets and answers of alike emotions", _DOWN, _SHARE, "PixelSmile, arXiv 2603.25728", _NEEDS_JUDGE),
-    ("linearity", "Linearity of strength", "", _SET, "statistics:pearson",
-     "asked strengths, a judge's probabilities", _BETTER, _SIGNED, "CLS of PixelSmile, Pearson's r", "two strengths"),
-    ("success", "Success gain", "share", _SET, "tradeoff:Tradeoff.success",
-     "emotion and identity together", _BETTER, _SIGNED, "recognised and passing, less recognised unedited", _NEEDS_TWO),
-    ("hes", "HES", "", _SET, "tradeoff:harmonic_mean",
-     "emotion and identity together", _BETTER, _SHARE, "PixelSmile: 2 S_E S_ID / (S_E + S_ID)", _NEEDS_TWO),
-    ("tradeoff_area", "Area of identity over gain", "", _SET, "tradeoff:area_under",
-     "emotion and identity over all strengths", _BETTER, _SHARE, "steps under the trade-off curve", _NEEDS_TWO),
-    ("identity_at_gain", "Identity at matched gain", "share", _SET, "tradeoff:identity_at",
-     "two methods at one gain", _BETTER, _SHARE, "a point of the trade-off curve", _NEEDS_TWO),
-    ("dlib_distance", "Distance to the source (dlib)", "", _IMAGE, "identity:distances",
-     _PERSON, _DOWN, _UP, "King 2017", ""),
-    ("csim", "CSIM", "", _IMAGE, "identity:csim",
-     _PERSON, _BETTER, _SIGNED, "cosine of features in ArcFace's format", "a recogniser (--recogniser)"),
-    ("verified", "Passes for the person", "share", _IMAGE, "identity:verified",
-     _CONTROLS, _BETTER, _SHARE, "verification rate at 1 % false accepts", _NEEDS_TWO),
-    ("rank_1", "Found first", "share", _IMAGE, "identity:found_first",
-     "an edit and the gallery of all sources", _BETTER, _SHARE, "rank-1 re-identification", _NEEDS_TWO),
-    ("calibrated_identity", "Calibrated identity", "", _IMAGE, "identity:Pairs.calibrated",
-     _CONTROLS, _BETTER, _EITHER, "0 another person, 1 another photo of the person", "two photos of a person"),
-    ("ensemble", "Identity by all recognisers", "", _IMAGE, "identity_scores:galleries",
-     _CONTROLS, _BETTER, _EITHER, "mean calibrated identity, after ID-Sim", "two recognisers, two photos of a person"),
-    ("rmse", "RMSE", "", _SET, "affect:rmse",
-     _VA, _DOWN, _UP, "root mean squared error", _NEEDS_VA),
-    ("pcc", "PCC", "", _SET, "affect:pcc",
-     _VA, _BETTER, _SIGNED, "Pearson's correlation", _NEEDS_VA),
-    ("ccc", "CCC", "", _SET, "affect:ccc",
-     _VA, _BETTER, _SIGNED, "Lin 1989", _NEEDS_VA),
-    ("sagr", "SAGR", "", _SET, "affect:sagr",
-     _VA, _BETTER, _SHARE, "Nicolaou et al. 2011", _NEEDS_VA),
-    ("expression_distance", "Expression distance (68 points)", "eye spans", _IMAGE, "geometry:expression_distance",
-     _MOVED, _DOWN, _UP, "Procrustes on eye corners and nose", ""),
-    ("pose_distance", "Pose distance (68 points)", "rad", _IMAGE, "geometry:pose_distance",
-     _MOVED, _DOWN, (0.0, math.pi), "weak-perspective pose of nine points", ""),
-    ("asd", "Shape distance, ASD", "coefficients", _IMAGE, "face_model_scores:coefficient_distance",
-     _COEFFICIENTS, _DOWN, _UP, "mean absolute difference of β", _NEEDS_MODEL),
-    ("aed", "Expression distance, AED", "coefficients", _IMAGE, "face_model_scores:coefficient_distance",
-     _COEFFICIENTS, _DOWN, _UP, "mean absolute difference of ψ", _NEEDS_MODEL),
-    ("apd", "Pose distance, APD", "rad", _IMAGE, "face_model_scores:coefficient_distance",
-     _COEFFICIENTS, _DOWN, _UP, "the same of the axis-angle", _NEEDS_MODEL),
-    ("fid", "FID", "", _SET, "distribution:fid",
-     _FEATURES, _DOWN, _UP, "Heusel et al. 2017; biased at small n", _NEEDS_INCEPTION),
-    ("kid", "KID", "", _SET, "distribution:kid",
-     _FEATURES, _DOWN, _EITHER, "Bińkowski et al. 2018", _NEEDS_INCEPTION),
-)
-# fmt: on
-
-
-def _entry(row: _Row) -> Metric:
-    name, title, unit, of, function, compares, better, (lowest, highest), source, needs = row
-    direction: Direction = "higher" if better == _BETTER else "lower"
-    where = f"emorph.evaluate.{function}"
-    return Metric(name, title, unit, of, compares, direction, lowest, highest, where, source, needs)
-
-
-METRICS: dict[str, Metric] = {row[0]: _entry(row) for row in _ROWS}
+    return found

@@ -5,6 +5,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from emorph.core.types import Float64
+
+
+def success(before: Float64, after: Float64, passes: Float64) -> Float64:
+    """Recognised as the target and passing for the person, less recognised unedited, (n,), in -1, 0 and 1.
+
+    before, after, passes: (n,) each, 0 or 1, or NaN. An edit that does nothing has 0 on average; another person's face,
+    however expressive, has what the chance of passing for somebody else leaves it.
+    """
+    return after * passes - before
+
+
+def harmonic(before: Float64, after: Float64, passes: Float64) -> float:
+    """HES of PixelSmile: the harmonic mean of the gain (at least 0) and of the share that passes, in [0, 1].
+
+    Arguments as for ``success``, without NaN. An edit that does nothing has no gain and so 0, another person's face
+    passes nowhere and has 0 too.
+    """
+    return harmonic_mean(float((after - before).mean()), float(passes.mean()))
+
 
 def harmonic_mean(gain: float, verified: float) -> float:
     """Of two shares; a negative gain counts as 0."""

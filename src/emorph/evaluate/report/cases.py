@@ -14,8 +14,9 @@ from emorph.core.errors import EmorphError
 from emorph.core.images import read_photo
 from emorph.core.records import SeenFace
 from emorph.core.types import Float64
+from emorph.evaluate.metrics.takes import Takes
 from emorph.evaluate.scores.evidence import Scored
-from emorph.evaluate.scores.identity import DLIB, DLIB_THRESHOLD
+from emorph.evaluate.scores.gallery import DLIB, DLIB_THRESHOLD
 from emorph.evaluate.scores.method import MethodScores
 
 N_CASES = 6
@@ -72,9 +73,8 @@ def _case(scores: MethodScores, row: int) -> Case:
         lines.append(f"seen as {answer.word}; target {100 * first.before[row]:.0f} → {100 * first.after[row]:.0f} %")
     for identity in scores.identities[:N_LIKENESSES]:
         gallery = identity.gallery
-        word = {"distance": "distance", "cosine": "CSIM", "calibrated": "identity"}[gallery.measure]
-        name = "" if gallery.measure != "cosine" else f" ({gallery.name.partition('@')[0]})"
-        lines.append(f"{word} {gallery.shown(identity.distance)[row]:.2f}{name}")
+        name = f" ({gallery.name.partition('@')[0]})" if gallery.metric.takes == Takes.FEATURES else ""
+        lines.append(f"{gallery.metric.column} {gallery.shown(identity.distance)[row]:.2f}{name}")
     lines.append(scored.pair.edited.name)
     return Case(*_pictures(scored), tuple(lines))
 

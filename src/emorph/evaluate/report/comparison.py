@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from emorph.core.types import Float64
+from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
-from emorph.evaluate.metrics.tradeoff import harmonic_mean, identity_at
-from emorph.evaluate.report.scorecard import recogniser_title
-from emorph.evaluate.report.tables import Cell, Table, Value, slug
+from emorph.evaluate.metrics.table import metrics
+from emorph.evaluate.metrics.takes import Shown, Takes
+from emorph.evaluate.report.tables import Cell, Table, Value, cell, slug
 from emorph.evaluate.scores.evidence import Ints, bootstrapped
+from emorph.evaluate.scores.identity import OWN_DISTANCE
+from emorph.evaluate.scores.line import Line
+from emorph.evaluate.scores.method import MethodScores
 
-if TYPE_CHECKING:
-    from emorph.evaluate.scores.method import MethodScores
+NOT_PAIRED = "not measured for the same edits"
+
+Pairing = list[tuple[int, int]]  # rows of the first set, of the second
 
 
-def paired_rows(a: MethodScores, b: MethodScores) -> list[tuple[int, int]]:
+def paired_rows(a: MethodScores, b: MethodScores) -> Pairing:
     """Rows of edits of the same photo to the same target, each set at its own dose.
 
     Of several such edits of one set, as of two seeds, the last counts.
@@ -41,7 +45,7 @@ def _has_several(scores: MethodScores) -> bool:
     return bool(scores.evidence.edits) and len(_rows_at_dose(scores)) < int(scores.evidence.at_dose.sum())
 
 
-def difference(a: Float64, b: Float64, rows: list[tuple[int, int]], groups: list[str]) -> Estimate | None:
+def difference(a: Float64, b: Float64, rows: Pairing, groups: list[str]) -> Estimate | None:
     """Mean of b less a over paired rows, with its interval by source photo; None of none."""
     gaps = np.array([b[j] - a[i] for i, j in rows], dtype=np.float64)
     known = np.isfinite(gaps)
@@ -52,41 +56,18 @@ def difference(a: Float64, b: Float64, rows: list[tuple[int, int]], groups: list
 
 def success_difference(a: MethodScores, b: MethodScores) -> Estimate | None:
     """Success gain of b less a by the first judge, over the same edits; None of none."""
-    if not (a.evidence.edits and b.evidence.edits and a.emotions and b.emotions):
+    if not (a.evidence.edits and b.evidence.edits and a.tradeoffs and b.tradeoffs):
         return None
-    return difference(_success(a, 0), _success(b, 0), paired_rows(a, b), a.evidence.groups)
-
-
-def _success(scores: MethodScores, judge: int) -> Float64:
-    emotion = scores.emotions[judge]
-    found: Float64 = emotion.right_after * scores.identity.passes - emotion.right_before
-    return found
+    return difference(a.tradeoffs[0].success, b.tradeoffs[0].success, paired_rows(a, b), a.evidence.groups)
 
 
 def comparison(a: MethodScores, b: MethodScores) -> Table:
-    """Every per-edit score of both, paired."""
+    """Every score of both, paired."""
     rows = paired_rows(a, b)
     several = (
         "Of several edits of a photo to one target the last counts. " if _has_several(a) or _has_several(b) else ""
     )
     doses = [f"{scores.evidence.dose:g}" if scores.evidence.edits else "1" for scores in (a, b)]
-    measures: list[tuple[str, bool, bool, Float64, Float64]] = []
-    for i, emotion in enumerate(a.emotions):
-        measures.append((f"success gain ({emotion.judge.id})", True, True, _success(a, i), _success(b, i)))
-    for first, second in zip(a.emotions, b.emotions, strict=True):
-        measures.append((f"recognised ({first.judge.id})", True, True, first.right_after, second.right_after))
-        measures.append((f"probability of the target ({first.judge.id})", True, True, first.after, second.after))
-    measures.append(("passes for the person", True, True, a.identity.passes, b.identity.passes))
-    measures.append(("found first among the sources", True, True, a.identity.is_first, b.identity.is_first))
-    for identities in zip(a.identities, b.identities, strict=True):
-        title, better = recogniser_title(identities[0].gallery)
-        shown = [identity.gallery.shown(identity.distance) for identity in identities]
-        measures.append((title, better == "higher", False, shown[0], shown[1]))
-    for title, metric in (("head turned, rad", "pose_distance"), ("change outside the face", "mae_outside")):
-        measures.append((title, False, False, a.evidence.geometry(metric), b.evidence.geometry(metric)))
-    found = [_harmonic_row(i, rows, a, b) for i in range(len(a.emotions))]
-    found += [_matched_row(i, a, b) for i in range(len(a.emotions))]
-    found += [_row(measure, rows, a, b) for measure in measures]
     names = (a.evidence.method, b.evidence.method)
     return Table(
         slug("compare", *names),
@@ -95,83 +76,111 @@ def comparison(a: MethodScores, b: MethodScores) -> Table:
         f"the difference's interval is a paired bootstrap by source photo. {several}Doing nothing wins every row of "
         "identity: only HES, success gain and identity at matched gain weigh both.",
         ("measure", "better", names[0], names[1], f"{names[1]} less {names[0]}", "verdict"),
-        tuple(found),
+        tuple(_rows(a, b, rows)),
     )
 
 
-def _row(
-    measure: tuple[str, bool, bool, Float64, Float64], rows: list[tuple[int, int]], a: MethodScores, b: MethodScores
-) -> tuple[Cell, ...]:
-    title, higher_is_better, is_share, first, second = measure
-    better = "higher" if higher_is_better else "lower"
-    gap = difference(first, second, rows, a.evidence.groups)
+def _rows(a: MethodScores, b: MethodScores, rows: Pairing) -> Iterator[tuple[Cell, ...]]:
+    """What weighs both first; then what is said of each edit, of recognisers by all of them."""
+    shown = list(_compared(a.lines, b.lines))
+    yield from (_set_row(first, second, rows, a, b) for first, second in shown if first.values is None)
+    for metric in metrics(Takes.MATCHED):
+        yield from (_matched_row(metric, i, a, b) for i in range(len(a.emotions)))
+    for first, second in shown:
+        if first.values is not None:
+            yield _edit_row(first, second, rows, a, b)
+    for own, other in zip(a.recogniser_lines[1:], b.recogniser_lines[1:], strict=True):
+        for first, second in _compared(own, other):
+            if first.metric.takes in OWN_DISTANCE:
+                yield _edit_row(first, second, rows, a, b)
+
+
+def _compared(a: Sequence[Line], b: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
+    """The lines of both that stand in a comparison; the same panel makes the same lines of both."""
+    for first, second in zip(a, b, strict=True):
+        if Shown.COMPARISON in first.metric.tables:
+            yield first, second
+
+
+def _edit_row(a: Line, b: Line, rows: Pairing, first: MethodScores, second: MethodScores) -> tuple[Cell, ...]:
+    """A metric of each edit."""
+    start = (a.short, a.metric.better)
+    if a.values is None or b.values is None:
+        return (*start, "–", "–", NOT_PAIRED, "–")
+    own, other = (line.values * line.metric.factor for line in (a, b) if line.values is not None)
+    groups = a.evidence.groups
+    gap = difference(own, other, rows, groups)
     if gap is None:
-        return (title, better, "–", "–", "not measured for the same edits", "–")
-    zero = np.zeros(max(len(first), len(second)))
-    own = difference(zero, first, [(i, i) for i, j in rows if np.isfinite(second[j] - first[i])], a.evidence.groups)
-    other = difference(zero, second, [(j, j) for i, j in rows if np.isfinite(second[j] - first[i])], b.evidence.groups)
-    cells: list[Cell] = ["–" if e is None else Value(e, is_share) for e in (own, other, gap)]
-    return (title, better, *cells, _verdict(gap, a, b, higher_is_better=higher_is_better))
+        return (*start, "–", "–", NOT_PAIRED, "–")
+    both = [(i, j) for i, j in rows if np.isfinite(other[j] - own[i])]
+    zero = np.zeros(max(len(own), len(other)))
+    alone = (
+        difference(zero, own, [(i, i) for i, _ in both], groups),
+        difference(zero, other, [(j, j) for _, j in both], b.evidence.groups),
+    )
+    cells: list[Cell] = ["–" if e is None else Value(e, a.metric.is_share) for e in (*alone, gap)]
+    return (*start, *cells, _verdict(gap, first, second, a.metric))
 
 
-def _harmonic_row(judge: int, rows: list[tuple[int, int]], a: MethodScores, b: MethodScores) -> tuple[Cell, ...]:
-    """HES of both on the paired rows."""
-    gains = (a.emotions[judge].gain, b.emotions[judge].gain)
-    passes = (a.identity.passes, b.identity.passes)
+def _set_row(a: Line, b: Line, rows: Pairing, first: MethodScores, second: MethodScores) -> tuple[Cell, ...]:
+    """A metric of the whole set, on the paired rows; without a difference where it is no statistic of rows."""
+    start, is_share = (a.short, a.metric.better), a.metric.is_share
+    if a.statistic is None or b.statistic is None or a.known is None or b.known is None:
+        return (*start, cell(a.at_dose, is_share), cell(b.at_dose, is_share), NOT_PAIRED, "–")
     both = np.array(rows, dtype=np.int64).reshape(-1, 2)
-    known = np.all([np.isfinite(values[k][both[:, k]]) for values in (gains, passes) for k in (0, 1)], axis=0)
-    both = both[known]
-
-    def harmonic(drawn: Ints, k: int) -> float:
-        own = both[drawn, k]
-        return harmonic_mean(gains[k][own].mean(), passes[k][own].mean())
-
+    both = both[a.known[both[:, 0]] & b.known[both[:, 1]]]
+    of_a, of_b = a.statistic, b.statistic
+    statistics: tuple[Callable[[Ints], float], ...] = (
+        lambda drawn: of_a(both[drawn, 0]),
+        lambda drawn: of_b(both[drawn, 1]),
+        lambda drawn: of_b(both[drawn, 1]) - of_a(both[drawn, 0]),
+    )
     groups = [a.evidence.groups[i] for i in both[:, 0]]
-    statistics = (lambda d: harmonic(d, 0), lambda d: harmonic(d, 1), lambda d: harmonic(d, 1) - harmonic(d, 0))
     estimates = [bootstrapped(statistic, groups, len(both)) for statistic in statistics]
-    title = f"HES: gain with identity ({a.emotions[judge].judge.id})"
     gap = estimates[2]
     if gap is None:
-        return (title, "higher", "–", "–", "not measured for the same edits", "–")
-    cells: list[Cell] = ["–" if e is None else Value(e) for e in estimates]
-    return (title, "higher", *cells, _verdict(gap, a, b, higher_is_better=True))
+        return (*start, "–", "–", NOT_PAIRED, "–")
+    return (*start, *(cell(e, is_share) for e in estimates), _verdict(gap, first, second, a.metric))
 
 
-def _verdict(gap: Estimate, a: MethodScores, b: MethodScores, *, higher_is_better: bool) -> str:
+def _verdict(gap: Estimate, a: MethodScores, b: MethodScores, metric: Metric) -> str:
     if gap.low <= 0 <= gap.high:
         return "no difference that n can show"
-    return f"{(b if (gap.mean > 0) == higher_is_better else a).evidence.method} is better"
+    if metric.better == "for information":
+        return f"higher in {(b if gap.mean > 0 else a).evidence.method}"
+    return f"{(b if (gap.mean > 0) == (metric.better == 'higher') else a).evidence.method} is better"
 
 
-def _matched_row(judge: int, a: MethodScores, b: MethodScores) -> tuple[Cell, ...]:
-    """The share that passes where both gain as much as the one that gains less, over all strengths of both.
+def _matched_row(metric: Metric, judge: int, a: MethodScores, b: MethodScores) -> tuple[Cell, ...]:
+    """What a metric says where both gain as much as the one that gains less, over all strengths of both.
 
     Each resample has its own level: at that of the whole set, only those that happen to reach it would have a say.
     """
-    curves = [scores.tradeoffs[judge] for scores in (a, b)]
-    title = f"identity at matched gain ({a.emotions[judge].judge.id})"
-    shared = set(curves[0].groups) & set(curves[1].groups)
-    rows = [np.array([i for i, g in enumerate(c.groups) if g in shared], dtype=np.int64) for c in curves]
+    curves, measure, is_share = [scores.tradeoffs[judge] for scores in (a, b)], metric.load(), metric.is_share
+    start = (f"{metric.title} ({a.emotions[judge].judge.id})", metric.better)
+    known = [[(i, curve.groups[i]) for i in np.flatnonzero(curve.known)] for curve in curves]
+    shared = {g for _, g in known[0]} & {g for _, g in known[1]}
+    rows = [np.array([i for i, g in of if g in shared], dtype=np.int64) for of in known]
     n_first = len(rows[0])
-    groups = [curves[0].groups[i] for i in rows[0]] + [curves[1].groups[i] for i in rows[1]]
+    groups = [curve.groups[i] for curve, own in zip(curves, rows, strict=True) for i in own]
 
     def matched(drawn: Ints) -> tuple[float, float, float]:
-        """The level, and the share that passes there of a and of b."""
+        """The level, and the values there of a and of b."""
         parts = (drawn[drawn < n_first], drawn[drawn >= n_first] - n_first)
         a, b = (curve.curve(own[part]) for curve, own, part in zip(curves, rows, parts, strict=True))
         level = max(0.0, min(max((gain for gain, _ in curve), default=0.0) for curve in (a, b)))
-        return level, identity_at(a, level), identity_at(b, level)
+        return level, float(measure(a, level)), float(measure(b, level))
 
     level = matched(np.arange(len(groups)))[0]
     if level <= 0:
-        return (title, "higher", "–", "–", "not measured: one of them gains nothing", "–")
+        return (*start, "–", "–", "not measured: one of them gains nothing", "–")
     statistics = (lambda d: matched(d)[1], lambda d: matched(d)[2], lambda d: matched(d)[2] - matched(d)[1])
     own, other, gap = (bootstrapped(statistic, groups, len(shared)) for statistic in statistics)
-    title = f"identity at matched gain of {level:.2f} ({a.emotions[judge].judge.id})"
+    start = (f"{metric.title} of {level:.2f} ({a.emotions[judge].judge.id})", metric.better)
     if own is None or other is None or gap is None:
-        return (title, "higher", "–", "–", "not measured for the same photos", "–")
-    verdict = _verdict(gap, a, b, higher_is_better=True)
-    return (title, "higher", Value(own, True), Value(other, True), Value(gap, True), verdict)
+        return (*start, "–", "–", "not measured for the same photos", "–")
+    cells = (Value(estimate, is_share) for estimate in (own, other, gap))
+    return (*start, *cells, _verdict(gap, a, b, metric))
 
 
 def side_by_side(names: Sequence[str], heads: Sequence[tuple[Table, Table]]) -> list[Table]:

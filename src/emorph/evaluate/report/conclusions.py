@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from emorph.evaluate.metrics.statistics import Estimate
 from emorph.evaluate.report.comparison import success_difference
 from emorph.evaluate.report.tables import Value
-from emorph.evaluate.scores.identity import FALSE_ACCEPTS
-
-if TYPE_CHECKING:
-    from emorph.evaluate.scores.method import MethodScores
+from emorph.evaluate.scores.gallery import FALSE_ACCEPTS
+from emorph.evaluate.scores.method import MethodScores
 
 
 def conclusions(scores: Sequence[MethodScores]) -> Iterator[str]:
@@ -26,7 +24,7 @@ def conclusions(scores: Sequence[MethodScores]) -> Iterator[str]:
 
 
 def _ranked(scores: Sequence[MethodScores]) -> Iterator[str]:
-    known = [(score.tradeoffs[0].success(), score.evidence.method) for score in scores if score.tradeoffs]
+    known = [(_success(score), score.evidence.method) for score in scores]
     found = sorted(((e.mean, name) for e, name in known if e is not None), reverse=True)
     if len(found) > 1:
         order = ", ".join(name for _, name in found)
@@ -41,6 +39,13 @@ def _line(score: MethodScores) -> Iterator[str]:
         said.append(f"{passing} pass for the person of their source")
     if said:
         yield f"{score.evidence.method}: {', '.join(said)}."
+
+
+def _success(score: MethodScores) -> Estimate | None:
+    """The success gain by the first judge."""
+    if not score.tradeoffs:
+        return None
+    return score.evidence.mean(score.tradeoffs[0].success, score.evidence.at_dose)
 
 
 def _recognised(score: MethodScores) -> tuple[Value, Value] | None:
@@ -72,7 +77,7 @@ def _of_one(score: MethodScores) -> Iterator[str]:
             f"{passing} pass for the person of their source ({gallery.name}), where "
             f"{100 * FALSE_ACCEPTS:.0f} % of the pairs of photos of different persons{control} do."
         )
-    if score.tradeoffs and (success := score.tradeoffs[0].success()) is not None:
+    if (success := _success(score)) is not None:
         yield (
             f"Both together, the success gain is {Value(success, True)}; doing nothing has 0, another person's "
             "face hardly more."

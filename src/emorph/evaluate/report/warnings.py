@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.metrics.takes import Takes
 from emorph.evaluate.report.tables import Value
-from emorph.evaluate.scores.identity import DLIB, DLIB_THRESHOLD, LEAST_SEPARATION, Gallery
-
-if TYPE_CHECKING:
-    from emorph.evaluate.scores.method import MethodScores
+from emorph.evaluate.scores.gallery import DLIB, DLIB_THRESHOLD, LEAST_SEPARATION, Gallery
+from emorph.evaluate.scores.method import MethodScores
 
 FEW_SOURCES = 10
 NEAR_0 = 0.25  # cosines of different persons average about 0 in a recogniser that tells persons apart
@@ -31,7 +29,7 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
                 "of genuine pairs are nearer than impostors): it is in no ensemble; do not believe its row."
             )
         impostors = identity.gallery.impostor
-        if identity.gallery.measure == "cosine" and impostors is not None and abs(impostors.mean) > NEAR_0:
+        if identity.gallery.metric.takes == Takes.FEATURES and impostors is not None and abs(impostors.mean) > NEAR_0:
             yield (
                 f"Cosines of different persons average {Value(impostors)} by {identity.gallery.name}, not near 0: its "
                 "crops or features are wrong, or the set is of people who look alike. Its CSIM is no success."

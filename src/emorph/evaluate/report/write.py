@@ -25,11 +25,10 @@ from emorph.evaluate.metrics.statistics import N_RESAMPLES as N_MEAN_RESAMPLES
 from emorph.evaluate.metrics.table import METRICS
 from emorph.evaluate.report.cases import best_and_worst
 from emorph.evaluate.report.plots import curve, histogram
-from emorph.evaluate.report.scorecard import recogniser_title
 from emorph.evaluate.report.summary import Summary
 from emorph.evaluate.report.tables import Value, as_csv
 from emorph.evaluate.scores.evidence import LEVEL, N_RESAMPLES
-from emorph.evaluate.scores.face_models import PARTS
+from emorph.evaluate.scores.identity import BY_RECOGNISER
 from emorph.evaluate.scores.method import MethodScores
 
 PAGE_FILE = "report.html"
@@ -141,12 +140,11 @@ def as_json(summary: Summary) -> dict[str, Any]:
 
 def per_edit(scores: Sequence[MethodScores]) -> str:
     """Every edit with its numbers as CSV; edits that were left out have none, and say why."""
-    geometry = ("expression_distance", "pose_distance", "mae_outside", "psnr_outside", "ssim_outside")
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     header = ["method", "source", "edited", "identity", "target", "strength"]
-    columns = [_columns(score, geometry) for score in scores]
-    names = list(columns[0]) if columns else []
+    columns = [_columns(score) for score in scores]
+    names = list(dict.fromkeys(name for numbers in columns for name in numbers))
     writer.writerow([*header, *names, "left out"])
     for score, numbers in zip(scores, columns, strict=True):
         method = score.evidence.method
@@ -160,20 +158,21 @@ def per_edit(scores: Sequence[MethodScores]) -> str:
     return file.getvalue()
 
 
-def _columns(score: MethodScores, geometry: Sequence[str]) -> dict[str, Float64]:
-    """All numbers of a set's edits, by column: of each recogniser, of the pairs, of each judge."""
+def _columns(score: MethodScores) -> dict[str, Float64]:
+    """All numbers of a set's edits, by column: of each recogniser, then of everything else."""
     found: dict[str, Float64] = {}
-    for identity in score.identities:
-        gallery = identity.gallery
-        kind = {"distance": "distance", "cosine": "csim", "calibrated": "identity"}[gallery.measure]
-        found[f"{kind} {gallery.name}"] = gallery.shown(identity.distance)
-        found[f"passes {gallery.name}"] = identity.passes
-    found |= {metric: score.evidence.geometry(metric) for metric in geometry}
-    for model in score.face_models:
-        found |= {f"{part} {model.model.id}": model.distance(part) for part in PARTS}
+    of_recognisers = [
+        (line, identity.gallery.name)
+        for identity, lines in zip(score.identities, score.recogniser_lines, strict=True)
+        for line in lines
+        if score.evidence.edits
+    ]
+    others = [(line, line.by) for line in score.lines if line.metric.takes not in BY_RECOGNISER]
+    for line, by in (*of_recognisers, *others):
+        for column, values in ((line.metric.column_before, line.before), (line.metric.column, line.values)):
+            if column and values is not None:
+                found[f"{column} {by}".strip()] = values
     for emotion in score.emotions:
-        found[f"target before {emotion.judge.id}"] = emotion.before
-        found[f"target after {emotion.judge.id}"] = emotion.after
         if emotion.judge.has_va:
             _, after = score.evidence.affect(emotion.judge)
             found |= {f"{word} {emotion.judge.id}": after[:, i] for i, word in enumerate(AFFECT)}
@@ -200,7 +199,7 @@ def _plots(scores: Sequence[MethodScores]) -> list[str]:
         shown = [(name, gallery.shown(values)) for name, values in rows]
         threshold = gallery.threshold
         mark = None if threshold is None else float(gallery.shown(np.array(threshold)))
-        found.append(histogram(shown, recogniser_title(gallery)[0], mark))
+        found.append(histogram(shown, f"{gallery.metric.title} ({gallery.name})", mark))
     return found
 
 

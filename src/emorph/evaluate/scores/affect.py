@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import AFFECT, PanelJudge
-from emorph.evaluate.metrics.affect import ccc, pcc, rmse, sagr
+from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.statistics import Estimate
-from emorph.evaluate.scores.evidence import Evidence, Ints, bootstrapped
+from emorph.evaluate.metrics.table import metrics
+from emorph.evaluate.metrics.takes import Takes
+from emorph.evaluate.scores.evidence import Bools, Evidence, bootstrapped
+from emorph.evaluate.scores.line import Line
 
 LEAST_EDITS = 3  # two points always lie on a line
 _NEITHER = (np.nan, np.nan)
-MEASURES: tuple[tuple[str, str, Callable[[Float64, Float64], float]], ...] = (
-    ("RMSE", "lower", rmse),
-    ("PCC", "higher", pcc),
-    ("CCC", "higher", ccc),
-    ("SAGR", "higher", sagr),
-)
 
 
 @dataclass(frozen=True)
 class AffectScores:
-    """One judge on one set at the dose, a row an edit: valence and arousal, (m, 2) each.
+    """One judge on one set, a row an edit: valence and arousal, (n, 2) each.
 
-    truth: the values given with the edits if any are, else typical values of the targets; NaN where only the other one
-    of a row is known. is_given: which of both.
-    before, after: the judge's, of source and edit.
+    truth: the values given with the edits if any are, else typical values of the targets; NaN where they are not known.
+    is_given: which of both. before, after: the judge's, of source and edit.
     """
 
     judge: PanelJudge
-    groups: tuple[str, ...]
+    evidence: Evidence
     is_given: bool
     truth: Float64
     before: Float64
@@ -49,32 +46,44 @@ class AffectScores:
         typical = [_NEITHER if target is None else target.valence_arousal for target in targets]
         is_given = bool(np.isfinite(given).any())
         truth = given if is_given else np.array(typical, dtype=np.float64).reshape(-1, 2)
-        known = np.isfinite(truth).any(axis=1) & np.isfinite(np.concatenate([before, after], axis=1)).all(axis=1)
-        rows = np.flatnonzero(known & evidence.at_dose) if edits else np.zeros(0, dtype=np.int64)
-        groups = tuple(evidence.groups[i] for i in rows)
-        return cls(judge, groups, is_given, truth[rows], before[rows], after[rows])
+        return cls(judge, evidence, is_given, truth, before, after)
 
-    def agreement(self, measure: Callable[[Float64, Float64], float], axis: int, *, edited: bool) -> Estimate | None:
-        """A measure of valence (axis 0) or arousal (1) with its interval by source; None of too few or where NaN."""
-        rows = np.flatnonzero(np.isfinite(self.truth[:, axis]))
-        if len(rows) < LEAST_EDITS:
-            return None
-        truth, found = self.truth[rows, axis], (self.after if edited else self.before)[rows, axis]
+    @property
+    def n_edits(self) -> int:
+        """At the dose, with a value to compare with."""
+        return int((self._known.any(axis=1) & self.evidence.at_dose).sum())
 
-        def statistic(drawn: Ints) -> float:
-            return measure(truth[drawn], found[drawn])
+    def lines(self) -> Iterator[Line]:
+        """All metrics, each of valence and of arousal; controls: the unedited photos against the same values."""
+        for axis, word in enumerate(AFFECT):
+            for row in metrics(Takes.VALENCE_AROUSAL):
+                before, after = (self._agreement(row, axis, found) for found in (self.before, self.after))
+                yield Line(
+                    row,
+                    self.evidence,
+                    self.judge.id,
+                    estimate_of=after,
+                    unedited=before(self.evidence.at_dose),
+                    title=f"{word}, {row.title}",
+                    part=word,
+                )
 
-        return bootstrapped(statistic, [self.groups[i] for i in rows], len(rows))
+    def _agreement(self, row: Metric, axis: int, values: Float64) -> Callable[[Bools], Estimate | None]:
+        """A measure of valence (axis 0) or arousal (1) of chosen edits; None of too few or where it is NaN."""
+        measure = row.load()
 
-    def rows(self) -> list[tuple[str, str, Estimate | None, Estimate | None]]:
-        """(title, better, of the edits, of the unedited photos against the same values) of all measures."""
-        return [
-            (
-                f"{word}, {title}",
-                better,
-                self.agreement(measure, axis, edited=True),
-                self.agreement(measure, axis, edited=False),
-            )
-            for axis, word in enumerate(AFFECT)
-            for title, better, measure in MEASURES
-        ]
+        def estimate(chosen: Bools) -> Estimate | None:
+            rows = np.flatnonzero(chosen & self._known[:, axis])
+            if len(rows) < LEAST_EDITS:
+                return None
+            truth, found = self.truth[rows, axis], values[rows, axis]
+            groups = [self.evidence.groups[i] for i in rows]
+            return bootstrapped(lambda drawn: float(measure(truth[drawn], found[drawn])), groups, len(rows))
+
+        return estimate
+
+    @functools.cached_property
+    def _known(self) -> Bools:
+        answered = np.isfinite(np.concatenate([self.before, self.after], axis=1)).all(axis=1)
+        known: Bools = np.isfinite(self.truth) & answered[:, None]
+        return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,14 @@ import numpy as np
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import PanelJudge
-from emorph.evaluate.metrics.emotion import Confusion, confusion, gain, recognised
-from emorph.evaluate.metrics.statistics import Estimate, bootstrap, pearson
+from emorph.evaluate.metrics.emotion import Confusion, alike, confusion, gain, recognised
+from emorph.evaluate.metrics.metric import Metric
+from emorph.evaluate.metrics.statistics import Estimate, bootstrap
+from emorph.evaluate.metrics.table import metrics
+from emorph.evaluate.metrics.takes import Takes
 from emorph.evaluate.scores.evidence import Bools, Evidence, Ints, bootstrapped
+from emorph.evaluate.scores.line import Line, of_itself
 
-CONFUSABLE = ((Emotion.FEAR, Emotion.SURPRISE), (Emotion.ANGER, Emotion.DISGUST))
 LEAST_STRENGTHS = 3  # a line through two points is always straight
 
 
@@ -21,14 +25,16 @@ LEAST_STRENGTHS = 3  # a line through two points is always straight
 class EmotionScores:
     """One judge on one set, a row an edit.
 
-    column: of the target among the judge's emotions, -1 where it does not know it. before, after: probability of the
-    target for source and edit. right_before, right_after: 1 where the judge takes the face for the target, else 0.
-    All are NaN where the target is not measurable.
+    column: of the target among the judge's emotions, -1 where it does not know it. answers_before, answers: its
+    probabilities for source and edit, (n, n_emotions); NaN where it has none.
+    right_before, right_after: 1 where the judge takes the face for the target, else 0. before, after: probability of
+    the target for source and edit. These are NaN where the target is not measurable.
     """
 
     judge: PanelJudge
     evidence: Evidence
     column: Ints
+    answers_before: Float64
     answers: Float64
     before: Float64
     after: Float64
@@ -43,20 +49,22 @@ class EmotionScores:
         column = np.array([-1 if target is None else known.get(target, -1) for target in targets], dtype=np.int64)
         before, after = evidence.answers(judge)
         seen = (column >= 0) & np.isfinite(after).all(axis=1) & np.isfinite(before).all(axis=1)
+        column = np.where(seen, column, -1)
         rows = np.arange(len(column))
 
-        def where_seen(values: Float64) -> Float64:
-            return np.where(seen, values, np.nan)
+        def of_target(answers: Float64) -> Float64:
+            return np.where(seen, answers[rows, column], np.nan)
 
         return cls(
             judge,
             evidence,
-            np.where(seen, column, -1),
+            column,
+            before,
             after,
-            where_seen(before[rows, column]),
-            where_seen(after[rows, column]),
-            where_seen(recognised(before, column)),
-            where_seen(recognised(after, column)),
+            of_target(before),
+            of_target(after),
+            recognised(before, column),
+            recognised(after, column),
         )
 
     @property
@@ -74,43 +82,55 @@ class EmotionScores:
         true = [self.judge.emotions[i] for i in self.column[chosen]]
         return confusion(self.judge.emotions, true, self.answers[chosen])
 
-    def mutual_confusion(self) -> Estimate | None:
-        """mSCR at the dose: the share of each of two alike emotions that is taken for the other, mean over the pairs.
+    def lines(self) -> Iterator[Line]:
+        """All metrics of this judge's answers alone."""
+        for row in metrics(Takes.ANSWERS, Takes.RECOGNISED, Takes.CONFUSION, Takes.SWEEP):
+            if row.takes == Takes.ANSWERS:
+                before, after = (row.load()(answers, self.column) for answers in (self.answers_before, self.answers))
+                yield Line(row, self.evidence, self.judge.id, values=after, before=before)
+            elif row.takes == Takes.RECOGNISED:
+                values = row.load()(self.right_before, self.right_after)
+                yield Line(row, self.evidence, self.judge.id, values=values, unedited=of_itself(row) or "0")
+            elif row.takes == Takes.CONFUSION:
+                yield self._confusion_line(row)
+            else:
+                yield self._sweep_line(row)
 
-        None where the judge or the set lacks one of each pair's emotions.
-        """
-        known = [pair for pair in CONFUSABLE if set(pair) <= set(self.judge.emotions)]
-        columns = [tuple(self.judge.emotions.index(emotion) for emotion in pair) for pair in known]
-        rows = np.flatnonzero((self.column >= 0) & self.evidence.at_dose)
-        target, answer = self.column[rows], np.argmax(np.nan_to_num(self.answers[rows]), axis=1)
+    def _confusion_line(self, row: Metric) -> Line:
+        """n: the edits to an emotion that another one is like."""
+        answer = np.argmax(np.nan_to_num(self.answers), axis=1) if len(self.answers) else self.column
+        columns = np.array(alike(self.judge.emotions), dtype=np.int64)
+        evidence, measure = self.evidence, row.load()
 
-        def taken_for(i: int, j: int, drawn: Ints) -> float:
-            of_i = answer[drawn][target[drawn] == i]
-            return float((of_i == j).mean()) if len(of_i) else np.nan
+        def estimate(chosen: Bools) -> Estimate | None:
+            rows = np.flatnonzero((self.column >= 0) & chosen)
+            target, answered = self.column[rows], answer[rows]
 
-        def statistic(drawn: Ints) -> float:
-            shares = np.array([(taken_for(i, j, drawn) + taken_for(j, i, drawn)) / 2 for i, j in columns])
-            return float(np.nanmean(shares)) if np.isfinite(shares).any() else np.nan
+            def statistic(drawn: Ints) -> float:
+                return float(measure(self.judge.emotions, target[drawn], answered[drawn]))
 
-        n = int(np.isin(target, np.array(columns, dtype=np.int64)).sum())
-        return bootstrapped(statistic, [self.evidence.groups[i] for i in rows], n)
+            return bootstrapped(statistic, [evidence.groups[i] for i in rows], int(np.isin(target, columns).sum()))
 
-    def linearity(self, chosen: Bools | None = None) -> Estimate | None:
-        """Pearson's r of asked strength and the judge's probability, mean over sweeps of one photo to one emotion.
+        return Line(row, evidence, self.judge.id, estimate_of=estimate)
+
+    def _sweep_line(self, row: Metric) -> Line:
+        """The mean over sweeps of one photo to one emotion; a judge that does not move counts as 0. n: sweeps.
 
         A sweep's strength 0 is its edit at 0 where there is one (a reconstruction), else the unedited photo; of several
-        edits at one strength the last counts. A judge that does not move counts as 0. n: sweeps; None without sweeps of
-        three strengths, with that 0.
+        edits at one strength the last counts. No estimate without sweeps of three strengths, with that 0.
         """
-        edits = self.evidence.edits
-        sweeps: dict[tuple[str, str], list[int]] = {}
-        for i, scored in enumerate(edits):
-            if self.column[i] >= 0 and (chosen is None or chosen[i]):
-                sweeps.setdefault((scored.source.id, scored.pair.word), []).append(i)
-        values, groups = [], []
-        for (source, _), rows in sweeps.items():
-            dose = {0.0: float(self.before[rows[0]])} | {edits[i].pair.strength: float(self.after[i]) for i in rows}
-            if len(dose) >= LEAST_STRENGTHS:
-                values.append(np.nan_to_num(pearson(list(dose), list(dose.values()))))
-                groups.append(source)
-        return bootstrap(values, groups) if values else None
+        edits, measure = self.evidence.edits, row.load()
+
+        def estimate(chosen: Bools) -> Estimate | None:
+            sweeps: dict[tuple[str, str], list[int]] = {}
+            for i in np.flatnonzero((self.column >= 0) & chosen):
+                sweeps.setdefault((edits[i].source.id, edits[i].pair.word), []).append(int(i))
+            values, groups = [], []
+            for (source, _), rows in sweeps.items():
+                dose = {0.0: float(self.before[rows[0]])} | {edits[i].pair.strength: float(self.after[i]) for i in rows}
+                if len(dose) >= LEAST_STRENGTHS:
+                    values.append(float(np.nan_to_num(measure(list(dose), list(dose.values())))))
+                    groups.append(source)
+            return bootstrap(values, groups) if values else None
+
+        return Line(row, self.evidence, self.judge.id, estimate_of=estimate)

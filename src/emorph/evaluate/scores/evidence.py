@@ -69,7 +69,11 @@ class Evidence:
     @functools.cached_property
     def at_dose(self) -> Bools:
         """Which edits the headline numbers are made of."""
-        chosen: Bools = self.strengths == self.dose
+        return self.at(self.dose)
+
+    def at(self, strength: float) -> Bools:
+        """Which edits were asked for at a strength."""
+        chosen: Bools = self.strengths == strength
         return chosen
 
     def sweep(self) -> list[float]:
@@ -83,7 +87,7 @@ class Evidence:
             return None
         return bootstrap(values[chosen], [group for group, is_in in zip(self.groups, chosen, strict=True) if is_in])
 
-    def geometry(self, metric: str, judge: str = "") -> Float64:
+    def measured(self, metric: str, judge: str = "") -> Float64:
         """A number of each edit and its source, plain or by a network's id; NaN where it was not measured."""
         known = [self.records.scores.get((scored.edit.id, judge), {}) for scored in self.edits]
         return np.array([found.get(metric, np.nan) for found in known], dtype=np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,15 @@ import numpy as np
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import PanelEncoder
 from emorph.evaluate.measure.records import Records
-from emorph.evaluate.metrics.coefficients import coefficient_distance
+from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.statistics import Estimate
+from emorph.evaluate.metrics.table import metrics
+from emorph.evaluate.metrics.takes import Takes
 from emorph.evaluate.scores.evidence import Evidence
-from emorph.evaluate.scores.identity import Gallery
+from emorph.evaluate.scores.gallery import Gallery
+from emorph.evaluate.scores.line import Line, of_itself
 
-PARTS = ("shape", "expression", "pose")
+COEFFICIENTS = (Takes.SHAPE, Takes.EXPRESSION, Takes.POSE)  # in the order of an encoder's row
 
 
 @dataclass(frozen=True)
@@ -30,35 +33,33 @@ class FaceModelControls:
     gallery: Gallery
     records: Records
 
-    @functools.cached_property
-    def genuine(self) -> dict[str, Estimate | None]:
-        """By part, the mean distance of two photos of one person."""
-        return {part: self.gallery.over_pairs(self._between[part], same_person=True) for part in PARTS}
+    def control(self, row: Metric, *, same_person: bool) -> Estimate | None:
+        """The mean of two photos of one person, or of two; worked out once for all sets."""
+        key = (row.name, same_person)
+        if key not in self._controls:
+            self._controls[key] = self.gallery.over_pairs(self._between(row), same_person=same_person)
+        return self._controls[key]
 
     @functools.cached_property
-    def impostor(self) -> dict[str, Estimate | None]:
-        """By part, the mean distance of photos of two persons."""
-        return {part: self.gallery.over_pairs(self._between[part], same_person=False) for part in PARTS}
+    def _controls(self) -> dict[tuple[str, bool], Estimate | None]:
+        return {}
 
-    def rows(self, ids: Sequence[str], part: str) -> Float64:
-        """Coefficients of faces, (n, k); NaN where the fit cannot be trusted."""
+    def coefficients(self, ids: Sequence[str], part: Takes) -> Float64:
+        """Of faces, (n, k); NaN where the fit cannot be trusted."""
         found = [self.records.embeddings[id, self.model.id] for id in ids]
         rows = np.array(found, dtype=np.float64).reshape(len(ids), -1)
         n_shape = int(self.model.card["n_shape"])
         n_expression = int(self.model.card["n_expression"])
         ends = np.cumsum([1, n_shape, n_expression, 3])
-        start, end = ends[PARTS.index(part)], ends[PARTS.index(part) + 1]
+        place = COEFFICIENTS.index(part)
+        start, end = ends[place], ends[place + 1]
         return np.where(rows[:, :1] > 0, rows[:, start:end], np.nan) if len(ids) else np.zeros((0, end - start))
 
-    @functools.cached_property
-    def _between(self) -> dict[str, Float64]:
-        """By part, distances of the photos to each other, (n, n)."""
-        ids = self.gallery.ids
-        found = {}
-        for part in PARTS:
-            photos = self.rows(ids, part)
-            found[part] = np.array([coefficient_distance(photos, photo) for photo in photos]).reshape(len(ids), -1)
-        return found
+    def _between(self, row: Metric) -> Float64:
+        """Distances of the photos to each other, (n, n)."""
+        photos, measure = self.coefficients(self.gallery.ids, row.takes), row.load()
+        found = [measure(photos, np.broadcast_to(photo, photos.shape)) for photo in photos]
+        return np.array(found, dtype=np.float64).reshape(len(photos), -1)
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,27 @@ class FaceModelScores:
         """The face model."""
         return self.controls.model
 
-    def distance(self, part: str) -> Float64:
-        """Of each edit from its source, in "shape", "expression" or "pose"."""
-        sources = self.controls.rows([scored.source.id for scored in self.evidence.edits], part)
-        edits = self.controls.rows([scored.edit.id for scored in self.evidence.edits], part)
-        return coefficient_distance(sources, edits)
+    def lines(self) -> Iterator[Line]:
+        """All metrics of this model's coefficients."""
+        for row in metrics(*COEFFICIENTS):
+            sources, edits = (
+                self.controls.coefficients([face.id for face in faces], row.takes)
+                for faces in ([s.source for s in self.evidence.edits], [s.edit for s in self.evidence.edits])
+            )
+            yield Line(
+                row,
+                self.evidence,
+                self.model.id,
+                np.asarray(row.load()(sources, edits), dtype=np.float64),
+                unedited=of_itself(row),
+                same_person=self.controls.control(row, same_person=True),
+                other_person=self.controls.control(row, same_person=False),
+                title=row.label,
+            )
 
     @functools.cached_property
     def n_untrusted(self) -> int:
         """Edits that are in no number of this model, because it or its source could not be fitted."""
-        return int((~np.isfinite(self.distance("shape"))).sum())
+        pairs = [(scored.source.id, scored.edit.id) for scored in self.evidence.edits]
+        trusted = [self.controls.coefficients(ids, Takes.SHAPE) for ids in pairs]
+        return sum(not np.isfinite(rows).all() for rows in trusted)

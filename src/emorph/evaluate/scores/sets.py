@@ -7,7 +7,7 @@ pictures are alike by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,38 +16,39 @@ from torch import Tensor
 
 from emorph.core.types import Float32, Float64
 from emorph.evaluate.judges.asked import PanelEncoder
-from emorph.evaluate.metrics.distribution import fid, mmd
 from emorph.evaluate.metrics.statistics import Estimate
-from emorph.evaluate.scores.evidence import LEVEL, Evidence
+from emorph.evaluate.metrics.table import metrics
+from emorph.evaluate.metrics.takes import Takes
+from emorph.evaluate.scores.evidence import LEVEL, Bools, Evidence
+from emorph.evaluate.scores.line import Line
 
 LEAST_SOURCES = 8  # half of them, halved again for the control, leaves two
 N_HALVES = 40
-MEASURES: tuple[tuple[str, Callable[[Tensor, Tensor], float]], ...] = (("FID", fid), ("KID", mmd))
+
+Measure = Callable[[Tensor, Tensor], float]
 
 
 @dataclass(frozen=True)
 class SetScores:
-    """One network's features of one set: of the edits at the dose (m, D) with the source of each, and of n sources."""
+    """One network's features of a set: of the chosen edits (m, D) with the source of each, and of n sources."""
 
-    network: PanelEncoder
     edits: Tensor
     of_source: np.ndarray
     sources: Tensor
 
     @classmethod
-    def of(cls, network: PanelEncoder, evidence: Evidence) -> SetScores:
+    def of(cls, network: PanelEncoder, evidence: Evidence, at: Bools) -> SetScores:
         """Read the features."""
-        chosen = [scored for scored, is_in in zip(evidence.edits, evidence.at_dose, strict=True) if is_in]
+        chosen = [scored for scored, is_in in zip(evidence.edits, at, strict=True) if is_in]
         ids = list(dict.fromkeys(scored.source.id for scored in chosen))
         rows = evidence.records.embeddings
         return cls(
-            network,
             _stacked([rows[scored.edit.id, network.id] for scored in chosen]),
             np.array([ids.index(scored.source.id) for scored in chosen], dtype=np.int64),
             _stacked([rows[id, network.id] for id in ids]),
         )
 
-    def distance(self, measure: Callable[[Tensor, Tensor], float]) -> Estimate | None:
+    def distance(self, measure: Measure) -> Estimate | None:
         """Of the edits from the sources; n: the edits. None of too few sources."""
         if len(self.sources) < LEAST_SOURCES:
             return None
@@ -58,7 +59,7 @@ class SetScores:
             halves.append(measure(edits, self.sources[chosen]))
         return _spread(value, np.array(halves), len(self.edits))
 
-    def chance(self, measure: Callable[[Tensor, Tensor], float]) -> Estimate | None:
+    def chance(self, measure: Measure) -> Estimate | None:
         """What two halves of the unedited photos are apart, by chance alone; n: photos of a half."""
         if len(self.sources) < LEAST_SOURCES:
             return None
@@ -72,6 +73,20 @@ class SetScores:
         rng = np.random.default_rng(0)
         n = len(self.sources)
         return [np.sort(rng.permutation(n)[: n // 2]) for _ in range(N_HALVES)]
+
+
+def set_lines(network: PanelEncoder, evidence: Evidence) -> Iterator[Line]:
+    """All metrics of a network's features; control: what chance alone gives between unedited photos."""
+    at_dose = SetScores.of(network, evidence, evidence.at_dose)
+    for row in metrics(Takes.FEATURE_SETS):
+        measure = row.load()
+
+        def estimate(chosen: Bools, measure: Measure = measure) -> Estimate | None:
+            scores = at_dose if np.array_equal(chosen, evidence.at_dose) else SetScores.of(network, evidence, chosen)
+            return scores.distance(measure)
+
+        control = at_dose.chance(measure)
+        yield Line(row, evidence, network.id, estimate_of=estimate, by_chance=control, title=row.title)
 
 
 def _stacked(rows: Sequence[Float32]) -> Tensor:

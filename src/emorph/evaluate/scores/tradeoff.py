@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from emorph.core.types import Float64
+from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
-from emorph.evaluate.metrics.tradeoff import area_under, harmonic_mean
+from emorph.evaluate.metrics.table import metrics
+from emorph.evaluate.metrics.takes import Takes
+from emorph.evaluate.metrics.tradeoff import success
 from emorph.evaluate.scores.emotion import EmotionScores
-from emorph.evaluate.scores.evidence import Ints, bootstrapped
+from emorph.evaluate.scores.evidence import Bools, Evidence, Ints
 from emorph.evaluate.scores.identity import IdentityScores
+from emorph.evaluate.scores.line import Line
 
 
 @dataclass(frozen=True)
@@ -26,91 +31,70 @@ class Point:
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """A judge's and a recogniser's rows of one set, where both are known. before, after: recognised as the target."""
+    """A judge and a recogniser on one set, a row an edit.
+
+    before, after: recognised as the target. passes: for the person. known: where all three are.
+    """
 
     judge: str
-    strengths: Float64
+    evidence: Evidence
     before: Float64
     after: Float64
     passes: Float64
-    groups: tuple[str, ...]
-    dose: float
+    known: Bools
 
     @classmethod
     def of(cls, emotion: EmotionScores, identity: IdentityScores) -> Tradeoff:
         """Keep the edits whose target the judge knows."""
-        evidence = emotion.evidence
         known = np.isfinite(emotion.gain) & np.isfinite(identity.passes)
-        groups = tuple(group for group, is_in in zip(evidence.groups, known, strict=True) if is_in)
-        dose = evidence.dose if evidence.edits else 1.0
-        return cls(
-            judge=emotion.judge.id,
-            strengths=evidence.strengths[known],
-            before=emotion.right_before[known],
-            after=emotion.right_after[known],
-            passes=identity.passes[known],
-            groups=groups,
-            dose=dose,
-        )
+        rows = emotion.right_before, emotion.right_after, identity.passes
+        return cls(emotion.judge.id, emotion.evidence, *rows, known)
+
+    @functools.cached_property
+    def success(self) -> Float64:
+        """Recognised and passing, less recognised unedited, of each edit; NaN where they are not all known."""
+        return success(self.before, self.after, self.passes)
 
     @property
-    def gain(self) -> Float64:
-        """Recognised after less before, -1, 0 or 1."""
-        return self.after - self.before
+    def groups(self) -> list[str]:
+        """The source photo of each edit."""
+        return self.evidence.groups
+
+    def lines(self) -> Iterator[Line]:
+        """All metrics that weigh emotion and identity together."""
+        for row in metrics(Takes.BOTH, Takes.TRADEOFF, Takes.CURVE):
+            measure = row.load()
+            if row.takes == Takes.BOTH:
+                values = np.where(self.known, measure(self.before, self.after, self.passes), np.nan)
+                yield Line(row, self.evidence, self.judge, values=values, unedited="0")
+                continue
+
+            def statistic(drawn: Ints, row: Metric = row, measure: Callable[..., float] = measure) -> float:
+                if row.takes == Takes.CURVE:
+                    return float(measure(self.curve(drawn)))
+                return float(measure(self.before[drawn], self.after[drawn], self.passes[drawn]))
+
+            yield Line(row, self.evidence, self.judge, statistic=statistic, known=self.known, unedited="0")
 
     def points(self) -> list[Point]:
         """A point for each strength, rising."""
         found = []
-        for strength in sorted(set(self.strengths.tolist())):
-            rows = np.flatnonzero(self.strengths == strength)
+        for strength in self.evidence.sweep():
+            rows = np.flatnonzero(self.known & self.evidence.at(strength))
             groups = [self.groups[i] for i in rows]
-            gain = _mean(self.gain[rows], groups)
+            gain = _mean((self.after - self.before)[rows], groups)
             verified = _mean(self.passes[rows], groups)
             if gain is not None and verified is not None:
                 found.append(Point(strength, gain, verified))
         return found
 
-    def success(self, strength: float | None = None) -> Estimate | None:
-        """Share that is recognised as the target and passes, less the share recognised unedited; in [-1, 1].
-
-        An edit that does nothing has 0; another person's face, however expressive, has what the chance of passing for
-        somebody else leaves it.
-        """
-        rows = np.flatnonzero(self.strengths == (self.dose if strength is None else strength))
-        return _mean((self.after * self.passes - self.before)[rows], [self.groups[i] for i in rows])
-
-    def harmonic(self, strength: float | None = None) -> Estimate | None:
-        """HES at a strength, by default the dose: harmonic mean of gain (at least 0) and share that passes, in [0, 1].
-
-        An edit that does nothing has no gain and so 0, another person's face passes nowhere and has 0 too.
-        """
-        asked = self.dose if strength is None else strength
-        rows = np.flatnonzero(self.strengths == asked)
-
-        def statistic(drawn: Ints) -> float:
-            return harmonic_mean(self.gain[rows[drawn]].mean(), self.passes[rows[drawn]].mean())
-
-        return bootstrapped(statistic, [self.groups[i] for i in rows], len(rows))
-
-    def area(self) -> Estimate | None:
-        """Area under the share that passes over the gain reached; in [0, 1], 0 for doing nothing.
-
-        What lies between two strengths counts with the identity of the stronger: a gain is worth what it was had for,
-        so another person's face, which gains much at once, has next to nothing.
-        """
-
-        def statistic(drawn: Ints) -> float:
-            return area_under(self.curve(drawn))
-
-        return bootstrapped(statistic, self.groups, len(self.groups))
-
     def curve(self, drawn: Ints) -> list[tuple[float, float]]:
-        """(gain, share that passes) of the drawn rows by rising strength."""
-        strengths = self.strengths[drawn]
+        """(gain, share that passes) of the drawn rows, all of them known, by rising strength."""
+        strengths = self.evidence.strengths[drawn]
         found = []
         for strength in sorted({abs(s) for s in strengths.tolist() if s}):
             rows = drawn[np.abs(strengths) == strength]
-            found.append((float(self.gain[rows].mean()), float(self.passes[rows].mean())))
+            found.append((float((self.after - self.before)[rows].mean()), float(self.passes[rows].mean())))
         return found
 
 
