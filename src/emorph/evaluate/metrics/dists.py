@@ -18,6 +18,7 @@ from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.unpickle import read_torch_file
 from emorph.evaluate.metrics.lpips import SCALE, SHIFT, backbone_file, vgg16_layers
 from emorph.evaluate.metrics.metric import Network
+from emorph.evaluate.metrics.ranges import signed
 
 WIDTHS = (3, 64, 128, 256, 512, 512)  # of the compared maps: the picture itself, then the last ReLU of each stage
 LEAST_PX = 32  # four times halved, two pixels are left
@@ -79,7 +80,7 @@ class DISTS(nn.Module):
         self.eval().requires_grad_(requires_grad=False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distance of each pair, (B,), in [0, 1], 0 for equal pictures; a, b: as for ``dists``."""
+        """The distance of each pair, (B,), in [0, 1], 0 for equal pictures; a, b: as for ``dists``, in [-1, 1]."""
         for x in (a, b):
             if not x.is_floating_point() or x.ndim != 4 or x.shape[1] not in (1, 3) or not len(x):
                 raise ShapeError(f"expected float (B, 3, H, W) or (B, 1, H, W), found {x.dtype} {tuple(x.shape)}.")
@@ -124,13 +125,14 @@ class DISTS(nn.Module):
 def dists(a: Tensor, b: Tensor, *, net: DISTS | None = None, data_range: float | None = None) -> Tensor:
     """Structure and texture distance of each pair of pictures, (B,), in [0, 1]; 0 is equal.
 
-    a, b: float (B, 3, H, W) RGB or (B, 1, H, W) gray, in [-1, 1], at least 32 px a side; its authors compare pictures
-    whose shorter side is 256 px. net: a loaded one; by default the user's copies of vgg16 and DISTS' weights.
+    a, b: float (B, 3, H, W) RGB or (B, 1, H, W) gray, at least 32 px a side; its authors compare pictures whose shorter
+    side is 256 px. data_range: as for ``emorph.evaluate.lpips``. net: a loaded one; by default the user's copies of
+    vgg16 and DISTS' weights.
     Raises ShapeError, MissingAssetError, CheckpointError.
     """
     with torch.inference_mode():
         model = net if net is not None else _loaded(str(backbone_file("vgg")), str(present("dists").path))
-        distance: Tensor = model.to(a.device)(a, b)
+        distance: Tensor = model.to(a.device)(*signed(a, b, data_range))
         return distance
 
 

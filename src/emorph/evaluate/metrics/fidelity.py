@@ -11,19 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emorph.core.errors import ShapeError
+from emorph.evaluate.metrics.ranges import check_range, limits
 
 WINDOW_PX = 11
 SIGMA_PX = 1.5
 K1, K2 = 0.01, 0.03
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest first; Wang et al. 2003, section 4.1
 MS_SSIM_LEAST_PX = WINDOW_PX * 2 ** (len(SCALE_WEIGHTS) - 1)
-LARGEST_SPREAD = 1.75  # ranges; noise may leave the range a little, [-1, 1] taken for [0, 1] spreads over 2
 
 
 def psnr(a: Tensor, b: Tensor, *, data_range: float) -> Tensor:
     """Peak signal-to-noise ratio of each picture, (B,), in dB; infinite where both are equal.
 
-    a, b: float (B, C, H, W). data_range: highest minus lowest possible value, 2 for [-1, 1], 1 for [0, 1].
+    a, b: float (B, C, H, W), the channels in any order, alike in both. data_range: 2 for pictures in [-1, 1], 1 for
+    [0, 1], 255 for levels, R for [0, R]; the value is the same in each.
     The error is pooled over one picture, never over the batch. Raises ShapeError.
     """
     a, b = checked_pair(a, b, data_range)
@@ -41,7 +42,8 @@ def ssim(a: Tensor, b: Tensor, *, data_range: float) -> Tensor:
 def ssim_map(a: Tensor, b: Tensor, *, data_range: float) -> Tensor:
     """Structural similarity (Wang et al. 2004) around each pixel whose window lies in the picture.
 
-    a, b: float (B, C, H, W), at least 11 px a side; channels are compared apart. data_range: as for ``psnr``.
+    a, b: float (B, C, H, W), at least 11 px a side; channels are compared apart. data_range: as for ``psnr``; luminance
+    is counted from the lowest value of the range, for levels have no sign.
     Returns (B, C, H - 10, W - 10). Raises ShapeError.
     """
     luminance, contrast = _parts(*checked_pair(a, b, data_range, least_px=WINDOW_PX), data_range)
@@ -53,7 +55,7 @@ def ms_ssim(a: Tensor, b: Tensor, *, data_range: float) -> Tensor:
 
     a, b: float (B, C, H, W), at least 176 px a side, since the window must fit at the coarsest of five scales.
     Contrast and structure are averaged at each scale, luminance at the coarsest; a negative average counts as 0, for it
-    has no real power. Channels are compared apart, then averaged. Raises ShapeError.
+    has no real power. Channels are compared apart, then averaged. data_range: as for ``ssim_map``. Raises ShapeError.
     """
     a, b = checked_pair(a, b, data_range, least_px=MS_SSIM_LEAST_PX)
     found = torch.ones_like(a[:, :, 0, 0])
@@ -78,14 +80,7 @@ def checked_pair(a: Tensor, b: Tensor, data_range: float, *, least_px: int = 1) 
         raise ShapeError(f"expected two batches of one shape, found {tuple(a.shape)} and {tuple(b.shape)}.")
     if min(a.shape[2:]) < least_px:
         raise ShapeError(f"expected pictures of at least {least_px} px a side, found {a.shape[3]}x{a.shape[2]} px.")
-    if not data_range > 0:
-        raise ShapeError(f"expected a data_range above 0, found {data_range}.")
-    lowest, highest = float(torch.minimum(a, b).min()), float(torch.maximum(a, b).max())
-    if not highest - lowest <= LARGEST_SPREAD * data_range:
-        raise ShapeError(
-            f"expected values within a range of {data_range:g}, found {lowest:.3g} to {highest:.3g}; "
-            "pass data_range=2 for pictures in [-1, 1], 1 for [0, 1], 255 for levels."
-        )
+    check_range(a, b, data_range)
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     return a.to(dtype), b.to(dtype)
 
@@ -97,7 +92,9 @@ def _parts(a: Tensor, b: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
     var_a = _blurred(a * a) - mean_a**2
     var_b = _blurred(b * b) - mean_b**2
     covariance = _blurred(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    lowest, _ = limits(data_range)
+    level_a, level_b = (mean_a - lowest, mean_b - lowest) if lowest else (mean_a, mean_b)
+    luminance = (2 * level_a * level_b + c1) / (level_a**2 + level_b**2 + c1)
     return luminance, (2 * covariance + c2) / (var_a + var_b + c2)
 
 

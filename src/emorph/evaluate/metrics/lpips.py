@@ -20,6 +20,7 @@ from emorph.core.downloads import download, how_to_get
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError, UnknownNameError
 from emorph.core.unpickle import read_torch_file
 from emorph.evaluate.metrics.metric import Network
+from emorph.evaluate.metrics.ranges import signed
 
 Net = Literal["alex", "vgg"]
 Layer = tuple[int, int, int, int] | Literal["relu", "pool2", "pool3"]  # a convolution: out, kernel, stride, padding
@@ -134,7 +135,7 @@ class LPIPS(nn.Module):
         self.eval().requires_grad_(requires_grad=False)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distance of each pair, (B,), 0 for equal pictures; a, b: as for ``lpips``."""
+        """The distance of each pair, (B,), 0 for equal pictures; a, b: as for ``lpips``, in [-1, 1]."""
         return self.by_layer(a, b).sum(dim=1)
 
     def by_layer(self, a: Tensor, b: Tensor) -> Tensor:
@@ -178,13 +179,15 @@ class LPIPS(nn.Module):
 def lpips(a: Tensor, b: Tensor, *, net: Net | LPIPS = "alex", data_range: float | None = None) -> Tensor:
     """The perceptual distance of each pair of pictures, (B,); 0 is equal, unbounded above, rarely over 1.
 
-    a, b: float (B, 3, H, W) RGB or (B, 1, H, W) gray, in [-1, 1]; at least 31 px a side for alex, 16 px for vgg.
+    a, b: float (B, 3, H, W) RGB or (B, 1, H, W) gray; at least 31 px a side for alex, 16 px for vgg.
+    data_range: 2 for pictures in [-1, 1], 1 for [0, 1], 255 for levels; the value is the same in each. Without a word
+    they are taken to be in [-1, 1], and refused where nothing is below 0, as in pictures from 0 to 1.
     net: "alex" and "vgg" are found where torchvision and lpips keep their files, see ``find_files``; or a loaded LPIPS.
     Name the net beside the number: the two are different scales. Raises ShapeError, MissingAssetError, CheckpointError.
     """
     with torch.inference_mode():
         model = net if isinstance(net, LPIPS) else _loaded(*(str(path) for path in find_files(net)), net=net)
-        distance: Tensor = model.to(a.device)(a, b)
+        distance: Tensor = model.to(a.device)(*signed(a, b, data_range))
         return distance
 
 
