@@ -12,14 +12,14 @@ import torch
 from emorph.core.errors import UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, to_tensor, write_image
-from emorph.core.records import Embedding
+from emorph.core.records import Embedding, SeenFace
 from emorph.core.types import CropSpec, Float64, Landmarks, Photo, UInt8
 from emorph.evaluate.judges.asked import CropPlan, PanelComparer, PanelEncoder
 from emorph.evaluate.judges.open_networks import load_face_model
 from emorph.evaluate.judges.panel import Panel, optional
 from emorph.evaluate.measure.inputs import Pair
 from emorph.evaluate.measure.look import landmarks_of
-from emorph.evaluate.measure.records import Records, identify
+from emorph.evaluate.measure.records import NO_FACE, Records, identify
 from emorph.evaluate.measure.run import evaluate
 from emorph.evaluate.measure.surroundings import Surroundings
 from emorph.evaluate.metrics.distribution import fid, mmd
@@ -189,6 +189,25 @@ def test_coefficients_lie_between_their_controls() -> None:
         for column in ("another photo of the person", "another person")
     )
     assert same.estimate.mean == 0 < other.estimate.mean  # type: ignore[attr-defined]
+
+
+def test_a_lost_face_has_no_coefficients_and_no_features() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY)
+    network = PanelEncoder("inception-fid@1", CropPlan("ffhq", 256, CropSpec()), lambda c: c, role="features")
+    gone = made.judged[0].edit_id
+    made.records.faces[gone] = SeenFace(gone, trouble=f"{NO_FACE} {gone}.png (64x64 px).")
+    rng = np.random.default_rng(3)
+    for id in made.records.faces:
+        if id != gone:
+            row = (1.0, *rng.normal(size=7).tolist())
+            made.records.add((), (), [Embedding(id, FIT.id, row), Embedding(id, network.id, row)])
+    summary = made.summary(replace(PANEL, face_models=(FIT,), features=(network,)))
+    n_left = len(made.judged) - 1
+    for end in ("ict_facekit", "m_set"):
+        table = named(summary.tables, end)
+        assert {row[2].estimate.n for row in table.rows} == {n_left}, end  # type: ignore[union-attr]
+    assert "edits are left out here" not in named(summary.tables, "ict_facekit").note  # the first warning says it
 
 
 def test_ict_fits_the_landmarks_of_a_run(pairs: list[Pair], tmp_path: Path) -> None:

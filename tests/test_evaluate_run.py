@@ -20,7 +20,7 @@ from emorph.evaluate.judges.open_networks import BUNDLED_JUDGE
 from emorph.evaluate.judges.panel import Panel
 from emorph.evaluate.measure import look, run
 from emorph.evaluate.measure.inputs import Pair, read_pairs
-from emorph.evaluate.measure.records import INFINITE, Judged, Records, identify
+from emorph.evaluate.measure.records import INFINITE, REVISION, Judged, Records, identify
 from emorph.evaluate.measure.run import evaluate, unfinished
 from evaluate_sets import made_set, save_judge
 
@@ -69,8 +69,9 @@ def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[J
         assert 0 <= pair["mae_outside"] < 1e-3
         assert pair["expression_distance"] < 0.2
     lines = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
-    assert {line["judge"] for line in lines} == {"", INFINITE, judge.id}
-    assert len(lines) == 6 * (4 + 1) + 8 * 3  # nothing changed around the face, so that its PSNR is infinite
+    assert {line["judge"] for line in lines} == {"", INFINITE, REVISION, judge.id}
+    # nothing changed around the face, so that its PSNR is infinite; SSIM says which of its functions gave it
+    assert len(lines) == 6 * (4 + 1 + 1) + 8 * 3
     assert judge.id.startswith("small@")
 
 
@@ -111,6 +112,21 @@ def test_half_an_answer_is_no_answer(
     scores.write_text("".join(lines[:-2]) + lines[-2][:20])
     assert evaluate(judged, tmp_path / "cut", panel) == records
     assert looked_for == []  # the judge is asked again, but no face is sought again
+
+
+def test_numbers_of_a_mended_function_are_measured_anew(
+    whole: tuple[Path, Records], judged: list[Judged], panel: Panel, looked_for: list[str], tmp_path: Path
+) -> None:
+    folder, records = whole
+    shutil.copytree(folder, tmp_path / "old")
+    scores = tmp_path / "old" / "scores.jsonl"
+    lines = [json.loads(line) for line in scores.read_text().splitlines()]
+    for line in lines:
+        if line["metric"] == "ssim_outside":
+            line["value"] = 0.5  # as an older function had it, which said no revision
+    scores.write_text("".join(json.dumps(line) + "\n" for line in lines if line["judge"] != REVISION))
+    assert evaluate(judged, tmp_path / "old", panel) == records
+    assert looked_for == []
 
 
 def test_shards_merge_to_one_run(

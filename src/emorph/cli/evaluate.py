@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from emorph.evaluate.measure.inputs import Pair
     from emorph.evaluate.measure.records import Judged, Records
     from emorph.evaluate.report.summary import Summary
+
+
+class LostFaces(Enum):
+    """The choices of --lost-faces."""
+
+    FAIL = "fail"
+    SKIP = "skip"
 
 
 def evaluate(
@@ -65,6 +73,14 @@ def evaluate(
             "that the report gives it; may be repeated."
         ),
     ] = None,
+    lost_faces: Annotated[
+        LostFaces,
+        typer.Option(
+            "--lost-faces",
+            help="What becomes of edits in which no face is found any more: fail counts them as failures of expression "
+            "and identity, skip leaves them out.",
+        ),
+    ] = LostFaces.FAIL,
     split: Annotated[
         str | None, typer.Option(help="What the sources are, as affectnet/train; judges trained on it are refused.")
     ] = None,
@@ -90,7 +106,7 @@ def evaluate(
     judged = identify(pairs)
     records = _measured(judged, out, panel, workers, part)
     if records is not None:
-        summary = summarise(judged, records, panel)
+        summary = summarise(judged, records, panel, lost_faces=lost_faces.value)
         keep_set_scores(out, summary, records)
         _tell(summary, write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]])), as_json=as_json)
 

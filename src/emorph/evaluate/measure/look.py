@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import Landmarks, Photo, UInt8
 from emorph.evaluate.judges.asked import Crop, CropPlan
 from emorph.evaluate.judges.dlib_recogniser import describe
-from emorph.evaluate.measure.records import INFINITE, NO_VALUE
+from emorph.evaluate.measure.records import INFINITE, NO_FACE, NO_VALUE, REVISION
 from emorph.evaluate.measure.surroundings import Surroundings
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.takes import Takes
@@ -88,7 +88,8 @@ def look(task: Task) -> Looked:
             continue
         try:
             plain = [row for row in view.metrics if row.name not in by_points]
-            looked.scores.extend(_records(view.id, surroundings.measured(edit.photo, plain)))
+            found = surroundings.measured(edit.photo, plain)
+            looked.scores.extend(record for row in plain for record in _records(view.id, row, found[row.name]))
             for takes in view.for_networks:
                 pictures = surroundings.pictures(edit.photo, takes)
                 if pictures is not None:
@@ -152,7 +153,7 @@ def _found(view: View, photo: Photo, source: _Seen | None) -> SeenFace:
     else:
         faces = find_faces(photo)
         if not faces:
-            raise NoFaceError(f"no face found in {photo.name} ({width}x{height} px).")
+            raise NoFaceError(f"{NO_FACE} {photo.name} ({width}x{height} px).")
         face, n_faces = _chosen(faces, photo, source), len(faces)
     # rounded first, so that a run that goes on from the file sees the same face
     points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.points)
@@ -180,14 +181,14 @@ def _moved(row: Metric, source: Landmarks, edits: Sequence[tuple[str, Landmarks]
     b = torch.from_numpy(np.stack([face.points for _, face in edits]))
     a = torch.from_numpy(source.points)[None].expand(len(b), -1, -1)
     values = torch.as_tensor(row.load()(a, b)).tolist()
-    return [record for (id, _), value in zip(edits, values, strict=True) for record in _records(id, {row.name: value})]
+    return [record for (id, _), value in zip(edits, values, strict=True) for record in _records(id, row, value)]
 
 
-def _records(id: str, values: Mapping[str, float]) -> list[ScoreRecord]:
-    """A record of each number; of what has none, one that says so."""
-    return [
-        ScoreRecord(id, name, round(value, 8))
-        if math.isfinite(value)
-        else ScoreRecord(id, name, 0, INFINITE if math.isinf(value) else NO_VALUE)
-        for name, value in values.items()
-    ]
+def _records(id: str, row: Metric, value: float) -> Iterator[ScoreRecord]:
+    """A number as a record; where there is none, one that says so."""
+    if math.isfinite(value):
+        yield ScoreRecord(id, row.name, round(value, 8))
+    else:
+        yield ScoreRecord(id, row.name, 0, INFINITE if math.isinf(value) else NO_VALUE)
+    if row.revision > 1:
+        yield ScoreRecord(id, row.name, row.revision, REVISION)

@@ -23,9 +23,11 @@ from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.takes import Takes
 
 ID_DIGITS = 16
+NO_FACE = "no face found in"  # how the trouble of a photo begins that can be read, but shows none
 # Stand where a judge's id does, so that what has no number is not sought again
 NO_VALUE = "no value"
 INFINITE = "infinite"
+REVISION = "revision"  # of a metric's function that gave the number, where it is not the first
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ class Records:
         return self._numbers(id, asked.id, asked.outputs) is not None
 
     def was_asked(self, id: str, row: Metric) -> bool:
-        """Whether a number of an edit and its source is there, or is known not to be had."""
+        """Whether a number of an edit and its source is there, by today's function, or is known not to be had."""
+        if self.scores.get((id, REVISION), {}).get(row.name, 1) != row.revision:
+            return False
         return any(row.name in self.scores.get((id, judge), {}) for judge in ("", NO_VALUE, INFINITE))
 
     def lacks(self, id: str, takes: Takes, comparers: Sequence[PanelComparer]) -> bool:

@@ -16,6 +16,7 @@ _LPIPS = "Zhang et al. 2018, v0.1"
 _SSIM = "Wang et al. 2004"
 _DISTS = "Ding et al. 2020"
 _MOST_PX = 1024  # so that one edit of a large photo costs no minute
+_FROM_LEVEL_0 = 2  # revision 1 counted luminance from mid-gray, with signs
 _TWO = "photos of two persons at least"
 _OF_A_PERSON = "two photos of a person; name persons in a CSV's column identity"
 _JUDGE = "a judge of emotions that knows the targets"
@@ -32,14 +33,14 @@ _ALSO_IN_SUMMARY = (Shown.SUMMARY, Shown.FIDELITY, Shown.COMPARISON)
 _ROWS: tuple[Metric, ...] = (
     # Emotion, by a judge
     Metric(name="recognised", title="Recognised as the target", short="recognised", takes=Takes.ANSWERS,
-           function="emotion:recognised", better="higher", bounds=SHARE, unit="share", needs=_JUDGE,
+           function="emotion:recognised", better="higher", bounds=SHARE, unit="share", needs=_JUDGE, lost=0,
            source="accuracy; by target it is the recall", tables=_ALSO_BY_EMOTION),
     Metric(name="gain", title="Gain over the unedited photo", short="gain", takes=Takes.RECOGNISED,
            function="emotion:gain", better="higher", bounds=SIGNED, unit="share", needs=_JUDGE,
            source="recognised, less the source's"),
     Metric(name="probability", title="Probability of the target", short="probability of the target",
            takes=Takes.ANSWERS, function="emotion:probability", better="higher", bounds=SHARE, needs=_JUDGE,
-           source="softmax of the judge", column="target after", column_before="target before"),
+           lost=0, source="softmax of the judge", column="target after", column_before="target before"),
     Metric(name="mutual_confusion", title="Mutual confusion, mSCR", takes=Takes.CONFUSION,
            function="emotion:mutual_confusion", better="lower", bounds=SHARE, unit="share",
            needs="edits to fear and surprise, or to anger and disgust", source="PixelSmile, arXiv 2603.25728"),
@@ -63,25 +64,25 @@ _ROWS: tuple[Metric, ...] = (
     # Identity, by a recogniser
     Metric(name="verified", title="Passes for the person of its source", short="passes for the person",
            takes=Takes.THRESHOLD, function="identity:verified", better="higher", bounds=SHARE, unit="share", needs=_TWO,
-           of_itself=1, source="verification rate at 1 % false accepts", column="passes"),
+           of_itself=1, lost=0, source="verification rate at 1 % false accepts", column="passes"),
     Metric(name="verified_elsewhere", title="Passes for other photos of the person", takes=Takes.OTHER_PHOTOS,
            function="identity:share_passed", better="higher", bounds=SHARE, unit="share", needs=_OF_A_PERSON,
-           source="verification rate against the other photos"),
+           lost=0, source="verification rate against the other photos"),
     Metric(name="rank_1", title="Found first among all sources", short="found first among the sources",
            takes=Takes.GALLERY, function="identity:found_first", better="higher", bounds=SHARE, unit="share",
-           needs=_TWO, of_itself=1, source="rank-1 re-identification"),
+           needs=_TWO, of_itself=1, lost=0, source="rank-1 re-identification"),
     Metric(name="dlib_distance", title="Distance to the source", takes=Takes.DESCRIPTORS, function="identity:distances",
            better="lower", bounds=POSITIVE, of_itself=0, source="King 2017", tables=_BY_RECOGNISER, column="distance"),
     Metric(name="csim", title="CSIM, cosine with the source", short="CSIM", takes=Takes.FEATURES,
            function="identity:csim", better="higher", bounds=SIGNED, of_itself=1, needs="a recogniser (--recogniser)",
            source="cosine of features in ArcFace's format", tables=_BY_RECOGNISER),
     Metric(name="ensemble", title="Mean calibrated identity of all recognisers", short="ensemble",
-           takes=Takes.IDENTITIES, function="identity:mean_identity", better="higher", column="identity",
+           takes=Takes.IDENTITIES, function="identity:mean_identity", better="higher", column="identity", lost=0,
            needs="two recognisers, two photos of a person", source="mean calibrated identity, after ID-Sim",
            tables=_BY_RECOGNISER),
     Metric(name="calibrated_identity", title="Calibrated identity", short="calibrated identity", takes=Takes.PAIRS,
            function="identity:Pairs.calibrated", better="higher", needs=_OF_A_PERSON,
-           source="0 another person, 1 another photo of the person"),
+           lost=0, source="0 another person, 1 another photo of the person"),
 
     # What 68 landmarks tell
     Metric(name="expression_distance", title="Expression moved (68 points)", short="expression moved",
@@ -99,7 +100,7 @@ _ROWS: tuple[Metric, ...] = (
            better="higher", unit="dB", of_itself=math.inf, needs=_SAME_SIZE, source="PSNR outside a mask"),
     Metric(name="ssim_outside", title="SSIM outside the face", takes=Takes.SURROUNDINGS, function="fidelity:ssim",
            better="higher", bounds=SIGNED, of_itself=1, least_px=11, most_px=_MOST_PX, needs=_SAME_SIZE,
-           source=f"{_SSIM}, the source's face put back"),
+           revision=_FROM_LEVEL_0, source=f"{_SSIM}, the source's face put back"),
     Metric(name="lpips_alex_outside", title="LPIPS (AlexNet) outside the face", takes=Takes.SURROUNDINGS,
            function="lpips:lpips_alex", better="lower", bounds=POSITIVE, of_itself=0, needs=_ALEX, source=_LPIPS,
            network="lpips:alex_on_disk"),
@@ -111,10 +112,11 @@ _ROWS: tuple[Metric, ...] = (
     Metric(name="psnr", title="PSNR", takes=Takes.RECONSTRUCTION, function="fidelity:psnr", better="higher", unit="dB",
            of_itself=math.inf, needs=_STRENGTH_0, source="10 log10(range² / mean squared error)"),
     Metric(name="ssim", title="SSIM", takes=Takes.RECONSTRUCTION, function="fidelity:ssim", better="higher",
-           bounds=SIGNED, of_itself=1, least_px=11, most_px=_MOST_PX, needs=_STRENGTH_0, source=_SSIM),
+           bounds=SIGNED, of_itself=1, least_px=11, most_px=_MOST_PX, needs=_STRENGTH_0, source=_SSIM,
+           revision=_FROM_LEVEL_0),
     Metric(name="ms_ssim", title="MS-SSIM", takes=Takes.RECONSTRUCTION, function="fidelity:ms_ssim", better="higher",
            bounds=SHARE, of_itself=1, least_px=176, most_px=_MOST_PX, needs=f"{_STRENGTH_0}, of 176 px at least",
-           source="Wang, Simoncelli, Bovik 2003"),
+           source="Wang, Simoncelli, Bovik 2003", revision=_FROM_LEVEL_0),
     Metric(name="lpips_alex", title="LPIPS (AlexNet)", takes=Takes.RECONSTRUCTION, function="lpips:lpips_alex",
            better="lower", bounds=POSITIVE, of_itself=0, needs=f"{_STRENGTH_0}; {_ALEX}", source=_LPIPS,
            network="lpips:alex_on_disk"),

@@ -44,7 +44,7 @@ def ranked(scores: MethodScores) -> list[int]:
     rows = np.flatnonzero(scores.evidence.at_dose)
     gallery = scores.identity.gallery
     threshold = DLIB_THRESHOLD if gallery.name == DLIB else gallery.threshold or 0.5
-    likeness = np.clip(1 - scores.identity.distance / (2 * threshold), 0, 1)
+    likeness = np.nan_to_num(np.clip(1 - scores.identity.distance / (2 * threshold), 0, 1))
     value: Float64 = likeness
     if scores.emotions and np.isfinite(scores.emotions[0].after[rows]).any():
         won = np.nan_to_num(scores.emotions[0].after - scores.emotions[0].before)
@@ -68,10 +68,12 @@ def best_and_worst(scores: MethodScores) -> tuple[list[Case], list[Case]]:
 def _case(scores: MethodScores, row: int) -> Case:
     scored = scores.evidence.edits[row]
     lines = [f"{scored.pair.word}, strength {scored.pair.strength:g}"]
-    if scores.emotions and np.isfinite((first := scores.emotions[0]).after[row]):
+    if scored.is_lost:
+        lines.append("no face is found any more")
+    elif scores.emotions and np.isfinite((first := scores.emotions[0]).after[row]):
         answer = first.judge.emotions[int(np.argmax(first.answers[row]))]
         lines.append(f"seen as {answer.word}; target {100 * first.before[row]:.0f} → {100 * first.after[row]:.0f} %")
-    for identity in scores.identities[:N_LIKENESSES]:
+    for identity in () if scored.is_lost else scores.identities[:N_LIKENESSES]:
         gallery = identity.gallery
         name = f" ({gallery.name.partition('@')[0]})" if gallery.metric.takes == Takes.FEATURES else ""
         lines.append(f"{gallery.metric.column} {gallery.shown(identity.distance)[row]:.2f}{name}")
@@ -81,7 +83,7 @@ def _case(scores: MethodScores, row: int) -> Case:
 
 def _pictures(scored: Scored) -> tuple[str, str]:
     is_aligned = scored.source.size == scored.edit.size  # then one window shows what moved
-    edited = _thumb(scored.pair.edited, scored.source if is_aligned else scored.edit)
+    edited = _thumb(scored.pair.edited, scored.source if is_aligned or scored.is_lost else scored.edit)
     return _thumb(scored.pair.source, scored.source), edited
 
 

@@ -16,7 +16,7 @@ from emorph.evaluate.report.detail_tables import details
 from emorph.evaluate.report.scorecard import headline, parts
 from emorph.evaluate.report.tables import Table
 from emorph.evaluate.report.warnings import warnings
-from emorph.evaluate.scores.evidence import join
+from emorph.evaluate.scores.evidence import LostFaces, join
 from emorph.evaluate.scores.face_models import FaceModelControls
 from emorph.evaluate.scores.gallery import galleries
 from emorph.evaluate.scores.method import MethodScores
@@ -46,9 +46,12 @@ class Summary:
     lead: int
 
 
-def summarise(judged: Sequence[Judged], records: Records, panel: Panel) -> Summary:
-    """Everything that the records tell of the pairs."""
-    sets = join(judged, records)
+def summarise(judged: Sequence[Judged], records: Records, panel: Panel, *, lost_faces: LostFaces = "fail") -> Summary:
+    """Everything that the records tell of the pairs.
+
+    lost_faces: whether edits in which no face is found any more count as failures or are left out.
+    """
+    sets = join(judged, records, lost_faces)
     all_galleries = galleries(sets, panel, records)
     models = tuple(FaceModelControls(model, all_galleries[0], records) for model in panel.face_models)
     scores = tuple(MethodScores.of(evidence, all_galleries, models, panel) for evidence in sets)

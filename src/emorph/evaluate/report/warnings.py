@@ -19,8 +19,11 @@ FEW_IMPOSTORS = 100  # a threshold at 1 % rests on one pair then
 
 def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> Iterator[str]:
     """Sentences, the gravest first; none where all is well."""
-    for score in scores:
-        yield from _of_method(score, "" if len(scores) == 1 else f"{score.evidence.method}: ")
+    names = ["" if len(scores) == 1 else f"{score.evidence.method}: " for score in scores]
+    for score, name in zip(scores, names, strict=True):
+        yield from _of_lost_faces(score, name)
+    for score, name in zip(scores, names, strict=True):
+        yield from _of_method(score, name)
     yield from _of_controls(gallery)
     for identity in scores[0].identities if scores else ():
         if identity.gallery.separation < LEAST_SEPARATION and identity.gallery is not gallery:
@@ -47,6 +50,15 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
                 f"{score.evidence.method}: {excluded} of {whole} edits could not be measured; they are in no number "
                 "and no n, and are listed below."
             )
+
+
+def _of_lost_faces(score: MethodScores, name: str) -> Iterator[str]:
+    n_lost = int(score.evidence.lost.sum())
+    if n_lost:
+        yield (
+            f"{name}{n_lost} of {len(score.evidence.edits)} edits show no face any more. They count as failures of "
+            "expression and of identity, and have no distance; --lost-faces skip leaves them out."
+        )
 
 
 def _of_method(score: MethodScores, name: str) -> Iterator[str]:

@@ -139,22 +139,22 @@ def as_json(summary: Summary) -> dict[str, Any]:
 
 
 def per_edit(scores: Sequence[MethodScores]) -> str:
-    """Every edit with its numbers as CSV; edits that were left out have none, and say why."""
+    """Every edit with its numbers as CSV; one that was left out has none and says why, as does one without a face."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     header = ["method", "source", "edited", "identity", "target", "strength"]
     columns = [_columns(score) for score in scores]
     names = list(dict.fromkeys(name for numbers in columns for name in numbers))
-    writer.writerow([*header, *names, "left out"])
+    writer.writerow([*header, *names, "lost", "left out"])
     for score, numbers in zip(scores, columns, strict=True):
         method = score.evidence.method
         for i, scored in enumerate(score.evidence.edits):
             pair = scored.pair
             shown = ["" if value != value else f"{value:.6g}" for value in (float(numbers[name][i]) for name in names)]
             row = [method, pair.source, pair.edited, pair.person, pair.word, f"{pair.strength:g}"]
-            writer.writerow([*row, *shown, ""])
+            writer.writerow([*row, *shown, scored.edit.trouble, ""])
         for item in score.evidence.excluded:
-            writer.writerow([method, "", item.edited, *[""] * (len(header) - 3 + len(names)), item.why])
+            writer.writerow([method, "", item.edited, *[""] * (len(header) - 2 + len(names)), item.why])
     return file.getvalue()
 
 
@@ -196,7 +196,7 @@ def _plots(scores: Sequence[MethodScores]) -> list[str]:
         rows += [
             (f"{s.evidence.method}, edit and source", s.identities[i].distance[s.evidence.at_dose]) for s in scores
         ]
-        shown = [(name, gallery.shown(values)) for name, values in rows]
+        shown = [(name, gallery.shown(values[np.isfinite(values)])) for name, values in rows]
         threshold = gallery.threshold
         mark = None if threshold is None else float(gallery.shown(np.array(threshold)))
         found.append(histogram(shown, f"{gallery.metric.title} ({gallery.name})", mark))

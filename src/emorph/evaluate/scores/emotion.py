@@ -10,7 +10,7 @@ import numpy as np
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import PanelJudge
-from emorph.evaluate.metrics.emotion import Confusion, alike, confusion, gain, recognised
+from emorph.evaluate.metrics.emotion import Confusion, alike, confusion, gain, probability, recognised
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
 from emorph.evaluate.metrics.table import metrics
@@ -28,7 +28,7 @@ class EmotionScores:
     column: of the target among the judge's emotions, -1 where it does not know it. answers_before, answers: its
     probabilities for source and edit, (n, n_emotions); NaN where it has none.
     right_before, right_after: 1 where the judge takes the face for the target, else 0. before, after: probability of
-    the target for source and edit. These are NaN where the target is not measurable.
+    the target for source and edit. These are NaN where the target is not measurable; of a lost face they are 0.
     """
 
     judge: PanelJudge
@@ -48,24 +48,13 @@ class EmotionScores:
         targets = [scored.pair.target for scored in evidence.edits]
         column = np.array([-1 if target is None else known.get(target, -1) for target in targets], dtype=np.int64)
         before, after = evidence.answers(judge)
-        seen = (column >= 0) & np.isfinite(after).all(axis=1) & np.isfinite(before).all(axis=1)
-        column = np.where(seen, column, -1)
-        rows = np.arange(len(column))
-
-        def of_target(answers: Float64) -> Float64:
-            return np.where(seen, answers[rows, column], np.nan)
-
-        return cls(
-            judge,
-            evidence,
-            column,
-            before,
-            after,
-            of_target(before),
-            of_target(after),
-            recognised(before, column),
-            recognised(after, column),
-        )
+        answered = np.isfinite(after).all(axis=1) | evidence.lost
+        column = np.where(answered & np.isfinite(before).all(axis=1), column, -1)
+        values = [measure(answers, column) for measure in (probability, recognised) for answers in (before, after)]
+        failed = evidence.lost & (column >= 0)
+        for of_edits in (values[1], values[3]):
+            of_edits[failed] = 0
+        return cls(judge, evidence, column, before, after, *values)
 
     @property
     def gain(self) -> Float64:
@@ -78,7 +67,7 @@ class EmotionScores:
 
     def confusion(self) -> Confusion:
         """Targets and answers at the dose."""
-        chosen = np.flatnonzero((self.column >= 0) & self.evidence.at_dose)
+        chosen = np.flatnonzero((self.column >= 0) & self.evidence.at_dose & ~self.evidence.lost)
         true = [self.judge.emotions[i] for i in self.column[chosen]]
         return confusion(self.judge.emotions, true, self.answers[chosen])
 
@@ -87,6 +76,8 @@ class EmotionScores:
         for row in metrics(Takes.ANSWERS, Takes.RECOGNISED, Takes.CONFUSION, Takes.SWEEP):
             if row.takes == Takes.ANSWERS:
                 before, after = (row.load()(answers, self.column) for answers in (self.answers_before, self.answers))
+                if row.lost is not None:
+                    after = np.where(self.evidence.lost & (self.column >= 0), row.lost, after)
                 yield Line(row, self.evidence, self.judge.id, values=after, before=before)
             elif row.takes == Takes.RECOGNISED:
                 values = row.load()(self.right_before, self.right_after)
@@ -103,7 +94,7 @@ class EmotionScores:
         evidence, measure = self.evidence, row.load()
 
         def estimate(chosen: Bools) -> Estimate | None:
-            rows = np.flatnonzero((self.column >= 0) & chosen)
+            rows = np.flatnonzero((self.column >= 0) & chosen & ~evidence.lost)
             target, answered = self.column[rows], answer[rows]
 
             def statistic(drawn: Ints) -> float:

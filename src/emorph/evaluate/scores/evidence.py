@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,23 +15,29 @@ from emorph.core.records import SeenFace
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import PanelJudge
 from emorph.evaluate.measure.inputs import Pair
-from emorph.evaluate.measure.records import Judged, Records
+from emorph.evaluate.measure.records import NO_FACE, Judged, Records
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
 
+LostFaces = Literal["fail", "skip"]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """An edit that could be measured."""
+    """An edit that counts: one that could be measured, or one in which no face is found any more (``is_lost``)."""
 
     pair: Pair
     source: SeenFace
     edit: SeenFace
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the edit destroyed the face, so that it has no points and no descriptor."""
+        return bool(self.edit.trouble)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,17 @@ class Evidence:
     def strengths(self) -> Float64:
         """Asked strength of each edit."""
         return np.array([scored.pair.strength for scored in self.edits], dtype=np.float64)
+
+    @functools.cached_property
+    def lost(self) -> Bools:
+        """In which edits no face is found any more."""
+        return np.array([scored.is_lost for scored in self.edits], dtype=bool)
+
+    def filled(self, of_found: Float64) -> Float64:
+        """Rows of those edits whose face is found, with NaN for the others between them."""
+        rows = np.full((len(self.edits), *of_found.shape[1:]), np.nan)
+        rows[~self.lost] = of_found
+        return rows
 
     @functools.cached_property
     def groups(self) -> list[str]:
@@ -112,8 +130,11 @@ class Evidence:
         return first, second
 
 
-def join(judged: Sequence[Judged], records: Records) -> list[Evidence]:
-    """The measured edits of each method, in the order of their first appearance."""
+def join(judged: Sequence[Judged], records: Records, lost_faces: LostFaces = "fail") -> list[Evidence]:
+    """The edits of each method, in the order of their first appearance.
+
+    lost_faces: whether an edit in which no face is found any more counts as a failure, or is left out.
+    """
     found = []
     for method in dict.fromkeys(item.pair.method for item in judged):
         edits, excluded = [], []
@@ -121,13 +142,21 @@ def join(judged: Sequence[Judged], records: Records) -> list[Evidence]:
             if item.pair.method != method:
                 continue
             why = _trouble(item, records)
-            if why:
+            if why and not (lost_faces == "fail" and _is_lost(item, records)):
                 excluded.append(Excluded(item.pair.edited, why))
                 continue
             source, edit = records.faces[item.source_id], records.faces[item.edit_id]
             edits.append(Scored(item.pair, source, edit))
         found.append(Evidence(method, tuple(edits), tuple(excluded), records))
     return found
+
+
+def _is_lost(item: Judged, records: Records) -> bool:
+    """Whether the source shows a face, and the edit, which can be read, none."""
+    source, edit = records.faces.get(item.source_id), records.faces.get(item.edit_id)
+    if item.trouble or source is None or edit is None:
+        return False
+    return not source.trouble and edit.trouble.startswith(NO_FACE)
 
 
 def _trouble(item: Judged, records: Records) -> str:

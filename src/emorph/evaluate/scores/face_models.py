@@ -77,15 +77,16 @@ class FaceModelScores:
     def lines(self) -> Iterator[Line]:
         """All metrics of this model's coefficients."""
         for row in metrics(*COEFFICIENTS):
+            found = [scored for scored in self.evidence.edits if not scored.is_lost]
             sources, edits = (
                 self.controls.coefficients([face.id for face in faces], row.takes)
-                for faces in ([s.source for s in self.evidence.edits], [s.edit for s in self.evidence.edits])
+                for faces in ([s.source for s in found], [s.edit for s in found])
             )
             yield Line(
                 row,
                 self.evidence,
                 self.model.id,
-                np.asarray(row.load()(sources, edits), dtype=np.float64),
+                self.evidence.filled(np.asarray(row.load()(sources, edits), dtype=np.float64)),
                 unedited=of_itself(row),
                 same_person=self.controls.control(row, same_person=True),
                 other_person=self.controls.control(row, same_person=False),
@@ -95,6 +96,6 @@ class FaceModelScores:
     @functools.cached_property
     def n_untrusted(self) -> int:
         """Edits that are in no number of this model, because it or its source could not be fitted."""
-        pairs = [(scored.source.id, scored.edit.id) for scored in self.evidence.edits]
+        pairs = [(scored.source.id, scored.edit.id) for scored in self.evidence.edits if not scored.is_lost]
         trusted = [self.controls.coefficients(ids, Takes.SHAPE) for ids in pairs]
         return sum(not np.isfinite(rows).all() for rows in trusted)

@@ -13,17 +13,21 @@ from emorph.evaluate.metrics.identity import found_first, verified
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.table import metrics
 from emorph.evaluate.metrics.takes import Takes
-from emorph.evaluate.scores.evidence import Evidence
+from emorph.evaluate.scores.evidence import Bools, Evidence
 from emorph.evaluate.scores.gallery import FALSE_ACCEPTS, Gallery
 from emorph.evaluate.scores.line import Line, of_itself
 
+FAR = 1e9  # farther than any face from any other, but a number
 OWN_DISTANCE = (Takes.DESCRIPTORS, Takes.FEATURES, Takes.IDENTITIES)
 BY_RECOGNISER = (Takes.THRESHOLD, Takes.OTHER_PHOTOS, Takes.GALLERY, *OWN_DISTANCE, Takes.PAIRS)
 
 
 @dataclass(frozen=True)
 class IdentityScores:
-    """A row an edit, as one recogniser sees it. to_photos: distances to the gallery's photos, (m, n)."""
+    """A row an edit, as one recogniser sees it.
+
+    to_photos: distances to the gallery's photos, (m, n); of a lost face farther than any face.
+    """
 
     gallery: Gallery
     evidence: Evidence
@@ -32,13 +36,14 @@ class IdentityScores:
     @classmethod
     def of(cls, evidence: Evidence, gallery: Gallery) -> IdentityScores:
         """Measure all edits of a set in the gallery."""
-        return cls(gallery, evidence, gallery.to_photos([scored.edit for scored in evidence.edits]))
+        found = gallery.to_photos([scored.edit for scored in evidence.edits if not scored.is_lost])
+        rows = evidence.filled(found.reshape(len(found), len(gallery.ids)))
+        return cls(gallery, evidence, np.where(evidence.lost[:, None], FAR, rows))
 
     @functools.cached_property
     def distance(self) -> Float64:
-        """To the own source."""
-        found: Float64 = self.to_photos[np.arange(len(self._own)), self._own]
-        return found
+        """To the own source; NaN of a lost face."""
+        return np.where(self.evidence.lost, np.nan, self._distance)
 
     @functools.cached_property
     def is_first(self) -> Float64:
@@ -50,8 +55,8 @@ class IdentityScores:
         """1 where the edit passes for the person of its source; NaN without a threshold."""
         threshold = self.gallery.threshold
         if threshold is None:
-            return np.full(len(self.distance), np.nan)
-        return verified(self.distance, threshold)
+            return np.full(len(self._distance), np.nan)
+        return verified(self._distance, threshold)
 
     def lines(self) -> Iterator[Line]:
         """All metrics of this recogniser, that which it shows of its distance among them."""
@@ -74,11 +79,12 @@ class IdentityScores:
 
     def _distance_line(self, row: Metric) -> Line:
         """A measure of what the recogniser sees; that which stands for its distance has the gallery's controls."""
-        gallery, edits = self.gallery, self.evidence.edits
+        gallery, found = self.gallery, [scored for scored in self.evidence.edits if not scored.is_lost]
         values = gallery.shown(self.distance)
-        if row.takes != Takes.IDENTITIES:
-            sources = gallery.sees([scored.source for scored in edits])
-            values = np.asarray(row.load()(sources, gallery.sees([scored.edit for scored in edits])), dtype=np.float64)
+        if row.takes != Takes.IDENTITIES and found:
+            sources, edits = (gallery.sees(faces) for faces in ([s.source for s in found], [s.edit for s in found]))
+            values = self.evidence.filled(np.asarray(row.load()(sources, edits), dtype=np.float64))
+        values = self._with_lost(row, values, self.evidence.lost)
         line = Line(row, self.evidence, gallery.name, values, unedited=of_itself(row))
         if row != gallery.metric:
             return line
@@ -100,12 +106,16 @@ class IdentityScores:
         if row.takes == Takes.GALLERY:
             found = row.load()(self.to_photos, self._own, gallery.same[self._own])
         elif row.takes == Takes.PAIRS:
-            found = row.load()(gallery.pairs, self.distance) if gallery.has_scale else nothing
+            found = row.load()(gallery.pairs, self._distance) if gallery.has_scale else nothing
         elif row.takes == Takes.OTHER_PHOTOS:
             found = self._of_other_photos(row, self.to_photos)
         else:
-            found = nothing if gallery.threshold is None else row.load()(self.distance, gallery.threshold)
-        return np.asarray(found, dtype=np.float64)
+            found = nothing if gallery.threshold is None else row.load()(self._distance, gallery.threshold)
+        values = np.asarray(found, dtype=np.float64)
+        return self._with_lost(row, values, self.evidence.lost & np.isfinite(values))
+
+    def _with_lost(self, row: Metric, values: Float64, failed: Bools) -> Float64:
+        return np.where(failed, np.nan if row.lost is None else row.lost, values)
 
     def _of_other_photos(self, row: Metric, to_photos: Float64) -> Float64:
         if self.gallery.threshold is None:
@@ -113,6 +123,11 @@ class IdentityScores:
         others = self.gallery.same[self._own].copy()
         others[np.arange(len(self._own)), self._own] = False
         return np.asarray(row.load()(to_photos, others, self.gallery.threshold), dtype=np.float64)
+
+    @functools.cached_property
+    def _distance(self) -> Float64:
+        found: Float64 = self.to_photos[np.arange(len(self._own)), self._own]
+        return found
 
     @functools.cached_property
     def _own(self) -> np.ndarray:

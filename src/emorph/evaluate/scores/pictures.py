@@ -23,17 +23,17 @@ def landmark_lines(evidence: Evidence) -> Iterator[Line]:
     rows = metrics(Takes.LANDMARK_SETS)
     if not rows:
         return
+    found = [scored for scored in evidence.edits if not scored.is_lost]
     sources, edits = (
-        np.array([face.points for face in faces], dtype=np.float64).reshape(-1, 68, 2)
-        for faces in ([s.source for s in evidence.edits], [s.edit for s in evidence.edits])
+        evidence.filled(np.array([face.points for face in faces], dtype=np.float64).reshape(-1, 68, 2))
+        for faces in ([s.source for s in found], [s.edit for s in found])
     )
     for row in rows:
 
         def statistic(drawn: Ints, measure: Callable[..., float] = row.load()) -> float:
             return float(measure(sources[drawn], edits[drawn]))
 
-        everyone = np.ones(len(edits), dtype=bool)
-        yield Line(row, evidence, statistic=statistic, known=everyone, unedited=of_itself(row))
+        yield Line(row, evidence, statistic=statistic, known=~evidence.lost, unedited=of_itself(row))
 
 
 def picture_lines(evidence: Evidence, comparers: Sequence[PanelComparer]) -> Iterator[Line]:

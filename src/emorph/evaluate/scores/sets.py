@@ -39,7 +39,7 @@ class SetScores:
     @classmethod
     def of(cls, network: PanelEncoder, evidence: Evidence, at: Bools) -> SetScores:
         """Read the features."""
-        chosen = [scored for scored, is_in in zip(evidence.edits, at, strict=True) if is_in]
+        chosen = [scored for scored, is_in in zip(evidence.edits, at & ~evidence.lost, strict=True) if is_in]
         ids = list(dict.fromkeys(scored.source.id for scored in chosen))
         rows = evidence.records.embeddings
         return cls(
