@@ -11,7 +11,8 @@ import torch
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Landmarks, Photo
-from emorph.evaluate.judges.emonet import EmoNetJudge, emonet_crop
+from emorph.evaluate.judges.crops import emonet_crop
+from emorph.evaluate.judges.emonet import EmoNetJudge
 from emorph.models.emonet import EmoNet
 
 

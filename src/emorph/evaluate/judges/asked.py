@@ -13,8 +13,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import to_pixels
 from emorph.core.records import Embedding, ScoreRecord
 from emorph.core.types import CropSpec, Float32, Float64, Landmarks, Photo, UInt8
-from emorph.evaluate.judges.crops import arcface_crop, box_crop
-from emorph.evaluate.judges.emonet import emonet_crop
+from emorph.evaluate.judges.crops import arcface_crop, box_crop, emonet_crop
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.takes import Takes
 from emorph.faces.align import align
@@ -69,7 +68,8 @@ def _in_square(points: Float32, side_px: int) -> Float32:
 class PanelJudge:
     """A judge of emotions. id: its name and the first digits of its file's SHA-256.
 
-    emotions: it tells apart. answer: from crops uint8 (n, S, S, 3) to the numbers (n, len(outputs)).
+    emotions: it tells apart. plan: how it wants its face cut out. answer: from what the plan cuts out, n faces stacked
+    (crops uint8 (n, S, S, 3), or landmarks), to the numbers (n, len(outputs)).
     trained_on: data sets with their splits, as far as its card says. has_va: it tells valence and arousal, too.
     card: for people.
     """
@@ -77,7 +77,7 @@ class PanelJudge:
     id: str
     emotions: tuple[Emotion, ...]
     plan: CropPlan
-    answer: Callable[[UInt8], Float64]
+    answer: Callable[[Any], Float64]
     trained_on: tuple[str, ...] = ()
     has_va: bool = False
     card: Mapping[str, Any] = field(default_factory=dict)

@@ -8,6 +8,9 @@ import numpy as np
 from emorph.core.errors import NoFaceError, ShapeError
 from emorph.core.types import Float64, Landmarks, Photo, UInt8
 from emorph.evaluate.judges.cards import ARCFACE_PX
+from emorph.models.emonet import SIDE_PX
+
+EMONET_SPAN = 1.8  # side of the square over the longer side of the landmarks' box
 
 # Eyes, tip of the nose, corners of the mouth, left to right in the picture, in pixels of a 112 px crop: the template
 # published with InsightFace's ArcFace.
@@ -64,4 +67,18 @@ def box_crop(photo: Photo, landmarks: Landmarks, side_px: int) -> UInt8:
     if left >= right or top >= bottom:
         raise NoFaceError(f"the face lies outside {photo.name} ({width}x{height} px); detect the face again.")
     crop: UInt8 = cv2.resize(photo.pixels[top:bottom, left:right], (side_px, side_px), interpolation=cv2.INTER_LINEAR)
+    return crop
+
+
+def emonet_crop(photo: Photo, landmarks: Landmarks) -> UInt8:
+    """EmoNet's square around the 68 points, uint8 (256, 256, 3) RGB, black outside the photo. Raises ShapeError."""
+    low, high = landmarks.points.min(axis=0).astype(float), landmarks.points.max(axis=0).astype(float)
+    side = EMONET_SPAN * float((high - low).max())
+    if not np.isfinite(side) or side < 1:
+        raise ShapeError("expected finite landmarks that span a face; detect the face again.")
+    scale = SIDE_PX / side
+    centre = (low + high) / 2
+    shift = (SIDE_PX - 1) / 2 - scale * centre  # pixel centres at whole numbers
+    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    crop: UInt8 = cv2.warpAffine(photo.pixels, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
     return crop

@@ -1,4 +1,4 @@
-"""EmoNet as a judge: the official file, the crop it expects, and its classes in the order of ``Emotion``."""
+"""EmoNet as a judge: the official file, and its classes in the order of ``Emotion``."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 
 from emorph.core.downloads import present
 from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.expressions import Emotion
-from emorph.core.types import Landmarks, Photo, UInt8
+from emorph.core.types import UInt8
+from emorph.evaluate.judges.asked import CropPlan, PanelJudge
+from emorph.evaluate.judges.digits import tensor_digits
 from emorph.evaluate.judges.onnx_networks import EmotionReading
 from emorph.models.emonet import SIDE_PX, EmoNet
 
-CROP_SPAN = 1.8  # side of the square over the longer side of the landmarks' box
 MAX_BATCH = 16  # pictures in one run, which bounds its memory
 TRAINED_ON = ("affectnet/train",)
 
@@ -57,15 +57,25 @@ class EmoNetJudge:
         return EmotionReading(probabilities, self.model.classes, *affect)
 
 
-def emonet_crop(photo: Photo, landmarks: Landmarks) -> UInt8:
-    """The square around the 68 points, uint8 (256, 256, 3) RGB, black outside the photo. Raises ShapeError."""
-    low, high = landmarks.points.min(axis=0).astype(float), landmarks.points.max(axis=0).astype(float)
-    side = CROP_SPAN * float((high - low).max())
-    if not np.isfinite(side) or side < 1:
-        raise ShapeError("expected finite landmarks that span a face; detect the face again.")
-    scale = SIDE_PX / side
-    centre = (low + high) / 2
-    shift = (SIDE_PX - 1) / 2 - scale * centre  # pixel centres at whole numbers
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    crop: UInt8 = cv2.warpAffine(photo.pixels, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR)
-    return crop
+def load_8(threads: int) -> PanelJudge:
+    """EmoNet-8 as a report asks it. threads: PyTorch's own setting counts. Raises as ``EmoNetJudge.load``."""
+    return _asked(8)
+
+
+def load_5(threads: int) -> PanelJudge:
+    """EmoNet-5 as a report asks it. threads: PyTorch's own setting counts. Raises as ``EmoNetJudge.load``."""
+    return _asked(5)
+
+
+def _asked(n_classes: Literal[8, 5]) -> PanelJudge:
+    judge, name = EmoNetJudge.load(n_classes), f"emonet_{n_classes}"
+    emotions = tuple(judge.model.classes)
+    return PanelJudge(
+        id=f"{name}@{tensor_digits(judge.model)}",
+        emotions=emotions,
+        plan=CropPlan("emonet", SIDE_PX),
+        answer=lambda crops: judge(crops).rows(emotions),
+        trained_on=TRAINED_ON,
+        has_va=True,
+        card={"name": name, "kind": "emotion", "side_px": SIDE_PX, "classes": [e.word for e in emotions]},
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.expressions import Emotion
-from emorph.core.types import Float32, UInt8
+from emorph.core.types import Float32, Float64, UInt8
 from emorph.evaluate.judges.cards import JudgeCard, judge_card
 from emorph.evaluate.judges.onnx_file import OnnxGraph, opening_operations
 
@@ -28,6 +29,14 @@ class EmotionReading:
     judged: tuple[Emotion, ...]
     valence: Float32 | None
     arousal: Float32 | None
+
+    def rows(self, emotions: Sequence[Emotion]) -> Float64:
+        """The probabilities of these emotions, then valence and arousal if it tells them, (B, n)."""
+        columns = [self.probabilities[:, emotion] for emotion in emotions]
+        if self.valence is not None and self.arousal is not None:
+            columns += [self.valence, self.arousal]
+        found: Float64 = np.stack(columns, axis=1).astype(np.float64)
+        return found
 
 
 @dataclass(frozen=True)

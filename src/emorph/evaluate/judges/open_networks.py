@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -18,33 +15,32 @@ from emorph.core.pretrained import WEIGHTS_FILE, locate
 from emorph.core.types import CropSpec, FaceCoeffs, Float32, Float64, UInt8
 from emorph.evaluate.judges.asked import COMPARED_PX, POINTS_PX, CropPlan, PanelComparer, PanelEncoder, PanelJudge
 from emorph.evaluate.judges.cards import CARDS, JudgeCard, Kind, judge_card, recogniser_card
-from emorph.evaluate.judges.emonet import TRAINED_ON, EmoNetJudge
-from emorph.evaluate.judges.onnx_networks import EmotionJudge, EmotionReading, Recogniser
+from emorph.evaluate.judges.digits import digits_of, tensor_digits
+from emorph.evaluate.judges.onnx_networks import EmotionJudge, Recogniser
 from emorph.evaluate.judges.own import judge_crops
+from emorph.evaluate.judges.table import JUDGES, open_judge
 from emorph.evaluate.metrics.table import by_network
 from emorph.face3d.camera import CROP_SIDE_PX
 from emorph.face3d.fit import fit_landmarks
 from emorph.face3d.ict import ICT
-from emorph.models.emonet import SIDE_PX
 from emorph.models.inception import Inception
 from emorph.models.judge import Judge
 from emorph.models.port import load_face_encoder
 
 BUNDLED_JUDGE = "emorph-judge"
 BUNDLED_TRAINED_ON = ("fer2013/train",)
-EMONETS: dict[str, Literal[5, 8]] = {"emonet_8": 8, "emonet_5": 5}
 FACE_MODELS = ("ict-facekit", "deca", "emoca")
 FEATURES = "inception-fid"
 _PART = 16  # pictures at once, which bounds the memory of large networks
 
 
 def load_judge(name: str, threads: int) -> PanelJudge:
-    """The bundled one, a folder of one, a card's name, emonet_8, emonet_5, or an .onnx file with its card beside it.
+    """The bundled one, a folder of one, one of ``JUDGES``, a card's name, or an .onnx file with its card beside it.
 
     Raises MissingAssetError for a file that is not here, UnknownNameError, CheckpointError, DataError.
     """
-    if name in EMONETS:
-        return _emonet(name)
+    if name in JUDGES:
+        return open_judge(name, threads)
     if name in CARDS or name.endswith(".onnx"):
         return _onnx(name, threads)
     try:
@@ -55,7 +51,7 @@ def load_judge(name: str, threads: int) -> PanelJudge:
                 f"needs {BUNDLED_JUDGE}, which this copy of emorph does not hold; get it with "
                 "pip install --force-reinstall emorph, or name another judge: --judge."
             ) from None
-        raise UnknownNameError("judge", name, [BUNDLED_JUDGE, *EMONETS, *CARDS]) from error
+        raise UnknownNameError("judge", name, [BUNDLED_JUDGE, *JUDGES, *CARDS]) from error
     judge = Judge.from_pretrained(folder)
     config = judge.config
 
@@ -84,7 +80,7 @@ def _onnx(name: str, threads: int) -> PanelJudge:
         id=f"{card.name}@{digits_of(path)}",
         emotions=emotions,
         plan=CropPlan(card.crop, card.side_px),
-        answer=_reader(judge, emotions, has_va=card.has_va),
+        answer=lambda crops: judge(crops).rows(emotions),
         trained_on=card.trained_on,
         has_va=card.has_va,
         card=card.as_json(),
@@ -119,43 +115,6 @@ def _card_and_file(name: str, default: JudgeCard | None, kind: Kind) -> tuple[Ju
     return card, card.locate(path)
 
 
-def _emonet(name: str) -> PanelJudge:
-    judge = EmoNetJudge.load(EMONETS[name])
-    emotions = tuple(judge.model.classes)
-    return PanelJudge(
-        id=f"{name}@{_tensor_digits(judge.model)}",
-        emotions=emotions,
-        plan=CropPlan("emonet", SIDE_PX, CropSpec()),
-        answer=_reader(judge, emotions, has_va=True),
-        trained_on=TRAINED_ON,
-        has_va=True,
-        card={"name": name, "kind": "emotion", "side_px": SIDE_PX, "classes": [e.word for e in emotions]},
-    )
-
-
-def _reader(
-    judge: Callable[[UInt8], EmotionReading], emotions: tuple[Emotion, ...], *, has_va: bool
-) -> Callable[[UInt8], Float64]:
-    def answer(crops: UInt8) -> Float64:
-        reading = judge(crops)
-        columns = [reading.probabilities[:, emotion] for emotion in emotions]
-        if has_va and reading.valence is not None and reading.arousal is not None:
-            columns += [reading.valence, reading.arousal]
-        found: Float64 = np.stack(columns, axis=1).astype(np.float64)
-        return found
-
-    return answer
-
-
-def digits_of(path: Path) -> str:
-    """The first eight digits of a file's SHA-256."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()[:8]
-
-
 def load_face_model(name: str) -> PanelEncoder:
     """ICT-FaceKit fitted to the landmarks, or DECA or EMOCA by their official files; or a file of one of these.
 
@@ -174,7 +133,7 @@ def load_face_model(name: str) -> PanelEncoder:
 
     card = {"name": network.name, "kind": "face model", "n_shape": 100, "n_expression": 50}
     plan = CropPlan("deca", CROP_SIDE_PX)
-    return PanelEncoder(f"{network.name}@{_tensor_digits(network)}", plan, answer, card=card, role="face model")
+    return PanelEncoder(f"{network.name}@{tensor_digits(network)}", plan, answer, card=card, role="face model")
 
 
 def _fitted(path: Path | None) -> PanelEncoder:
@@ -187,7 +146,7 @@ def _fitted(path: Path | None) -> PanelEncoder:
     sizes = _coefficients(model)
     card = {"name": model.name, "kind": "face model, fitted to 68 landmarks", **sizes}
     plan = CropPlan("points", POINTS_PX)
-    return PanelEncoder(f"ict-facekit@{_tensor_digits(model)}", plan, answer, card=card, role="face model")
+    return PanelEncoder(f"ict-facekit@{tensor_digits(model)}", plan, answer, card=card, role="face model")
 
 
 def _coefficients(model: ICT) -> dict[str, int]:
@@ -237,10 +196,3 @@ def load_comparer(name: str) -> PanelComparer:
 
     card = {"name": name, "kind": "distance of pictures", "side_px": COMPARED_PX}
     return PanelComparer(f"{name}@{'-'.join(map(digits_of, network.files))}", name, answer, rows, card)
-
-
-def _tensor_digits(module: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for tensor in module.state_dict().values():
-        digest.update(tensor.contiguous().cpu().numpy().tobytes())
-    return digest.hexdigest()[:8]
