@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from emorph.core.errors import DataError, UnknownNameError
+from emorph.core.expressions import Emotion
 from emorph.data import affectnet, layouts
 from emorph.data.check import check_files
 from emorph.data.index import KINDS, FaceIndex, inside
@@ -232,6 +233,14 @@ def test_folders_of_emotions(tmp_path: Path) -> None:
         "file that is not a picture": 1,
         "empty class": 1,
     }
+
+
+def test_one_folder_of_emotions_is_enough(tmp_path: Path) -> None:
+    for emotion in Emotion:  # also Neutral, whose code is 0
+        (tmp_path / emotion.word / emotion.title).mkdir(parents=True)
+        picture(tmp_path / emotion.word / emotion.title / "a.png")
+        index = open_index(tmp_path / emotion.word)
+        assert (index.layout, [record.emotion for record in index.records]) == ("folders", [emotion])
 
 
 def test_a_csv_of_labelled_pictures(tmp_path: Path) -> None:

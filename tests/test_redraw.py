@@ -12,10 +12,11 @@ import torch
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
+from emorph.core.landmarks import INNER
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change
-from emorph.faces.warp import FEATURES, SPACINGS, STIFFNESS, _border, warped
+from emorph.faces.warp import SPACINGS, STIFFNESS, _border, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.classifier import HeadConfig, landmark_map
 from tiny import tiny_directions, tiny_editor, tiny_model
@@ -118,8 +119,8 @@ def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_p
     before = align(photo, landmarks, side_px).crop_points()
     before[30] = before[30].round()
     after = _closing(before, side_px)
-    end = np.concatenate([after[FEATURES], _border(side_px)])
-    start = np.concatenate([before[FEATURES], _border(side_px)])
+    end = np.concatenate([after[INNER], _border(side_px)])
+    start = np.concatenate([before[INNER], _border(side_px)])
 
     def basis(places: np.ndarray) -> np.ndarray:
         r = np.linalg.norm(places[:, None] - end[None], axis=2)

@@ -55,6 +55,11 @@ class Emotion(IntEnum):
             return _BY_WORD[word]
         raise UnknownNameError("emotion", name, [e.word for e in cls])
 
+    @classmethod
+    def known(cls, name: str) -> Emotion | None:
+        """As ``parse``, for words that may mean something else: None for one that is no emotion."""
+        return _BY_WORD.get(name.strip().lower())
+
 
 @dataclass(frozen=True)
 class _Facts:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from PIL import (
 
 from emorph.core.decode import FORMATS, array_to_rgb, check_is_file, check_size, decode, decoding, opened, summary
 from emorph.core.errors import ImageError, ShapeError
+from emorph.core.files import written_beside
 from emorph.core.types import Float32, Photo, UInt8
 
 if TYPE_CHECKING:
@@ -160,16 +159,10 @@ def write_image(
         raise ShapeError(f"expected uint8 pixels (H, W, 3) or (H, W, 1), found {summary(pixels)}.")
     options = _save_options(kind, _checked_metadata(metadata or {}, path.name))
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    draft = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("xb") as file:
-                image.save(file, format=kind, icc_profile=icc, **options)
-            draft.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
+        with written_beside(path) as draft, draft.open("xb") as file:
+            image.save(file, format=kind, icc_profile=icc, **options)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ImageError(

@@ -22,6 +22,9 @@ UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+OnStep = Callable[[int, int], None]
+"""Called with how much is done and how much there is in all, after each step of something that takes a while."""
+
 
 @dataclass(frozen=True)
 class Photo:

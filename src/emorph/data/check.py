@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from emorph.core.decode import check_size, decode, opened
 from emorph.core.errors import DataError, ImageError
 from emorph.core.records import FaceRecord
+from emorph.core.types import OnStep
 from emorph.data.duplicates import copies, draft
 from emorph.data.index import FaceIndex
 from emorph.data.splits import picture_hash
@@ -21,9 +22,7 @@ MISSING = "missing"
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # first two bytes of JPEG, PNG -> last bytes when whole
 
 
-def check_files(
-    index: FaceIndex, on_step: Callable[[int, int], None] | None = None, *, look_alikes: bool = False
-) -> None:
+def check_files(index: FaceIndex, on_step: OnStep | None = None, *, look_alikes: bool = False) -> None:
     """Leave out the records of ``index`` whose pictures are missing or cut short, and count them as problems.
 
     A JPEG or PNG with a sound head and its end mark counts as whole; any other, and all of a prepared set, is decoded.
@@ -90,7 +89,7 @@ def _name(index: FaceIndex, record: FaceRecord) -> str:
     return record.path if index.encoded is None else record.id
 
 
-def _check_encoded(index: FaceIndex, on_step: Callable[[int, int], None] | None, *, look_alikes: bool) -> None:
+def _check_encoded(index: FaceIndex, on_step: OnStep | None, *, look_alikes: bool) -> None:
     """Decode each picture of a prepared set."""
 
     def look(record: FaceRecord) -> bytes | ImageError | None:

@@ -8,15 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emorph.core.types import OnStep
 from emorph.diffusion.noise import seeded_noise
 from emorph.diffusion.samplers import solver
 from emorph.models.diffae import DiffAE
 
 FRESH_NOISE = 0.5  # of the usual size: what is drawn from it is typical, if a little smooth
 MAX_ROWS = 32  # pictures drawn together: several faces times many targets must not fill the memory
-
-
-OnStep = Callable[[int, int], None]  # (done, total)
 
 
 class Codec:

@@ -16,8 +16,7 @@ import emorph
 from emorph.core.errors import ImageError
 from emorph.core.images import to_pixels, write_image
 from emorph.core.records import EditRecord
-from emorph.core.types import AlignedFace, Photo, Target, UInt8
-from emorph.edit.codec import OnStep
+from emorph.core.types import AlignedFace, OnStep, Photo, Target, UInt8
 from emorph.edit.pipeline import Editor
 from emorph.edit.sheet import Row, grid, tile, title
 from emorph.models.directions import Directions

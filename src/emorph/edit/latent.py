@@ -19,7 +19,7 @@ OFFICIAL_AMPLITUDE = 0.3
 
 def editable(directions: Directions) -> list[Emotion]:
     """The emotions that these directions know, in AffectNet's order."""
-    found = {emotion for emotion in map(_emotion, directions.labels) if emotion is not None}
+    found = {emotion for emotion in map(Emotion.known, directions.labels) if emotion is not None}
     return sorted(found)
 
 
@@ -106,13 +106,6 @@ def landmark_steps(z: Tensor, z_to: Tensor, directions: Directions) -> Tensor:
 
 def _row(directions: Directions, emotion: Emotion) -> int:
     for i, label in enumerate(directions.labels):
-        if _emotion(label) == emotion:
+        if Emotion.known(label) == emotion:
             return i
     raise UnknownNameError("emotion", emotion.word, [e.word for e in editable(directions)])
-
-
-def _emotion(label: str) -> Emotion | None:
-    try:
-        return Emotion.parse(label)
-    except UnknownNameError:
-        return None

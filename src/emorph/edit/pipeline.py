@@ -18,10 +18,10 @@ from emorph.core.device import choose_device
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
-from emorph.core.types import AlignedFace, FaceCode, Landmarks, Photo, Target
+from emorph.core.types import AlignedFace, FaceCode, Landmarks, OnStep, Photo, Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
-from emorph.edit.codec import Codec, OnStep
+from emorph.edit.codec import Codec
 from emorph.edit.redraw import Change, motions, moved, paste
 from emorph.edit.result import Edit
 from emorph.edit.sheet import grid, tiles

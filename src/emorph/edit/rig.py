@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from emorph.core.device import choose_device
 from emorph.core.errors import NoFaceError
 from emorph.core.images import luminance, read_photo, to_tensor
-from emorph.core.types import FaceCoeffs, Float32, Landmarks, Photo
+from emorph.core.types import FaceCoeffs, Float32, Landmarks, OnStep, Photo
 from emorph.diffusion.samplers import solver
 from emorph.edit.action_units import moved
-from emorph.edit.codec import OnStep
 from emorph.edit.pipeline import PhotoSource
 from emorph.edit.rig_draw import RigPainter, paste_drawing
 from emorph.edit.rig_parts import Look, Part, RigFace, check_parts, mean_shape, taken_over, turn_deg

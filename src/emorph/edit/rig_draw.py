@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from emorph.core.images import to_levels
-from emorph.core.types import FaceCoeffs, Float32, Photo
+from emorph.core.types import FaceCoeffs, Float32, OnStep, Photo
 from emorph.diffusion.noise import seeded_noise
 from emorph.diffusion.samplers import Solver
-from emorph.edit.codec import OnStep
 from emorph.edit.redraw import Change, crop_points, motions, moved, paste
 from emorph.edit.rig_mouth import darkened
 from emorph.edit.rig_parts import Look, RigFace

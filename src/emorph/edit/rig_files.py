@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 from emorph.core.expressions import Emotion
 from emorph.core.images import write_image
 from emorph.core.records import EditRecord
-from emorph.core.types import UInt8
-from emorph.edit.codec import OnStep
+from emorph.core.types import OnStep, UInt8
 from emorph.edit.files import RECORDS_FILE, TOOL, Drawn, described
 from emorph.edit.rig import RigEditor
 from emorph.edit.rig_parts import Part

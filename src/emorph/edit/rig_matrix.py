@@ -12,8 +12,7 @@ from PIL import Image
 
 from emorph.core.errors import ConfigError, ImageError
 from emorph.core.files import replace_file
-from emorph.core.types import UInt8
-from emorph.edit.codec import OnStep
+from emorph.core.types import OnStep, UInt8
 from emorph.edit.rig import RigEdit, RigEditor
 from emorph.edit.rig_parts import RigFace
 from emorph.edit.sheet import TILE_PX, Row, grid, tile

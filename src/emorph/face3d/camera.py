@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import ShapeError
+from emorph.core.landmarks import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import FaceCoeffs, Float32, Float64
 
 CROP_SIDE_PX = 224
@@ -78,8 +79,8 @@ def centre_of(landmarks: Tensor) -> Tensor:
 
     landmarks: (B, 68, 2 or 3) in model space.
     """
-    eyes = (landmarks[:, 36:42].mean(dim=1) + landmarks[:, 42:48].mean(dim=1)) / 2
-    mouth = (landmarks[:, 48] + landmarks[:, 54]) / 2
+    eyes = (landmarks[:, LEFT_EYE].mean(dim=1) + landmarks[:, RIGHT_EYE].mean(dim=1)) / 2
+    mouth = landmarks[:, list(MOUTH_CORNERS)].mean(dim=1)
     return (eyes + 0.1 * (mouth - eyes))[:, :2]
 
 

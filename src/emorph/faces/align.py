@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from emorph.core.errors import NoFaceError, ShapeError
+from emorph.core.landmarks import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import AlignedFace, CropSpec, Float32, Float64, Landmarks, Photo, UInt8
 
 EYE_SPAN = 2.0  # half the square's side is this many eye distances,
@@ -62,10 +63,10 @@ def _crop_quad(landmarks: Landmarks, crop: CropSpec) -> Float64:
         raise ShapeError(f"expected 68 finite points (68, 2), found {points.shape}; detect the face again.")
     if not crop.zoom > 0:
         raise ShapeError(f"expected a crop zoom above 0, found {crop.zoom}.")
-    eye_left, eye_right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    eye_left, eye_right = points[LEFT_EYE].mean(axis=0), points[RIGHT_EYE].mean(axis=0)
     eye_mid = (eye_left + eye_right) / 2
     eye_to_eye = eye_right - eye_left
-    eye_to_mouth = (points[48] + points[54]) / 2 - eye_mid
+    eye_to_mouth = points[list(MOUTH_CORNERS)].mean(axis=0) - eye_mid
     across = eye_to_eye - _turned(eye_to_mouth)
     half_side = max(np.linalg.norm(eye_to_eye) * EYE_SPAN, np.linalg.norm(eye_to_mouth) * MOUTH_SPAN)
     length = np.linalg.norm(across)

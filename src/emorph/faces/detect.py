@@ -14,6 +14,7 @@ import numpy as np
 
 from emorph.core.assets import packaged_file
 from emorph.core.errors import NoFaceError, ShapeError, UnknownNameError
+from emorph.core.landmarks import EYES, MOUTH_CORNERS, N_LANDMARKS
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
 
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
@@ -44,7 +45,7 @@ def find_faces(photo: Photo, *, min_face_px: int = 40) -> list[Landmarks]:
 
 def known_face(points: Float32) -> Landmarks:
     """A face whose points (68, 2) somebody else found, with the box that the detector would draw around them."""
-    eyes, mouth = points[36:48].mean(axis=0), (points[48] + points[54]) / 2
+    eyes, mouth = points[EYES].mean(axis=0), points[list(MOUTH_CORNERS)].mean(axis=0)
     side = BOX_SPAN * float(np.linalg.norm(mouth - eyes))
     left, top = (int(v) for v in np.rint((eyes + mouth) / 2 - side / 2))
     size = max(round(side), 1)
@@ -156,7 +157,7 @@ def _mean_points(window: UInt8, box: Float64) -> Float64:
     import dlib
 
     centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    total = np.zeros((68, 2))
+    total = np.zeros((N_LANDMARKS, 2))
     for scale in BOX_SCALES:
         near, far = np.rint(centre - half * scale).astype(int), np.rint(centre + half * scale).astype(int) - 1
         rectangle = dlib.rectangle(int(near[0]), int(near[1]), int(far[0]), int(far[1]))

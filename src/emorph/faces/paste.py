@@ -37,7 +37,7 @@ def paste_change(
     """Add the change from ``before`` to ``after`` to the photo, inside the face mask.
 
     before, after: uint8 or float32 in 0..255, (S, S, 3), or (S, S, 1) for a change of luminance alone, which
-        adds the same to red, green and blue (Cb and Cr stay, except where a channel reaches 0 or 255).
+        adds the same whole number to red, green and blue (Cb and Cr stay, except where a channel reaches 0 or 255).
     motion: (S, S, 2) of ``motion_between``, where the model redrew a crop that was moved so (``before``): the photo is
         moved alike, at its own resolution, and the change then added around the features alone.
     opened: (S, S) of ``newly_open``: there a change of luminance alone would leave the lips' colour on teeth.
@@ -68,10 +68,12 @@ def paste_change(
         weights = weights * part_weights(face, "features", mask)[..., None]
         fade = fade * part_weights(face, "mouth", mask)[..., None] if keep_detail else fade
     seen = own if start.shape[2] == 3 else (own @ REC601)[..., None]
-    levels = own + weights * (change - fade * (seen - begun))
+    step = weights * (change - fade * (seen - begun))
+    # One step for three channels is rounded once: three sums would be rounded apart, and by each processor otherwise.
+    levels = own + (np.rint(step) if start.shape[2] == 1 else step)
     if opened is not None and start.shape[2] == 1:
         levels += weights * _share(opened, face, mask) * (_tinted(levels, photo, face) - levels)
-    window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
+    _put(window, levels, mask)
     return replace(photo, pixels=result)
 
 
@@ -97,8 +99,13 @@ def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: ND
     gain = np.log(np.clip(smooth[1] / smooth[0], 1 / MOST_GAIN, MOST_GAIN)).astype(np.float32)
     window = result[_rows(mask)]
     brighter = np.exp(_to_window(gain, face, mask) * mask.weights[..., None])
-    window[...] = np.clip(np.rint(window.astype(np.float32) * brighter), 0, 255)
+    _put(window, window.astype(np.float32) * brighter, mask)
     return replace(photo, pixels=result)
+
+
+def _put(window: UInt8, levels: Float32, mask: PasteMask) -> None:
+    """Write levels (h, w, 3) where the mask is above 0; every other pixel stays what it is, not what it comes to."""
+    window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
 
 
 def _share(layer: Float32, face: AlignedFace, mask: PasteMask) -> Float32:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import ShapeError
+from emorph.core.landmarks import BROWS_TO_LIDS, EYES, INNER, LIDS, LIP_GAPS, LOWER_LIP, MOUTH_CORNERS, UPPER_LIP
 from emorph.core.types import Float32, Float64
 
-FEATURES = slice(17, 68)  # brows, nose, eyes and mouth; the jaw's outline follows them
 STIFFNESS = 3e-4  # of the spline, over the crop's side squared; 0 meets every point exactly
 ANCHORS_A_SIDE = 9  # fixed points along each side of the crop
 KERNELS_AT_ONCE = 1 << 16  # half a megabyte: the field is summed in bands that stay in the processor's cache
@@ -30,11 +30,11 @@ class Spacing:
 
 # Eyes do not fall shut, lips neither cross nor vanish, brows do not sink into eyes. In this order: lips before skin.
 SPACINGS = (
-    *(Spacing(upper, lower, 0.35, "both") for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46))),
-    *(Spacing(upper, lower, 0.02, "both") for upper, lower in ((61, 67), (62, 66), (63, 65))),
-    *(Spacing(upper, lower, 0.5, "upper") for upper, lower in ((50, 61), (51, 62), (52, 63))),
-    *(Spacing(upper, lower, 0.5, "lower") for upper, lower in ((67, 58), (66, 57), (65, 56))),
-    *(Spacing(upper, lower, 0.55, "upper") for upper, lower in ((19, 37), (20, 38), (23, 43), (24, 44))),
+    *(Spacing(upper, lower, 0.35, "both") for upper, lower in LIDS),
+    *(Spacing(upper, lower, 0.02, "both") for upper, lower in LIP_GAPS),
+    *(Spacing(upper, lower, 0.5, "upper") for upper, lower in UPPER_LIP),
+    *(Spacing(upper, lower, 0.5, "lower") for upper, lower in LOWER_LIP),
+    *(Spacing(upper, lower, 0.55, "upper") for upper, lower in BROWS_TO_LIDS),
 )
 
 
@@ -44,7 +44,7 @@ def in_order(before: Float64, after: Float64) -> Float64:
     before, after: (68, 2) (x, y). A distance that was 0 or negative before stays free.
     """
     found = after.copy()
-    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
+    down = before[list(MOUTH_CORNERS)].mean(axis=0) - before[EYES].mean(axis=0)
     down = down / max(float(np.linalg.norm(down)), 1e-6)
     for pair in SPACINGS:
         least = pair.share * float((before[pair.lower] - before[pair.upper]) @ down)
@@ -68,8 +68,8 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
         if points.shape != (68, 2) or not np.isfinite(points).all():
             raise ShapeError(f"expected 68 finite landmarks (68, 2), found {points.shape}.")
     border = _border(side_px)
-    start = np.concatenate([before[FEATURES], border])
-    end = np.concatenate([after[FEATURES], border])
+    start = np.concatenate([before[INNER], border])
+    end = np.concatenate([after[INNER], border])
     return _field(end, _spline(end, start - end, STIFFNESS * side_px**2), side_px)
 
 

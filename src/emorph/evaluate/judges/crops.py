@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from emorph.core.errors import NoFaceError, ShapeError
+from emorph.core.landmarks import LEFT_EYE, MOUTH_CORNERS, NOSE_TIP, RIGHT_EYE
 from emorph.core.types import Float64, Landmarks, Photo, UInt8
 from emorph.evaluate.judges.cards import ARCFACE_PX
 from emorph.models.emonet import SIDE_PX
@@ -26,7 +27,8 @@ ARCFACE_TEMPLATE = (
 def five_points(landmarks: Landmarks) -> Float64:
     """Eyes, tip of the nose and corners of the mouth from 68 points, (5, 2), in the order of ``ARCFACE_TEMPLATE``."""
     points = landmarks.points.astype(np.float64)
-    return np.stack([points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[30], points[48], points[54]])
+    eyes = [points[eye].mean(axis=0) for eye in (LEFT_EYE, RIGHT_EYE)]
+    return np.stack([*eyes, points[NOSE_TIP], *points[list(MOUTH_CORNERS)]])
 
 
 def similarity(source: Float64, target: Float64) -> Float64:

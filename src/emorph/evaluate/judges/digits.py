@@ -7,16 +7,14 @@ from pathlib import Path
 
 import torch
 
+from emorph.core.files import file_digest
+
 N_DIGITS = 8
 
 
 def digits_of(path: Path) -> str:
     """Of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()[:N_DIGITS]
+    return file_digest(path)[:N_DIGITS]
 
 
 def tensor_digits(module: torch.nn.Module) -> str:

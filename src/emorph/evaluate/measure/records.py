@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emorph.core.files import file_digest
 from emorph.core.records import Embedding, ScoreRecord, SeenFace, each_finished
 from emorph.core.types import Float32, Float64
 from emorph.evaluate.judges.asked import (
@@ -119,11 +120,7 @@ def identify(pairs: Sequence[Pair]) -> list[Judged]:
 
 def _digest(path: Path) -> tuple[str, str]:
     """(digest, "") of a file, or ("", why it cannot be read)."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
+        return file_digest(path)[:ID_DIGITS], ""
     except OSError as error:
         return "", f"{path} cannot be read ({error.strerror})."
-    return digest.hexdigest()[:ID_DIGITS], ""

@@ -6,7 +6,7 @@ machines merge by lying in one folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from emorph.core.errors import DataError
 from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend
 from emorph.core.shard import Shard
+from emorph.core.types import OnStep
 from emorph.core.workers import spread
 from emorph.evaluate.judges.asked import (
     Crop,
@@ -39,7 +40,7 @@ def evaluate(
     *,
     workers: int = 1,
     shard: Shard = Shard(),
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Records:
     """Measure what ``folder`` does not hold yet, append it to the .jsonl files there, and return it all.
 
