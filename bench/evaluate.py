@@ -26,7 +26,7 @@ import torch
 from emorph.core.images import read_photo, to_tensor
 from emorph.core.types import Landmarks, Photo
 from emorph.edit.pipeline import Editor
-from emorph.evaluate.judges.dlib_recogniser import describe
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.evaluate.judges.own import crop_for, judge_crops
 from emorph.evaluate.metrics.table import metrics
 from emorph.evaluate.metrics.takes import Takes
@@ -119,7 +119,7 @@ def part_rates(paths: list[Path]) -> list[tuple[str, str]]:
 
 def described(photo: Photo, face: Landmarks) -> object:
     """One face's descriptor."""
-    return describe(photo, face)
+    return descriptor_of(photo, face)
 
 
 def text(

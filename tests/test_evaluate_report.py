@@ -14,13 +14,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from emorph.evaluate.metrics.table import METRICS
 from PIL import Image
 
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import write_image
 from emorph.core.records import SeenFace
+from emorph.evaluate.metrics.table import METRICS
 from emorph.evaluate.report.cases import best_and_worst, ranked
 from emorph.evaluate.report.plots import curve, histogram
 from emorph.evaluate.report.write import page, write_report

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from emorph.core.shard import Shard
     from emorph.evaluate.judges.panel import Panel
     from emorph.evaluate.measure.inputs import Pair
-    from emorph.evaluate.measure.records import Judged, Records
+    from emorph.evaluate.measure.records import Identified, Records
     from emorph.evaluate.report.summary import Summary
 
 
@@ -138,7 +138,7 @@ def _panel(
     return panel
 
 
-def _measured(judged: Sequence[Judged], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:
+def _measured(judged: Sequence[Identified], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:
     """All records of the pairs; None, and a word about it, while other shards have sources to look at."""
     from emorph.evaluate.measure.records import Records
     from emorph.evaluate.measure.run import evaluate, unfinished
@@ -179,7 +179,11 @@ def _show(summary: Summary) -> None:
 
 
 def _mention_left_out(summary: Summary) -> None:
-    """List what could not be measured and end with exit status 1, if anything could not."""
+    """List the edits without a face and what could not be measured; end with exit status 1 if anything could not."""
+    for score in summary.scores:
+        for scored in score.evidence.edits:
+            if scored.is_lost:
+                say(f"counted as a failure: {scored.edit.trouble}")
     left_out = [item for score in summary.scores for item in score.evidence.excluded]
     for item in left_out:
         say(f"left out: {item.edited}: {item.why}")

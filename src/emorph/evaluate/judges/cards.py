@@ -1,4 +1,4 @@
-"""What is known of each judge: its picture, its classes, what it was trained on, its terms, and where to get it."""
+"""What is known of each ONNX network: its picture, its classes, what it was trained on, its terms, its owner's page."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 Kind = Literal["emotion", "identity"]
 Crop = Literal["box", "arcface"]
 ARCFACE_PX = 112
+NOUNS: dict[Kind, str] = {"emotion": "judge", "identity": "recogniser"}
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class JudgeCard:
-    """One judge.
+class NetworkCard:
+    """One network: a judge, which tells emotions apart, or a recogniser, which tells persons apart.
 
     side_px: of its square picture. crop: "box" is a detector's box, stretched; "arcface" the five-point alignment,
     which is 112 px.
@@ -45,29 +46,36 @@ class JudgeCard:
     page: str
 
     @property
+    def noun(self) -> str:
+        """What it is."""
+        return NOUNS[self.kind]
+
+    @property
     def file(self) -> str:
         """The file's name, as its owner names it or as it is to be named."""
         return f"{self.name}.onnx"
 
     def locate(self, path: Path | str | None = None) -> Path:
-        """The judge's file: ``path``, or the user's copy below ``emorph.core.assets.home()``.
+        """The network's file: ``path``, or the user's copy below ``emorph.core.assets.home()``.
 
         Raises MissingAssetError, with the place to get it from and to put it at.
         """
         if path is None:
             return present(self.name).path
         if not Path(path).is_file():
-            raise MissingAssetError(f"the judge {self.name} needs {path}, which is not there; check the path.")
+            raise MissingAssetError(f"the {self.noun} {self.name} needs {path}, which is not there; check the path.")
         return Path(path)
 
     @classmethod
-    def read(cls, path: Path) -> JudgeCard:
+    def read(cls, path: Path) -> NetworkCard:
         """A card that a user wrote for a file of his own: JSON with this class's fields. Raises DataError."""
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             card = cls(**{key: _frozen(value) for key, value in found.items()})
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is no judge's card ({error}); its fields are {', '.join(_FIELDS)}.") from None
+            raise DataError(
+                f"{path} is no card of a judge or recogniser ({error}); its fields are {', '.join(_FIELDS)}."
+            ) from None
         if card.crop not in get_args(Crop):
             raise DataError(f"{path}: crop must be one of {', '.join(get_args(Crop))}, found {card.crop!r}.")
         if card.crop == "arcface" and card.side_px != ARCFACE_PX:
@@ -81,7 +89,8 @@ class JudgeCard:
             or (card.kind == "identity") != (card.crop == "arcface" and not card.classes)
         ):
             raise DataError(
-                f"{path} is no judge's card: its kind, side, channels, crop, classes or scaling do not fit."
+                f"{path} is no card of a judge or recogniser: "
+                "its kind, side, channels, crop, classes or scaling do not fit."
             )
         return card
 
@@ -95,7 +104,7 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-_FIELDS = tuple(field.name for field in fields(JudgeCard))
+_FIELDS = tuple(field.name for field in fields(NetworkCard))
 
 
 def check_fair(name: str, trained_on: Collection[str], split: str) -> None:
@@ -104,10 +113,10 @@ def check_fair(name: str, trained_on: Collection[str], split: str) -> None:
         raise DataError(f"{name} was trained on {split}, so it cannot judge it; take another judge or split.")
 
 
-def judge_card(name: str) -> JudgeCard:
-    """The card called ``name``. Raises UnknownNameError with the nearest name."""
+def network_card(name: str, kind: Kind) -> NetworkCard:
+    """The card called ``name``, be it of this kind or of the other. Raises UnknownNameError with the nearest name."""
     if name not in CARDS:
-        raise UnknownNameError("judge", name, CARDS)
+        raise UnknownNameError(NOUNS[kind], name, [card.name for card in CARDS.values() if card.kind == kind])
     return CARDS[name]
 
 
@@ -115,9 +124,9 @@ _HSE_CLASSES = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", 
 _HALF = (0.5, 0.5, 0.5)
 
 
-def _hsemotion(name: str) -> JudgeCard:
+def _hsemotion(name: str) -> NetworkCard:
     small = name == "mbf_va_mtl"
-    return JudgeCard(
+    return NetworkCard(
         name=name,
         kind="emotion",
         side_px=112 if small else 260 if "_b2_" in name else 224,
@@ -135,9 +144,9 @@ def _hsemotion(name: str) -> JudgeCard:
 
 def recogniser_card(
     name: str, trained_on: str = "", channels: Literal["RGB", "BGR"] = "RGB", terms: str = "", page: str = ""
-) -> JudgeCard:
+) -> NetworkCard:
     """A recogniser in ArcFace's format: 112 px by five points, (x - 127.5) / 127.5."""
-    return JudgeCard(
+    return NetworkCard(
         name=name,
         kind="identity",
         side_px=ARCFACE_PX,
@@ -153,11 +162,11 @@ def recogniser_card(
     )
 
 
-def _known_recogniser(name: str, trained_on: str, channels: Literal["RGB", "BGR"] = "RGB") -> JudgeCard:
+def _known_recogniser(name: str, trained_on: str, channels: Literal["RGB", "BGR"] = "RGB") -> NetworkCard:
     return recogniser_card(name, trained_on, channels, download(name).terms, download(name).page)
 
 
-_ALL: tuple[JudgeCard, ...] = (
+_ALL: tuple[NetworkCard, ...] = (
     *(_hsemotion(name) for name in HSEMOTION_NAMES),
     *(_known_recogniser(f"glint360k_cosface_{net}", "glint360k/train") for net in ("r18", "r34", "r50", "r100")),
     _known_recogniser("w600k_r50", "webface600k/train"),
@@ -165,4 +174,4 @@ _ALL: tuple[JudgeCard, ...] = (
     _known_recogniser("adaface_ir101_webface12m", "webface12m/train", "BGR"),
 )
 
-CARDS: dict[str, JudgeCard] = {card.name: card for card in _ALL}
+CARDS: dict[str, NetworkCard] = {card.name: card for card in _ALL}

@@ -19,7 +19,7 @@ CHIP_PX = 150  # side of the picture that the network takes
 CHIP_PADDING = 0.25
 
 
-def describe(photo: Photo, landmarks: Landmarks) -> Float32:
+def descriptor_of(photo: Photo, landmarks: Landmarks) -> Float32:
     """The 128 numbers by which dlib's network (King 2017) knows a face; photos of one person lie close together."""
     import dlib
 

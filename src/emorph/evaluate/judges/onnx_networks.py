@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float32, Float64, UInt8
-from emorph.evaluate.judges.cards import JudgeCard, judge_card
+from emorph.evaluate.judges.cards import NOUNS, Kind, NetworkCard, network_card
 from emorph.evaluate.judges.onnx_file import OnnxGraph, opening_operations
 
 
@@ -43,11 +43,11 @@ class EmotionReading:
 class EmotionJudge:
     """A classifier of expressions with its card."""
 
-    card: JudgeCard
+    card: NetworkCard
     graph: OnnxGraph
 
     @classmethod
-    def load(cls, name: str | JudgeCard, path: Path | str | None = None, *, threads: int = 0) -> EmotionJudge:
+    def load(cls, name: str | NetworkCard, path: Path | str | None = None, *, threads: int = 0) -> EmotionJudge:
         """The judge with this card, or of this name, from ``path`` or from where its card looks.
 
         Raises UnknownNameError, MissingAssetError, CheckpointError.
@@ -81,12 +81,12 @@ class Recogniser:
     is_raw: the graph scales its picture itself, so it gets levels 0..255.
     """
 
-    card: JudgeCard
+    card: NetworkCard
     graph: OnnxGraph
     is_raw: bool
 
     @classmethod
-    def load(cls, name: str | JudgeCard, path: Path | str | None = None, *, threads: int = 0) -> Recogniser:
+    def load(cls, name: str | NetworkCard, path: Path | str | None = None, *, threads: int = 0) -> Recogniser:
         """The recogniser with this card, or of this name, from ``path`` or from where its card looks.
 
         Raises UnknownNameError, MissingAssetError, CheckpointError.
@@ -105,10 +105,12 @@ class Recogniser:
         return unit
 
 
-def _load(name: str | JudgeCard, path: Path | str | None, kind: str, threads: int) -> tuple[JudgeCard, OnnxGraph, Path]:
-    card = name if isinstance(name, JudgeCard) else judge_card(name)
+def _load(
+    name: str | NetworkCard, path: Path | str | None, kind: Kind, threads: int
+) -> tuple[NetworkCard, OnnxGraph, Path]:
+    card = name if isinstance(name, NetworkCard) else network_card(name, kind)
     if card.kind != kind:
-        raise CheckpointError(f"{card.name} judges {card.kind}, not {kind}.")
+        raise CheckpointError(f"{card.name} is a {NOUNS[card.kind]}, not a {NOUNS[kind]}.")
     file = card.locate(path)
     graph = OnnxGraph.load(file, threads=threads)
     if graph.side_px not in (None, card.side_px):
@@ -118,7 +120,7 @@ def _load(name: str | JudgeCard, path: Path | str | None, kind: str, threads: in
     return card, graph, file
 
 
-def _input(crops: NDArray[Any], card: JudgeCard, *, is_raw: bool = False) -> Float32:
+def _input(crops: NDArray[Any], card: NetworkCard, *, is_raw: bool = False) -> Float32:
     """The network's input, float32 (B, 3, S, S), in the card's order of channels and range, or levels if ``is_raw``."""
     if (
         crops.dtype != np.uint8

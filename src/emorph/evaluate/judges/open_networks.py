@@ -14,7 +14,7 @@ from emorph.core.images import luminance, to_tensor
 from emorph.core.pretrained import WEIGHTS_FILE, locate
 from emorph.core.types import CropSpec, FaceCoeffs, Float32, Float64, UInt8
 from emorph.evaluate.judges.asked import COMPARED_PX, POINTS_PX, CropPlan, PanelComparer, PanelEncoder, PanelJudge
-from emorph.evaluate.judges.cards import CARDS, JudgeCard, Kind, judge_card, recogniser_card
+from emorph.evaluate.judges.cards import CARDS, Kind, NetworkCard, network_card, recogniser_card
 from emorph.evaluate.judges.digits import digits_of, tensor_digits
 from emorph.evaluate.judges.onnx_networks import EmotionJudge, Recogniser
 from emorph.evaluate.judges.own import judge_crops
@@ -96,17 +96,17 @@ def load_recogniser(name: str, threads: int) -> PanelEncoder:
     return PanelEncoder(f"{card.name}@{digits_of(path)}", plan, network, card.trained_on, known)
 
 
-def _card_and_file(name: str, default: JudgeCard | None, kind: Kind) -> tuple[JudgeCard, Path]:
+def _card_and_file(name: str, default: NetworkCard | None, kind: Kind) -> tuple[NetworkCard, Path]:
     """Of a card's name; or of an .onnx file: the card beside it (FILE.json), that of its name, or the default.
 
     Raises CheckpointError for a card of another kind, whether its file is here or not.
     """
     path = Path(name).expanduser() if name.endswith(".onnx") else None
     if path is None:
-        card: JudgeCard | None = judge_card(name)
+        card: NetworkCard | None = network_card(name, kind)
     else:
         own = path.with_suffix(".json")
-        card = JudgeCard.read(own) if own.is_file() else CARDS.get(path.stem, default)
+        card = NetworkCard.read(own) if own.is_file() else CARDS.get(path.stem, default)
     if card is None:
         raise DataError(f"{name} needs a card that names its classes and scaling: {Path(name).stem}.json beside it.")
     if card.kind != kind:

@@ -19,7 +19,7 @@ from emorph.core.images import read_photo
 from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import Landmarks, Photo, UInt8
 from emorph.evaluate.judges.asked import Crop, CropPlan
-from emorph.evaluate.judges.dlib_recogniser import describe
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.evaluate.measure.records import INFINITE, NO_FACE, NO_VALUE, REVISION
 from emorph.evaluate.measure.surroundings import Surroundings
 from emorph.evaluate.metrics.metric import Metric
@@ -158,7 +158,7 @@ def _found(view: View, photo: Photo, source: _Seen | None) -> SeenFace:
     # rounded first, so that a run that goes on from the file sees the same face
     points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.points)
     record = SeenFace(view.id, "", (width, height), n_faces, face.box, points, round(face.score, 4))
-    descriptor = tuple(round(float(v), 6) for v in describe(photo, landmarks_of(record)))
+    descriptor = tuple(round(float(v), 6) for v in descriptor_of(photo, landmarks_of(record)))
     return dataclasses.replace(record, descriptor=descriptor)
 
 

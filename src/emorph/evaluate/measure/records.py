@@ -32,7 +32,7 @@ REVISION = "revision"  # of a metric's function that gave the number, where it i
 
 
 @dataclass(frozen=True)
-class Judged:
+class Identified:
     """A pair with the ids of its two faces, as in ``SeenFace``; trouble: why a file is no picture at all."""
 
     pair: Pair
@@ -103,7 +103,7 @@ class Records:
         return np.array([found[name] for name in names]) if all(name in found for name in names) else None
 
 
-def identify(pairs: Sequence[Pair]) -> list[Judged]:
+def identify(pairs: Sequence[Pair]) -> list[Identified]:
     """The pairs with the digests of their files; the same content has the same id, wherever it lies."""
     digests: dict[Path, tuple[str, str]] = {}
     found = []
@@ -114,7 +114,7 @@ def identify(pairs: Sequence[Pair]) -> list[Judged]:
         (source, source_trouble), (edited, edited_trouble) = digests[pair.source], digests[pair.edited]
         if pair.points:  # another face of the same photo is another face
             source = hashlib.sha256(f"{source} {pair.points}".encode()).hexdigest()[:ID_DIGITS]
-        found.append(Judged(pair, source, f"{source}-{edited}", source_trouble or edited_trouble))
+        found.append(Identified(pair, source, f"{source}-{edited}", source_trouble or edited_trouble))
     return found
 
 

@@ -14,7 +14,7 @@ import torch
 
 from emorph.core.errors import NoFaceError, ShapeError
 from emorph.core.types import AlignedFace, FaceCoeffs, Photo
-from emorph.evaluate.judges.dlib_recogniser import describe
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.evaluate.metrics.identity import distances
 from emorph.face3d.lighting import shade
 from emorph.face3d.skinning import rodrigues
@@ -118,7 +118,7 @@ class PairScores(Generic[Edited]):
 
     def __init__(self, faces: Sequence[ReadFace], reread: Callable[[Edited], ReadFace]) -> None:
         self.faces, self._reread = faces, reread
-        self._known = [describe(face.photo, face.aligned.landmarks)[None] for face in faces]
+        self._known = [descriptor_of(face.photo, face.aligned.landmarks)[None] for face in faces]
         self.rows: list[PairScore | LostPair] = []
 
     def add(self, i: int, j: int, edit: Edited) -> None:
@@ -132,7 +132,7 @@ class PairScores(Generic[Edited]):
         except NoFaceError as error:
             self.rows.append(LostPair(*names, str(error)))
             return
-        seen = describe(again.photo, again.aligned.landmarks)[None]
+        seen = descriptor_of(again.photo, again.aligned.landmarks)[None]
         distance = float(distances(self._known[i], seen)[0])
         score = PairScore(
             *names,

@@ -25,7 +25,7 @@ from emorph.evaluate.judges.asked import (
 )
 from emorph.evaluate.judges.panel import Panel
 from emorph.evaluate.measure.look import Task, View, Window, look
-from emorph.evaluate.measure.records import Judged, Records
+from emorph.evaluate.measure.records import Identified, Records
 from emorph.evaluate.metrics.table import METRICS
 from emorph.evaluate.metrics.takes import Takes
 
@@ -34,7 +34,7 @@ AROUND = frozenset({Takes.SURROUNDINGS, Takes.MASKED, Takes.LANDMARKS})  # measu
 
 
 def evaluate(
-    judged: Sequence[Judged],
+    judged: Sequence[Identified],
     folder: Path,
     panel: Panel,
     *,
@@ -70,7 +70,7 @@ def evaluate(
     return records
 
 
-def unfinished(judged: Sequence[Judged], records: Records, panel: Panel) -> int:
+def unfinished(judged: Sequence[Identified], records: Records, panel: Panel) -> int:
     """How many sources other shards have still to look at."""
     return len(_tasks(judged, records, panel, Shard()))
 
@@ -105,9 +105,9 @@ class _Files:
         records.add(faces, scores, embeddings)
 
 
-def _tasks(judged: Sequence[Judged], records: Records, panel: Panel, shard: Shard) -> list[Task]:
+def _tasks(judged: Sequence[Identified], records: Records, panel: Panel, shard: Shard) -> list[Task]:
     """The sources of a shard of which something is missing, with those of their edits that miss something."""
-    by_source: dict[str, list[Judged]] = {}
+    by_source: dict[str, list[Identified]] = {}
     for item in judged:
         if not item.trouble:
             by_source.setdefault(item.source_id, []).append(item)
@@ -126,7 +126,7 @@ def _tasks(judged: Sequence[Judged], records: Records, panel: Panel, shard: Shar
     return tasks
 
 
-def _edits(items: Sequence[Judged], records: Records, panel: Panel) -> list[View]:
+def _edits(items: Sequence[Identified], records: Records, panel: Panel) -> list[View]:
     """The edits of a source, each content once, however often and at whatever strengths it is listed."""
     strengths: dict[str, set[float]] = {}
     for item in items:

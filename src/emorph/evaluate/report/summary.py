@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from emorph.evaluate.judges.asked import AFFECT, NotMeasured
 from emorph.evaluate.judges.panel import Panel
-from emorph.evaluate.measure.records import Judged, Records
+from emorph.evaluate.measure.records import Identified, Records
 from emorph.evaluate.metrics.table import metrics
 from emorph.evaluate.metrics.takes import Takes
 from emorph.evaluate.report.comparison import comparison, side_by_side
@@ -46,7 +46,9 @@ class Summary:
     lead: int
 
 
-def summarise(judged: Sequence[Judged], records: Records, panel: Panel, *, lost_faces: LostFaces = "fail") -> Summary:
+def summarise(
+    judged: Sequence[Identified], records: Records, panel: Panel, *, lost_faces: LostFaces = "fail"
+) -> Summary:
     """Everything that the records tell of the pairs.
 
     lost_faces: whether edits in which no face is found any more count as failures or are left out.

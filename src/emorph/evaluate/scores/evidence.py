@@ -15,7 +15,7 @@ from emorph.core.records import SeenFace
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import PanelJudge
 from emorph.evaluate.measure.inputs import Pair
-from emorph.evaluate.measure.records import NO_FACE, Judged, Records
+from emorph.evaluate.measure.records import NO_FACE, Identified, Records
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
 
 N_RESAMPLES = 1000
@@ -130,7 +130,7 @@ class Evidence:
         return first, second
 
 
-def join(judged: Sequence[Judged], records: Records, lost_faces: LostFaces = "fail") -> list[Evidence]:
+def join(judged: Sequence[Identified], records: Records, lost_faces: LostFaces = "fail") -> list[Evidence]:
     """The edits of each method, in the order of their first appearance.
 
     lost_faces: whether an edit in which no face is found any more counts as a failure, or is left out.
@@ -151,7 +151,7 @@ def join(judged: Sequence[Judged], records: Records, lost_faces: LostFaces = "fa
     return found
 
 
-def _is_lost(item: Judged, records: Records) -> bool:
+def _is_lost(item: Identified, records: Records) -> bool:
     """Whether the source shows a face, and the edit, which can be read, none."""
     source, edit = records.faces.get(item.source_id), records.faces.get(item.edit_id)
     if item.trouble or source is None or edit is None:
@@ -159,7 +159,7 @@ def _is_lost(item: Judged, records: Records) -> bool:
     return not source.trouble and edit.trouble.startswith(NO_FACE)
 
 
-def _trouble(item: Judged, records: Records) -> str:
+def _trouble(item: Identified, records: Records) -> str:
     if item.trouble:
         return item.trouble
     source, edit = records.faces.get(item.source_id), records.faces.get(item.edit_id)
