@@ -210,11 +210,8 @@ def test_a_lost_face_has_no_coefficients_and_no_features() -> None:
     assert "edits are left out here" not in named(summary.tables, "ict_facekit").note  # the first warning says it
 
 
-def test_ict_fits_the_landmarks_of_a_run(pairs: list[Pair], tmp_path: Path) -> None:
-    model_file = Path(__file__).parents[2] / "shared" / "data" / "ict_face.npz"
-    if not model_file.is_file():
-        pytest.skip(f"{model_file} is not here")
-    encoder = load_face_model(str(model_file))
+def test_ict_fits_the_landmarks_of_a_run(pairs: list[Pair], ict_file: Path, tmp_path: Path) -> None:
+    encoder = load_face_model(str(ict_file))
     judged = identify(pairs[:2])
     records = evaluate(judged, tmp_path, Panel((), (), face_models=(encoder,)))
     size = 1 + encoder.card["n_shape"] + encoder.card["n_expression"] + 3

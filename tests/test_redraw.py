@@ -84,10 +84,10 @@ class OnApplesGpu:
 def test_crops_on_apples_gpu_are_moved_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     fields = np.random.default_rng(0).normal(0, 2, (2, 3, 16, 16, 2)).astype(np.float32)
-    here = redraw.moved(pictures, fields)
+    here = redraw.move_crops(pictures, fields)
     sent: list[torch.device] = []
     monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: sent.append(device) or tensor)
-    assert torch.equal(redraw.moved(OnApplesGpu(pictures), fields), here)  # type: ignore[arg-type]
+    assert torch.equal(redraw.move_crops(OnApplesGpu(pictures), fields), here)  # type: ignore[arg-type]
     assert sent[-1] == torch.device("mps")
 
 

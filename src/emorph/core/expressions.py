@@ -22,7 +22,11 @@ class Emotion(IntEnum):
 
     @property
     def word(self) -> str:
-        """The label as files and commands write it: "happy"."""
+        """The label as files and commands write it: "happy".
+
+        >>> Emotion.HAPPY.word
+        'happy'
+        """
         return self.name.lower()
 
     @property

@@ -43,16 +43,16 @@ def check_files(index: FaceIndex, on_step: OnStep | None = None, *, look_alikes:
     looks: list[bytes | None] = []
     seen: list[list[FaceRecord]] = []
     n_missing = 0
-    for done, ((path, records), found) in enumerate(
+    for done, ((path, records), seen_file) in enumerate(
         zip(groups, _look_at(index.root, groups, look_alikes), strict=True), 1
     ):
-        if isinstance(found, str):
-            kind = "missing file" if found == MISSING else "unreadable file"
-            n_missing += found == MISSING
-            index.problems.add(kind, path if found == MISSING else f"{path}: {found}", len(records))
+        if isinstance(seen_file, str):
+            kind = "missing file" if seen_file == MISSING else "unreadable file"
+            n_missing += seen_file == MISSING
+            index.problems.add(kind, path if seen_file == MISSING else f"{path}: {seen_file}", len(records))
         else:
-            sizes[path] = found.size
-            looks.append(found.look)
+            sizes[path] = seen_file.size
+            looks.append(seen_file.look)
             seen.append(records)
         if on_step is not None and (done % 256 == 0 or done == len(groups)):
             on_step(done, len(groups))
@@ -102,12 +102,12 @@ def _check_encoded(index: FaceIndex, on_step: OnStep | None, *, look_alikes: boo
     kept: list[FaceRecord] = []
     looks: list[bytes | None] = []
     with ThreadPoolExecutor(THREADS) as threads:
-        for done, (record, found) in enumerate(zip(index.records, threads.map(look, index.records), strict=True), 1):
-            if isinstance(found, ImageError):
-                index.problems.add("unreadable file", str(found))
+        for done, (record, answer) in enumerate(zip(index.records, threads.map(look, index.records), strict=True), 1):
+            if isinstance(answer, ImageError):
+                index.problems.add("unreadable file", str(answer))
             else:
                 kept.append(record)
-                looks.append(found)
+                looks.append(answer)
             if on_step is not None and (done % 256 == 0 or done == len(index.records)):
                 on_step(done, len(index.records))
     index.records = kept

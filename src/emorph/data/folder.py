@@ -79,7 +79,7 @@ def _read_class(index: FaceIndex, folder: Path, emotion: Emotion, split: str | N
             index.problems.add("file that is not a picture", name)
             continue
         index.rows[split, emotion.value] += 1
-        index.records.append(FaceRecord(name, name, emotion.value, split=split, source=index.layout))
+        index.records.append(FaceRecord(name, name, label=emotion.value, split=split, source=index.layout))
     if len(index.records) == before:
         index.problems.add("empty class", folder.relative_to(index.root).as_posix())
 
@@ -134,7 +134,16 @@ def _csv_record(index: FaceIndex, row: dict[str, str], where: str) -> FaceRecord
         except ValueError:
             index.problems.add("valence/arousal out of range", f"{where}: {row['valence']!r}, {row['arousal']!r}")
     person = row.get("identity") or None
-    return FaceRecord(name, name, emotion.value, *affect, None, None, person, split, index.layout)
+    return FaceRecord(
+        name,
+        name,
+        label=emotion.value,
+        valence=affect[0],
+        arousal=affect[1],
+        identity=person,
+        split=split,
+        source=index.layout,
+    )
 
 
 def _look_at_split(index: FaceIndex, word: str, where: str) -> None:

@@ -212,12 +212,12 @@ def _same_pictures(out: Path, plan: Plan) -> list[Row]:
         for name, split, bits in zip(*(column.to_pylist() for column in table.columns), strict=True):
             ids[split].append(name)
             hashes[split].append(bits)
-    found: dict[str, str] = {}
+    twins: dict[str, str] = {}
     for i, j in same_pictures(hashes["val"], hashes["train"]):
-        found.setdefault(ids["train"][j], ids["val"][i])
+        twins.setdefault(ids["train"][j], ids["val"][i])
     return [
         {"id": name, "reason": "same picture", "detail": f"validation holds it as {other}"}
-        for name, other in sorted(found.items())
+        for name, other in sorted(twins.items())
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +38,10 @@ class Codec:
         """Pictures, clamped."""
         return self._each((x_T, z), on_step, self.steps, self._decode)
 
-    def generate(self, noise: Tensor, z: Tensor, on_step: OnStep | None = None) -> Tensor:
-        """Pictures, clamped, from noise that holds nothing of any."""
+    def generate(self, seeds: Sequence[int], z: Tensor, on_step: OnStep | None = None) -> Tensor:
+        """Pictures, clamped, from each seed's noise, which holds nothing of any."""
+        config = self.model.config
+        noise = seeded_noise(seeds, (config.image_channels, config.image_size, config.image_size), z.device)
         return self._each((noise, z), on_step, self.steps, self._generate)
 
     def redraw(self, pictures: Tensor, z_to: Tensor, new: Tensor, on_step: OnStep | None = None) -> Tensor:

@@ -25,6 +25,9 @@ def project(points: Tensor, camera: Tensor) -> Tensor:
     """s (X + t), then y and z negated: (B, N, 3), x and y on the screen, z smaller where nearer.
 
     points: (B, N, 3), y up and z towards the viewer. camera: (B, 3), s, tx, ty.
+
+    >>> project(torch.tensor([[[1.0, 2.0, 3.0]]]), torch.tensor([[0.5, 0.0, 0.0]])).tolist()
+    [[[0.5, -1.0, -1.5]]]
     """
     scale = camera[:, None, :1]
     moved = torch.cat([points[..., :2] + camera[:, None, 1:], points[..., 2:]], dim=-1) * scale

@@ -57,11 +57,11 @@ def is_flame_source(path: Path) -> bool:
 def _model_file(source: Path) -> Path:
     if source.is_file():
         return source
-    found = [source / name for name in VERSIONS if (source / name).is_file()]
-    if len(found) > 1:
-        raise CheckpointError(f"{source} holds {found[0].name} and {found[1].name}; name the file that is meant.")
-    if found:
-        return found[0]
+    models = [source / name for name in VERSIONS if (source / name).is_file()]
+    if len(models) > 1:
+        raise CheckpointError(f"{source} holds {models[0].name} and {models[1].name}; name the file that is meant.")
+    if models:
+        return models[0]
     asset = next(asset for asset in OFFICIAL if asset.name == "flame2020")
     raise MissingAssetError(
         f"there is no generic_model.pkl or flame2023.pkl in {source}; get FLAME from {asset.page} ({asset.terms})."

@@ -69,9 +69,9 @@ def fit_landmarks(model: FaceModel, points: Tensor, side_px: int, *, n_shape: in
     state = solver.start(wanted)
     for i in range(N_ITERATIONS):
         state = solver.step(state, wanted, robust=i >= N_PLAIN)
-    found, _ = solver.project(state)
-    residual = (found - wanted).norm(dim=-1) / (state.scale * solver.eye_distance)[:, None]
-    in_pixels = screen_to_pixels(found * points.new_tensor([1.0, -1.0]), (side_px, side_px))
+    projected, _ = solver.project(state)
+    residual = (projected - wanted).norm(dim=-1) / (state.scale * solver.eye_distance)[:, None]
+    in_pixels = screen_to_pixels(projected * points.new_tensor([1.0, -1.0]), (side_px, side_px))
     reasons = tuple(_reason(*row) for row in zip(*_facts(solver, state, residual, usable), strict=True))
     return Fit(solver.coeffs(state), residual.mean(dim=1), in_pixels, reasons)
 
@@ -171,9 +171,9 @@ class _Solver:
 
     def step(self, state: _State, wanted: Tensor, *, robust: bool) -> _State:
         """One iteration towards the most probable coefficients."""
-        found, jacobian = self.project(state)
+        projected, jacobian = self.project(state)
         noise = self.noise * (state.scale * self.eye_distance)[:, None]
-        residual = wanted - found
+        residual = wanted - projected
         importance = noise.square().reciprocal()
         if robust:
             importance = importance / (1 + (residual.norm(dim=-1) / (CAUCHY * noise)).square())

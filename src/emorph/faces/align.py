@@ -28,6 +28,12 @@ def align(photo: Photo, landmarks: Landmarks, side_px: int, crop: CropSpec | Non
     Where the square leaves the photo it is filled with mirrored, blurred surroundings.
     Returns the crop and ``crop_to_photo``, which includes the rounding of the published shrinking step.
     Raises NoFaceError if the square lies outside the photo, ShapeError for points that span no square.
+
+    >>> from emorph.core.images import read_photo
+    >>> from emorph.faces import find_faces
+    >>> photo = read_photo("examples/astronaut.png")
+    >>> align(photo, find_faces(photo)[0], side_px=64).pixels.shape
+    (64, 64, 3)
     """
     if side_px < 1:
         raise ShapeError(f"expected a crop side of at least 1 px, found {side_px}.")

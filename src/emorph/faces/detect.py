@@ -34,6 +34,11 @@ def find_faces(photo: Photo, *, min_face_px: int = 40) -> list[Landmarks]:
     min_face_px: smallest face box in photo pixels. A photo that shows no face at normal size is searched
         again with a border, then enlarged as far as such faces need (and MAX_DETECT_PX allows).
         Once faces are seen, smaller ones that only an enlarged copy would show are not sought.
+
+    >>> from emorph.core.images import read_photo
+    >>> (face,) = find_faces(read_photo("examples/astronaut.png"))
+    >>> face.points.shape
+    (68, 2)
     """
     if photo.pixels.dtype != np.uint8 or photo.pixels.ndim != 3 or photo.pixels.shape[2] != 3:
         raise ShapeError(f"expected uint8 pixels (H, W, 3), found {photo.pixels.dtype} {photo.pixels.shape}.")
@@ -103,11 +108,11 @@ def _find_boxes(pixels: UInt8, min_face_px: int) -> list[tuple[Float64, float]]:
     """Boxes (left, top, right, bottom) in photo px and scores, from the first look with a sure face."""
     best_weak: list[tuple[Float64, float]] = []
     for look in _looks(pixels.shape[0], pixels.shape[1], min_face_px):
-        found = [f for f in _detect(pixels, look) if f[0][2] - f[0][0] >= min_face_px]
-        sure = [f for f in found if f[1] >= SURE_SCORE]
+        seen = [f for f in _detect(pixels, look) if f[0][2] - f[0][0] >= min_face_px]
+        sure = [f for f in seen if f[1] >= SURE_SCORE]
         if sure:
             return sure
-        best_weak = sorted(found + best_weak, key=lambda f: f[1], reverse=True)[:1]
+        best_weak = sorted(seen + best_weak, key=lambda f: f[1], reverse=True)[:1]
     return best_weak
 
 

@@ -79,16 +79,16 @@ def part_weights(face: AlignedFace, part: Part, window: PasteMask) -> Float32:
 
 def shifted(to_photo: Float64, left: int, top: int) -> Float64:
     """A (3, 3) map to photo pixels, counted from a window's corner."""
-    found = to_photo.copy()
-    found[:2, 2] -= [left, top]
-    return found
+    to_window = to_photo.copy()
+    to_window[:2, 2] -= [left, top]
+    return to_window
 
 
 def _at_photo(drawn: Float32, face: AlignedFace, top: int, left: int, shape: tuple[int, int]) -> Float32:
     to_window = shifted(_grid_to_photo(face), left, top)
     weights = cv2.warpAffine(drawn, to_window[:2], shape[::-1], flags=cv2.INTER_LINEAR, borderValue=0)
-    found: Float32 = np.clip(weights, 0, 1)
-    return found
+    clipped: Float32 = np.clip(weights, 0, 1)
+    return clipped
 
 
 def _draw(face: AlignedFace, part: Part, feather: float | None) -> Float32:
@@ -135,13 +135,13 @@ def _distance_inside(hull: Float32) -> Float64:
 
 def _smoothstep(value: NDArray[Any]) -> Float64:
     value = np.clip(value, 0, 1)
-    found: Float64 = value * value * (3 - 2 * value)
-    return found
+    smooth: Float64 = value * value * (3 - 2 * value)
+    return smooth
 
 
 def _grid_to_photo(face: AlignedFace) -> Float64:
     """The mask's grid spans the crop from border to border: grid pixel centres to photo pixel centres."""
     scale = face.side_px / MASK_SIDE_PX
     to_crop = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5], [0, 0, 1]])
-    found: Float64 = face.crop_to_photo @ to_crop
-    return found
+    to_photo: Float64 = face.crop_to_photo @ to_crop
+    return to_photo

@@ -30,6 +30,10 @@ def newly_open(before: Float64, after: Float64, side_px: int) -> Float32:
 
     before, after: landmarks (68, 2) (x, y) in crop pixels, before and after they are moved. What was seen of a mouth
     that was open stays above, where the upper teeth are.
+
+    >>> points = np.random.default_rng(0).uniform(20, 44, (68, 2))
+    >>> bool(newly_open(points, points, side_px=64).any())  # nothing opens where nothing moves
+    False
     """
     left, right = after[list(INNER_MOUTH_CORNERS), 0]
     was_left, was_right = before[list(INNER_MOUTH_CORNERS), 0]
@@ -70,8 +74,8 @@ def inside_tint(photo: Photo, face: AlignedFace) -> Float32:
 def _height(points: Float64, line: tuple[int, ...], x: Float64) -> Float64:
     """y of a lip's outline at each x; a crop stands upright, so that x grows along it."""
     chosen = points[list(line)]
-    found: Float64 = np.interp(x, np.maximum.accumulate(chosen[:, 0]), chosen[:, 1])
-    return found
+    heights: Float64 = np.interp(x, np.maximum.accumulate(chosen[:, 0]), chosen[:, 1])
+    return heights
 
 
 def _span(values: Float64, side_px: int) -> range:
@@ -81,5 +85,5 @@ def _span(values: Float64, side_px: int) -> range:
 
 def _fine(pixels: range) -> Float64:
     """Where FINE samples of each pixel lie, evenly over it."""
-    found: Float64 = pixels.start + (np.arange(len(pixels) * FINE) + 0.5) / FINE - 0.5
-    return found
+    places: Float64 = pixels.start + (np.arange(len(pixels) * FINE) + 0.5) / FINE - 0.5
+    return places

@@ -110,8 +110,8 @@ def _put(window: UInt8, levels: Float32, mask: PasteMask) -> None:
 
 def _share(layer: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
     """A share (S, S) in [0, 1] of the crop at the mask's window, (h, w, 1)."""
-    found: Float32 = np.clip(_to_window(layer[..., None], face, mask), 0, 1)
-    return found
+    share: Float32 = np.clip(_to_window(layer[..., None], face, mask), 0, 1)
+    return share
 
 
 def _tinted(levels: Float32, photo: Photo, face: AlignedFace) -> Float32:
@@ -135,8 +135,8 @@ def _moved(pixels: UInt8, mask: PasteMask, face: AlignedFace, motion: Float32) -
     around = pixels[top : mask.top + height + reach, left : mask.left + width + reach]
     wide = np.zeros((*around.shape[:2], 2), np.float32)
     wide[mask.top - top :, mask.left - left :][:height, :width] = field
-    found: Float32 = np.clip(warped(around, wide), 0, 255)[mask.top - top :, mask.left - left :][:height, :width]
-    return found
+    window: Float32 = np.clip(warped(around, wide), 0, 255)[mask.top - top :, mask.left - left :][:height, :width]
+    return window
 
 
 def _detail_lost(delta: Float32) -> Float32:
@@ -156,7 +156,7 @@ def _to_window(layers: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
     # pixel centre i of the window is centre fine * i + (fine - 1) / 2 of the finer one
     to_fine = np.diag([fine, fine, 1.0])
     to_fine[:2, 2] = (fine - 1) / 2
-    warped = cv2.warpAffine(
+    sampled = cv2.warpAffine(
         layers,
         (to_fine @ to_window)[:2],
         (width * fine, height * fine),
@@ -164,9 +164,9 @@ def _to_window(layers: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
         borderMode=cv2.BORDER_REPLICATE,
     )
     if fine > 1:
-        warped = cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA)
-    found: Float32 = warped.reshape(height, width, layers.shape[2])
-    return found
+        sampled = cv2.resize(sampled, (width, height), interpolation=cv2.INTER_AREA)
+    in_window: Float32 = sampled.reshape(height, width, layers.shape[2])
+    return in_window
 
 
 def _both_levels(before: NDArray[Any], after: NDArray[Any], side_px: int) -> tuple[Float32, Float32]:

@@ -60,6 +60,9 @@ def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
     Of a file with averaged weights (``ema_model.*``) those are taken, as the official code does.
     image_size: side of the pictures in pixels, for a bare state dict that does not show it.
     Raises UnknownNameError, and CheckpointError if it is missing, damaged, unsafe, something else, or does not fit.
+
+    >>> type(load("emorph-base")).__name__
+    'DiffAE'
     """
     path = _inside(locate(name))
     if path.is_dir():
