@@ -54,8 +54,9 @@ def ssim_map(a: Tensor, b: Tensor, *, data_range: float) -> Tensor:
     is counted from the lowest value of the range, for levels have no sign.
     Returns (B, C, H - 10, W - 10). Raises ShapeError.
     """
-    luminance, contrast = _parts(*checked_pair(a, b, data_range, least_px=WINDOW_PX), data_range)
-    return luminance * contrast
+    a, b = checked_pair(a, b, data_range, least_px=WINDOW_PX)
+    means = _blurred(a), _blurred(b)
+    return _luminance(*means, data_range) * _contrast(a, b, *means, data_range)
 
 
 def ms_ssim(a: Tensor, b: Tensor, *, data_range: float) -> Tensor:
@@ -68,11 +69,10 @@ def ms_ssim(a: Tensor, b: Tensor, *, data_range: float) -> Tensor:
     a, b = checked_pair(a, b, data_range, least_px=MS_SSIM_LEAST_PX)
     found = torch.ones_like(a[:, :, 0, 0])
     for weight in SCALE_WEIGHTS[:-1]:
-        contrast = _parts(a, b, data_range)[1].mean(dim=(2, 3))
+        contrast = _contrast(a, b, _blurred(a), _blurred(b), data_range).mean(dim=(2, 3))
         found = found * contrast.clamp(min=0) ** weight
         a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
-    luminance, contrast = _parts(a, b, data_range)
-    coarsest = (luminance * contrast).mean(dim=(2, 3)).clamp(min=0)
+    coarsest = ssim_map(a, b, data_range=data_range).mean(dim=(2, 3)).clamp(min=0)
     return (found * coarsest ** SCALE_WEIGHTS[-1]).mean(dim=1)
 
 
@@ -93,17 +93,21 @@ def checked_pair(a: Tensor, b: Tensor, data_range: float, *, least_px: int = 1) 
     return a.to(dtype), b.to(dtype)
 
 
-def _parts(a: Tensor, b: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
-    """The luminance term and the contrast-structure term, each (B, C, H - 10, W - 10); their product is SSIM."""
-    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    mean_a, mean_b = _blurred(a), _blurred(b)
+def _luminance(mean_a: Tensor, mean_b: Tensor, data_range: float) -> Tensor:
+    """How alike the local means are, counted from the lowest value of the range."""
+    c1, (lowest, _) = (K1 * data_range) ** 2, limits(data_range)
+    if lowest:
+        mean_a, mean_b = mean_a - lowest, mean_b - lowest
+    return (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+
+
+def _contrast(a: Tensor, b: Tensor, mean_a: Tensor, mean_b: Tensor, data_range: float) -> Tensor:
+    """How alike contrast and structure are; where the range begins does not matter to them."""
+    c2 = (K2 * data_range) ** 2
     var_a = _blurred(a * a) - mean_a**2
     var_b = _blurred(b * b) - mean_b**2
     covariance = _blurred(a * b) - mean_a * mean_b
-    lowest, _ = limits(data_range)
-    level_a, level_b = (mean_a - lowest, mean_b - lowest) if lowest else (mean_a, mean_b)
-    luminance = (2 * level_a * level_b + c1) / (level_a**2 + level_b**2 + c1)
-    return luminance, (2 * covariance + c2) / (var_a + var_b + c2)
+    return (2 * covariance + c2) / (var_a + var_b + c2)
 
 
 def _blurred(x: Tensor) -> Tensor:
