@@ -3,7 +3,7 @@
 python bench/evaluate.py --data lfw_expressions.parquet [--faces 100] [--model emorph-base] [--workers 1 2 4]
 
 The edits (faces x 8 emotions, at strengths 1 and 1.5) are made beforehand and kept in runs/evaluate: stop with Ctrl-C
-and run it again to go on. Faces are found anew as for any user's photos, not taken from the data.
+and run it again to go on. Faces are found again, as in any user's photos; the data set's own landmarks are not used.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def command_s(edits: Path, out: Path, workers: int) -> float:
-    """Wall time of one whole `emorph evaluate`, from nothing to the page."""
+    """Wall time of one whole `emorph evaluate`, from start to page."""
     shutil.rmtree(out, ignore_errors=True)
     words = [sys.executable, "-m", "emorph", "evaluate", str(edits), "-o", str(out), "--workers", str(workers)]
     before = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The rig between photos: what moved towards the target, and who is still known.
+"""The rig between photos: what moved towards the target, and who is still recognised.
 
 python bench/rig.py --data shared/data    a folder with photos/ and ict_face.npz
 """
