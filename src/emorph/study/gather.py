@@ -12,7 +12,7 @@ from pathlib import Path
 from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
-from emorph.evaluate.inputs import Pair, method_name, read_pairs
+from emorph.evaluate.measure.inputs import Pair, method_name, read_pairs
 from emorph.study.records import ORIGINAL
 
 
