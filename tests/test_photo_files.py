@@ -414,7 +414,7 @@ def test_a_folder_tells_pictures_by_content_and_names_the_rest(tmp_path: Path) -
     (tmp_path / "faces.csv").unlink()
     (tmp_path / "more").mkdir()
     assert left_out([tmp_path]) == [
-        f"{tmp_path}: 1 of 8 file is not a picture and is left out: notes.txt.",
+        f"{tmp_path}: 1 of 8 files is not a picture and is left out: notes.txt.",
         f"{tmp_path}: the pictures in its folders are left out: name them as well (more).",
     ]
 

@@ -37,7 +37,7 @@ def left_out(photos: Iterable[str | Path]) -> list[str]:
         found, others = list_folder(folder)
         files, folders = ([path for path in others if _is_folder(path) is want] for want in (False, True))
         if files:
-            are = "file is not a picture and is" if len(files) == 1 else "files are not pictures and are"
+            are = "files is not a picture and is" if len(files) == 1 else "files are not pictures and are"
             total = len(found) + len(files)
             said.append(f"{folder}: {len(files)} of {total} {are} left out: {_listed(files)}.")
         if folders:
