@@ -122,18 +122,18 @@ def test_what_is_kept_lost_and_left_out_is_said(
     picture = Image.open(example_photo).convert("RGBA")
     picture.putalpha(99)
     exif = Image.Exif()
-    exif.get_ifd(0x8825)[1] = "N"
+    exif[0x8298], exif.get_ifd(0x8825)[1] = "(c) Zoe", "N"
     picture.save(folder / "cut.png", exif=exif)
     (folder / "notes.txt").write_text("x")
     words = ["edit", folder, "--to", "happy", "--strength", "0", "--json", *quick(model)]
     status, said, err = emorph(*words, "-o", out)
     assert (status, err) == (0, f"{folder}: 1 of 2 files is not a picture and is left out: notes.txt.\n")
-    assert [(row["kept"], row["lost"]) for row in json.loads(said)] == [(["transparency", "location"], [])]
+    assert [(row["kept"], row["lost"]) for row in json.loads(said)] == [(["transparency", "EXIF", "location"], [])]
     words[1] = folder / "cut.png"
     status, said, err = emorph(*words, "-o", tmp_path / "flat.jpg", "--strip-location")
     assert (status, err) == (0, "flat.jpg does not keep of cut.png: transparency.\n")
     row = json.loads(said)[0]
-    assert (row["kept"], row["lost"], row["location_stripped"]) == ([], ["transparency", "exact pixels"], True)
+    assert (row["kept"], row["lost"], row["location_stripped"]) == (["EXIF"], ["transparency", "exact pixels"], True)
     picture.save(tmp_path / "two.webp", save_all=True, append_images=[Image.new("RGBA", picture.size)])
     words[1] = tmp_path / "two.webp"
     assert "two.webp has 2 frames; choose one with --frame 1 to 2" in emorph(*words, "-o", out)[2]

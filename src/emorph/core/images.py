@@ -14,8 +14,8 @@ from emorph.core.encode import read_metadata as read_metadata
 from emorph.core.encode import write_image as write_image
 from emorph.core.encode import write_photo as write_photo
 from emorph.core.errors import ImageError, ShapeError
-from emorph.core.formats import FORMATS, HEIC_SUFFIXES, READABLE_SUFFIXES, START_BYTES, is_picture
-from emorph.core.formats import WRITABLE_SUFFIXES as WRITABLE_SUFFIXES
+from emorph.core.formats import FORMATS, HEIC_SUFFIXES, START_BYTES, is_picture
+from emorph.core.formats import READABLE_SUFFIXES as READABLE_SUFFIXES
 from emorph.core.types import Float32, Photo, UInt8
 
 if TYPE_CHECKING:
