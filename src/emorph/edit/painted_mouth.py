@@ -1,0 +1,186 @@
+"""The inside of a mouth that an edit opened, closed or moved, painted at the photo's own resolution."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+
+from emorph.core.errors import ShapeError
+from emorph.core.types import AlignedFace, Float32, Float64, Photo, UInt8
+from emorph.diffusion.noise import seeded_noise
+from emorph.faces.mouth import newly_open
+from emorph.faces.mouth_crop import (
+    MouthCrop,
+    around_inside,
+    cut,
+    exposure_gain,
+    laid_back,
+    lip_gap,
+    lip_masks,
+    mouth_crop,
+)
+from emorph.models.painter import Painter, view_of, wishes
+
+DEFAULT_STEPS = 8  # evaluations of the painter
+CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
+RIM = 0.045  # units of the face around the mouth's inside that are painted anew
+CLOSING_RIM = 0.12  # of the gap that closes, by which the rim is wider: what is left of teeth lies about the lips' line
+MOST_RIM = 0.08
+FEATHER = 0.4  # of the rim: standard deviation of its soft edge
+COARSEST = -1.5  # log2 of the photo's pixels per crop pixel: as the painter was trained
+GRAIN_SHARE = 0.7  # of the photo's own fine grain, which skin has more of than teeth
+MOST_GRAIN = 6.0  # levels of 255
+REACH = 12  # iterations that follow a landmark through the motion
+
+
+@dataclass(frozen=True)
+class MouthChange:
+    """How an edit moves a mouth. before, after: its face's 68 landmarks in photo pixels, float64 (68, 2) each."""
+
+    before: Float64
+    after: Float64
+
+    @classmethod
+    def of_motion(cls, face: AlignedFace, motion: Float32) -> MouthChange:
+        """The landmarks of a face, and where ``emorph.faces.motion_between``'s field (S, S, 2) of its crop takes them.
+
+        Raises ShapeError.
+        """
+        if motion.shape != (face.side_px, face.side_px, 2):
+            raise ShapeError(f"expected a motion ({face.side_px}, {face.side_px}, 2), found {motion.shape}.")
+        start = face.crop_points()
+        found = start.copy()
+        for _ in range(REACH):  # a pixel at q comes from q + motion(q): the landmark is where that is its old place
+            x, y = found.T.astype(np.float32)
+            at = cv2.remap(motion, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+            found = start - at
+        to_photo = face.crop_to_photo
+        return cls(face.landmarks.points.astype(np.float64), found @ to_photo[:2, :2].T + to_photo[:2, 2])
+
+    @property
+    def shows_inside(self) -> bool:
+        """Whether there is anything between the lips, before or after."""
+        return max(lip_gap(self.before), lip_gap(self.after)) >= CLOSED_GAP
+
+
+def paint_mouth(
+    photo: Photo,
+    moved: UInt8,
+    change: MouthChange,
+    painter: Painter,
+    *,
+    light: float | None = None,
+    steps: int = DEFAULT_STEPS,
+    seed: int = 0,
+) -> Photo:
+    """The photo with the inside of one mouth painted, and a feathered rim around it.
+
+    photo: the edit so far, on which it is painted. moved: uint8 (H, W, 3), the photo with its own pixels moved as the
+    edit moves them and nothing else drawn: what the painter sees. light: how light the inside shall be, over what lies
+    around it (0.3 the dark of an open mouth, 1 teeth); by default the painter's own choice.
+    Bit-identical outside the rim; everywhere if the lips touch before and after. Raises ShapeError, NoFaceError.
+    """
+    if moved.shape != photo.pixels.shape or moved.dtype != np.uint8:
+        raise ShapeError(f"expected moved pixels uint8 {photo.pixels.shape}, found {moved.dtype} {moved.shape}.")
+    if not change.shows_inside:
+        return photo
+    crop = mouth_crop(change.after, painter.config.size, painter.config.width_units, frame=change.before)
+    rim = _rim_px(change, crop)
+    hidden = around_inside(crop.points(change.after), crop.size, rim)
+    painted = _painted(cut(moved, crop), change, crop, hidden, painter, light=light, steps=steps, seed=seed)
+    return _laid_over(photo, moved, painted, _feathered(hidden, rim), crop, seed)
+
+
+def _rim_px(change: MouthChange, crop: MouthCrop) -> float:
+    closing = max(0.0, lip_gap(change.before) - lip_gap(change.after))
+    return min(RIM + CLOSING_RIM * closing, MOST_RIM) * crop.unit_px
+
+
+def _painted(
+    seen: Float32,
+    change: MouthChange,
+    crop: MouthCrop,
+    hidden: Float32,
+    painter: Painter,
+    *,
+    light: float | None,
+    steps: int,
+    seed: int,
+) -> Float32:
+    """The crop's levels (h, w, 3) of 0..255 with the hidden part painted."""
+    points = crop.points(change.after)
+    inner, outer = lip_masks(points, crop.size)
+    kept = np.zeros_like(hidden)
+    if lip_gap(change.before) >= CLOSED_GAP:
+        opened = newly_open(crop.points(change.before), points, max(crop.size))
+        kept = 1 - opened[: crop.size[1], : crop.size[0]]
+    gain = exposure_gain(seen, hidden)
+    device = painter.rates.device
+    picture = torch.from_numpy(seen * (gain / 127.5) - 1).permute(2, 0, 1)[None].float().to(device)
+    masks = [torch.from_numpy(each)[None, None].to(picture) for each in (hidden, kept, inner, outer)]
+    sharpness = float(np.clip(math.log2(crop.photo_px_per_crop_px), COARSEST, 0))
+    wish = wishes(
+        *(torch.tensor([value], device=device) for value in (sharpness, light or 0.0, float(light is not None)))
+    )
+    noise = seeded_noise([seed], tuple(picture.shape[1:]), device)
+    painted = painter.paint(view_of(picture, *masks), wish, noise, steps=steps)
+    levels: Float32 = ((painted[0].permute(1, 2, 0).float().cpu().numpy() + 1) * (127.5 / gain)).astype(np.float32)
+    return levels
+
+
+def _feathered(hidden: Float32, rim_px: float) -> Float32:
+    """How much of the painting is taken, (h, w) in [0, 1]: all inside, less over the rim, none outside ``hidden``."""
+    width = 2 * FEATHER * rim_px
+    narrower = cv2.distanceTransform((hidden > 0).astype(np.uint8), cv2.DIST_L2, 5) / max(2 * width, 1e-6)
+    share = np.clip(narrower, 0, 1)
+    found: Float32 = (share * share * (3 - 2 * share)).astype(np.float32)
+    return found
+
+
+def _laid_over(photo: Photo, moved: UInt8, painted: Float32, share: Float32, crop: MouthCrop, seed: int) -> Photo:
+    """The photo with the painting over it, with the photo's own grain."""
+    corner, size = _window(crop, photo.pixels.shape)
+    if min(size) <= 0:
+        return photo
+    layers = np.concatenate([painted, share[..., None]], axis=2)
+    over = laid_back(layers, crop, corner, size)
+    weights = np.clip(over[..., 3:], 0, 1)
+    weights[laid_back((share[..., None] > 0).astype(np.float32), crop, corner, size) <= 0] = 0
+    rows, columns = slice(corner[1], corner[1] + size[1]), slice(corner[0], corner[0] + size[0])
+    grain = _grain(moved, weights, crop, corner, size, seed)
+    result = photo.pixels.copy()
+    own = result[rows, columns].astype(np.float32)
+    mixed = own + weights * (over[..., :3] + grain - own)
+    result[rows, columns] = np.where(weights > 0, np.clip(np.rint(mixed), 0, 255), own)
+    return replace(photo, pixels=result)
+
+
+def _grain(
+    moved: UInt8, weights: Float32, crop: MouthCrop, corner: tuple[int, int], size: tuple[int, int], seed: int
+) -> Float32:
+    """Noise (h, w, 1) as strong as what of the photo around the mouth is too fine for the painter's crop."""
+    none = np.zeros((size[1], size[0], 1), np.float32)
+    if crop.photo_px_per_crop_px <= 1:
+        return none
+    own = moved[corner[1] : corner[1] + size[1], corner[0] : corner[0] + size[0]].astype(np.float32)
+    fine = own - laid_back(cut(moved, crop), crop, corner, size)
+    around = weights[..., 0] <= 0
+    if not around.any():
+        return none
+    strength = GRAIN_SHARE * float(np.median(np.abs(fine[around]))) / 0.6745  # of a normal distribution's deviation
+    noise = np.random.default_rng(seed).normal(0, min(strength, MOST_GRAIN), none.shape)
+    return noise.astype(np.float32)
+
+
+def _window(crop: MouthCrop, shape: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(left, top) and (width, height) of the photo's pixels that the crop covers."""
+    width, height = crop.size
+    corners = np.array([[0, width - 1, width - 1, 0], [0, 0, height - 1, height - 1], [1, 1, 1, 1]])
+    around = (np.linalg.inv(crop.to_crop) @ corners)[:2]
+    left, top = np.maximum(np.floor(around.min(axis=1)).astype(int), 0)
+    right, bottom = np.minimum(np.ceil(around.max(axis=1)).astype(int) + 1, [shape[1], shape[0]])
+    return (int(left), int(top)), (int(right - left), int(bottom - top))
