@@ -31,9 +31,9 @@ Counts = Annotated[tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(min_l
 class PainterConfig(Config):
     """Sizes of a painter.
 
-    width_px, height_px: of the mouth's crop. width_units: how wide that is on the face, in units of
-    ``emorph.faces.mouth_crop.face_unit``. channels: of each level; the sides halve between levels. blocks: residual
-    blocks of each level, on the way down and again on the way up (the deepest level has them once).
+    width_px, height_px: of the mouth's crop; weights of one size can start another. width_units: how wide that is on
+    the face, in units of ``emorph.faces.mouth_crop.face_unit``. channels: of each level; the sides halve between
+    levels. blocks: residual blocks of each level, on the way down and again on the way up (the deepest has them once).
     """
 
     width_px: int = Field(96, gt=0, le=1024)
@@ -41,7 +41,7 @@ class PainterConfig(Config):
     width_units: float = Field(1.3, gt=0)
     patch_size: int = Field(2, gt=0)
     channels: Counts = (32, 64, 128)
-    blocks: Counts = (1, 2, 3)
+    blocks: Counts = (1, 1, 3)
     num_heads: int = Field(2, gt=0)
     embed_dim: int = Field(128, gt=0)
 

@@ -34,7 +34,8 @@ class PainterRunConfig(RunConfig):
     """A training run of the painter, on a pack of ``emorph.data.mouths``.
 
     pairs: how they are made. closed_weight: how often a closed mouth is drawn, against 1 for one that is open by
-    GAP_OF_ONE. set_weights: factors by source_set, for the sets that are sharper than others.
+    GAP_OF_ONE. set_weights: factors by source_set, for the sets that are sharper than others. noises: time steps and
+    noises that one pair is learnt at in one step: it costs a third of what the network does with it.
     """
 
     task: Literal["painter"] = "painter"
@@ -42,10 +43,11 @@ class PainterRunConfig(RunConfig):
     pairs: PairConfig = PairConfig()
     closed_weight: float = Field(0.35, ge=0)
     set_weights: dict[str, float] = Field(default_factory=dict)
+    noises: int = Field(2, gt=0)
 
     @property
     def picture(self) -> tuple[int, int]:
-        return STORED_PX, 3
+        return round(self.model.width_px * STORED_UNITS / self.model.width_units), 3
 
     def new_model(self) -> Painter:
         return Painter(self.model)
@@ -88,8 +90,9 @@ class PainterTask(Task):
         self.model = self.loss.model
         self.faces = faces
         raw = b"".join(faces.column("landmarks68"))
-        self.points = np.frombuffer(raw, "<f2").reshape(-1, 68, 2).astype(np.float64)
-        self.unit_px = STORED_PX / STORED_UNITS
+        scale = faces.side_px / STORED_PX
+        self.points = (np.frombuffer(raw, "<f2").reshape(-1, 68, 2).astype(np.float64) + 0.5) * scale - 0.5
+        self.unit_px = faces.side_px / STORED_UNITS
         self.sharpness = np.log2(np.array(faces.column("unit_px")) / self.unit_px)
         self.gaps = np.linalg.norm(self.points[:, 66] - self.points[:, 62], axis=1) / self.unit_px
         self.open, self.closed = np.flatnonzero(self.gaps >= OPEN_GAP), np.flatnonzero(self.gaps < OPEN_GAP / 2)
@@ -100,9 +103,9 @@ class PainterTask(Task):
         self.items = _Weighted(faces, self._weights())
 
     def start(self, name: str) -> Painter:
-        """A folder or a hub id."""
+        """A folder or a hub id; of another resolution, too, as all layers are convolutions."""
         model = Painter.from_pretrained(name)
-        check_started(model.config, self.model.config, ("width_px", "height_px", "width_units"), name)
+        check_started(model.config, self.model.config, ("width_units", "patch_size"), name)
         return model
 
     def draw(
@@ -120,8 +123,10 @@ class PainterTask(Task):
             donor_of = functools.partial(self._donor, rng=rng)
             pairs.append(make_pair(own, donor_of, self.config.model.size, self.config.pairs, rng))
             known.append(rng.random() < self.config.pairs.known_share)
-        generators = [torch.Generator().manual_seed(hash_seed(seed, 1)) for seed in seeds]
-        x0, view = tensors(pairs)
+        n_noises = self.config.noises
+        draws = [hash_seed(seed, 1 + k) for k in range(n_noises) for seed in seeds]
+        generators = [torch.Generator().manual_seed(draw) for draw in draws]
+        x0, view = (each.repeat(n_noises, 1, 1, 1) for each in tensors(pairs))
         noise = torch.stack([torch.randn(x0.shape[1:], generator=generator) for generator in generators])
         steps = self.model.diffusion.n_train_steps
         t = torch.cat([torch.randint(steps, (1,), generator=generator) for generator in generators])
@@ -130,7 +135,8 @@ class PainterTask(Task):
             torch.tensor([pair.light for pair in pairs], dtype=torch.float32),
             torch.tensor(known, dtype=torch.float32),
         )
-        return x0.to(device), view.to(device), wish.to(device), t.to(device), noise.to(device)
+        every = (x0, view, wish.repeat(n_noises, 1), t, noise)
+        return tuple(each.to(device) for each in every)  # type: ignore[return-value]  # mypy counts no generator
 
     def _sharpness(self, index: int, pair: Pair) -> float:
         return float(np.clip(min(self.sharpness[index], -math.log2(pair.coarser)), NEVER_COARSER, 0))
