@@ -15,8 +15,8 @@ from emorph.core.errors import CheckpointError, DataError, ShapeError
 from emorph.core.types import AlignedFace, Landmarks, Photo
 from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
 from emorph.data.store import FaceStore
-from emorph.edit.painted_mouth import MouthChange, paint_mouth
-from emorph.faces import align, in_order, motion_between
+from emorph.edit.painted_mouth import MouthChange, moved_pixels, paint_mouth
+from emorph.faces import align, motion_between
 from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, mouth_crop
 from emorph.models.painter import Painter, PainterConfig, view_of, wishes
 from emorph.train.loop import train
@@ -335,17 +335,15 @@ def opened(points: np.ndarray, by_px: float) -> np.ndarray:
     return found
 
 
-def test_a_motion_says_where_the_landmarks_went(face: AlignedFace) -> None:
-    before = face.crop_points()
-    after = in_order(before, opened(before, 3.0))
-    change = MouthChange.of_motion(face, motion_between(before, after, face.side_px))
-    to_crop = np.linalg.inv(face.crop_to_photo)
-    found = change.after @ to_crop[:2, :2].T + to_crop[:2, 2]
-    assert np.abs(found[48:] - after[48:]).max() < 0.6  # the spline is a little stiff, and follows points nearly
-    assert np.abs(found[LOWER_LIP] - before[LOWER_LIP]).min() >= 0
+def test_landmarks_of_a_crop_are_taken_to_the_photo(face: AlignedFace, points: np.ndarray) -> None:
+    after = opened(face.crop_points(), 3.0)
+    change = MouthChange.in_crop(face, after)
+    np.testing.assert_allclose(change.before, points, atol=1e-9)
+    down = (change.after - change.before)[LOWER_LIP]
+    np.testing.assert_allclose(np.linalg.norm(down, axis=1), 3.0 * face.photo_px_per_crop_px, rtol=1e-3)
     assert lip_gap(change.after) > lip_gap(change.before) + 0.05
-    with pytest.raises(ShapeError, match="expected a motion"):
-        MouthChange.of_motion(face, np.zeros((8, 8, 2), np.float32))
+    with pytest.raises(ShapeError, match="expected 68 finite landmarks"):
+        MouthChange.in_crop(face, after[:5])
 
 
 def test_a_mouth_is_painted_inside_alone(photo: Photo, points: np.ndarray) -> None:
@@ -363,6 +361,21 @@ def test_a_mouth_is_painted_inside_alone(photo: Photo, points: np.ndarray) -> No
     ratio = result.pixels[y, x].astype(float) / ((OneColour.colour.numpy() + 1) * 127.5)
     np.testing.assert_allclose(ratio, ratio[0], rtol=0.05)  # its colour, in the photo's light
     assert result.path == photo.path
+
+
+def test_a_moved_mouth_is_seen_where_it_went(photo: Photo, face: AlignedFace) -> None:
+    """Below the lower lip the chin is shifted down by as much as its landmarks."""
+    before = face.crop_points()
+    after = opened(before, 3.0)
+    moved = moved_pixels(photo, face, motion_between(before, after, face.side_px))
+    change = MouthChange.in_crop(face, after)
+    was, now = (np.rint(points[57]).astype(int) for points in (change.before, change.after))
+    patches = [
+        pixels[y - 2 : y + 3, x - 4 : x + 5].astype(float)
+        for pixels, (x, y) in ((photo.pixels, was), (moved, now), (photo.pixels, now))
+    ]
+    assert np.abs(patches[1] - patches[0]).mean() < 0.6 * np.abs(patches[2] - patches[0]).mean()
+    assert np.array_equal(moved[-20:], photo.pixels[-20:])
 
 
 def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> None:

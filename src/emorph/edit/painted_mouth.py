@@ -23,6 +23,7 @@ from emorph.faces.mouth_crop import (
     lip_masks,
     mouth_crop,
 )
+from emorph.faces.paste import paste_change
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
@@ -34,7 +35,6 @@ FEATHER = 0.4  # of the rim: standard deviation of its soft edge
 COARSEST = -1.5  # log2 of the photo's pixels per crop pixel: as the painter was trained
 GRAIN_SHARE = 0.7  # of the photo's own fine grain, which skin has more of than teeth
 MOST_GRAIN = 6.0  # levels of 255
-REACH = 12  # iterations that follow a landmark through the motion
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,25 @@ class MouthChange:
     after: Float64
 
     @classmethod
-    def of_motion(cls, face: AlignedFace, motion: Float32) -> MouthChange:
-        """The landmarks of a face, and where ``emorph.faces.motion_between``'s field (S, S, 2) of its crop takes them.
-
-        Raises ShapeError.
-        """
-        if motion.shape != (face.side_px, face.side_px, 2):
-            raise ShapeError(f"expected a motion ({face.side_px}, {face.side_px}, 2), found {motion.shape}.")
-        start = face.crop_points()
-        found = start.copy()
-        for _ in range(REACH):  # a pixel at q comes from q + motion(q): the landmark is where that is its old place
-            x, y = found.T.astype(np.float32)
-            at = cv2.remap(motion, x[None], y[None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
-            found = start - at
+    def in_crop(cls, face: AlignedFace, after: Float64) -> MouthChange:
+        """The landmarks of a face, and where an edit moves them to: (68, 2) in its crop's pixels. Raises ShapeError."""
+        if after.shape != (68, 2) or not np.isfinite(after).all():
+            raise ShapeError(f"expected 68 finite landmarks (68, 2), found {after.shape}.")
         to_photo = face.crop_to_photo
-        return cls(face.landmarks.points.astype(np.float64), found @ to_photo[:2, :2].T + to_photo[:2, 2])
+        return cls(face.landmarks.points.astype(np.float64), after @ to_photo[:2, :2].T + to_photo[:2, 2])
 
     @property
     def shows_inside(self) -> bool:
         """Whether there is anything between the lips, before or after."""
         return max(lip_gap(self.before), lip_gap(self.after)) >= CLOSED_GAP
+
+
+def moved_pixels(photo: Photo, face: AlignedFace, motion: Float32) -> UInt8:
+    """The photo's pixels (H, W, 3) with one face moved, at their own resolution, and nothing drawn.
+
+    motion: (S, S, 2) of ``emorph.faces.motion_between`` over the face's crop. Raises ShapeError.
+    """
+    return paste_change(photo, face, face.pixels, face.pixels, motion=motion).pixels
 
 
 def paint_mouth(
@@ -79,9 +78,9 @@ def paint_mouth(
 ) -> Photo:
     """The photo with the inside of one mouth painted, and a feathered rim around it.
 
-    photo: the edit so far, on which it is painted. moved: uint8 (H, W, 3), the photo with its own pixels moved as the
-    edit moves them and nothing else drawn: what the painter sees. light: how light the inside shall be, over what lies
-    around it (0.3 the dark of an open mouth, 1 teeth); by default the painter's own choice.
+    photo: the edit so far, on which it is painted. moved: of ``moved_pixels``, what the painter sees. light: how light
+    the inside shall be, over what lies around it (0.3 the dark of an open mouth, 1 teeth); by default the painter's
+    own choice.
     Bit-identical outside the rim; everywhere if the lips touch before and after. Raises ShapeError, NoFaceError.
     """
     if moved.shape != photo.pixels.shape or moved.dtype != np.uint8:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from emorph.core.errors import NoFaceError, ShapeError
 from emorph.core.types import Float32, Float64, UInt8
@@ -97,7 +98,7 @@ def laid_back(layers: Float32, crop: MouthCrop, corner: tuple[int, int], size: t
 
     corner: (left, top) of the window in the photo. size: (w, h) of the window.
     """
-    to_window = np.linalg.inv(crop.to_crop)
+    to_window: Float64 = np.linalg.inv(crop.to_crop)
     to_window[:2, 2] -= corner
     return _resampled(layers, to_window, size, cv2.BORDER_REPLICATE)
 
@@ -164,9 +165,10 @@ def _resampled(layers: Float32, matrix: Float64, size: tuple[int, int], border: 
 def _polygon(points: Float64, size: tuple[int, int]) -> Float32:
     mask = np.zeros((size[1], size[0]), np.uint8)
     cv2.fillPoly(mask, [_fixed(points)], 255, lineType=cv2.LINE_AA, shift=SHIFT)
-    found: Float32 = mask.astype(np.float32) / 255
+    return mask.astype(np.float32) / np.float32(255)
+
+
+def _fixed(points: Float64) -> NDArray[np.int32]:
+    """Points as cv2 draws them: whole numbers of 1/16 px."""
+    found: NDArray[np.int32] = np.round(points * 2**SHIFT).astype(np.int32)
     return found
-
-
-def _fixed(points: Float64) -> np.ndarray:
-    return np.round(points * 2**SHIFT).astype(np.int32)

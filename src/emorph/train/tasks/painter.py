@@ -147,7 +147,7 @@ class PainterTask(Task):
         return Mouth(pixels, self.points[index], self.unit_px)
 
     def _weights(self) -> NDArray[np.float64]:
-        by_gap = np.where(
+        by_gap: NDArray[np.float64] = np.where(
             self.gaps < OPEN_GAP / 2,
             self.config.closed_weight,
             np.clip(self.gaps / GAP_OF_ONE, LEAST_OPEN, MOST_OPEN),
@@ -155,7 +155,8 @@ class PainterTask(Task):
         factors = self.config.set_weights
         if not factors:
             return by_gap
-        return by_gap * np.array([factors.get(name, 1.0) for name in self.faces.column("source_set")])
+        by_set: NDArray[np.float64] = np.array([factors.get(name, 1.0) for name in self.faces.column("source_set")])
+        return by_gap * by_set
 
 
 def tensors(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
