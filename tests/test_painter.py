@@ -187,6 +187,14 @@ def test_a_painter_is_saved_and_read(painter: Painter, tmp_path: Path) -> None:
         Painter.from_pretrained(tmp_path / "own")
 
 
+def test_colours_are_diffused_with_one_variance_and_come_back(painter: Painter) -> None:
+    rgb = torch.rand(2, 3, 24, 32) * 2 - 1
+    torch.testing.assert_close(painter.to_rgb(painter.from_rgb(rgb)), rgb)
+    gray = painter.from_rgb(torch.full((1, 3, 1, 1), 0.5)) - painter.from_rgb(torch.zeros(1, 3, 1, 1))
+    assert gray[0, 0] > 1
+    assert gray[0, 1:].abs().max() < 1e-5  # brightness alone moves no colour
+
+
 def test_another_size_is_refused(painter: Painter) -> None:
     x, view, wish, _ = inputs(1)
     with pytest.raises(ShapeError, match=r"\(B, 3, 24, 32\)"):

@@ -25,6 +25,12 @@ KIND = "painter"
 VIEW_CHANNELS = 7  # of ``view_of``
 N_WISHES = 3  # of ``wishes``
 
+# Brightness, red against blue, and green against both (orthonormal), with their mean and deviation inside mouths. Colours
+# vary a tenth as much there as brightness does: noise as strong on each would leave nothing of them to learn from.
+OPPONENTS = ((1 / 3**0.5,) * 3, (1 / 2**0.5, 0.0, -1 / 2**0.5), (1 / 6**0.5, -2 / 6**0.5, 1 / 6**0.5))
+OPPONENT_MEAN = (-0.24, 0.30, 0.11)
+OPPONENT_DEVIATION = (0.62, 0.18, 0.09)
+
 Counts = Annotated[tuple[Annotated[int, Field(gt=0, le=1024)], ...], Field(min_length=1, max_length=6)]
 
 
@@ -99,12 +105,18 @@ class Painter(nn.Module):
         self.diffusion = Schedule.cosine()
         # on the CPU also inside torch.device("meta"), where models are built to be filled from a file
         self.register_buffer("rates", rates(self.diffusion), persistent=False)
+        opponents = [torch.tensor(each, device="cpu") for each in (OPPONENTS, OPPONENT_MEAN, OPPONENT_DEVIATION)]
+        for name, values in zip(("opponents", "mean", "deviation"), opponents, strict=True):
+            self.register_buffer(name, values, persistent=False)
         self.rates: Tensor
+        self.opponents: Tensor
+        self.mean: Tensor
+        self.deviation: Tensor
 
     def forward(self, x_t: Tensor, t: Tensor, view: Tensor, wish: Tensor) -> Tensor:
         """v of x_t, (B, 3, H, W); only what it says of the hidden part counts.
 
-        x_t: (B, 3, H, W), of which it sees the hidden part alone; t: int64 (B,) in [0, 1000); view: of ``view_of``;
+        x_t: (B, 3, H, W), noised pictures of ``from_rgb``, of which it sees the hidden part alone; t: int64 (B,) in [0, 1000); view: of ``view_of``;
         wish: of ``wishes``. Raises ShapeError.
         """
         self._check(x_t, view)
@@ -125,6 +137,16 @@ class Painter(nn.Module):
             x = _through(self.up[level], x, condition)
         return unfold(self.out(x), self.config.patch_size)
 
+    def from_rgb(self, picture: Tensor) -> Tensor:
+        """Pictures (B, 3, H, W) in about [-1, 1] as they are diffused: brightness and two colours, of one variance."""
+        turned = torch.einsum("kc,bchw->bkhw", self.opponents, picture)
+        return (turned - self.mean[:, None, None]) / self.deviation[:, None, None]
+
+    def to_rgb(self, diffused: Tensor) -> Tensor:
+        """The inverse of ``from_rgb``."""
+        turned = diffused * self.deviation[:, None, None] + self.mean[:, None, None]
+        return torch.einsum("kc,bkhw->bchw", self.opponents, turned)
+
     @torch.inference_mode()
     def paint(self, view: Tensor, wish: Tensor, noise: Tensor, *, steps: int = 8) -> Tensor:
         """The picture with its hidden part painted, (B, 3, H, W), in ``steps`` evaluations of DDIM.
@@ -138,7 +160,7 @@ class Painter(nn.Module):
 
         painted = ddim_sample(denoise, noise, self.diffusion.respaced(steps, spacing="even"), clamp=False)
         hidden = view[:, 3:4]
-        return painted * hidden + view[:, :3] * (1 - hidden)
+        return self.to_rgb(painted) * hidden + view[:, :3] * (1 - hidden)
 
     def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
         """Write config.json and model.safetensors; the folder appears complete or not at all."""

@@ -25,6 +25,7 @@ from emorph.train.task import Task, check_started, hash_seed
 from emorph.train.tasks.autoencoder import MIRRORED_68
 from emorph.train.tasks.painter_pairs import OPEN_GAP, Mouth, Pair, PairConfig, make_pair
 
+COLOUR_WEIGHT = 0.5  # of the error of colours, against 1 for brightness
 GAP_OF_ONE = 0.10  # units of the face: a mouth open so far counts once, a wider one in proportion
 LEAST_OPEN, MOST_OPEN = 0.7, 4.0
 NEVER_COARSER = -1.5  # log2 of the photo's pixels per crop pixel, below which no difference is made
@@ -70,11 +71,16 @@ class PainterLoss(nn.Module):
         self.model = Painter(config)
 
     def forward(self, x0: Tensor, view: Tensor, wish: Tensor, t: Tensor, noise: Tensor) -> dict[str, Tensor]:
-        """x0, noise: (B, 3, H, W); view, wish: as ``Painter`` takes them; t: int64 (B,). Hidden pixels count alike."""
+        """The mean over hidden pixels. x0: (B, 3, H, W) in RGB; noise: like x0; view, wish: as ``Painter`` takes them;
+        t: int64 (B,).
+        """
         table, hidden = self.model.rates, view[:, 3:4]
+        x0 = self.model.from_rgb(x0)
         raw = self.model(q_sample(x0, t, noise, table), t, view, wish)
         errors = (raw.float() - training_target(x0, t, noise, table, "v")).square() * hidden
-        return {"loss": errors.sum() / (3 * hidden.sum()).clamp(min=1)}
+        of_channels = errors.sum(dim=(0, 2, 3)) / hidden.sum().clamp(min=1)
+        light, colour = of_channels[0], of_channels[1:].mean()
+        return {"loss": (light + COLOUR_WEIGHT * colour) / (1 + COLOUR_WEIGHT), "light": light, "colour": colour}
 
 
 class PainterTask(Task):
