@@ -173,7 +173,7 @@ def test_a_painting_is_one_faces_own_and_leaves_the_rest(painter: Painter) -> No
     outside = (1 - view[:, 3:4]).bool().expand_as(together)
     assert torch.equal(together[outside], view[:, :3][outside])
     other_wish = wishes(torch.zeros(3), torch.zeros(3), torch.ones(3))
-    assert (painter.paint(view, other_wish, noise, steps=3) - together).abs().max() > 1e-3
+    assert (painter.paint(view, other_wish, noise, steps=3) - together).abs().max() > 1e-4
 
 
 def test_a_painter_is_saved_and_read(painter: Painter, tmp_path: Path) -> None:

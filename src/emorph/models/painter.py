@@ -25,8 +25,8 @@ KIND = "painter"
 VIEW_CHANNELS = 7  # of ``view_of``
 N_WISHES = 3  # of ``wishes``
 
-# Brightness, red against blue, and green against both (orthonormal), with their mean and deviation inside mouths. Colours
-# vary a tenth as much there as brightness does: noise as strong on each would leave nothing of them to learn from.
+# Brightness, red against blue, and green against both (orthonormal), with their mean and deviation inside mouths.
+# Colours vary a tenth as much there as brightness does: noise as strong on each would leave nothing of them to see.
 OPPONENTS = ((1 / 3**0.5,) * 3, (1 / 2**0.5, 0.0, -1 / 2**0.5), (1 / 6**0.5, -2 / 6**0.5, 1 / 6**0.5))
 OPPONENT_MEAN = (-0.24, 0.30, 0.11)
 OPPONENT_DEVIATION = (0.62, 0.18, 0.09)
@@ -116,8 +116,8 @@ class Painter(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor, view: Tensor, wish: Tensor) -> Tensor:
         """v of x_t, (B, 3, H, W); only what it says of the hidden part counts.
 
-        x_t: (B, 3, H, W), noised pictures of ``from_rgb``, of which it sees the hidden part alone; t: int64 (B,) in [0, 1000); view: of ``view_of``;
-        wish: of ``wishes``. Raises ShapeError.
+        x_t: (B, 3, H, W), noised pictures of ``from_rgb``, of which it sees the hidden part alone; t: int64 (B,) in
+        [0, 1000); view: of ``view_of``; wish: of ``wishes``. Raises ShapeError.
         """
         self._check(x_t, view)
         hidden = view[:, 3:4]
