@@ -15,10 +15,11 @@ from emorph.core.errors import CheckpointError, DataError, ShapeError
 from emorph.core.types import AlignedFace, Landmarks, Photo
 from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
 from emorph.data.store import FaceStore
+from emorph.diffusion.schedule import Schedule
 from emorph.edit.painted_mouth import MouthChange, moved_pixels, paint_mouth
 from emorph.faces import align, motion_between
 from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, mouth_crop
-from emorph.models.painter import Painter, PainterConfig, view_of, wishes
+from emorph.models.painter import Painter, PainterConfig, trailing, view_of, wishes
 from emorph.train.loop import train
 from emorph.train.tasks.painter import PainterRunConfig, mirrored_mouth
 from emorph.train.tasks.painter_pairs import Mouth, PairConfig, make_pair
@@ -185,6 +186,14 @@ def test_a_painter_is_saved_and_read(painter: Painter, tmp_path: Path) -> None:
     (tmp_path / "own" / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="not written by emorph"):
         Painter.from_pretrained(tmp_path / "own")
+
+
+def test_every_evaluation_has_noise_to_remove() -> None:
+    process = Schedule.cosine()
+    one, four = trailing(process, 1), trailing(process, 4)
+    assert one.timesteps.tolist() == [999]
+    assert four.timesteps.tolist() == [250, 500, 749, 999]
+    np.testing.assert_allclose(four.alphas_cumprod, process.alphas_cumprod[four.timesteps])
 
 
 def test_colours_are_diffused_with_one_variance_and_come_back(painter: Painter) -> None:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
@@ -158,7 +159,7 @@ class Painter(nn.Module):
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
             return eps_from(self(x_t, t, view, wish), x_t, t, self.rates, "v")
 
-        painted = ddim_sample(denoise, noise, self.diffusion.respaced(steps, spacing="even"), clamp=False)
+        painted = ddim_sample(denoise, noise, trailing(self.diffusion, steps), clamp=False)
         hidden = view[:, 3:4]
         return self.to_rgb(painted) * hidden + view[:, :3] * (1 - hidden)
 
@@ -183,6 +184,17 @@ class Painter(nn.Module):
                     f"this painter takes float pictures of shape (B, {channels}, {height}, {width}); "
                     f"found {tensor.dtype} {tuple(tensor.shape)}."
                 )
+
+
+def trailing(schedule: Schedule, steps: int) -> Schedule:
+    """The process on ``steps`` even time steps that end with its last (Lin et al. 2023, Table 2).
+
+    Even spacing that includes the first step, too, spends an evaluation on a picture without noise.
+    """
+    even = schedule.respaced(steps + 1, spacing="even")
+    alpha_bars = even.alphas_cumprod[1:]
+    betas = 1.0 - alpha_bars / np.concatenate([[1.0], alpha_bars[:-1]])
+    return Schedule(even.timesteps[1:], betas, even.n_train_steps)
 
 
 class _ResBlock(nn.Module):
