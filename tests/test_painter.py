@@ -23,6 +23,7 @@ from emorph.models.painter import Painter, PainterConfig, trailing, view_of, wis
 from emorph.train.loop import train
 from emorph.train.tasks.painter import PainterRunConfig, mirrored_mouth
 from emorph.train.tasks.painter_pairs import Mouth, PairConfig, make_pair
+from emorph.train.tasks.painter_steps import FewStepsConfig, FewStepsLoss
 
 TINY = PainterConfig(width_px=32, height_px=24, channels=(8, 16), blocks=(1, 1), embed_dim=16, num_heads=1)
 LOWER_LIP = [65, 66, 67, 55, 56, 57, 58, 59]
@@ -319,6 +320,41 @@ def test_a_painter_trains_and_goes_on(mouths: Path, tmp_path: Path) -> None:
     first, second = (Painter.from_pretrained(end.folder / "ema") for end in (whole, resumed))
     for name, weight in first.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name], weight)
+
+
+def test_a_student_is_taught_where_the_teachers_path_ends(painter: Painter) -> None:
+    """The teacher itself is without fault where one evaluation is left of its path, and not before."""
+    _, view, wish, noise = inputs(4)
+    errors = {}
+    for steps in (1, 2):
+        loss = FewStepsLoss(TINY, FewStepsConfig(teacher="unused", teacher_steps=steps, steps=steps), painter)
+        loss.model.load_state_dict(painter.state_dict())
+        for node in range(steps):
+            t = torch.full((4,), node)
+            errors[steps, node] = float(loss(noise, view, wish, t, noise)["loss"])
+    assert errors[2, 0] > 100 * max(errors[1, 0], errors[2, 1])  # these are rounding
+    assert not [name for name, _ in loss.named_parameters() if not name.startswith("model.")]
+    with pytest.raises(ValueError, match="not a multiple"):
+        FewStepsConfig(teacher="x", teacher_steps=8, steps=3)
+
+
+def test_few_steps_are_trained_in_the_same_loop(mouths: Path, painter: Painter, tmp_path: Path) -> None:
+    painter.save_pretrained(tmp_path / "teacher")
+    config = PainterRunConfig.parse(
+        {
+            "out": str(tmp_path / "run"),
+            "init": str(tmp_path / "teacher"),
+            "model": TINY.model_dump(),
+            "data": {"path": str(mouths), "split": "train"},
+            "optim": {"batch_size": 4, "ema_decay": 0.0},
+            "budget": {"steps": 1},
+            "samples": {"n": 0},
+            "few_steps": {"teacher": str(tmp_path / "teacher"), "teacher_steps": 2, "steps": 1},
+        }
+    )
+    end = train(config, config.data.open(*config.picture), devices=1, accelerator="cpu", show_progress=False)
+    student = Painter.from_pretrained(end.folder / "ema").state_dict()
+    assert any(not torch.equal(weight, student[name]) for name, weight in painter.state_dict().items())
 
 
 def test_wide_mouths_are_drawn_more_often(mouths: Path) -> None:

@@ -24,6 +24,7 @@ from emorph.train.plan import RunConfig
 from emorph.train.task import Task, check_started, hash_seed
 from emorph.train.tasks.autoencoder import MIRRORED_68
 from emorph.train.tasks.painter_pairs import OPEN_GAP, Mouth, Pair, PairConfig, make_pair
+from emorph.train.tasks.painter_steps import FewStepsConfig, FewStepsLoss
 
 COLOUR_WEIGHT = 0.5  # of the error of colours, against 1 for brightness
 GAP_OF_ONE = 0.10  # units of the face: a mouth open so far counts once, a wider one in proportion
@@ -36,7 +37,8 @@ class PainterRunConfig(RunConfig):
 
     pairs: how they are made. closed_weight: how often a closed mouth is drawn, against 1 for one that is open by
     GAP_OF_ONE. set_weights: factors by source_set, for the sets that are sharper than others. noises: time steps and
-    noises that one pair is learnt at in one step: it costs a third of what the network does with it.
+    noises that one pair is learnt at in one step: it costs a third of what the network does with it. few_steps: learn
+    a finished painter's paintings, to need fewer evaluations than it does; start from its weights (init).
     """
 
     task: Literal["painter"] = "painter"
@@ -45,6 +47,7 @@ class PainterRunConfig(RunConfig):
     closed_weight: float = Field(0.35, ge=0)
     set_weights: dict[str, float] = Field(default_factory=dict)
     noises: int = Field(2, gt=0)
+    few_steps: FewStepsConfig | None = None
 
     @property
     def picture(self) -> tuple[int, int]:
@@ -83,6 +86,14 @@ class PainterLoss(nn.Module):
         return {"loss": (light + COLOUR_WEIGHT * colour) / (1 + COLOUR_WEIGHT), "light": light, "colour": colour}
 
 
+def _loss_of(config: PainterRunConfig) -> PainterLoss | FewStepsLoss:
+    if config.few_steps is None:
+        return PainterLoss(config.model)
+    teacher = Painter.from_pretrained(config.few_steps.teacher)
+    check_started(teacher.config, config.model, ("width_px", "height_px", "width_units"), config.few_steps.teacher)
+    return FewStepsLoss(config.model, config.few_steps, teacher)
+
+
 class PainterTask(Task):
     """The painter as the training loop sees it. Raises DataError for faces without landmarks."""
 
@@ -92,7 +103,7 @@ class PainterTask(Task):
         if "landmarks68" not in faces.columns or "unit_px" not in faces.columns:
             raise DataError(f"{faces.path} is no pack of mouths: prepare one with emorph.data.mouths.prepare_mouths.")
         self.config = config
-        self.loss = PainterLoss(config.model)
+        self.loss = _loss_of(config)
         self.model = self.loss.model
         self.faces = faces
         raw = b"".join(faces.column("landmarks68"))
