@@ -28,6 +28,7 @@ from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
 CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
+OPENED_GAP = 0.06  # lips that were closed and part by less stay as they were moved: points are no surer than that
 RIM = 0.045  # units of the face around the mouth's inside that are painted anew
 CLOSING_RIM = 0.12  # of the gap that closes, by which the rim is wider: what is left of teeth lies about the lips' line
 MOST_RIM = 0.08
@@ -55,7 +56,7 @@ class MouthChange:
     @property
     def shows_inside(self) -> bool:
         """Whether there is anything between the lips, before or after."""
-        return max(lip_gap(self.before), lip_gap(self.after)) >= CLOSED_GAP
+        return lip_gap(self.before) >= CLOSED_GAP or lip_gap(self.after) >= OPENED_GAP
 
 
 def moved_pixels(photo: Photo, face: AlignedFace, motion: Float32) -> UInt8:

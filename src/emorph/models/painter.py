@@ -25,6 +25,7 @@ from emorph.models.weights import filled, read_model, save_model
 KIND = "painter"
 VIEW_CHANNELS = 7  # of ``view_of``
 N_WISHES = 3  # of ``wishes``
+WISH_SCALE = 8.0  # of these three beside over a hundred numbers that tell the time, so that they are heard early
 
 # Brightness, red against blue, and green against both (orthonormal), with their mean and deviation inside mouths.
 # Colours vary a tenth as much there as brightness does: noise as strong on each would leave nothing of them to see.
@@ -123,7 +124,7 @@ class Painter(nn.Module):
         self._check(x_t, view)
         hidden = view[:, 3:4]
         time = timestep_embedding(t, self.config.embed_dim).to(wish.dtype)
-        condition = self.embed(torch.cat([time, wish], dim=1))
+        condition = self.embed(torch.cat([time, WISH_SCALE * wish], dim=1))
         x = self.stem(fold(torch.cat([x_t * hidden, view], dim=1), self.config.patch_size))
         skips = []
         for level, blocks in enumerate(self.down):
