@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from emorph.core.errors import ShapeError
+from emorph.core.expressions import Emotion
 from emorph.core.types import AlignedFace, Float32, Float64, Photo, UInt8
 from emorph.diffusion.noise import seeded_noise
 from emorph.faces.mouth import newly_open
@@ -35,6 +36,15 @@ MOST_RIM = 0.08
 FEATHER = 0.4  # of the rim: standard deviation of its soft edge
 COARSEST = -1.5  # log2 of the photo's pixels per crop pixel: as the painter was trained
 GRAIN_SHARE = 0.7  # of the photo's own fine grain, which skin has more of than teeth
+# Median of ``light_inside`` of open mouths (gap over 0.1 units) of LFW's training faces with these labels: n = 313, 238,
+# 156, 106 and 28. Fear, disgust and contempt have fewer than ten each: the painter chooses.
+LIGHT_OF = {
+    Emotion.HAPPY: 1.02,
+    Emotion.SURPRISE: 0.44,
+    Emotion.ANGER: 0.68,
+    Emotion.NEUTRAL: 0.64,
+    Emotion.SAD: 0.68,
+}
 MOST_GRAIN = 6.0  # levels of 255
 
 
@@ -80,8 +90,8 @@ def paint_mouth(
     """The photo with the inside of one mouth painted, and a feathered rim around it.
 
     photo: the edit so far, on which it is painted. moved: of ``moved_pixels``, what the painter sees. light: how light
-    the inside shall be, over what lies around it (0.3 the dark of an open mouth, 1 teeth); by default the painter's
-    own choice.
+    the inside shall be, over what lies around it (0.3 the dark of an open mouth, 1 teeth), as ``LIGHT_OF`` has it for
+    emotions; by default the painter's own choice.
     Bit-identical outside the rim; everywhere if the lips touch before and after. Raises ShapeError, NoFaceError.
     """
     if moved.shape != photo.pixels.shape or moved.dtype != np.uint8:
