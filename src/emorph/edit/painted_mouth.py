@@ -36,8 +36,8 @@ MOST_RIM = 0.08
 FEATHER = 0.4  # of the rim: standard deviation of its soft edge
 COARSEST = -1.5  # log2 of the photo's pixels per crop pixel: as the painter was trained
 GRAIN_SHARE = 0.7  # of the photo's own fine grain, which skin has more of than teeth
-# Median of ``light_inside`` of open mouths (gap over 0.1 units) of LFW's training faces with these labels: n = 313, 238,
-# 156, 106 and 28. Fear, disgust and contempt have fewer than ten each: the painter chooses.
+# Median of ``light_inside`` of open mouths (gap over 0.1 units) of training faces with these labels: n = 313, 238, 156,
+# 106 and 28. Fear, disgust and contempt have fewer than ten each: the painter chooses.
 LIGHT_OF = {
     Emotion.HAPPY: 1.02,
     Emotion.SURPRISE: 0.44,
