@@ -1,6 +1,7 @@
 # make demo | test | lint | bench | base | judge | quality | clean. Another Python: make demo PYTHON=python3.12
 
 PYTHON ?= python3
+PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INPUTS := pyproject.toml constraints.txt
@@ -11,7 +12,7 @@ INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constr
 
 help:
 	@echo "make demo    install the editor, draw a sheet of examples/astronaut.png into demo/"
-	@echo "make test    install everything, run the tests"
+	@echo "make test    install everything, run the tests: PROCESSES=2, and ARGS='-k paste' for some of them"
 	@echo "make lint    check style, format and types"
 	@echo "make bench   run the measurements in bench/"
 	@echo "make base    train emorph-base anew: DATA=lfw_expressions.parquet, hours (go on with the same command)"
@@ -22,8 +23,9 @@ help:
 demo: $(VENV)/.core
 	@$(BIN)/emorph sheet examples/astronaut.png -o demo
 
+# Each process has one thread, or they would wait for each other; and takes whole groups, in the order of conftest.py.
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -q
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check

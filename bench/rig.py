@@ -10,10 +10,10 @@ from pathlib import Path
 
 from emorph.core.errors import EmorphError, MissingAssetError
 from emorph.core.images import list_photos
-from emorph.edit.rig import DEFAULT_RIG, MOST_TURN_DEG, RigEditor
-from emorph.edit.rig_files import how, write_edit
-from emorph.edit.rig_matrix import draw_matrix
-from emorph.edit.rig_parts import PARTS
+from emorph.edit.rig.editor import DEFAULT_RIG, MOST_TURN_DEG, RigEditor
+from emorph.edit.rig.files import facts, write_edit
+from emorph.edit.rig.matrix import draw_matrix
+from emorph.edit.rig.parts import PARTS
 from emorph.evaluate.rig_edits import PairScores
 from support.measure import table, write_section
 
@@ -34,7 +34,7 @@ def transfers(editor: RigEditor, photos: list[Path], pictures: Path | None) -> l
         scores = PairScores(faces, editor.reread)
         picture = draw_matrix(editor, faces, [part], see=scores.add)
         if pictures is not None:
-            write_edit(pictures / f"matrix_{part}.png", picture, how(editor, [part], seed=None))
+            write_edit(pictures / f"matrix_{part}.png", picture, facts(editor, [part], seed=None))
         mean = scores.means()
         if mean is None:
             rows.append((part, "–", "–", "–", "–", "0"))

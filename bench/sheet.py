@@ -12,8 +12,8 @@ from pathlib import Path
 
 import emorph
 from emorph.core.images import read_photo
+from emorph.edit.change import paste
 from emorph.edit.pipeline import Editor
-from emorph.edit.redraw import paste
 from support.measure import median_s, table, write_section
 
 PHOTO = Path(__file__).parent.parent / "examples" / "astronaut.png"

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,18 +14,74 @@ from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
 from emorph.faces.detect import find_faces
 
+if TYPE_CHECKING:
+    from emorph.face3d import ICT
+
 ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"  # beside the repository; a test asks for it by ``shared_file``
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--only-shared", action="store_true", help=f"run only the tests that need the data in {SHARED_DATA}"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook, too
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what was asked for, and say what pytest-xdist runs in one process.
+
+    The tests of a file stay together, where they share its fixtures. Those that start, time or kill processes are one
+    group of all files (``xdist_group("processes")``), so that no two of them run at once; it goes first.
+    """
+    if config.getoption("--only-shared"):
+        left_out = [item for item in items if "shared_file" not in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: [mark.args[0] for mark in item.iter_markers("xdist_group")] != ["processes"])
+
+
 @pytest.fixture(scope="session")
-def photos_dir() -> Path:
-    """The folder of nine real photos that lies beside the repository."""
-    folder = ROOT.parent / "shared" / "data" / "photos"
-    if not folder.is_dir():
-        pytest.skip(f"the photo pack {folder} is not here")
-    return folder
+def shared_file() -> Callable[[str], Path]:
+    """Finds a file or folder of the data that lies beside the repository; the test is skipped where it does not."""
+
+    def find(name: str) -> Path:
+        if not (SHARED_DATA / name).exists():
+            pytest.skip(f"{SHARED_DATA / name} is not here")
+        return SHARED_DATA / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def photos_dir(shared_file: Callable[[str], Path]) -> Path:
+    """A folder of nine real photos."""
+    return shared_file("photos")
+
+
+@pytest.fixture(scope="session")
+def face_pack(shared_file: Callable[[str], Path]) -> Path:
+    """Labelled faces of Labeled Faces in the Wild, 128 px, a parquet file."""
+    return shared_file("lfw_expressions/lfw_expressions.parquet")
+
+
+@pytest.fixture(scope="session")
+def ict_file(shared_file: Callable[[str], Path]) -> Path:
+    """ICT-FaceKit's model."""
+    return shared_file("ict_face.npz")
+
+
+@pytest.fixture(scope="session")
+def ict(ict_file: Path) -> ICT:
+    """ICT-FaceKit's model, loaded; no test changes it."""
+    from emorph.face3d import ICT
+
+    return ICT.load(ict_file)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,8 @@ from emorph.core.errors import ConfigError, ImageError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_metadata
 from emorph.core.types import Target
-from emorph.edit.files import EmotionChange, Sources
+from emorph.edit import paths
+from emorph.edit.files import emotion_recipe
 from emorph.edit.pipeline import Editor
 from emorph.models import DiffAE
 from emorph.models.latent import LatentNetConfig
@@ -47,10 +48,7 @@ def quick(model: Path) -> list[object]:
     return ["--model", model, "--steps", 3, "--device", "cpu"]
 
 
-def quick_rig(folder: Path) -> list[object]:
-    face_model = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
-    if not face_model.is_file():
-        pytest.skip(f"{face_model} is not here")
+def quick_rig(folder: Path, face_model: Path) -> list[object]:
     tiny_rig().save_pretrained(folder)
     return ["--model", folder, "--face-model", face_model, "--steps", 2]
 
@@ -132,12 +130,12 @@ def test_the_same_command_goes_on_after_a_stop(
     (out / "b_happy_strip.png").unlink()
     os.utime(folder / "c.png")  # another photo of that name since
     status, again, err = emorph(*words)
-    assert (status, err) == (0, "1 done before; --again does them anew.\n")
+    assert (status, err) == (0, "1 already done; use --again to redo them.\n")
     assert [row["edited"] for row in json.loads(again)] == [row["edited"] for row in json.loads(first)]
     anew = {path.name for path, time_ns in written.items() if path.stat().st_mtime_ns != time_ns}
     assert anew == {f"{name}_happy_{ending}.png" for name in "bc" for ending in ("0", "0.5", "1", "strip")}
     assert len(records.read(out / "edits.jsonl")) == 9
-    assert "3 done before" in emorph(*words)[2]
+    assert "3 already done" in emorph(*words)[2]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +156,7 @@ def test_what_was_asked_otherwise_is_done_anew(
 def test_records_tell_directions_apart(tmp_path: Path) -> None:
     plain = tiny_directions()
     found = [
-        EmotionChange(Editor(tiny_model(), known, device="cpu", steps=3), (Target(Emotion.HAPPY),)).record(
+        emotion_recipe(Editor(tiny_model(), known, device="cpu", steps=3), Target(Emotion.HAPPY), [1.0]).record(
             Path("a.png"), Path("b.png"), 1.0, 0.0
         )
         for known in (plain, replace(plain, gain=2.0), replace(plain, weight=2 * plain.weight))
@@ -167,13 +165,13 @@ def test_records_tell_directions_apart(tmp_path: Path) -> None:
     assert len({record.model_id for record in found}) == 1
 
 
-def test_action_units_go_on_after_a_stop(emorph: Command, example_photo: Path, tmp_path: Path) -> None:
-    common = [*quick_rig(tmp_path / "rig"), "-o", tmp_path / "out", "--json"]
+def test_action_units_go_on_after_a_stop(emorph: Command, example_photo: Path, ict_file: Path, tmp_path: Path) -> None:
+    common = [*quick_rig(tmp_path / "rig", ict_file), "-o", tmp_path / "out", "--json"]
     words = ["edit", example_photo, "--au", "AU12=0.8", *common]
     status, first, err = emorph(*words)
     assert (status, err) == (0, "")
     status, again, err = emorph(*words)
-    assert (status, json.loads(again), err) == (0, json.loads(first), "1 done before; --again does them anew.\n")
+    assert (status, json.loads(again), err) == (0, json.loads(first), "1 already done; use --again to redo them.\n")
     assert emorph("edit", example_photo, "--au", "AU12=0.7", *common)[2] == ""
     assert not (tmp_path / "out" / "edits.jsonl").exists()  # it holds what can be judged
 
@@ -222,7 +220,7 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
             2,
             "--valence and --directions do not apply to a rig",
         ),
-        (["edit", "PHOTO", "--au", "AU12=1", "--model", "emorph-base"], 2, "needs a rig, which emorph-base is not"),
+        (["edit", "PHOTO", "--au", "AU12=1", "--model", "emorph-base"], 2, "needs a rig, and emorph-base is not one"),
         (["edit", 300 * "x" + ".png", "--to", "happy"], 1, "there is no file xxx"),
         (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x"], 2, "cannot be written (File name too long)"),
         (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x" + ".png"], 2, "cannot be written (File name too long)"),
@@ -372,7 +370,7 @@ def test_too_little_memory_for_one_photo_does_not_end_the_others(
 
 
 @pytest.mark.parametrize(
-    ("n_done", "left"), [(0, "No photo was done; no sheet was written."), (2, "the 2 of 3 photos")]
+    ("n_done", "left"), [(0, "No photo was finished, so no sheet was written."), (2, "the 2 of 3 photos")]
 )
 def test_a_stopped_sheet_holds_what_is_done(
     emorph: Command,
@@ -444,20 +442,21 @@ def test_a_stopped_matrix_does_not_say_that_it_is_kept(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("emorph.edit.rig.RigEditor.from_pretrained", lambda *_, **__: None)
+    monkeypatch.setattr("emorph.edit.rig.editor.RigEditor.from_pretrained", lambda *_, **__: None)
     monkeypatch.setattr("emorph.cli.transfer.matrix", stop)
     status, _, err = emorph("transfer", "--matrix", example_photo, example_photo, "-o", tmp_path)
-    assert (status, err) == (130, "Stopped. The matrix is not finished; it has to be drawn anew.\n")
+    assert (status, err) == (130, "Stopped. The matrix is unfinished; the next run starts it from the beginning.\n")
 
 
-def test_transfer_into_a_named_file(emorph: Command, example_photo: Path, tmp_path: Path) -> None:
-    words = ["transfer", example_photo, example_photo, *quick_rig(tmp_path / "rig")]
+def test_transfer_into_a_named_file(emorph: Command, example_photo: Path, ict_file: Path, tmp_path: Path) -> None:
+    words = ["transfer", example_photo, example_photo, *quick_rig(tmp_path / "rig", ict_file)]
     status, out, err = emorph(*words, "--device", "cpu", "-o", tmp_path / "result.webp")
     assert status == 0, err
     assert out.startswith(f"{tmp_path / 'result.webp'}  (")
     assert json.loads(read_metadata(tmp_path / "result.webp")["emorph"])["target"] == "astronaut.png"
 
 
+@pytest.mark.xdist_group("processes")
 def test_ctrl_c_in_a_folder_keeps_what_is_done(model: Path, example_photo: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
@@ -557,7 +556,7 @@ def test_each_source_is_looked_up_once(tmp_path: Path, monkeypatch: pytest.Monke
         return real(path, **how)
 
     monkeypatch.setattr(Path, "stat", counted)
-    sources = Sources(photos)
+    sources = paths.SourcePhotos(photos)
     sources.refuse(tmp_path / f"{i}_happy.png" for i in range(50))
     assert len(looked_up) == 100
     with pytest.raises(ImageError, match=r"link\.png is a source photo itself"):
@@ -566,7 +565,7 @@ def test_each_source_is_looked_up_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_no_two_photos_share_a_result() -> None:
     photos = [Path(name) for name in ("a.jpg", "a-2.jpg", "a.png", "b/A.jpg")]
-    names = options.output_names(photos)
+    names = paths.output_names(photos)
     assert names == ["a", "a-2", "a-3", "A-4"]
 
 

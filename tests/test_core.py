@@ -43,6 +43,12 @@ def test_emotions_have_affectnets_codes() -> None:
 )
 def test_other_label_sets_map_by_name(name: str | int, emotion: Emotion) -> None:
     assert Emotion.parse(name) is emotion
+    assert isinstance(name, int) or Emotion.known(name) is emotion
+
+
+@pytest.mark.parametrize("word", ["suprise", "train", "", "3"])
+def test_a_word_may_be_no_emotion(word: str) -> None:
+    assert Emotion.known(word) is None
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,7 @@ def test_a_face_in_validation_is_not_in_training(root: Path, tmp_path: Path) -> 
     assert content(tmp_path / "set") == before
 
 
+@pytest.mark.xdist_group("processes")
 def test_workers_make_no_difference(root: Path, done: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int, int]] = []
     prepare(open_index(root), tmp_path / "set", SETTINGS, workers=2, on_step=lambda *step: steps.append(step))
@@ -135,11 +136,12 @@ def test_machines_make_no_difference(root: Path, done: Path, tmp_path: Path) -> 
     assert content(tmp_path / "all") == content(done)
     # on a shared disk the last machine finishes the set itself
     for i in range(3):
-        summary = prepare(index, tmp_path / "shared", SETTINGS, shard=Shard(i + 1, 3))
+        summary = prepare(index, tmp_path / "network_disk", SETTINGS, shard=Shard(i + 1, 3))
     assert summary is not None
-    assert content(tmp_path / "shared") == content(done)
+    assert content(tmp_path / "network_disk") == content(done)
 
 
+@pytest.mark.xdist_group("processes")
 def test_a_killed_run_goes_on_and_ends_the_same(root: Path, done: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "emorph", "data", "prepare", str(root), str(tmp_path / "set")]
     command += ["--size", "64", "--holdout", "2", "--workers"]

@@ -1,5 +1,7 @@
 """Readers: the right faces from each published layout, and every trap counted by its kind."""
 
+import importlib
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from emorph.core.errors import DataError, UnknownNameError
+from emorph.core.expressions import Emotion
 from emorph.data import affectnet, layouts
 from emorph.data.check import check_files
 from emorph.data.index import KINDS, FaceIndex, inside
@@ -17,8 +20,11 @@ from made_data import affectnet as made_affectnet
 
 pytest.importorskip("pyarrow", reason="needs the extra 'train'")
 
-LAYOUT = Path(__file__).parents[2] / "shared" / "data" / "affectnet_layout"
-needs_layout = pytest.mark.skipif(not LAYOUT.is_dir(), reason=f"the data pack {LAYOUT} is not here")
+
+@pytest.fixture
+def layout(shared_file: Callable[[str], Path]) -> Path:
+    """AffectNet's two releases with a few photos each, and every trap."""
+    return shared_file("affectnet_layout")
 
 
 def problems(index: FaceIndex) -> dict[str, int]:
@@ -103,9 +109,8 @@ def test_files_are_checked_without_losing_any(tmp_path: Path) -> None:
     assert index.records[2].box is None
 
 
-@needs_layout
-def test_the_manual_layout() -> None:
-    index = open_index(LAYOUT / "manual")
+def test_the_manual_layout(layout: Path) -> None:
+    index = open_index(layout / "manual")
     listed = [index.rows["train", code] for code in range(11)]
     assert listed == [32, 29, 29, 29, 12, 29, 29, 5, 2, 2, 2]
     assert [index.rows["val", code] for code in range(11)] == [7, 7, 7, 7, 2, 7, 7, 1, 1, 1, 1]
@@ -124,9 +129,8 @@ def test_the_manual_layout() -> None:
     assert "bc83ab84" in index.problems.by_kind()["duplicate row"].examples[0]
 
 
-@needs_layout
-def test_the_eight_label_layout() -> None:
-    index = open_index(LAYOUT / "eight_label", landmarks=True)
+def test_the_eight_label_layout(layout: Path) -> None:
+    index = open_index(layout / "eight_label", landmarks=True)
     check_files(index)
     assert [index.rows["train", code] for code in range(8)] == [7, 7, 7, 7, 1, 7, 7, 1]
     assert [index.rows["val", code] for code in range(8)] == [2, 2, 2, 2, 1, 3, 2, 1]
@@ -134,10 +138,9 @@ def test_the_eight_label_layout() -> None:
     assert all(r.landmarks is not None and r.valence is not None for r in index.records)
 
 
-@needs_layout
-def test_two_releases_side_by_side_are_not_guessed_at() -> None:
+def test_two_releases_side_by_side_are_not_guessed_at(layout: Path) -> None:
     with pytest.raises(DataError, match=r"eight_label \(affectnet-8\), manual \(affectnet\)"):
-        open_index(LAYOUT)
+        open_index(layout)
 
 
 def test_annotations_of_the_eight_label_release(tmp_path: Path) -> None:
@@ -232,6 +235,14 @@ def test_folders_of_emotions(tmp_path: Path) -> None:
         "file that is not a picture": 1,
         "empty class": 1,
     }
+
+
+def test_one_folder_of_emotions_is_enough(tmp_path: Path) -> None:
+    for emotion in Emotion:  # also Neutral, whose code is 0
+        (tmp_path / emotion.word / emotion.title).mkdir(parents=True)
+        picture(tmp_path / emotion.word / emotion.title / "a.png")
+        index = open_index(tmp_path / emotion.word)
+        assert (index.layout, [record.emotion for record in index.records]) == ("folders", [emotion])
 
 
 def test_a_csv_of_labelled_pictures(tmp_path: Path) -> None:
@@ -353,6 +364,16 @@ def test_a_layout_is_recognised_without_a_look_at_each_photo(tmp_path: Path, mon
     assert looks < 200, looks
     deep = ("images", "annotations", "Manually_Annotated_Images")
     assert [path for path in listed if set(path.parts) & set(deep)] == []
+
+
+@pytest.mark.parametrize("layout", layouts.LAYOUTS, ids=lambda layout: layout.name)
+def test_every_layout_names_functions_that_can_be_called_as_the_table_says(layout: layouts.Layout) -> None:
+    module = importlib.import_module(layout.module)
+    recogniser, reader = (inspect.signature(getattr(module, name)) for name in (layout.recogniser, layout.reader))
+    assert list(recogniser.parameters) == ["root"]
+    assert list(reader.parameters) == ["root", "landmarks"]
+    assert reader.parameters["landmarks"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert reader.return_annotation == "FaceIndex"
 
 
 def test_faces_of_one_file_need_not_be_neighbours(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_scan_prints_the_same_as_a_table(emorph: Command, hundredth: Path, monke
     assert re.search(r"10 Non-Face +825 +5 +830 +- +-", out)
     assert re.search(r"total +4,153 +55 +4,208 +2,880 +40\b", out)
     assert "1,288  no emotion (codes 8 to 10)" in out
-    assert "The picture files were not looked at." in out
+    assert "The picture files were not checked." in out
 
 
 def test_without_a_validation_list_some_are_held_out(emorph: Command, tmp_path: Path) -> None:

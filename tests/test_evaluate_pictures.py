@@ -186,11 +186,8 @@ def test_coefficients_lie_between_their_controls() -> None:
     assert same.estimate.mean == 0 < other.estimate.mean  # type: ignore[attr-defined]
 
 
-def test_ict_fits_the_landmarks_of_a_run(pairs: list[Pair], tmp_path: Path) -> None:
-    model_file = Path(__file__).parents[2] / "shared" / "data" / "ict_face.npz"
-    if not model_file.is_file():
-        pytest.skip(f"{model_file} is not here")
-    encoder = load_face_model(str(model_file))
+def test_ict_fits_the_landmarks_of_a_run(pairs: list[Pair], ict_file: Path, tmp_path: Path) -> None:
+    encoder = load_face_model(str(ict_file))
     judged = identify(pairs[:2])
     records = evaluate(judged, tmp_path, Panel((), (), face_models=(encoder,)))
     size = 1 + encoder.card["n_shape"] + encoder.card["n_expression"] + 3

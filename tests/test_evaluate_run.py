@@ -54,6 +54,12 @@ def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+def agree(found: Records, expected: Records) -> bool:
+    """Whether the same is known of the same faces. A network sums in another order for another batch: to 2e-6 then."""
+    scores = {key: pytest.approx(of, abs=2e-6) for key, of in expected.scores.items()}
+    return (found.faces, found.scores) == (expected.faces, scores) and not found.embeddings
+
+
 def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[Judged], panel: Panel) -> None:
     folder, records = whole
     (judge,) = panel.judges
@@ -96,7 +102,9 @@ def test_a_stopped_run_goes_on(
     with (tmp_path / "faces.jsonl").open("a") as file:
         file.write('{"id": "cut of')
     looked_for.clear()
-    assert evaluate(judged, tmp_path, panel) == whole[1] == Records.read(tmp_path)
+    found = evaluate(judged, tmp_path, panel)
+    assert agree(found, whole[1])
+    assert Records.read(tmp_path) == found
     assert sorted(looked_for) == ["bob.png", "bob_happy_0.5.png", "bob_happy_1.png", "bob_sad_1.png"]
 
 
@@ -108,7 +116,7 @@ def test_half_an_answer_is_no_answer(
     scores = tmp_path / "cut" / "scores.jsonl"
     lines = scores.read_text().splitlines(keepends=True)
     scores.write_text("".join(lines[:-2]) + lines[-2][:20])
-    assert evaluate(judged, tmp_path / "cut", panel) == records
+    assert agree(evaluate(judged, tmp_path / "cut", panel), records)
     assert looked_for == []  # the judge is asked again, but no face is sought again
 
 
@@ -122,13 +130,14 @@ def test_shards_merge_to_one_run(
         shutil.copy(path, tmp_path)
     merged = Records.read(tmp_path)
     assert unfinished(judged, merged, panel) == 0
-    assert merged == whole[1]
+    assert agree(merged, whole[1])
 
 
+@pytest.mark.xdist_group("processes")
 def test_workers_find_the_same(whole: tuple[Path, Records], judged: list[Judged], panel: Panel, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     found = evaluate(judged, tmp_path, panel, workers=2, on_step=lambda *step: steps.append(step))
-    assert found == whole[1]
+    assert agree(found, whole[1])
     assert steps == [(1, 2), (2, 2)]
 
 
@@ -151,6 +160,7 @@ def die(task: look.Task) -> look.Looked:
     return look.look(task)
 
 
+@pytest.mark.xdist_group("processes")
 def test_a_killed_worker_ends_the_run_with_a_sentence(
     judged: list[Judged], panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

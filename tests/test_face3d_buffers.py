@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,19 +31,10 @@ from golden_cases import case
 from made_face import triangles
 from test_golden_flame import golden_coeffs, golden_flame
 
-ICT_FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
-
 
 @pytest.fixture(scope="module")
 def head() -> tuple[FLAME, FaceCoeffs]:
     return golden_flame(), golden_coeffs(case("flame"))
-
-
-@pytest.fixture(scope="module")
-def ict() -> ICT:
-    if not ICT_FILE.is_file():
-        pytest.skip(f"{ICT_FILE} is not here")
-    return ICT.load(ICT_FILE)
 
 
 def dense_buffers(model: FLAME, coeffs: FaceCoeffs, size: int, texture: Tensor) -> Tensor:

@@ -23,15 +23,6 @@ from emorph.face3d.model import neutral
 from emorph.face3d.photo import WINDOW_PX, fit_photo, write_obj
 from emorph.face3d.skinning import rodrigues
 
-ICT_FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
-
-
-@pytest.fixture(scope="module")
-def ict_file() -> Path:
-    if not ICT_FILE.is_file():
-        pytest.skip(f"{ICT_FILE} is not here")
-    return ICT_FILE
-
 
 def run(*argv: object) -> Result:
     return CliRunner().invoke(app, ["face", *map(str, argv)])

@@ -18,15 +18,7 @@ from emorph.face3d.fit import fit_landmarks
 from emorph.face3d.model import FaceModel
 from emorph.face3d.skinning import rodrigues
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIDE = 200
-
-
-@pytest.fixture(scope="module")
-def ict() -> ICT:
-    if not (DATA / "ict_face.npz").is_file():
-        pytest.skip(f"{DATA / 'ict_face.npz'} is not here")
-    return ICT.load(DATA / "ict_face.npz")
 
 
 def seen(model: FaceModel, coeffs: FaceCoeffs) -> Tensor:
@@ -175,13 +167,10 @@ def test_flame_with_its_jaw(ict: ICT) -> None:
     assert (seen(flame, fit.coeffs) - fit.points).abs().max() < 0.1
 
 
-def test_real_faces(ict: ICT) -> None:
+def test_real_faces(ict: ICT, face_pack: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    path = DATA / "lfw_expressions" / "lfw_expressions.parquet"
-    if not path.is_file():
-        pytest.skip(f"{path} is not here")
     table = parquet.read_table(
-        path, columns=["landmarks68", "split", "label"], filters=[("split", "=", "val")]
+        face_pack, columns=["landmarks68", "split", "label"], filters=[("split", "=", "val")]
     ).to_pydict()
     raw = [np.frombuffer(row, "<f2").reshape(68, 2).astype(np.float32) for row in table["landmarks68"][:200]]
     points = torch.from_numpy(np.stack(raw))

@@ -29,15 +29,6 @@ from emorph.models import port
 from golden_cases import case
 from test_golden_flame import golden_coeffs, golden_flame
 
-ICT_FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
-
-
-@pytest.fixture(scope="module")
-def ict() -> ICT:
-    if not ICT_FILE.is_file():
-        pytest.skip(f"{ICT_FILE} is not here")
-    return ICT.load(ICT_FILE)
-
 
 class Held:
     """Pickles as an object of the class that ``pose_as`` names, with its ``__dict__`` as state."""
@@ -248,8 +239,8 @@ def test_a_damaged_ict_file(tmp_path: Path, content: bytes) -> None:
         ICT.load(path)
 
 
-def test_an_ict_file_that_does_not_fit(tmp_path: Path, ict: ICT) -> None:
-    arrays = dict(np.load(ICT_FILE))
+def test_an_ict_file_that_does_not_fit(tmp_path: Path, ict: ICT, ict_file: Path) -> None:
+    arrays = dict(np.load(ict_file))
     np.savez(tmp_path / "other.npz", **{**arrays, "landmarks68": arrays["landmarks68"] + 9000})
     with pytest.raises(CheckpointError, match="landmarks68 points outside"):
         ICT.load(tmp_path / "other.npz")
@@ -257,11 +248,11 @@ def test_an_ict_file_that_does_not_fit(tmp_path: Path, ict: ICT) -> None:
         ict.vertices(replace(neutral(ict), shape=torch.zeros(1, 101)))
 
 
-def write_repository(folder: Path, units: tuple[str, ...]) -> Path:
+def write_repository(folder: Path, units: tuple[str, ...], ict_file: Path) -> Path:
     """ICT-FaceKit's layout with the pack's numbers: two identities, some units, and eyes behind the face."""
     inner = folder / "FaceXModel"
     inner.mkdir(parents=True)
-    pack = dict(np.load(ICT_FILE))
+    pack = dict(np.load(ict_file))
     eyes = np.ones((5, 3))
 
     def vertex_lines(points: np.ndarray) -> list[str]:
@@ -284,15 +275,17 @@ def write_repository(folder: Path, units: tuple[str, ...]) -> Path:
     return folder
 
 
-def test_the_ict_repository_becomes_the_pack(tmp_path: Path, ict: ICT, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ict_repository_becomes_the_pack(
+    tmp_path: Path, ict: ICT, ict_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert ict.unit_names == ict_source.UNIT_NAMES
     units = ("jawOpen", "mouthSmile_L")
     monkeypatch.setattr(ict_source, "UNIT_NAMES", units)
-    source = write_repository(tmp_path / "ICT-FaceKit", units)
+    source = write_repository(tmp_path / "ICT-FaceKit", units, ict_file)
     assert is_ict_source(source)
     assert not is_ict_source(tmp_path)
     made = dict(np.load(convert_ict(source, tmp_path / "out" / "ict_face.npz", n_identities=2)))
-    pack = dict(np.load(ICT_FILE))
+    pack = dict(np.load(ict_file))
     for key in ("quads", "tris", "uv_quads", "uv_tris", "uv", "neutral", "landmarks68"):
         assert np.array_equal(made[key], pack[key]), key
     assert np.array_equal(made["id_basis"], pack["id_basis"][:2])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emorph.core.files import replace_file
+from emorph.core.files import file_digest, replace_file, written_beside
 
 
 @pytest.mark.parametrize("name", ["a.txt", "x" * 251 + ".txt", "顔" * 84])
@@ -24,3 +24,28 @@ def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="absent"):
         replace_file(tmp_path / "absent" / "a.txt", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_file_takes_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with written_beside(path) as draft:
+            draft.write_text("half")
+            assert (draft.parent, draft.name.startswith(".a.txt."), path.read_text()) == (tmp_path, True, "old")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [(left.name, left.read_text()) for left in tmp_path.iterdir()] == [("a.txt", "old")]
+    with written_beside(path, draft=tmp_path / "mine") as draft:
+        draft.write_text("new")
+        assert draft.name == "mine"
+    assert [(left.name, left.read_text()) for left in tmp_path.iterdir()] == [("a.txt", "new")]
+
+
+def test_a_digest_is_the_published_one_of_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    assert file_digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

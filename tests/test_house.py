@@ -7,12 +7,15 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import conftest
 import emorph
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +100,13 @@ def test_no_test_is_shipped() -> None:
     assert (PACKAGE / "py.typed").exists()
 
 
+def test_data_beside_the_repository_are_asked_for_by_their_fixture() -> None:
+    """Else ``--only-shared``, which runs what a bare clone skips, would leave the test out."""
+    tests = [path for path in (ROOT / "tests").glob("*.py") if path.name != "conftest.py"]
+    own_ways = re.compile(r"""["']shared["']|SHARED_DATA|\.\./shared""")
+    assert [path.name for path in tests if own_ways.search(path.read_text(encoding="utf-8"))] == [Path(__file__).name]
+
+
 def documents() -> list[Path]:
     """Every Markdown file of the repository that is its own, not an environment's."""
     folders = ("docs", "examples", "bench", "gpu", "src", "tests")
@@ -131,3 +141,37 @@ table[i](argument)
 [h](<h.md>)
 """
     assert list(links(text)) == ["docs/a.md", "b.png", "c.md", "f.png", "g.svg", "LICENSE", "h.md"]
+
+
+@dataclass(eq=False)
+class MadeTest:
+    """As much of a pytest item as conftest.py looks at."""
+
+    fixturenames: tuple[str, ...] = ()
+    path: Path = Path("test_made.py")
+    marks: list[pytest.Mark] = field(default_factory=list)
+
+    def add_marker(self, marker: pytest.MarkDecorator) -> None:
+        self.marks.append(marker.mark)
+
+    def iter_markers(self, name: str) -> list[pytest.Mark]:
+        return [mark for mark in self.marks if mark.name == name]
+
+    def get_closest_marker(self, name: str) -> pytest.Mark | None:
+        return next(iter(self.iter_markers(name)), None)
+
+
+@pytest.mark.parametrize("only_shared", [False, True])
+def test_which_tests_are_run_and_which_of_them_together(only_shared: bool) -> None:
+    alone, of_data = MadeTest(("tmp_path",)), MadeTest(("ict", "ict_file", "shared_file"), Path("test_other.py"))
+    killing = MadeTest(("shared_file",), marks=[pytest.mark.xdist_group("processes").mark])
+    left_out: list[MadeTest] = []
+    config = SimpleNamespace(
+        getoption={"--only-shared": only_shared}.__getitem__,
+        hook=SimpleNamespace(pytest_deselected=lambda items: left_out.extend(items)),
+    )
+    items = [alone, of_data, killing]
+    conftest.pytest_collection_modifyitems(config, items)  # type: ignore[arg-type]
+    assert items == ([killing, of_data] if only_shared else [killing, alone, of_data])
+    assert left_out == ([alone] if only_shared else [])
+    assert [item.marks[0].args for item in items if item is not killing] == [(item.path.stem,) for item in items[1:]]

@@ -94,7 +94,7 @@ def test_import_emorph_costs_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "importing wrote files"
 
 
-@pytest.mark.parametrize("name", ["Editor", "Emotion", "__version__"])
+@pytest.mark.parametrize("name", ["Editor", "RigEditor", "Emotion", "Target", "load", "evaluate.psnr", "__version__"])
 def test_the_front_door_has_what_it_promises(name: str, tmp_path: Path) -> None:
     assert run_python(f"import emorph; print(emorph.{name} is not None)", folder=tmp_path) == "True\n"
 

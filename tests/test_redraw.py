@@ -12,10 +12,11 @@ import torch
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
+from emorph.core.landmarks import INNER
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change
-from emorph.faces.warp import FEATURES, SPACINGS, STIFFNESS, _border, warped
+from emorph.faces.warp import SPACINGS, STIFFNESS, _border, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.classifier import HeadConfig, landmark_map
 from tiny import tiny_directions, tiny_editor, tiny_model
@@ -83,10 +84,10 @@ class OnApplesGpu:
 def test_crops_on_apples_gpu_are_moved_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     fields = np.random.default_rng(0).normal(0, 2, (2, 3, 16, 16, 2)).astype(np.float32)
-    here = redraw.moved(pictures, fields)
+    here = redraw.move_crops(pictures, fields)
     sent: list[torch.device] = []
     monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: sent.append(device) or tensor)
-    assert torch.equal(redraw.moved(OnApplesGpu(pictures), fields), here)  # type: ignore[arg-type]
+    assert torch.equal(redraw.move_crops(OnApplesGpu(pictures), fields), here)  # type: ignore[arg-type]
     assert sent[-1] == torch.device("mps")
 
 
@@ -118,8 +119,8 @@ def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_p
     before = align(photo, landmarks, side_px).crop_points()
     before[30] = before[30].round()
     after = _closing(before, side_px)
-    end = np.concatenate([after[FEATURES], _border(side_px)])
-    start = np.concatenate([before[FEATURES], _border(side_px)])
+    end = np.concatenate([after[INNER], _border(side_px)])
+    start = np.concatenate([before[INNER], _border(side_px)])
 
     def basis(places: np.ndarray) -> np.ndarray:
         r = np.linalg.norm(places[:, None] - end[None], axis=2)

@@ -19,22 +19,24 @@ from emorph.core.errors import ConfigError, ImageError, MissingAssetError, NoFac
 from emorph.core.images import read_metadata, read_photo, to_levels
 from emorph.core.types import CropSpec, FaceCoeffs, Landmarks, Photo
 from emorph.diffusion.samplers import Denoise
-from emorph.edit import rig as rig_module
-from emorph.edit.rig import RigEdit, RigEditor
-from emorph.edit.rig_matrix import draw_matrix, write_scores
-from emorph.edit.rig_mouth import darkened
-from emorph.edit.rig_parts import PARTS, RigFace, check_parts, taken_over, turn_deg, turned
+from emorph.edit.result import Edit
+from emorph.edit.rig import RigEditor
+from emorph.edit.rig import read as reading
+from emorph.edit.rig.editor import MOST_TURN_DEG
+from emorph.edit.rig.matrix import draw_matrix, write_scores
+from emorph.edit.rig.mouth import darkened
+from emorph.edit.rig.parts import PARTS, Look, RigFace, check_parts, taken_over, turn_deg, turned
 from emorph.edit.sheet import tile
 from emorph.face3d.camera import centre_of, project
 from emorph.faces import newly_open
 from emorph.models import Rig, RigConfig
 from emorph.models.rig_faces import LandmarkReader, rig_buffers
 from made_face import made_face, made_faces, marks, write_made_face
+from profiles import linear_rgb
 from test_samplers import flat_denoiser
 
 SIDE = 160
 ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared" / "data"
 
 
 def tiny_rig(channels: int = 3) -> Rig:
@@ -90,7 +92,7 @@ def known_landmarks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
         assert photo.path is not None
         return [Landmarks(points[int(photo.path.stem[-1])], (10, 10, 150, 150), 2.0)]
 
-    monkeypatch.setattr(rig_module, "find_faces", found)
+    monkeypatch.setattr(reading, "find_faces", found)
 
 
 def test_only_what_is_asked_for_is_taken_over() -> None:
@@ -133,6 +135,13 @@ def test_each_part_changes_the_face_and_nothing_else(editor: RigEditor, photos: 
     assert np.array_equal(np.asarray(done.image), done.photo.pixels)
 
 
+def test_a_wide_gamut_photo_keeps_its_profile(editor: RigEditor, photos: list[Photo], tmp_path: Path) -> None:
+    wide = replace(photos[0], icc=linear_rgb())
+    (done,) = editor.transfer([wide], photos[1], ["expression"])
+    done.image.save(tmp_path / "edit.png")
+    assert read_photo(tmp_path / "edit.png").icc == linear_rgb()
+
+
 def test_the_crop_moves_only_with_the_mesh(editor: RigEditor, photos: list[Photo]) -> None:
     light, code, shape = (editor.transfer(photos[:1], photos[1], [part])[0] for part in ("light", "code", "expression"))
     own = to_levels(editor.sources(photos[0])[0].picture)[0]
@@ -152,11 +161,11 @@ def test_the_photos_own_pixels_go_where_the_mesh_goes(editor: RigEditor, photos:
     (done,) = editor.express([marked], {"mouthSmile": 1.0}, [0.4])
 
     def corner(coeffs: FaceCoeffs) -> np.ndarray:
-        points = project(editor.face.landmarks(editor.face.vertices(coeffs), coeffs.pose), coeffs.camera)
+        points = project(editor.face_model.landmarks(editor.face_model.vertices(coeffs), coeffs.pose), coeffs.camera)
         half_sides = points[0, 54, :2].numpy() * face.aligned.side_px / 2
         return half_sides * face.aligned.photo_px_per_crop_px
 
-    wanted = corner(done.coeffs) - corner(face.coeffs)
+    wanted = corner(done.target.coeffs) - corner(face.coeffs)
     red = done.photo.pixels[..., 0].astype(float) - done.photo.pixels[..., 1]
     red = np.where(red > 60, red, 0)
     rows, columns = np.mgrid[: red.shape[0], : red.shape[1]]
@@ -178,8 +187,8 @@ def test_a_seed_turns_the_whole_way_and_pixels_do_not(editor: RigEditor, photos:
     goal = replace(own[0], coeffs=replace(own[0].coeffs, pose=torch.tensor([[0.0, 0.9, 0.0]])))
     asked = turn_deg(own[0].coeffs.pose, goal.coeffs.pose)
     assert asked > 30
-    assert editor.apply(own, goal, ["pose"]).turned_deg == pytest.approx(rig_module.MOST_TURN_DEG, abs=0.01)
-    assert editor.apply(own, goal, ["pose"], seed=1).turned_deg == pytest.approx(asked, abs=0.01)
+    assert editor.apply(own, goal, ["pose"]).target.turned_deg == pytest.approx(MOST_TURN_DEG, abs=0.01)
+    assert editor.apply(own, goal, ["pose"], seed=1).target.turned_deg == pytest.approx(asked, abs=0.01)
 
 
 def test_an_opening_mouth_is_dark_where_it_was_closed() -> None:
@@ -205,9 +214,9 @@ def test_several_sources_and_an_album(editor: RigEditor, photos: list[Photo]) ->
     alone = editor.transfer(photos[:1], photos[4], ["expression"])[0]
     together = editor.transfer(photos[:3], photos[4], ["expression"])
     np.testing.assert_allclose(alone.after, together[0].after, atol=0.05)
-    shapes = torch.cat([done.coeffs.shape for done in together])
+    shapes = torch.cat([done.target.coeffs.shape for done in together])
     album = editor.transfer(photos[:3], photos[4], ["expression"], album=True)
-    assert all(torch.allclose(done.coeffs.shape[0], shapes.mean(dim=0), atol=1e-5) for done in album)
+    assert all(torch.allclose(done.target.coeffs.shape[0], shapes.mean(dim=0), atol=1e-5) for done in album)
     assert not torch.allclose(shapes[0], shapes.mean(dim=0), atol=1e-2)
 
 
@@ -295,10 +304,10 @@ def test_a_matrix_holds_one_row_of_photos(editor: RigEditor, photos: list[Photo]
     kept: list[np.ndarray] = []
     steps: list[float] = []
 
-    def see(i: int, j: int, edit: RigEdit) -> None:
+    def see(i: int, j: int, edit: Edit[Look]) -> None:
         gc.collect()
         assert all(pixels() is None for row, _, pixels in seen if row < i)
-        assert (edit.source.name, edit.parts) == (photos[i].name, ("expression",))
+        assert (edit.source.name, edit.target.parts) == (photos[i].name, ("expression",))
         assert np.array_equal(edit.photo.pixels, photos[i].pixels) == (i == j)
         seen.append((i, j, weakref.ref(edit.photo.pixels)))
         kept.append(np.asarray(tile(edit.photo, faces[i].aligned)))
@@ -312,7 +321,7 @@ def test_a_matrix_holds_one_row_of_photos(editor: RigEditor, photos: list[Photo]
     for (i, j, _), own in zip(seen, kept, strict=True):
         top, left = 28 + (i + 1) * 260, (j + 1) * 260
         np.testing.assert_array_equal(picture[top : top + 256, left : left + 256], own)
-    with pytest.raises(ConfigError, match="two faces at least; found 1"):
+    with pytest.raises(ConfigError, match="at least two faces; found 1"):
         draw_matrix(editor, faces[:1], ["expression"])
 
 
@@ -354,19 +363,19 @@ def test_the_readers_are_chosen_apart(photos: list[Photo]) -> None:
 
     class Smiling(LandmarkReader):
         def read(self, pictures: torch.Tensor, points: torch.Tensor) -> object:  # type: ignore[override]
-            reading = super().read(pictures, points)
-            return replace(reading, coeffs=replace(reading.coeffs, expression=torch.ones(1, 3)))
+            fit = super().read(pictures, points)
+            return replace(fit, coeffs=replace(fit.coeffs, expression=torch.ones(1, 3)))
 
     editor = RigEditor(tiny_rig(), LandmarkReader(face), Smiling(face), device="cpu", steps=3)  # type: ignore[arg-type]
     source, target = editor.sources(photos[0])[0], editor.target(photos[1])
     assert (target.coeffs.expression == 1).all()
     assert not (source.coeffs.expression == 1).any()
-    assert (editor.apply([source], target, ["expression"]).coeffs.expression == 1).all()
+    assert (editor.apply([source], target, ["expression"]).target.coeffs.expression == 1).all()
 
 
 def test_coefficients_belong_to_the_crop(editor: RigEditor, photos: list[Photo]) -> None:
     own: RigFace = editor.sources(photos[2])[0]
-    covered = rig_buffers(editor.face, own.coeffs, 32)[0, 6] > 0
+    covered = rig_buffers(editor.face_model, own.coeffs, 32)[0, 6] > 0
     bright = own.picture[0].amax(dim=0) > -0.6  # the background is 40 of 255
     assert (covered == bright).float().mean() > 0.9
 
@@ -374,7 +383,7 @@ def test_coefficients_belong_to_the_crop(editor: RigEditor, photos: list[Photo])
 def test_a_face_that_is_none_is_refused(
     editor: RigEditor, photos: list[Photo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = rig_module.find_faces
+    original = reading.find_faces
 
     def upside_down(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
         (found,) = original(photo, min_face_px=min_face_px)
@@ -382,7 +391,7 @@ def test_a_face_that_is_none_is_refused(
         points[27:68] = points[27:68][::-1]
         return [replace(found, points=points)]
 
-    monkeypatch.setattr(rig_module, "find_faces", upside_down)
+    monkeypatch.setattr(reading, "find_faces", upside_down)
     with pytest.raises(NoFaceError, match=r"no 3D face fits the face found in made1\.png: "):
         editor.transfer(photos[:1], photos[1])  # the target is read first
 
@@ -402,7 +411,7 @@ def _crowd(
             faces.append(Landmarks(own, (10 + int(shift), 10, 150 + int(shift), 150), 2.0))
         return faces
 
-    monkeypatch.setattr(rig_module, "find_faces", found)
+    monkeypatch.setattr(reading, "find_faces", found)
 
 
 def test_a_bystander_that_no_3d_face_fits_loses_nothing(
@@ -411,7 +420,7 @@ def test_a_bystander_that_no_3d_face_fits_loses_nothing(
     done = editor.apply(editor.sources(photos[1]), editor.target(photos[2]), ["light"])
     _crowd(editor, monkeypatch, [(30, True), (-30, False), (0, True)])
     again = editor.reread(done)
-    np.testing.assert_array_equal(again.aligned.landmarks.points, done.faces[0].aligned.landmarks.points)
+    np.testing.assert_array_equal(again.aligned.landmarks.points, done.faces[0].landmarks.points)
     assert (again.n_faces, again.photo) == (3, done.photo)
     assert not caplog.records
     found = editor.sources(photos[1], "all")
@@ -466,13 +475,11 @@ def test_the_rigs_own_face_model_is_asked_for(tmp_path: Path, monkeypatch: pytes
         RigEditor.from_pretrained(tmp_path / "rig", face_model=tmp_path / "ict_face.npz", target_encoder="emoca")
 
 
-def test_the_command_on_real_photos(tmp_path: Path) -> None:
-    if not (SHARED / "ict_face.npz").is_file():
-        pytest.skip(f"{SHARED / 'ict_face.npz'} is not here")
+def test_the_command_on_real_photos(tmp_path: Path, ict_file: Path, photos_dir: Path) -> None:
     tiny_rig().save_pretrained(tmp_path / "rig")
-    source, target = SHARED / "photos" / "woman_smile.jpg", ROOT / "examples" / "astronaut.png"
-    common = ["--model", str(tmp_path / "rig"), "--face-model", str(SHARED / "ict_face.npz"), "--steps", "2", "--json"]
-    asked = ["transfer", str(source), str(SHARED / "photos" / "no_face.jpg"), str(target), "--part", "light,expression"]
+    source, target = photos_dir / "woman_smile.jpg", ROOT / "examples" / "astronaut.png"
+    common = ["--model", str(tmp_path / "rig"), "--face-model", str(ict_file), "--steps", "2", "--json"]
+    asked = ["transfer", str(source), str(photos_dir / "no_face.jpg"), str(target), "--part", "light,expression"]
     done = CliRunner().invoke(app, [*asked, "-o", str(tmp_path / "out"), "--album", *common])
     assert done.exit_code == 1, done.output  # one of the sources has no face
     (row,) = json.loads(done.stdout)

@@ -33,7 +33,6 @@ from test_face3d_skin import painted
 from test_golden_flame import golden_coeffs, golden_flame
 
 SIDE = 48
-ICT_FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "ict_face.npz"
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +204,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert open_reader("landmarks", face).face is face
 
 
-def test_another_models_file_is_refused() -> None:
-    if not ICT_FILE.is_file():
-        pytest.skip(f"{ICT_FILE} is not here")
+def test_another_models_file_is_refused(ict_file: Path) -> None:
     with pytest.raises(CheckpointError, match="trained with faces of flame"):
-        open_face("flame", ICT_FILE)
-    assert open_face("ict", ICT_FILE).name == "ict"
+        open_face("flame", ict_file)
+    assert open_face("ict", ict_file).name == "ict"

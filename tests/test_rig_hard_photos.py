@@ -20,15 +20,7 @@ from emorph.faces import find_faces
 from emorph.models.rig_faces import LandmarkReader
 from test_rig_edit import tiny_rig
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIDE = 256
-
-
-@pytest.fixture(scope="module")
-def ict() -> ICT:
-    if not (DATA / "ict_face.npz").is_file():
-        pytest.skip(f"{DATA / 'ict_face.npz'} is not here")
-    return ICT.load(DATA / "ict_face.npz")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from emorph.train.loop import Outcome, learning_rate, train
 from emorph.train.plan import LogConfig, OptimConfig, describe
 from emorph.train.task import hash_seed
 from emorph.train.tasks.autoencoder import (
-    MIRRORED_68,
+    MIRRORED,
     AutoencoderConfig,
     AutoencoderLoss,
     AuxConfig,
@@ -239,7 +239,7 @@ def test_mirrored_batch_mirrors_landmarks_and_their_names() -> None:
     assert torch.equal(turned.landmarks[0, 36], points[0, 45] * torch.tensor([-1.0, 1.0]))  # outer eye corners
     assert torch.equal(turned.landmarks[0, 48], points[0, 54] * torch.tensor([-1.0, 1.0]))  # mouth corners
     assert torch.equal(turned.landmarks[1], points[1])
-    assert [MIRRORED_68[i] for i in MIRRORED_68] == list(range(68))
+    assert [MIRRORED[i] for i in MIRRORED] == list(range(68))
 
 
 def test_learning_rate_warms_up_and_falls() -> None:

@@ -37,6 +37,7 @@ def rows(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("n_ranks", [2, 3])
 def test_processes_take_the_gradients_the_faces_and_the_log_of_one(tmp_path: Path, n_ranks: int) -> None:
     """Without dropout, whose masks each process draws on its own."""
@@ -79,6 +80,7 @@ def test_processes_take_the_gradients_the_faces_and_the_log_of_one(tmp_path: Pat
             assert mine[key] == pytest.approx(theirs[key], rel=1e-4, abs=1e-6)
 
 
+@pytest.mark.xdist_group("processes")
 def test_one_command_trains_on_two_devices_and_speaks_once(tmp_path: Path) -> None:
     make_store(tmp_path / "faces.parquet", 16)
     config = run_config("run", data={"path": "faces.parquet"}, budget={"steps": 2}, optim={"batch_size": 4})
@@ -102,6 +104,7 @@ def test_one_command_trains_on_two_devices_and_speaks_once(tmp_path: Path) -> No
     assert state["samples"] == 8
 
 
+@pytest.mark.xdist_group("processes")
 def test_torchrun_without_a_number_shares_one_run(tmp_path: Path) -> None:
     """On CPUs "auto" alone is one device, and each process would train by itself into the same folder."""
     config = run_config(tmp_path / "run", budget={"steps": 2}, checkpoint={}, samples={"n": 0})

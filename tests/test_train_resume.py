@@ -50,6 +50,7 @@ def log(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k not in ("wait_share", "steps_per_s")} for row in rows]
 
 
+@pytest.mark.xdist_group("processes")
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     sheet = {"n": 1, "seeds": []}  # so that a kill may meet one, too
     whole, broken = (run_config(tmp_path / name, samples=sheet) for name in ("whole", "broken"))

@@ -25,6 +25,7 @@ train_here(AutoencoderConfig.from_toml(sys.argv[1]))
 """
 
 
+@pytest.mark.xdist_group("processes")
 def test_a_signal_to_the_whole_group_ends_in_a_saved_step(tmp_path: Path) -> None:
     """Loader processes get it too; of two that come together, the second is torchrun's."""
     config = run_config(

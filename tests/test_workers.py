@@ -15,6 +15,7 @@ import pytest
 from emorph.core.errors import DataError
 from emorph.core.workers import OUTSTANDING, spread
 
+pytestmark = pytest.mark.xdist_group("processes")
 WORKERS = 2
 WAIT_S = 180.0  # three processes have to load torch, perhaps on a machine that is at work
 

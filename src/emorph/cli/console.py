@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,10 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from emorph.core.errors import EmorphError
+from emorph.edit.batch import Batch, Failure, FileEdit, Watch, unbroken
 
-Failure = tuple[str, EmorphError]  # of which item, and why
-_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
+__all__ = ["Bar", "Items", "finish", "items", "mention_other_faces", "print_json", "say", "stopping", "unbroken"]
 
 
 def say(message: str) -> None:
@@ -30,82 +26,78 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-class Items:
-    """Progress over several items of ``steps`` each, and the list of those that failed."""
+class Bar(Watch):
+    """A progress bar over several items. on_written: is called with what each photo became."""
 
-    def __init__(self, progress: Progress, n_items: int) -> None:
+    def __init__(self, progress: Progress, n_items: int, on_written: Callable[[FileEdit], None] | None = None) -> None:
         self._progress = progress
-        self._n_items = n_items
+        self._on_written = on_written
         self._done = 0
         self._bar = progress.add_task("", total=float(n_items))
-        self.failures: list[Failure] = []
 
-    @contextmanager
-    def item(self, name: str) -> Iterator[None]:
-        """Work on one item; an EmorphError inside, or too little memory, is its failure, and the work goes on."""
+    def start(self, n_photos: int, n_before: int = 0) -> None:
+        self._done = 0
+        self._progress.update(self._bar, total=float(n_photos), completed=0)
+        if n_before:
+            say(f"{n_before} already done; use --again to redo them.")
+
+    def begin(self, name: str) -> None:
         self._progress.update(self._bar, description=name)
-        try:
-            yield
-        except EmorphError as error:
-            self._note(name, error)
-        except (MemoryError, RuntimeError) as error:
-            if not _lacks_memory(error):
-                raise
-            self._note(name, _too_large(error))
-        self._done += 1
-        self._progress.update(self._bar, completed=self._done)
-
-    def _note(self, name: str, error: EmorphError) -> None:
-        self.failures.append((name, error))
-        line = _with_name(name, error)
-        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def step(self, done: int, total: int) -> None:
-        """Part of the present item is done."""
         self._progress.update(self._bar, completed=self._done + done / total)
 
     def named_step(self, what: str, done: int, total: int) -> None:
         """Part of the present item, called ``what``, is done; the bar is that part's."""
         self._progress.update(self._bar, description=what, completed=done, total=total)
 
+    def written(self, edit: FileEdit) -> None:
+        if self._on_written:
+            self._on_written(edit)
+
+    def failed(self, failure: Failure) -> None:
+        self._progress.console.print(str(failure), highlight=False, markup=False, soft_wrap=True)
+
+    def end(self) -> None:
+        self._done += 1
+        self._progress.update(self._bar, completed=self._done)
+
+
+class Items(Batch):
+    """Several items with a progress bar, and the list of those that failed."""
+
+    def __init__(self, bar: Bar, n_items: int) -> None:
+        super().__init__(bar)
+        self.n_items = n_items
+        self.step, self.named_step = bar.step, bar.named_step
+
     def finish(self) -> None:
         """List what failed and end with exit status 1, if anything did."""
-        if not self.failures:
-            return
-        if self._n_items > 1:
-            say(f"{len(self.failures)} of {self._n_items} failed:")
-            for name, error in self.failures:
-                say(f"  {_with_name(name, error)}")
-        raise typer.Exit(1)
+        finish(self.failures, self.n_items)
 
 
-def _with_name(name: str, error: EmorphError) -> str:
-    text = str(error)
-    return text if name in text else f"{name}: {text}"
+def finish(failures: Sequence[Failure], n_items: int) -> None:
+    """List what failed of ``n_items`` and end with exit status 1, if anything did."""
+    if not failures:
+        return
+    if n_items > 1:
+        say(f"{len(failures)} of {n_items} failed:")
+        for failure in failures:
+            say(f"  {failure}")
+    raise typer.Exit(1)
 
 
-def _lacks_memory(error: BaseException) -> bool:
-    """Whether it is Python's, a GPU's or, by its text alone, a CPU tensor's failed allocation."""
-    kind, text = type(error).__name__, str(error).lower()
-    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or bool(_NO_MEMORY.search(text))
-
-
-def _too_large(error: BaseException) -> EmorphError:
-    said = f" ({first.rstrip('.')})" if (first := str(error).partition("\n")[0].strip()) else ""
-    return EmorphError(
-        f"there is not enough memory for it{said}. Make the picture smaller, take fewer faces at a time (--face), "
-        "or another --device."
-    )
-
-
-def mention_other_faces(name: str, n_faces: int, face: str) -> None:
+def mention_other_faces(edit: FileEdit, face: str, verb: str = "edited") -> None:
     """Say that there was a choice, where the user may not know."""
-    if face == "largest" and n_faces > 1:
-        say(f"{name} has {n_faces} faces; the largest was edited. Choose with --face left, all, or 1 to {n_faces}.")
+    if face == "largest" and edit.n_faces > 1:
+        say(
+            f"{edit.source.name} has {edit.n_faces} faces; the largest was {verb}. "
+            f"Choose with --face left, all, or 1 to {edit.n_faces}."
+        )
 
 
 @contextmanager
-def items(n_items: int) -> Iterator[Items]:
+def items(n_items: int, on_written: Callable[[FileEdit], None] | None = None) -> Iterator[Items]:
     """A progress bar with an ETA on stderr, silent where stderr is not a terminal."""
     console = Console(stderr=True)
     columns = (
@@ -116,24 +108,7 @@ def items(n_items: int) -> Iterator[Items]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield Items(progress, n_items)
-
-
-@contextmanager
-def unbroken() -> Iterator[None]:
-    """Hold Ctrl-C back until what is inside is done, so that no file is written without the record that tells of it."""
-    own = signal.getsignal(signal.SIGINT)
-    if own in (signal.SIG_IGN, None) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, own)
-        if held:  # also where what is inside failed: who stops a folder does not mean one photo of it
-            raise KeyboardInterrupt
+        yield Items(Bar(progress, n_items, on_written), n_items)
 
 
 @contextmanager

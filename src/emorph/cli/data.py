@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Data sets: scan, prepare, show, balance.", no_args_is_help=True)
 
 Root = Annotated[Path, typer.Argument(help="The data set: a folder, a .csv or a .parquet file.")]
-LayoutName = Annotated[str | None, typer.Option("--layout", help="Its layout, if it is not to be recognised.")]
+LayoutName = Annotated[
+    str | None,
+    typer.Option("--layout", help="The layout to read it as; by default it is recognised from the contents."),
+]
 Holdout = Annotated[
     int, typer.Option(min=0, help="Faces of each emotion to hold out, where the data set has no validation list.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")]
-Page = Annotated[Path | None, typer.Option("--html", help="Also write a page with bars, pictures and the plane.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice: held-out faces, draws.")]
+Page = Annotated[Path | None, typer.Option("--html", help="Also write an HTML page with charts and sample pictures.")]
 
 
 @app.command("scan")
@@ -41,7 +44,7 @@ def scan(
     page: Page = None,
     as_json: Json = False,
 ) -> None:
-    """Count the faces of each emotion and whatever is wrong with them."""
+    """Count the faces of each emotion, and the problems of the data set."""
     from emorph.data.check import check_files
     from emorph.data.layouts import open_index
 
@@ -55,24 +58,24 @@ def scan(
 @app.command("prepare")
 def prepare(
     root: Root,
-    out: Annotated[Path, typer.Argument(help="The folder to write; the same command goes on with it.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write; the same command resumes a stopped run.")],
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the crops in px.")] = 256,
     image_format: Annotated[str, typer.Option("--format", help="JPEG (quality 95), PNG or WEBP.")] = "JPEG",
     layout: LayoutName = None,
     holdout: Holdout = 500,
     seed: Seed = 0,
     min_face: Annotated[int, typer.Option(min=16, help="Smallest face box, in photo px.")] = 40,
-    min_score: Annotated[float, typer.Option(help="Least score of the detector; clear faces have 1 to 3.")] = 0.0,
+    min_score: Annotated[float, typer.Option(help="Lowest detector score; clear faces have 1 to 3.")] = 0.0,
     min_sharpness: Annotated[
-        float, typer.Option(help="Least variance of the Laplacian at 128 px; 0 keeps all.")
+        float, typer.Option(help="Lowest variance of the Laplacian at 128 px; 0 keeps all.")
     ] = 15.0,
-    max_yaw: Annotated[float, typer.Option(min=0, help="Farthest turn aside, in degrees.")] = 60.0,
-    max_pitch: Annotated[float, typer.Option(min=0, help="Farthest nod, in degrees.")] = 45.0,
+    max_yaw: Annotated[float, typer.Option(min=0, help="Largest turn to the side, in degrees.")] = 60.0,
+    max_pitch: Annotated[float, typer.Option(min=0, help="Largest turn up or down, in degrees.")] = 45.0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
     shard: Annotated[str, typer.Option(help="The share of this machine, such as 3/16.")] = "1/1",
     as_json: Json = False,
 ) -> None:
-    """Cut out every good face and write the data set that training reads; a stopped run is gone on with."""
+    """Crop every usable face and write the data set that training reads. Run it again to resume."""
     from emorph.core.shard import Shard
     from emorph.data.layouts import open_index
     from emorph.data.prepare import Settings, usable_cores
@@ -109,7 +112,7 @@ def merge(
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write; may be one of them.")],
     as_json: Json = False,
 ) -> None:
-    """Make one data set of the shards that several machines prepared."""
+    """Merge the shards that several machines prepared into one data set."""
     from emorph.data.parts import merge as merge_all
 
     _summarise(out, merge_all(folders, out), as_json=as_json)
@@ -143,7 +146,7 @@ def balance(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Show what one epoch gives under each way to make the emotions equal."""
+    """Show what an epoch contains under each way of balancing the emotions."""
     from dataclasses import asdict
 
     import numpy as np
@@ -224,7 +227,7 @@ def _print(report: ScanReport) -> None:
         if report.own_division
         else f"Held out: up to {report.holdout} of each emotion, at most a fifth (seed {report.seed})."
     )
-    typer.echo(division + ("" if report.index.checked else " The picture files were not looked at."))
+    typer.echo(division + ("" if report.index.checked else " The picture files were not checked."))
     problems = report.index.problems.by_kind()
     typer.echo("Problems:" if problems else "Problems: none.")
     for kind, problem in problems.items():

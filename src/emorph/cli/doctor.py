@@ -83,8 +83,8 @@ def _print(facts: dict[str, object]) -> None:
     if isinstance(device, dict):
         section("device", device)
     section("bundled models (their weights are for research, non-commercial)", models or {"emorph-base": None})
-    typer.echo("official files that emorph can use, given out by their authors alone (EMORPH_HOME moves the folder):")
+    typer.echo("official files that emorph can use, available only from their authors (EMORPH_HOME moves the folder):")
     for asset in OFFICIAL:
         typer.echo(f"  {asset.name:<26} {'here' if asset.path.exists() else 'missing'}: {asset.path}")
         typer.echo(f"  {'':<26} from {asset.page}; {asset.terms}")
-    typer.echo("Everything that editing needs is here." if facts["ok"] else "Something that editing needs is missing.")
+    typer.echo("Ready to edit." if facts["ok"] else "Editing will not work: something above is missing.")

@@ -1,14 +1,14 @@
-"""``emorph edit``: one emotion, or valence and arousal, for photos and folders."""
+"""``emorph edit``: one emotion, valence and arousal, or action units, for photos and folders."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emorph.cli.change import change_photos, plans_for
+from emorph.cli.console import finish, items, mention_other_faces, print_json
 from emorph.cli.options import (
     Device,
     DirectionsOption,
@@ -18,8 +18,8 @@ from emorph.cli.options import (
     Photos,
     Solver,
     Steps,
-    gather,
     load_editor,
+    load_rig_editor,
     parse_strengths,
     refuse_options,
 )
@@ -29,8 +29,7 @@ from emorph.core.pretrained import CONFIG_FILE, locate
 from emorph.core.types import Target
 
 if TYPE_CHECKING:
-    from emorph.edit.files import Change, EmotionChange
-    from emorph.edit.rig_files import UnitChange
+    from emorph.edit.batch import FileEdit
 
 
 def edit(
@@ -38,14 +37,18 @@ def edit(
     to: Annotated[
         str | None, typer.Option(help="neutral, happy, sad, surprise, fear, disgust, anger or contempt.")
     ] = None,
-    strength: Annotated[str, typer.Option(help="0 is unchanged, 1 the usual dose; 0:1.5:0.25 gives a strip.")] = "1",
+    strength: Annotated[
+        str, typer.Option(help="0 changes nothing, 1 is the usual amount; 0:1.5:0.25 gives a strip of strengths.")
+    ] = "1",
     valence: Annotated[
-        float | None, typer.Option(help="In place of --to: from -1, displeased, to 1, pleased. Alone, arousal stays.")
+        float | None,
+        typer.Option(help="Instead of --to: from -1 (displeased) to 1 (pleased). On its own, arousal stays as it is."),
     ] = None,
     arousal: Annotated[
-        float | None, typer.Option(help="In place of --to: from -1, calm, to 1, excited. Alone, valence stays.")
+        float | None,
+        typer.Option(help="Instead of --to: from -1 (calm) to 1 (excited). On its own, valence stays as it is."),
     ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; or a picture's name, for one photo.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")] = Path(
         "edited"
     ),
     face: Face = "largest",
@@ -62,102 +65,89 @@ def edit(
     solver: Solver = "dpm",
     device: Device = "auto",
     au: Annotated[
-        str | None, typer.Option(help="Action units for a rig: mouthSmile_L=0.8,jawOpen=0.3, or of FACS: AU12=0.8.")
+        str | None,
+        typer.Option(help="Action units, for a rig: mouthSmile_L=0.8,jawOpen=0.3, or by FACS number: AU12=0.8."),
     ] = None,
     face_model: Annotated[
-        Path | None, typer.Option(help="A rig's ict_face.npz, if it is not in the usual place.")
+        Path | None, typer.Option(help="The rig's ict_face.npz, if it is not in the usual place.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Do photos anew that were edited so before.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Redo photos that were already edited this way.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Edit the expression in photos; the rest of each photo stays as it is, at its own size.
+    """Change the expression in photos; everything else in the photo stays as it is, at its own size.
 
-    In a folder, what an earlier run finished is not done twice: after a stop the same command goes on.
+    In a folder, finished photos are not done twice: after an interruption, run the same command again.
     """
+    from emorph.edit.files import edit_files
+    from emorph.edit.jobs import plan_jobs
     from emorph.edit.pipeline import DEFAULT_MODEL
-    from emorph.edit.rig import DEFAULT_RIG
+    from emorph.edit.rig.editor import DEFAULT_RIG
+    from emorph.edit.rig.files import UNITS_WORD, express_files
     from emorph.models.port import is_rig
 
-    strengths = tuple(parse_strengths(strength))
+    strengths = parse_strengths(strength)
     name = model or (DEFAULT_MODEL if au is None else DEFAULT_RIG)
     by_rig = is_rig(name)
     if au is not None and not by_rig and (locate(name) / CONFIG_FILE).is_file():  # an official file may be a rig
-        raise ConfigError(
-            f"--au needs a rig, which {name} is not; leave --model out, or name a rig: --model emorph-rig."
-        )
-    loading = Loading(name, device, steps, solver, face, min_face)
+        raise ConfigError(f"--au needs a rig, and {name} is not one; leave out --model, or use --model emorph-rig.")
+
+    def tell(done: FileEdit) -> None:
+        mention_other_faces(done, face)
+        if not as_json:
+            typer.echo(f"{done.files[-1]}  ({done.seconds:.1f} s)")
+
     if by_rig or au is not None:
         refuse_options(
-            "a rig, which is told emotions with --to or action units with --au",
+            "a rig, which takes emotions (--to) or action units (--au)",
             {"--valence": valence, "--arousal": arousal, "--directions": directions},
         )
         goal = _rig_goal(to, au)
-        plans = plans_for(gather(photos), out, goal.word if isinstance(goal, Emotion) else "au", strengths)
-        change: Change = _rig_change(loading, goal, strengths, face_model)
+        word = goal.word if isinstance(goal, Emotion) else UNITS_WORD
+        jobs = plan_jobs(photos, out, word, strengths)
+        rig = load_rig_editor(name, face_model, device, steps, solver)
+        with items(len(jobs), tell) as work:
+            report = express_files(
+                rig, photos, out, goal, strengths, face=face, min_face_px=min_face, again=again, watch=work.watch
+            )
     else:
-        refuse_options(f"{name}, which is no rig", {"--face-model": face_model})
-        targets = _targets(to, valence, arousal, strengths)
-        plans = plans_for(gather(photos), out, targets[0].word, strengths)
-        change = _emotion_change(loading, targets, directions)
-    change_photos(change, plans, out, again=again, as_json=as_json)
+        refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
+        target = _target(to, valence, arousal)
+        jobs = plan_jobs(photos, out, target.word, strengths)
+        editor = load_editor(name, directions, device, steps, solver)
+        with items(len(jobs), tell) as work:
+            report = edit_files(
+                editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal,
+                face=face, min_face_px=min_face, again=again, watch=work.watch,
+            )  # fmt: skip
+    if as_json:
+        print_json([row for done in report.edits for row in _rows(done)])
+    finish(report.failures, len(jobs) - report.n_before)
 
 
-@dataclass(frozen=True)
-class Loading:
-    """The options that editors of both kinds take."""
-
-    model: str
-    device: str
-    steps: int | None
-    solver: str
-    face: str
-    min_face_px: int
-
-
-def _targets(
-    to: str | None, valence: float | None, arousal: float | None, strengths: tuple[float, ...]
-) -> tuple[Target, ...]:
+def _target(to: str | None, valence: float | None, arousal: float | None) -> Target:
     if to is None and valence is None and arousal is None:
         raise ConfigError(
-            "say what the faces shall show: --to happy, --valence 0.5 --arousal -0.2, or with a rig --au AU12=0.8."
+            "say what the faces should show: --to happy, --valence 0.5 --arousal -0.2, or with a rig --au AU12=0.8."
         )
-    emotion = None if to is None else Emotion.parse(to)
-    return tuple(Target(emotion, strength, valence, arousal) for strength in strengths)
+    return Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal)
 
 
 def _rig_goal(to: str | None, au: str | None) -> Emotion | dict[str, float]:
     """The emotion, or action units as they were written."""
-    from emorph.edit.action_units import parse_units
+    from emorph.edit.rig.action_units import parse_units
 
     if to is not None and au is None:
         return Emotion.parse(to)
     if au is not None and to is None:
         return parse_units(au)
-    raise ConfigError("name either an emotion with --to or action units with --au, not both.")
+    raise ConfigError("give either an emotion (--to) or action units (--au), not both.")
 
 
-def _emotion_change(loading: Loading, targets: tuple[Target, ...], directions: Path | None) -> EmotionChange:
-    from emorph.edit.files import EmotionChange
-
-    editor = load_editor(loading.model, directions, loading.device, loading.steps, loading.solver)
-    return EmotionChange(editor, targets, loading.face, loading.min_face_px)
-
-
-def _rig_change(
-    loading: Loading, goal: Emotion | dict[str, float], strengths: tuple[float, ...], face_model: Path | None
-) -> UnitChange:
-    from emorph.edit.action_units import emotion_units, named_units
-    from emorph.edit.rig import DEFAULT_STEPS, RigEditor
-    from emorph.edit.rig_files import EmotionUnitChange, UnitChange
-
-    editor = RigEditor.from_pretrained(
-        loading.model,
-        face_model=face_model,
-        device=loading.device,
-        steps=loading.steps or DEFAULT_STEPS,
-        solver_name=loading.solver,
-    )
-    faces = (loading.face, loading.min_face_px)
-    if isinstance(goal, Emotion):
-        return EmotionUnitChange(editor, emotion_units(editor.face, goal), strengths, *faces, emotion=goal)
-    return UnitChange(editor, named_units(editor.face, goal), strengths, *faces)
+def _rows(done: FileEdit) -> list[dict[str, Any]]:
+    """A result as JSON: its record; with action units, these instead of what judges would need."""
+    if not done.made:
+        return [asdict(record) for record in done.records]
+    return [
+        {"source": record.source, "edited": record.edited, "strength": record.strength, **done.made}
+        for record in done.records
+    ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emorph.cli.console import items, print_json, say, unbroken
-from emorph.cli.options import Face, Json, MinFace, Photos, check_writable, gather, output_names, result_paths
+from emorph.cli.options import Face, Json, MinFace, Photos
 
 if TYPE_CHECKING:
     from emorph.face3d.model import FaceModel
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
 
 def face(
     photos: Photos,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder; or a picture's name, for one photo.")] = Path(
+    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")] = Path(
         "faces3d"
     ),
     face: Face = "largest",
     min_face: MinFace = 40,
     model: Annotated[
         Path | None,
-        typer.Option(help="ICT-FaceKit's ict_face.npz or a converted FLAME folder, instead of the usual place."),
+        typer.Option(help="ict_face.npz or a converted FLAME folder, if it is not in the usual place."),
     ] = None,
     encoder: Annotated[
         str,
         typer.Option(
-            help="What reads the face: landmarks, or deca or emoca, with a converted FLAME folder as --model."
+            help="What reads the face: landmarks; or deca or emoca, which need a converted FLAME folder as --model."
         ),
     ] = "landmarks",
-    obj: Annotated[bool, typer.Option("--obj", help="Write the mesh, too, as NAME.obj.")] = False,
+    obj: Annotated[bool, typer.Option("--obj", help="Also write the mesh, as NAME.obj.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Fit a 3D face to a photo, or let DECA or EMOCA read it, and show its landmarks, mesh, normals and shading."""
+    """Fit a 3D face to each photo, or have DECA or EMOCA read it, and show landmarks, mesh, normals and shading."""
     from emorph.core.images import read_photo
-    from emorph.edit.files import Sources
+    from emorph.edit.paths import SourcePhotos, check_writable, output_names, photo_files, result_paths
     from emorph.face3d.photo import fit_photo, open_model
     from emorph.faces import find_faces, select_faces
     from emorph.models.rig_faces import NETWORKS, NetworkReader, open_face, open_reader
 
-    sources = gather(photos)
+    sources = photo_files(photos)
     paths = result_paths(out, output_names(sources))
-    never = Sources(sources)
-    never.refuse(file for path in paths for file in _files(path, obj=obj))
+    protected = SourcePhotos(sources)
+    protected.refuse(file for path in paths for file in _files(path, obj=obj))
     check_writable(out)
     face_model = open_face("flame") if model is None and encoder in NETWORKS else open_model(model)
     reader = open_reader(encoder, face_model)
@@ -55,19 +55,19 @@ def face(
         for source, path in zip(sources, paths, strict=True):
             with work.item(source.name):
                 photo = read_photo(source)
-                found = find_faces(photo, min_face_px=min_face)
-                chosen = select_faces(found, face, photo)
+                landmarks = find_faces(photo, min_face_px=min_face)
+                chosen = select_faces(landmarks, face, photo)
                 numbered = _numbered(path, len(chosen))
-                never.refuse(file for one in numbered for file in _files(one, obj=obj))
-                if face == "largest" and len(found) > 1:
-                    say(f"{source.name} has {len(found)} faces; the largest is shown. Choose with --face.")
-                for one, landmarks in zip(numbered, chosen, strict=True):
-                    fitted = fit_photo(face_model, photo, landmarks, read)
+                protected.refuse(file for one in numbered for file in _files(one, obj=obj))
+                if face == "largest" and len(landmarks) > 1:
+                    say(f"{source.name} has {len(landmarks)} faces; the largest is shown. Choose another with --face.")
+                for one, points in zip(numbered, chosen, strict=True):
+                    fitted = fit_photo(face_model, photo, points, read)
                     with unbroken():
                         listed.append(_write(one, source, face_model, fitted, obj=obj))
                         if not as_json:
                             error = 100 * listed[-1]["error"]
-                            typer.echo(f"{one}  (landmarks {error:.1f} % of the eye distance off on average)")
+                            typer.echo(f"{one}  (mean landmark error: {error:.1f} % of the eye distance)")
     if as_json:
         print_json(listed)
     work.finish()

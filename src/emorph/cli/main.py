@@ -19,7 +19,7 @@ KEPT = "What was finished is kept."
 
 
 class _Verbs(TyperGroup):
-    """Verbs, of which each says what Ctrl-C leaves; see ``emorph.cli.console.stopping``."""
+    """Verbs; when Ctrl-C stops one, a line says what it leaves behind."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

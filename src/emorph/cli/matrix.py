@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from emorph.cli.console import items, print_json, unbroken
-from emorph.cli.options import is_file_name
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from emorph.edit.rig import RigEditor
-    from emorph.edit.rig_parts import Part
+    from emorph.edit.rig.editor import RigEditor
+    from emorph.edit.rig.parts import Part
     from emorph.evaluate.rig_edits import PairMeans
 
 
@@ -22,27 +21,27 @@ def matrix(
     editor: RigEditor, sources: list[Path], parts: tuple[Part, ...], out: Path, *, min_face: int, as_json: bool
 ) -> None:
     """Write ``out``/matrix_PARTS.png, or ``out`` itself, and what was measured beside it as JSON."""
-    from emorph.edit.files import refuse_overwriting
-    from emorph.edit.rig_files import how, write_edit
-    from emorph.edit.rig_matrix import draw_matrix, write_scores
+    from emorph.edit.paths import SourcePhotos, result_paths
+    from emorph.edit.rig.files import facts, write_edit
+    from emorph.edit.rig.matrix import draw_matrix, write_scores
     from emorph.evaluate.rig_edits import PairScores
 
-    path = out if is_file_name(out) else out / f"matrix_{'-'.join(parts)}.png"
-    refuse_overwriting([path], sources)
+    (path,) = result_paths(out, [f"matrix_{'-'.join(parts)}"])
+    SourcePhotos(sources).refuse([path])
     faces = []
     with items(len(sources) + 1) as work:
         for source in sources:
             with work.item(source.name):
                 faces.append(editor.sources(source, min_face_px=min_face)[0])
         if len(faces) < 2:
-            raise ConfigError(f"a matrix needs two photos with a face; found {len(faces)}.")
+            raise ConfigError(f"a matrix needs at least two photos with a face; found {len(faces)}.")
         with work.item("the matrix"):
             scores = PairScores(faces, editor.reread)
             picture = draw_matrix(editor, faces, parts, see=scores.add, on_step=work.step)
             pairs = [asdict(row) for row in scores.rows]
             made = {"picture": str(path), "model": editor.model_id, "parts": list(parts), "pairs": pairs}
             with unbroken():
-                write_edit(path, picture, how(editor, parts, seed=None))
+                write_edit(path, picture, facts(editor, parts, seed=None))
                 write_scores(path.with_suffix(".json"), made)
             if as_json:
                 print_json(made)
@@ -53,11 +52,11 @@ def matrix(
 
 def _summary(mean: PairMeans | None) -> str:
     if mean is None:
-        return "no face was found again in any result"
+        return "no face was found in any result"
     before, after = mean.before, mean.after
     return (
-        f"to the target: expression {before.expression:.3f} -> {after.expression:.3f}, "
+        f"distance to the target: expression {before.expression:.3f} -> {after.expression:.3f}, "
         f"pose {before.pose_deg:.1f} -> {after.pose_deg:.1f} degrees, "
         f"light {before.light:.3f} -> {after.light:.3f}; "
-        f"{100 * mean.verified:.0f} % pass for the person"
+        f"{100 * mean.verified:.0f} % still pass for the same person"
     )

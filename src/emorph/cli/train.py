@@ -14,8 +14,8 @@ from emorph.cli.options import Json, refuse_options
 from emorph.core.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
+    from emorph.core.types import OnStep
     from emorph.data.store import FaceStore
-    from emorph.train.face_parts import OnStep
     from emorph.train.loop import Outcome
     from emorph.train.order import KnownFaces
     from emorph.train.plan import DataConfig, RunConfig

@@ -39,7 +39,11 @@ class MissingAssetError(EmorphError):
 
 
 class UnknownNameError(EmorphError):
-    """A name is not in its table; the message offers the nearest ones."""
+    """A name is not in its table; the message offers the nearest ones.
+
+    >>> str(UnknownNameError("emotion", "hapy", ["happy", "sad"]))
+    "emotion 'hapy' is not known; did you mean 'happy'?"
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = list(known)

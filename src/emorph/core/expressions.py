@@ -22,7 +22,11 @@ class Emotion(IntEnum):
 
     @property
     def word(self) -> str:
-        """The label as files and commands write it: "happy"."""
+        """The label as files and commands write it: "happy".
+
+        >>> Emotion.HAPPY.word
+        'happy'
+        """
         return self.name.lower()
 
     @property
@@ -54,6 +58,11 @@ class Emotion(IntEnum):
         if word in _BY_WORD:
             return _BY_WORD[word]
         raise UnknownNameError("emotion", name, [e.word for e in cls])
+
+    @classmethod
+    def known(cls, name: str) -> Emotion | None:
+        """As ``parse``, for words that may mean something else: None for one that is no emotion."""
+        return _BY_WORD.get(name.strip().lower())
 
 
 @dataclass(frozen=True)

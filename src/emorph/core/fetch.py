@@ -19,6 +19,7 @@ from typing import Any
 
 from emorph.core.assets import Asset, is_offline
 from emorph.core.errors import DataError, MissingAssetError
+from emorph.core.files import file_digest, written_beside
 
 MIRROR_VARIABLE = "EMORPH_MIRROR"
 BLOCK = 2**18
@@ -231,8 +232,7 @@ def _first_byte(response: Any) -> int:
 
 def _checked(part: Path, url: str, size: int, sha256: str) -> str:
     """The SHA-256 of a complete file. Raises DataError, after removing it, if it is not the file that is meant."""
-    with part.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(part)
     found = part.stat().st_size
     wrong = f"{found} bytes, not {size}" if size and found != size else ""
     if not digest.startswith(sha256.lower()):
@@ -245,22 +245,21 @@ def _checked(part: Path, url: str, size: int, sha256: str) -> str:
 
 def _unpack(archive: Path, member: str, path: Path) -> str:
     """Take one file out of a zip file, which is removed. Returns its SHA-256. Raises DataError."""
-    draft = path.with_name(f".{path.name}.part")
     digest = hashlib.sha256()
     try:
         with _written(path), zipfile.ZipFile(archive) as content:
             inside = next((n for n in content.namelist() if n == member or n.endswith(f"/{member}")), None)
             if inside is None:
                 raise DataError(f"{archive.name} does not hold {member}; its owners have changed it.")
-            with content.open(inside) as source, draft.open("wb") as file:
+            # always of the same name: what a killed run left there is written over
+            kept = written_beside(path, draft=path.with_name(f".{path.name}.part"))
+            with content.open(inside) as source, kept as draft, draft.open("wb") as file:
                 while block := source.read(BLOCK):
                     digest.update(block)
                     file.write(block)
-            draft.replace(path)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:  # the last: a way of packing
         raise DataError(f"{archive.name} is damaged ({error}); try again.") from None
     finally:
         with contextlib.suppress(OSError):
             archive.unlink(missing_ok=True)
-            draft.unlink(missing_ok=True)
     return digest.hexdigest()

@@ -1,10 +1,30 @@
-"""Files that appear complete or not at all."""
+"""Files that appear complete or not at all, and digests that tell them apart."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+
+
+@contextlib.contextmanager
+def written_beside(path: Path, *, draft: Path | None = None) -> Iterator[Path]:
+    """A place beside ``path`` to write to, which takes its name when the block ends, and is removed if it fails.
+
+    draft: the place; by default a new hidden name that ends in ".part". An older file at ``path`` stays until then.
+    Raises OSError if it cannot be renamed.
+    """
+    # a name as long as may be has no room
+    draft = draft or path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.part")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -12,12 +32,13 @@ def replace_file(path: Path, content: bytes) -> None:
 
     Raises OSError, and then leaves nothing behind; an older file of that name is untouched.
     """
-    draft = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.part")  # a name as long as may be has no room
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with written_beside(path) as draft, draft.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from PIL import (
 
 from emorph.core.decode import FORMATS, array_to_rgb, check_is_file, check_size, decode, decoding, opened, summary
 from emorph.core.errors import ImageError, ShapeError
+from emorph.core.files import written_beside
 from emorph.core.types import Float32, Photo, UInt8
 
 if TYPE_CHECKING:
@@ -42,6 +41,9 @@ def read_photo(source: str | Path | Image.Image | NDArray[Any] | Photo) -> Photo
     Returns a photo that shares no memory with ``source``; a Photo is handed back as it is.
     Raises ImageError for a file that is missing, damaged, too large (MAX_PHOTO_PX) or of another kind,
     ShapeError for an array of another shape or type.
+
+    >>> read_photo("examples/astronaut.png").pixels.shape
+    (512, 512, 3)
     """
     if isinstance(source, Photo):
         return source
@@ -70,13 +72,13 @@ def list_photos(path: str | Path) -> list[Path]:
         return [path]
     suffixes = READABLE_SUFFIXES + HEIC_SUFFIXES
     try:
-        found = [p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
+        photos = [p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
     except OSError as error:
         raise ImageError(f"the folder {path} cannot be read ({error.strerror}); check its permissions.") from error
-    found = sorted(p for p in found if p.is_file())
-    if not found:
+    photos = sorted(p for p in photos if p.is_file())
+    if not photos:
         raise ImageError(f"the folder {path} holds no picture; name a folder with {FORMATS} files.")
-    return found
+    return photos
 
 
 def to_tensor(pixels: NDArray[Any]) -> Tensor:
@@ -106,11 +108,15 @@ def to_pixels(tensor: Tensor) -> UInt8:
     tensor: float (B, 3, H, W) or (B, 1, H, W), nominally in [-1, 1].
     Returns uint8 (B, H, W, C), so that ``to_pixels(to_tensor(p))`` is ``p``.
     Raises ShapeError for another type or shape, or if it holds NaN.
+
+    >>> pixels = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
+    >>> bool((to_pixels(to_tensor(pixels)) == pixels).all())
+    True
     """
     if not tensor.is_floating_point() or tensor.ndim != 4 or tensor.shape[1] not in (1, 3):
         raise ShapeError(f"expected float (B, 3, H, W) or (B, 1, H, W), found {tensor.dtype} {tuple(tensor.shape)}.")
-    found: UInt8 = np.rint(to_levels(tensor)).clip(0, 255).astype(np.uint8)
-    return found
+    pixels: UInt8 = np.rint(to_levels(tensor)).clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def to_levels(tensor: Tensor) -> Float32:
@@ -121,14 +127,19 @@ def to_levels(tensor: Tensor) -> Float32:
     levels = (tensor.detach().float() + 1.0) * 127.5
     if bool(levels.isnan().any()):
         raise ShapeError("expected numbers in [-1, 1], found NaN: the model's output is broken, check its weights.")
-    found: Float32 = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return found
+    channels_last: Float32 = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return channels_last
 
 
 def luminance(tensor: Tensor) -> Tensor:
     """Gray of a colour batch with the weights of Rec. 601, as PIL's mode "L".
 
     tensor: float (B, 3, H, W) in any range; returns (B, 1, H, W) in the same range. Raises ShapeError.
+
+    >>> import torch
+    >>> green = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
+    >>> round(luminance(green).item(), 3)
+    0.587
     """
     if not tensor.is_floating_point() or tensor.ndim != 4 or tensor.shape[1] != 3:
         raise ShapeError(f"expected float (B, 3, H, W), found {tensor.dtype} {tuple(tensor.shape)}.")
@@ -160,16 +171,10 @@ def write_image(
         raise ShapeError(f"expected uint8 pixels (H, W, 3) or (H, W, 1), found {summary(pixels)}.")
     options = _save_options(kind, _checked_metadata(metadata or {}, path.name))
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    draft = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("xb") as file:
-                image.save(file, format=kind, icc_profile=icc, **options)
-            draft.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
+        with written_beside(path) as draft, draft.open("xb") as file:
+            image.save(file, format=kind, icc_profile=icc, **options)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ImageError(

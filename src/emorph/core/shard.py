@@ -16,7 +16,11 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """ "3/16" is the third of sixteen. Raises ConfigError."""
+        """ "3/16" is the third of sixteen. Raises ConfigError.
+
+        >>> Shard.parse("3/16").ending
+        '.3of16'
+        """
         number, _, of = text.partition("/")
         if number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of):
             return cls(int(number), int(of))

@@ -22,6 +22,9 @@ UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+OnStep = Callable[[int, int], None]
+"""Called with how much is done and how much there is in all, after each step of something that takes a while."""
+
 
 @dataclass(frozen=True)
 class Photo:
@@ -139,23 +142,35 @@ class Target:
 
     @classmethod
     def parse(cls, word: str, strength: float = 1.0) -> Target:
-        """The target that is called so, see ``word``. Raises UnknownNameError, ConfigError."""
-        found = _AFFECT_WORD.fullmatch(word)
-        if not found:
+        """The target that is called so, see ``word``. Raises UnknownNameError, ConfigError.
+
+        >>> Target.parse("happy", 0.5)
+        Target(emotion=<Emotion.HAPPY: 1>, strength=0.5, valence=None, arousal=None)
+        """
+        numbers = _AFFECT_WORD.fullmatch(word)
+        if not numbers:
             return cls(Emotion.parse(word), strength)
-        valence, arousal = (None if text is None else float(text) for text in (found[1], found[2] or found[3]))
+        valence, arousal = (None if text is None else float(text) for text in (numbers[1], numbers[2] or numbers[3]))
         return cls(None, strength, valence, arousal)
 
     @property
     def word(self) -> str:
-        """How files and records call it: "happy", "valence_0.5", "valence_0.5_arousal_-0.2"."""
+        """How files and records call it: "happy", "valence_0.5", "valence_0.5_arousal_-0.2".
+
+        >>> Target(valence=0.5, arousal=-0.2).word
+        'valence_0.5_arousal_-0.2'
+        """
         if self.emotion is not None:
             return self.emotion.word
         return "_".join(f"{name}_{value:g}" for name, value in self._affect())
 
     @property
     def title(self) -> str:
-        """How people read it: "Happy", "Valence +0.5, arousal -0.2"."""
+        """How people read it: "Happy", "Valence +0.5, arousal -0.2".
+
+        >>> Target(valence=0.5, arousal=-0.2).title
+        'Valence +0.5, arousal -0.2'
+        """
         if self.emotion is not None:
             return self.emotion.title
         return ", ".join(f"{name} {value:+g}" for name, value in self._affect()).capitalize()

@@ -206,7 +206,17 @@ def _record(row: _Row, prefix: str, split: str, layout: str, index: FaceIndex) -
         index.problems.add("negative box", f"{name}: {x:g}, {y:g}, {width:g}, {height:g}")
     if not row.points_are_fine:
         index.problems.add("bad landmarks", name)
-    return FaceRecord(name, prefix + name, label, *affect, box, row.points, None, split, layout)
+    return FaceRecord(
+        name,
+        prefix + name,
+        label=label,
+        valence=affect[0],
+        arousal=affect[1],
+        box=box,
+        landmarks=row.points,
+        split=split,
+        source=layout,
+    )
 
 
 def _box(left: float, top: float, width: float, height: float) -> Box | None:

@@ -36,9 +36,9 @@ def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
 
 
 def _read_set(index: FaceIndex, name: str, split: str, landmarks: bool) -> None:
-    annotations, images = index.root / name / "annotations", index.root / name / "images"
+    labels, images = index.root / name / "annotations", index.root / name / "images"
     pictures = {path.stem: path.name for path in images.iterdir()} if images.is_dir() else {}
-    listed = {path.stem.rpartition("_")[0] for path in annotations.glob("*_exp.npy")}
+    listed = {path.stem.rpartition("_")[0] for path in labels.glob("*_exp.npy")}
     for number in sorted(listed | set(pictures), key=_by_number):
         if number not in listed:
             index.problems.add("missing annotation", f"{name}/images/{pictures[number]}: no {number}_exp.npy")
@@ -69,15 +69,23 @@ def _record(index: FaceIndex, name: str, split: str, number: str, picture: str, 
     if code > 7:
         index.problems.add("no emotion (codes 8 to 10)", f"{where}: {code:g}")
     try:
-        affect = unit_pair(float(_scalar(stem, "val")), float(_scalar(stem, "aro")), where, index.problems)
+        valence, arousal = unit_pair(float(_scalar(stem, "val")), float(_scalar(stem, "aro")), where, index.problems)
     except (OSError, ValueError, TypeError, MemoryError) as error:
         index.problems.add("valence/arousal out of range", f"{where}: {error}")
-        affect = (None, None)
+        valence, arousal = None, None
     points = _points(stem)
     if points is None:
         index.problems.add("bad landmarks", where)
-    path = f"{name}/images/{picture}"
-    return FaceRecord(where, path, int(code), *affect, None, points if landmarks else None, None, split, index.layout)
+    return FaceRecord(
+        where,
+        f"{name}/images/{picture}",
+        label=int(code),
+        valence=valence,
+        arousal=arousal,
+        landmarks=points if landmarks else None,
+        split=split,
+        source=index.layout,
+    )
 
 
 def _scalar(stem: Path, what: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from emorph.core.decode import check_size, decode, opened
 from emorph.core.errors import DataError, ImageError
 from emorph.core.records import FaceRecord
+from emorph.core.types import OnStep
 from emorph.data.duplicates import copies, draft
 from emorph.data.index import FaceIndex
 from emorph.data.splits import picture_hash
@@ -21,9 +22,7 @@ MISSING = "missing"
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # first two bytes of JPEG, PNG -> last bytes when whole
 
 
-def check_files(
-    index: FaceIndex, on_step: Callable[[int, int], None] | None = None, *, look_alikes: bool = False
-) -> None:
+def check_files(index: FaceIndex, on_step: OnStep | None = None, *, look_alikes: bool = False) -> None:
     """Leave out the records of ``index`` whose pictures are missing or cut short, and count them as problems.
 
     A JPEG or PNG with a sound head and its end mark counts as whole; any other, and all of a prepared set, is decoded.
@@ -44,16 +43,16 @@ def check_files(
     looks: list[bytes | None] = []
     seen: list[list[FaceRecord]] = []
     n_missing = 0
-    for done, ((path, records), found) in enumerate(
+    for done, ((path, records), seen_file) in enumerate(
         zip(groups, _look_at(index.root, groups, look_alikes), strict=True), 1
     ):
-        if isinstance(found, str):
-            kind = "missing file" if found == MISSING else "unreadable file"
-            n_missing += found == MISSING
-            index.problems.add(kind, path if found == MISSING else f"{path}: {found}", len(records))
+        if isinstance(seen_file, str):
+            kind = "missing file" if seen_file == MISSING else "unreadable file"
+            n_missing += seen_file == MISSING
+            index.problems.add(kind, path if seen_file == MISSING else f"{path}: {seen_file}", len(records))
         else:
-            sizes[path] = found.size
-            looks.append(found.look)
+            sizes[path] = seen_file.size
+            looks.append(seen_file.look)
             seen.append(records)
         if on_step is not None and (done % 256 == 0 or done == len(groups)):
             on_step(done, len(groups))
@@ -90,7 +89,7 @@ def _name(index: FaceIndex, record: FaceRecord) -> str:
     return record.path if index.encoded is None else record.id
 
 
-def _check_encoded(index: FaceIndex, on_step: Callable[[int, int], None] | None, *, look_alikes: bool) -> None:
+def _check_encoded(index: FaceIndex, on_step: OnStep | None, *, look_alikes: bool) -> None:
     """Decode each picture of a prepared set."""
 
     def look(record: FaceRecord) -> bytes | ImageError | None:
@@ -103,12 +102,12 @@ def _check_encoded(index: FaceIndex, on_step: Callable[[int, int], None] | None,
     kept: list[FaceRecord] = []
     looks: list[bytes | None] = []
     with ThreadPoolExecutor(THREADS) as threads:
-        for done, (record, found) in enumerate(zip(index.records, threads.map(look, index.records), strict=True), 1):
-            if isinstance(found, ImageError):
-                index.problems.add("unreadable file", str(found))
+        for done, (record, answer) in enumerate(zip(index.records, threads.map(look, index.records), strict=True), 1):
+            if isinstance(answer, ImageError):
+                index.problems.add("unreadable file", str(answer))
             else:
                 kept.append(record)
-                looks.append(found)
+                looks.append(answer)
             if on_step is not None and (done % 256 == 0 or done == len(index.records)):
                 on_step(done, len(index.records))
     index.records = kept

@@ -47,11 +47,11 @@ def copies(hashes: Sequence[bytes | None], max_bits: int = SAME_PICTURE_BITS) ->
     root = _linked(len(unique), near_pairs(unique, max_bits))[place.reshape(-1)]
     order = np.argsort(root, kind="stable")
     starts = np.flatnonzero(np.diff(root[order], prepend=-1))
-    groups = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]
-    found = [
-        Copies(tuple(known[rows].tolist()), int(_differing(packed[rows[:1]], packed[rows]).max())) for rows in groups
+    linked = [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]
+    groups = [
+        Copies(tuple(known[rows].tolist()), int(_differing(packed[rows[:1]], packed[rows]).max())) for rows in linked
     ]
-    return sorted(found, key=lambda group: group.members)
+    return sorted(groups, key=lambda group: group.members)
 
 
 def near_pairs(packed: UInt8, max_bits: int) -> Pairs:
@@ -59,13 +59,13 @@ def near_pairs(packed: UInt8, max_bits: int) -> Pairs:
     bits = np.unpackbits(packed, axis=1)
     # neighbouring bits tell of neighbouring places; bands of scattered ones tell more apart
     scattered = np.random.default_rng(0).permutation(bits.shape[1])
-    found = [np.zeros((0, 2), np.int64)]
+    near_ones = [np.zeros((0, 2), np.int64)]
     for columns in np.array_split(scattered, max_bits + 1):
         keys = np.packbits(bits[:, columns], axis=1)
         for pairs in _equal_pairs(keys):
-            near = _differing(packed[pairs[:, 0]], packed[pairs[:, 1]]) <= max_bits
-            found.append(pairs[near])
-    return np.unique(np.concatenate(found), axis=0)
+            is_near = _differing(packed[pairs[:, 0]], packed[pairs[:, 1]]) <= max_bits
+            near_ones.append(pairs[is_near])
+    return np.unique(np.concatenate(near_ones), axis=0)
 
 
 def _equal_pairs(keys: UInt8) -> Iterator[Pairs]:

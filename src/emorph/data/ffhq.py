@@ -28,21 +28,21 @@ def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
     if folder is None:
         raise DataError(f"{root} holds no picture named like 00000.png.")
     index = FaceIndex(root, "ffhq", aligned=True)
-    found: dict[int, Path] = {}
+    by_number: dict[int, Path] = {}
     for path in sorted([*folder.iterdir(), *folder.glob("[0-9]*/*")]):
         match = _NUMBERED.fullmatch(path.name)
         if match is None:
             if path.is_file():
                 index.problems.add("file that is not a picture", path.relative_to(root).as_posix())
-        elif int(match[1]) in found:
+        elif int(match[1]) in by_number:
             index.problems.add("duplicate row", path.relative_to(root).as_posix())
         else:
-            found[int(match[1])] = path
-    for number in range(max(found) + 1):
+            by_number[int(match[1])] = path
+    for number in range(max(by_number) + 1):
         split = "val" if number >= FIRST_VALIDATION else "train"
         index.rows[split, None] += 1
-        if number in found:
-            name = found[number].relative_to(root).as_posix()
+        if number in by_number:
+            name = by_number[number].relative_to(root).as_posix()
             index.records.append(FaceRecord(f"{number:05d}", name, split=split, source=index.layout))
         else:
             index.problems.add("missing file", f"{number:05d}")

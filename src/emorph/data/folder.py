@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from emorph.core.errors import DataError, UnknownNameError
+from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.records import FaceRecord
 from emorph.data.index import FaceIndex, inside, is_picture, read_text, subfolders, unit_pair
@@ -21,7 +21,7 @@ REQUIRED = ("path", "label")
 
 def has_folders(root: Path) -> bool:
     """Whether ``root``, or a train or val folder in it, holds a folder with an emotion's name."""
-    return any(_emotion(folder.name) for _, parent in _parents(root) for folder in _folders(parent))
+    return any(Emotion.known(folder.name) is not None for _, parent in _parents(root) for folder in _folders(parent))
 
 
 def has_csv(root: Path) -> bool:
@@ -57,7 +57,7 @@ def read_folders(root: Path, *, landmarks: bool = False) -> FaceIndex:
     index = FaceIndex(root, "folders")
     for split, parent in _parents(root):
         for folder in _folders(parent):
-            emotion = _emotion(folder.name)
+            emotion = Emotion.known(folder.name)
             if emotion is not None:
                 _read_class(index, folder, emotion, split)
                 if parent != root and parent.name.lower() in TESTS:
@@ -79,7 +79,7 @@ def _read_class(index: FaceIndex, folder: Path, emotion: Emotion, split: str | N
             index.problems.add("file that is not a picture", name)
             continue
         index.rows[split, emotion.value] += 1
-        index.records.append(FaceRecord(name, name, emotion.value, split=split, source=index.layout))
+        index.records.append(FaceRecord(name, name, label=emotion.value, split=split, source=index.layout))
     if len(index.records) == before:
         index.problems.add("empty class", folder.relative_to(index.root).as_posix())
 
@@ -118,7 +118,7 @@ def read_csv(root: Path, *, landmarks: bool = False) -> FaceIndex:
 def _csv_record(index: FaceIndex, row: dict[str, str], where: str) -> FaceRecord | None:
     name = row["path"].replace("\\", "/")
     split = SPLITS.get(row.get("split", "").lower())
-    emotion = _emotion(row["label"])
+    emotion = Emotion.known(row["label"])
     index.rows[split, emotion] += 1
     _look_at_split(index, row.get("split", ""), where)
     if emotion is None:
@@ -134,7 +134,16 @@ def _csv_record(index: FaceIndex, row: dict[str, str], where: str) -> FaceRecord
         except ValueError:
             index.problems.add("valence/arousal out of range", f"{where}: {row['valence']!r}, {row['arousal']!r}")
     person = row.get("identity") or None
-    return FaceRecord(name, name, emotion.value, *affect, None, None, person, split, index.layout)
+    return FaceRecord(
+        name,
+        name,
+        label=emotion.value,
+        valence=affect[0],
+        arousal=affect[1],
+        identity=person,
+        split=split,
+        source=index.layout,
+    )
 
 
 def _look_at_split(index: FaceIndex, word: str, where: str) -> None:
@@ -146,13 +155,6 @@ def _look_at_split(index: FaceIndex, word: str, where: str) -> None:
 
 def _csv_path(root: Path) -> Path:
     return root if root.suffix.lower() == ".csv" else root / LABELS_FILE
-
-
-def _emotion(name: str) -> Emotion | None:
-    try:
-        return Emotion.parse(name)
-    except UnknownNameError:
-        return None
 
 
 def _parents(root: Path) -> list[tuple[str | None, Path]]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from emorph.core.errors import DataError, UnknownNameError
-from emorph.data import affectnet, affectnet8, celebahq, ffhq, folder, prepared
+from emorph.data.affectnet import holds_files_of_faces
 from emorph.data.index import FaceIndex, subfolders
+
+
+class Recogniser(Protocol):
+    """Tells whether a data set is in its layout, by names of files and folders and the first lines of lists."""
+
+    def __call__(self, root: Path) -> bool: ...
 
 
 class Reader(Protocol):
@@ -21,32 +27,74 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """One layout: the words for it, how it is told, and its reader. by_name: only if it is asked for."""
+    """One layout: its name, the words for it, and the module whose functions recognise and read it.
+
+    recogniser, reader: the names of these functions, a ``Recogniser`` and a ``Reader``.
+    by_name: read only if it is asked for by its name.
+    """
 
     name: str
     what: str
-    fits: Callable[[Path], bool]
-    read: Reader
+    module: str
+    recogniser: str = "fits"
+    reader: str = "read"
     by_name: bool = False
+
+    def fits(self, root: Path) -> bool:
+        """Whether the data set at ``root`` is in this layout."""
+        recognise = cast(Recogniser, getattr(importlib.import_module(self.module), self.recogniser))
+        try:
+            return recognise(root)
+        except NotADirectoryError:
+            return False
+
+    def read(self, root: Path, *, landmarks: bool = False) -> FaceIndex:
+        """The index of the data set at ``root``. Raises DataError."""
+        reader = cast(Reader, getattr(importlib.import_module(self.module), self.reader))
+        return reader(root, landmarks=landmarks)
 
 
 # In the order in which they are tried; of AffectNet's lists the hand-labelled one comes first.
 LAYOUTS: tuple[Layout, ...] = (
-    Layout("prepared", "what emorph data prepare wrote, or a .parquet file", prepared.fits, prepared.read),
-    Layout("affectnet", "training.csv, Manually_Annotated_Images/", affectnet.has_manual, affectnet.read_manual),
-    Layout("affectnet-8", "train_set/annotations/, train_set/images/", affectnet8.fits, affectnet8.read),
+    Layout("prepared", "what emorph data prepare wrote, or a .parquet file", "emorph.data.prepared"),
+    Layout(
+        "affectnet",
+        "training.csv, Manually_Annotated_Images/",
+        "emorph.data.affectnet",
+        recogniser="has_manual",
+        reader="read_manual",
+    ),
+    Layout("affectnet-8", "train_set/annotations/, train_set/images/", "emorph.data.affectnet8"),
     Layout(
         "affectnet-automatic",
         "automatically_annotated.csv, Automatically_Annotated_Images/",
-        affectnet.has_automatic,
-        affectnet.read_automatic,
+        "emorph.data.affectnet",
+        recogniser="has_automatic",
+        reader="read_automatic",
     ),
-    Layout("celebahq", f"{celebahq.IMAGES}/, {celebahq.ATTRIBUTES}", celebahq.fits, celebahq.read),
-    Layout("csv", "a .csv file or labels.csv with the columns path and label", folder.has_csv, folder.read_csv),
-    Layout("folders", "a folder for each emotion, such as happy/", folder.has_folders, folder.read_folders),
-    Layout("ffhq", "images1024x1024/ or pictures such as 00000.png", ffhq.fits, ffhq.read),
+    Layout("celebahq", "CelebA-HQ-img/, CelebAMask-HQ-attribute-anno.txt", "emorph.data.celebahq"),
     Layout(
-        "photos", "with --layout photos, pictures without labels", folder.has_photos, folder.read_photos, by_name=True
+        "csv",
+        "a .csv file or labels.csv with the columns path and label",
+        "emorph.data.folder",
+        recogniser="has_csv",
+        reader="read_csv",
+    ),
+    Layout(
+        "folders",
+        "a folder for each emotion, such as happy/",
+        "emorph.data.folder",
+        recogniser="has_folders",
+        reader="read_folders",
+    ),
+    Layout("ffhq", "images1024x1024/ or pictures such as 00000.png", "emorph.data.ffhq"),
+    Layout(
+        "photos",
+        "with --layout photos, pictures without labels",
+        "emorph.data.folder",
+        recogniser="has_photos",
+        reader="read_photos",
+        by_name=True,
     ),
 )
 
@@ -71,16 +119,16 @@ def _choose(root: Path, name: str | None) -> Layout:
     if name is not None:
         for layout in LAYOUTS:
             if layout.name == name:
-                if _fits(layout, root):
+                if layout.fits(root):
                     return layout
                 raise DataError(f"{root} is not in the layout {name} ({layout.what}); found {_contents(root)}.")
         raise UnknownNameError("layout", name, [layout.name for layout in LAYOUTS])
-    found = _recognise(root)
-    if found is not None and found.name not in AMBIGUOUS:  # what lies below changes nothing then
-        return found
+    own = _recognise(root)
+    if own is not None and own.name not in AMBIGUOUS:  # what lies below changes nothing then
+        return own
     inner = _recognised_below(root)
-    if found is not None and not {found.name, *(layout.name for _, layout in inner)} >= AMBIGUOUS:
-        return found
+    if own is not None and not {own.name, *(layout.name for _, layout in inner)} >= AMBIGUOUS:
+        return own
     if inner:
         named = ", ".join(f"{f.name} ({layout.name})" for f, layout in inner[:5])
         raise DataError(f"{root} holds data sets of its own in its folders: name one of {named}.")
@@ -93,20 +141,13 @@ def _choose(root: Path, name: str | None) -> Layout:
 def _recognised_below(root: Path) -> list[tuple[Path, Layout]]:
     if not root.is_dir():
         return []
-    folders = [folder for folder in subfolders(root) if not affectnet.holds_files_of_faces(folder)]
+    folders = [folder for folder in subfolders(root) if not holds_files_of_faces(folder)]
     return [(folder, layout) for folder in folders if (layout := _recognise(folder))]
 
 
 def _recognise(root: Path) -> Layout | None:
     told = [layout for layout in LAYOUTS if not layout.by_name] if root.is_dir() or root.is_file() else []
-    return next((layout for layout in told if _fits(layout, root)), None)
-
-
-def _fits(layout: Layout, root: Path) -> bool:
-    try:
-        return layout.fits(root)
-    except NotADirectoryError:
-        return False
+    return next((layout for layout in told if layout.fits(root)), None)
 
 
 def _contents(root: Path) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import secrets
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from emorph.core.errors import DataError, MissingAssetError
-from emorph.core.files import replace_file
+from emorph.core.files import replace_file, written_beside
 from emorph.data.quality import Quality
 from emorph.data.splits import same_pictures
 
@@ -213,12 +212,12 @@ def _same_pictures(out: Path, plan: Plan) -> list[Row]:
         for name, split, bits in zip(*(column.to_pylist() for column in table.columns), strict=True):
             ids[split].append(name)
             hashes[split].append(bits)
-    found: dict[str, str] = {}
+    twins: dict[str, str] = {}
     for i, j in same_pictures(hashes["val"], hashes["train"]):
-        found.setdefault(ids["train"][j], ids["val"][i])
+        twins.setdefault(ids["train"][j], ids["val"][i])
     return [
         {"id": name, "reason": "same picture", "detail": f"validation holds it as {other}"}
-        for name, other in sorted(found.items())
+        for name, other in sorted(twins.items())
     ]
 
 
@@ -280,14 +279,13 @@ def _lines(rows: Sequence[Row]) -> bytes:
 
 
 def _link(source: Path, target: Path) -> None:
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, draft)
-        except OSError:  # another disk, or one without links
-            shutil.copyfile(source, draft)
-        draft.replace(target)
+        with written_beside(target) as draft:
+            try:
+                os.link(source, draft)
+            except OSError:  # another disk, or one without links
+                shutil.copyfile(source, draft)
     except OSError as error:
         raise DataError(f"{target} cannot be written ({error.strerror}); check permissions and free space.") from None
 

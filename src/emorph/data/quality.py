@@ -80,9 +80,9 @@ def fault(quality: Quality, gate: Gate) -> tuple[str, str] | None:
         ("turned away", "yaw", quality.yaw_deg, gate.max_yaw_deg, abs(quality.yaw_deg) <= gate.max_yaw_deg),
         ("turned away", "pitch", quality.pitch_deg, gate.max_pitch_deg, abs(quality.pitch_deg) <= gate.max_pitch_deg),
     )
-    for name, what, found, wanted, holds in rules:
+    for name, what, value, wanted, holds in rules:
         if not holds:
-            return name, f"{what} {found:.4g}, the limit is {wanted:g}"
+            return name, f"{what} {value:.4g}, the limit is {wanted:g}"
     return None
 
 

@@ -18,29 +18,45 @@ from emorph.core.errors import UnknownNameError
 from emorph.diffusion.schedule import Schedule, Spacing
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
-OnStep = Callable[[int, Tensor, Tensor], None]
+OnEstimate = Callable[[int, Tensor, Tensor], None]  # (steps done before this one, x_t, its x0)
 
 
 class Sampler(Protocol):
     """What every sampler and inversion here looks like."""
 
     def __call__(
-        self, denoise: Denoise, start: Tensor, schedule: Schedule, /, *, clamp: bool = ..., on_step: OnStep | None = ...
+        self,
+        denoise: Denoise,
+        start: Tensor,
+        schedule: Schedule,
+        /,
+        *,
+        clamp: bool = ...,
+        on_step: OnEstimate | None = ...,
     ) -> Tensor: ...
 
 
 def ddim_sample(
-    denoise: Denoise, x_T: Tensor, schedule: Schedule, *, clamp: bool = True, on_step: OnStep | None = None
+    denoise: Denoise, x_T: Tensor, schedule: Schedule, *, clamp: bool = True, on_step: OnEstimate | None = None
 ) -> Tensor:
     """Deterministic DDIM from noise to data (Song et al. 2021, Eq. 12, eta = 0).
 
     x_T: (B, ...). clamp keeps every predicted x0 in [-1, 1]. Returns x0, (B, ...).
+
+    >>> from emorph.diffusion import Schedule
+    >>> alpha_bar = torch.from_numpy(Schedule.linear().alphas_cumprod).float()
+    >>> def denoise(x_t, t):  # a network that has learned one gray picture
+    ...     a = alpha_bar[t].view(-1, 1, 1, 1)
+    ...     return (x_t - a.sqrt() * 0.3) / (1 - a).sqrt()
+    >>> x0 = ddim_sample(denoise, torch.randn(1, 1, 2, 2), Schedule.linear().respaced(10))
+    >>> bool((x0 - 0.3).abs().max() < 1e-4)
+    True
     """
     return _ddim(denoise, x_T, schedule, range(len(schedule))[::-1], schedule.alphas_cumprod_prev, clamp, on_step)
 
 
 def ddim_invert(
-    denoise: Denoise, x0: Tensor, schedule: Schedule, *, clamp: bool = True, on_step: OnStep | None = None
+    denoise: Denoise, x0: Tensor, schedule: Schedule, *, clamp: bool = True, on_step: OnEstimate | None = None
 ) -> Tensor:
     """DDIM run backwards, from data to the noise that holds it (Preechakul et al. 2022, Eq. 8).
 
@@ -56,7 +72,7 @@ def _ddim(
     order: range,
     alpha_bars_to: np.ndarray,
     clamp: bool,
-    on_step: OnStep | None,
+    on_step: OnEstimate | None,
 ) -> Tensor:
     for done, i in enumerate(order):
         alpha_bar, alpha_bar_to = float(schedule.alphas_cumprod[i]), float(alpha_bars_to[i])
@@ -76,7 +92,7 @@ def _time(schedule: Schedule, i: int, like: Tensor) -> Tensor:
 
 
 def dpm_sample(
-    denoise: Denoise, x_T: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnStep | None = None
+    denoise: Denoise, x_T: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnEstimate | None = None
 ) -> Tensor:
     """DPM-Solver++(2M) from noise to data (Lu et al. 2022b, Alg. 2): second order, one evaluation a step.
 
@@ -87,7 +103,7 @@ def dpm_sample(
 
 
 def dpm_generate(
-    denoise: Denoise, x_T: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnStep | None = None
+    denoise: Denoise, x_T: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnEstimate | None = None
 ) -> Tensor:
     """``dpm_sample`` from noise that no ``dpm_invert`` found: the x0 that the last step predicts, (B, ...).
 
@@ -107,14 +123,14 @@ def dpm_generate(
 
 
 def dpm_invert(
-    denoise: Denoise, x0: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnStep | None = None
+    denoise: Denoise, x0: Tensor, schedule: Schedule, *, clamp: bool = False, on_step: OnEstimate | None = None
 ) -> Tensor:
     """``dpm_sample``'s path walked from data to noise. x0: (B, ...). Returns x at the last node, (B, ...)."""
     return _dpm_2m(denoise, x0, schedule, range(len(schedule)), clamp, on_step)
 
 
 def _dpm_2m(
-    denoise: Denoise, x: Tensor, schedule: Schedule, order: range, clamp: bool, on_step: OnStep | None
+    denoise: Denoise, x: Tensor, schedule: Schedule, order: range, clamp: bool, on_step: OnEstimate | None
 ) -> Tensor:
     alpha = np.sqrt(schedule.alphas_cumprod)
     sigma = np.sqrt(1 - schedule.alphas_cumprod)

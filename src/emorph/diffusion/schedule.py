@@ -42,7 +42,12 @@ class Schedule:
 
     @classmethod
     def linear(cls, n_steps: int = 1000) -> Schedule:
-        """Betas from 1e-4 to 0.02 at 1000 steps, scaled so that other lengths destroy as much (Ho et al. 2020)."""
+        """Betas from 1e-4 to 0.02 at 1000 steps, scaled so that other lengths destroy as much (Ho et al. 2020).
+
+        >>> schedule = Schedule.linear()
+        >>> len(schedule), round(float(schedule.alphas_cumprod[0]), 4), round(float(schedule.alphas_cumprod[-1]), 4)
+        (1000, 0.9999, 0.0)
+        """
         scale = 1000 / n_steps
         return cls.from_betas(np.linspace(scale * 1e-4, scale * 0.02, n_steps, dtype=np.float64))
 
@@ -70,6 +75,11 @@ class Schedule:
             and last included, which is what a higher-order solver wants (Lu et al. 2022a, Sec. 4.1).
             By default "ddim" where an integer stride gives exactly ``n_steps``, else "even".
         Raises ConfigError for a number that the spacing cannot give.
+
+        >>> Schedule.linear(1000).respaced(5).timesteps
+        array([  0, 200, 400, 600, 800])
+        >>> Schedule.linear(1000).respaced(5, spacing="even").timesteps
+        array([  0, 250, 500, 749, 999])
         """
         if isinstance(n_steps, int):
             if spacing is None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emorph.core.types import OnStep
 from emorph.diffusion.noise import seeded_noise
 from emorph.diffusion.samplers import solver
 from emorph.models.diffae import DiffAE
 
 FRESH_NOISE = 0.5  # of the usual size: what is drawn from it is typical, if a little smooth
 MAX_ROWS = 32  # pictures drawn together: several faces times many targets must not fill the memory
-
-
-OnStep = Callable[[int, int], None]  # (done, total)
 
 
 class Codec:
@@ -40,8 +38,10 @@ class Codec:
         """Pictures, clamped."""
         return self._each((x_T, z), on_step, self.steps, self._decode)
 
-    def generate(self, noise: Tensor, z: Tensor, on_step: OnStep | None = None) -> Tensor:
-        """Pictures, clamped, from noise that holds nothing of any."""
+    def generate(self, seeds: Sequence[int], z: Tensor, on_step: OnStep | None = None) -> Tensor:
+        """Pictures, clamped, from each seed's noise, which holds nothing of any."""
+        config = self.model.config
+        noise = seeded_noise(seeds, (config.image_channels, config.image_size, config.image_size), z.device)
         return self._each((noise, z), on_step, self.steps, self._generate)
 
     def redraw(self, pictures: Tensor, z_to: Tensor, new: Tensor, on_step: OnStep | None = None) -> Tensor:

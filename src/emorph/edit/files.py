@@ -1,272 +1,157 @@
-"""Writing edited photos: every file says in its metadata that it was edited, how, and by what."""
+"""An Editor on files: photos and folders to edited photos, a sheet, or faces drawn from nothing."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-import emorph
-from emorph.core.errors import ImageError
+from emorph.core.expressions import Emotion
 from emorph.core.images import to_pixels, write_image
-from emorph.core.records import EditRecord
-from emorph.core.types import AlignedFace, Photo, Target, UInt8
-from emorph.edit.codec import OnStep
+from emorph.core.types import OnStep, Target, UInt8
+from emorph.edit import codec
+from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
+from emorph.edit.jobs import Recipe, change_files
+from emorph.edit.latent import directions_digest
+from emorph.edit.metadata import Maker, expression_metadata, sample_metadata
+from emorph.edit.paths import SourcePhotos, check_writable, photo_files, result_paths
 from emorph.edit.pipeline import Editor
-from emorph.edit.sheet import Row, grid, tile, title
-from emorph.models.directions import Directions
-
-RECORDS_FILE = "edits.jsonl"
-TOOL = f"emorph {emorph.__version__}"
+from emorph.edit.result import Edit
+from emorph.edit.sheet import Row, grid, tiles, title
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """What one photo became: a picture for each strength, in ``seconds`` altogether.
+def edit_files(
+    editor: Editor,
+    photos: Iterable[str | Path],
+    out: str | Path,
+    to: str | Emotion | None = None,
+    strengths: Sequence[float] = (1.0,),
+    *,
+    valence: float | None = None,
+    arousal: float | None = None,
+    face: str | int = "largest",
+    min_face_px: int = 40,
+    again: bool = False,
+    watch: Watch | None = None,
+) -> FileReport:
+    """Edit photos and folders of photos; one that fails does not end the others.
 
-    face: the first of those that were changed. n_faces: how many the photo has, changed or not.
+    out: a folder, where each result is NAME_happy.png and edits.jsonl tells of all; or a picture's name, for one photo.
+    Several strengths give a picture each and a strip of all. What an earlier run finished is not done twice unless
+    ``again``. to, valence, arousal, face: as for ``Editor.edit``.
+    Raises UnknownNameError, ConfigError, ImageError for what no photo can be done with.
     """
-
-    source: Photo
-    face: AlignedFace
-    n_faces: int
-    results: tuple[Photo, ...]
-    seconds: float
+    goal = Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal)
+    recipe = emotion_recipe(editor, goal, strengths, face=face, min_face_px=min_face_px)
+    return change_files(recipe, photos, out, again=again, watch=watch)
 
 
-class Change(Protocol):
-    """A change of the expression in one or several strengths, by whichever model."""
+def emotion_recipe(
+    editor: Editor, goal: Target, strengths: Sequence[float], *, face: str | int = "largest", min_face_px: int = 40
+) -> Recipe:
+    """An emotion, or valence and arousal, in one strength or several."""
+    targets = [replace(goal, strength=strength) for strength in strengths]
+    maker = made_by(editor)
 
-    records_file: ClassVar[str]
+    def draw(source: Path, on_step: OnStep | None) -> Sequence[Edit[Target]]:
+        return editor.edit_many(source, targets, face=face, min_face_px=min_face_px, on_step=on_step)
 
-    @property
-    def strengths(self) -> tuple[float, ...]:
-        """How strong, each once."""
+    def metadata(of: Sequence[float]) -> dict[str, str]:
+        return expression_metadata(maker, [replace(goal, strength=strength) for strength in of])
 
-    @property
-    def face(self) -> str:
-        """Which faces of a photo, as in ``select_faces``."""
-
-    @property
-    def titles(self) -> tuple[str, ...]:
-        """How a strip of all strengths calls each."""
-
-    def draw(self, source: Path, on_step: OnStep | None = None) -> Drawn:
-        """Change one photo. Raises ImageError, NoFaceError."""
-
-    def record(self, source: Path, edited: Path, strength: float, seconds: float) -> EditRecord:
-        """All that the result in ``edited`` depends on."""
-
-    def metadata(self, strengths: Sequence[float]) -> dict[str, str]:
-        """What a file with these strengths says of itself."""
-
-    def as_json(self, record: EditRecord) -> dict[str, Any]:
-        """What a machine is told of a result."""
+    titles = tuple(map(title, targets))
+    return Recipe(draw, maker, goal.word, goal.word, tuple(strengths), titles, str(face), min_face_px, metadata)
 
 
-@dataclass(frozen=True)
-class EmotionChange:
-    """One emotion, or valence and arousal, by a diffusion autoencoder. targets: these in each strength.
+def sheet_file(
+    editor: Editor,
+    photos: Iterable[str | Path],
+    out: str | Path,
+    strength: float = 1.0,
+    *,
+    face: str | int = "largest",
+    min_face_px: int = 40,
+    watch: Watch | None = None,
+) -> FileReport:
+    """Write one sheet: a row for each photo, original and the eight emotions. out: as for ``plan_sheet``.
 
-    face, min_face_px: as in ``Editor.edit_many``.
+    Nothing is written if no photo could be done. Ctrl-C writes the rows that are done and says so in what it raises.
+    Raises as ``plan_sheet``, and MissingAssetError if the editor knows no emotions.
     """
-
-    editor: Editor
-    targets: tuple[Target, ...]
-    face: str = "largest"
-    min_face_px: int = 40
-    records_file: ClassVar[str] = RECORDS_FILE
-
-    @property
-    def strengths(self) -> tuple[float, ...]:
-        """How strong, each once."""
-        return tuple(target.strength for target in self.targets)
-
-    @property
-    def titles(self) -> tuple[str, ...]:
-        """As on a sheet."""
-        return tuple(map(title, self.targets))
-
-    def draw(self, source: Path, on_step: OnStep | None = None) -> Drawn:
-        """Change one photo. Raises ImageError, NoFaceError, MissingAssetError."""
-        edits = self.editor.edit_many(
-            source, self.targets, face=self.face, min_face_px=self.min_face_px, on_step=on_step
-        )
-        first = edits[0]
-        return Drawn(first.source, first.face, first.n_faces, tuple(edit.photo for edit in edits), first.seconds)
-
-    def record(self, source: Path, edited: Path, strength: float, seconds: float) -> EditRecord:
-        """The line of edits.jsonl."""
-        return EditRecord(
-            id=edited.name,
-            source=str(source),
-            edited=str(edited),
-            target=self.targets[0].word,
-            strength=strength,
-            editor=TOOL,
-            model_id=self.editor.model_id,
-            solver=self.editor.solver_name,
-            steps=self.editor.steps,
-            seconds=round(seconds, 3),
-            face=self.face,
-            min_face_px=self.min_face_px,
-            directions=self._directions,
-        )
-
-    @cached_property
-    def _directions(self) -> str:
-        return _digest(self.editor.directions)
-
-    def metadata(self, strengths: Sequence[float]) -> dict[str, str]:
-        """What a file with these strengths says of itself."""
-        return metadata(self.editor, [replace(self.targets[0], strength=strength) for strength in strengths])
-
-    def as_json(self, record: EditRecord) -> dict[str, Any]:
-        """The record."""
-        return asdict(record)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Where what one photo becomes is to be written: a file for each strength, and a strip of all if there are more."""
-
-    source: Path
-    files: tuple[Path, ...]
-    strip: Path | None
-
-    @classmethod
-    def named(cls, source: Path, path: Path, strengths: Sequence[float]) -> Plan:
-        """One strength is ``path``, say a.png; several are a_0.25.png and so on, and a_strip.png."""
-        if len(strengths) == 1:
-            return cls(source, (path,), None)
-        files = [path.with_stem(f"{path.stem}_{strength:g}") for strength in strengths]
-        return cls(source, tuple(files), path.with_stem(f"{path.stem}_strip"))
-
-    @property
-    def all_files(self) -> tuple[Path, ...]:
-        """Every file of the plan; the last is the one to look at."""
-        return (*self.files, self.strip) if self.strip else self.files
-
-    def finished(self, change: Change, known: Mapping[str, EditRecord]) -> list[EditRecord]:
-        """The records of an earlier run that did the same; none if any file is missing or was made otherwise.
-
-        known: by ``id``. A photo that is newer than a result was changed since, and is not finished either.
-        """
-        found = [known.get(path.name) for path in self.files]
-        wanted = [
-            change.record(self.source, path, dose, 0.0) for path, dose in zip(self.files, change.strengths, strict=True)
-        ]
-        same = [record for record in found if record is not None and replace(record, seconds=0.0) in wanted]
-        return same if len(same) == len(wanted) and self._is_up_to_date() else []
-
-    def _is_up_to_date(self) -> bool:
-        try:
-            read_s = self.source.stat().st_mtime
-            return all(path.stat().st_mtime >= read_s for path in self.all_files)
-        except OSError:
-            return False
-
-
-def write_drawn(drawn: Drawn, plan: Plan, change: Change) -> list[EditRecord]:
-    """Write what a photo became; a record for each strength. Raises ImageError."""
-    records = []
-    for photo, path, strength in zip(drawn.results, plan.files, change.strengths, strict=True):
-        write_image(path, photo.pixels, metadata=change.metadata([strength]), icc=photo.icc)
-        records.append(change.record(plan.source, path, strength, drawn.seconds))
-    if plan.strip:
-        tiles = tuple(tile(photo, drawn.face) for photo in (drawn.source, *drawn.results))
-        strip: UInt8 = np.asarray(grid([Row(tiles, ("Original", *change.titles))]))
-        write_image(plan.strip, strip, metadata=change.metadata(change.strengths))
-    return records
-
-
-def write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], editor: Editor) -> None:
-    """Write a sheet of several photos, a row each. Raises ImageError."""
-    sheet: UInt8 = np.asarray(grid(rows))
-    write_image(path, sheet, metadata=metadata(editor, targets))
-
-
-def draw_samples(editor: Editor, seeds: Sequence[int], latent_steps: int, on_step: OnStep | None = None) -> list[UInt8]:
-    """The face of each seed, drawn from nothing at once. Raises MissingAssetError without a latent net."""
-    return list(to_pixels(editor.sample(seeds, latent_steps=latent_steps, on_step=on_step)))
-
-
-def write_sample(path: Path, pixels: UInt8, editor: Editor, seed: int, latent_steps: int) -> None:
-    """Write the face of a seed. Raises ImageError."""
-    made = {"drawn": True, "seed": seed, "latent_steps": latent_steps, **_maker(editor)}
-    description = "This face was drawn by a machine; the person never was."
-    write_image(path, pixels, metadata=described(description, made))
-
-
-def metadata(editor: Editor, targets: Sequence[Target]) -> dict[str, str]:
-    """What an edited file says of itself."""
-    made = {
-        "edited": True,
-        "targets": [_said(target) for target in targets],
-        **_maker(editor),
-    }
-    return described("The facial expression in this picture was edited by a machine.", made)
-
-
-def described(description: str, made: Mapping[str, object]) -> dict[str, str]:
-    """Metadata: a sentence for people, and how the picture was made for machines."""
-    return {"Software": TOOL, "Description": description, "emorph": json.dumps(made)}
-
-
-def _maker(editor: Editor) -> dict[str, object]:
-    return {
-        "tool": TOOL,
-        "model": editor.model_id,
-        "solver": editor.solver_name,
-        "steps": editor.steps,
-    }
-
-
-def _said(target: Target) -> dict[str, object]:
-    if target.emotion is not None:
-        return {"emotion": target.emotion.word, "strength": target.strength}
-    asked = {"valence": target.valence, "arousal": target.arousal, "strength": target.strength}
-    return {name: value for name, value in asked.items() if value is not None}
-
-
-def _digest(directions: Directions | None) -> str:
-    """Eight hexadecimal digits that tell directions apart; "" for none."""
-    if directions is None:
-        return ""
-    digest = hashlib.sha256(repr((directions.labels, directions.gains)).encode())
-    for name, tensor in sorted(directions.tensors().items()):
-        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()[:8]
-
-
-class Sources:
-    """The files that no result may take the place of, by whatever name."""
-
-    def __init__(self, photos: Iterable[Path]) -> None:
-        self._known = {_file_id(photo) for photo in photos} - {None}
-
-    def refuse(self, paths: Iterable[Path]) -> None:
-        """Raises ImageError if one of ``paths`` is one of the files."""
-        for path in paths:
-            if _file_id(path) in self._known:
-                raise ImageError(f"{path} is a source photo itself; choose another output name.")
-
-
-def refuse_overwriting(paths: Iterable[Path], never: Iterable[Path]) -> None:
-    """Raises ImageError if a file of ``paths`` is one of ``never``, by whatever name."""
-    Sources(never).refuse(paths)
-
-
-def _file_id(path: Path) -> tuple[int, int] | None:
-    """What tells files apart; None where there is none."""
+    sources, path = plan_sheet(photos, out)
+    targets = editor.sheet_targets(strength)
+    rows: list[Row] = []
+    edits: list[FileEdit] = []
+    batch = Batch(watch)
+    batch.watch.start(len(sources))
     try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino
+        for source in sources:
+            with batch.item(source.name):
+                drawn = editor.edit_many(source, targets, face=face, min_face_px=min_face_px, on_step=batch.watch.step)
+                with unbroken():
+                    rows.append(tiles(drawn))
+                    edits.append(FileEdit(source, (path,), drawn[0].seconds, drawn[0].n_faces))
+                    batch.watch.written(edits[-1])
+    except KeyboardInterrupt:
+        _write_sheet(path, rows, targets, editor)
+        left = f"{path} has the {len(rows)} of {len(sources)} photos that were finished."
+        raise KeyboardInterrupt(left if rows else "No photo was finished, so no sheet was written.") from None
+    _write_sheet(path, rows, targets, editor)
+    return FileReport(tuple(edits), tuple(batch.failures))
+
+
+def plan_sheet(photos: Iterable[str | Path], out: str | Path) -> tuple[list[Path], Path]:
+    """The photos, and where their sheet is written: ``out`` itself if it names a picture, or a file in the folder.
+
+    Raises ConfigError or ImageError if it cannot be written, or would take the place of one of the photos.
+    """
+    sources, out = photo_files(photos), Path(out)
+    (path,) = result_paths(out, [f"{sources[0].stem}_sheet" if len(sources) == 1 else "sheet"])
+    SourcePhotos(sources).refuse([path])
+    check_writable(out)
+    return sources, path
+
+
+def _write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], editor: Editor) -> None:
+    if rows:
+        sheet: UInt8 = np.asarray(grid(rows))
+        with unbroken():
+            write_image(path, sheet, metadata=expression_metadata(made_by(editor), targets))
+
+
+def sample_files(
+    editor: Editor, seeds: range, out: str | Path, *, latent_steps: int = 50, watch: Watch | None = None
+) -> FileReport:
+    """Draw the face of each seed from nothing and write it: sample_000007.png in a folder, or the one picture ``out``.
+
+    A face does not depend on the others that are drawn with it.
+    Raises ConfigError where ``out`` cannot be written, MissingAssetError without a latent net.
+    """
+    out = Path(out)
+    paths = dict(zip(seeds, plan_samples(seeds, out), strict=True))
+    chunks = [range(first, min(first + codec.MAX_ROWS, seeds.stop)) for first in seeds[:: codec.MAX_ROWS]]
+    maker, edits, batch = made_by(editor), [], Batch(watch)
+    batch.watch.start(len(chunks))
+    for chunk in chunks:
+        with batch.item(f"seed {chunk[0]}" if len(chunk) == 1 else f"seeds {chunk[0]} to {chunk[-1]}"):
+            pictures = to_pixels(editor.sample(chunk, latent_steps=latent_steps, on_step=batch.watch.step))
+            for seed, pixels in zip(chunk, pictures, strict=True):
+                with unbroken():
+                    write_image(paths[seed], pixels, metadata=sample_metadata(maker, seed, latent_steps))
+                    edits.append(FileEdit(paths[seed], (paths[seed],), 0.0, 1, made={"seed": seed}))
+                    batch.watch.written(edits[-1])
+    return FileReport(tuple(edits), tuple(batch.failures))
+
+
+def plan_samples(seeds: range, out: Path) -> list[Path]:
+    """Where the face of each seed is written, checked before any work. Raises ConfigError."""
+    paths = result_paths(out, [f"sample_{seed:06d}" for seed in seeds], "faces are asked for")
+    check_writable(out)
+    return paths
+
+
+def made_by(editor: Editor) -> Maker:
+    """How files and records name this editor."""
+    return Maker(editor.model_id, editor.solver_name, editor.steps, directions_digest(editor.directions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -19,8 +20,18 @@ OFFICIAL_AMPLITUDE = 0.3
 
 def editable(directions: Directions) -> list[Emotion]:
     """The emotions that these directions know, in AffectNet's order."""
-    found = {emotion for emotion in map(_emotion, directions.labels) if emotion is not None}
-    return sorted(found)
+    return sorted({emotion for emotion in map(Emotion.known, directions.labels) if emotion is not None})
+
+
+def need_emotions(directions: Directions) -> list[Emotion]:
+    """As ``editable``. Raises MissingAssetError if there is none."""
+    known = editable(directions)
+    if not known:
+        raise MissingAssetError(
+            f"these directions know no emotion: their classes are {', '.join(directions.labels[:5])}, ... "
+            "Train directions on faces labelled with emotions: `emorph train run classifier.toml`."
+        )
+    return known
 
 
 def check_known(directions: Directions, targets: Iterable[Target]) -> None:
@@ -32,6 +43,16 @@ def check_known(directions: Directions, targets: Iterable[Target]) -> None:
             _axes(directions)
 
 
+def directions_digest(directions: Directions | None) -> str:
+    """Eight hexadecimal digits that tell directions apart; "" for none."""
+    if directions is None:
+        return ""
+    digest = hashlib.sha256(repr((directions.labels, directions.gains)).encode())
+    for name, tensor in sorted(directions.tensors().items()):
+        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
 def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -> Tensor:
     """z_sem of every face for every target.
 
@@ -39,8 +60,7 @@ def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -
     Raises UnknownNameError or MissingAssetError for a target that the directions do not know.
     """
     check_known(directions, targets)
-    moved = [_edited(z, directions, target) if target.strength else z for target in targets]
-    return torch.stack(moved, dim=1)
+    return torch.stack([_edited(z, directions, target) if target.strength else z for target in targets], dim=1)
 
 
 def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
@@ -51,8 +71,7 @@ def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
         return move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats)
     else:
         step = _emotion_step(z, directions, directions.means, _row(directions, target.emotion))
-    moved = directions.stats.normalise(z) + target.strength * step
-    return directions.stats.denormalise(moved)
+    return directions.stats.denormalise(directions.stats.normalise(z) + target.strength * step)
 
 
 def _emotion_step(z: Tensor, directions: Directions, means: Tensor, row: int) -> Tensor:
@@ -106,13 +125,6 @@ def landmark_steps(z: Tensor, z_to: Tensor, directions: Directions) -> Tensor:
 
 def _row(directions: Directions, emotion: Emotion) -> int:
     for i, label in enumerate(directions.labels):
-        if _emotion(label) == emotion:
+        if Emotion.known(label) == emotion:
             return i
     raise UnknownNameError("emotion", emotion.word, [e.word for e in editable(directions)])
-
-
-def _emotion(label: str) -> Emotion | None:
-    try:
-        return Emotion.parse(label)
-    except UnknownNameError:
-        return None

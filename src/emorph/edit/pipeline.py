@@ -1,10 +1,22 @@
-"""From a photo to an edited photo: align, encode, edit, decode, paste back. Read top to bottom."""
+"""From a photo to the same photo with another expression. Read top to bottom.
+
+The path that the bundled model takes, in order:
+
+    photo ........... faces are found, and cut out as the model wants them          Editor.faces
+    crop ............ is encoded: z_sem tells the expression                        Editor.changes
+    z_sem ........... takes a step towards the target, and the landmarks with it    latent.py
+    moved crop ...... has its landmarks where the new expression has them           redraw.py
+    redrawn crop .... is what the model makes of the moved one                      codec.py
+    photo ........... takes over what has changed, at its own resolution            change.py, result.py
+
+Directions that do not know landmarks, such as the official ones, take the path of the diffusion autoencoder's paper:
+z_sem alone moves. It comes second. Many photos, on disk: files.py. Through a 3D face: rig/editor.py.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +30,13 @@ from emorph.core.device import choose_device
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
-from emorph.core.types import AlignedFace, FaceCode, Landmarks, Photo, Target
+from emorph.core.types import AlignedFace, FaceCode, Landmarks, OnStep, Photo, Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
-from emorph.edit.codec import Codec, OnStep
-from emorph.edit.redraw import Change, motions, moved, paste
-from emorph.edit.result import Edit
+from emorph.edit.change import CropChange
+from emorph.edit.codec import Codec
+from emorph.edit.redraw import motions, move_crops
+from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import find_faces, select_faces
@@ -42,7 +55,12 @@ PhotoSource = str | Path | Image.Image | NDArray[Any] | Photo
 class Editor:
     """Edits the expression of faces in photos with a diffusion autoencoder and directions in its z_sem.
 
-    Encoding (an inversion) is the expensive half and is done once a face; all targets then decode as one batch.
+    All faces of a photo with all targets are drawn as one batch, and none depends on the others in it.
+
+    >>> editor = Editor.from_pretrained("emorph-base", steps=4)
+    >>> edit = editor.edit("examples/astronaut.png", to="happy")
+    >>> edit.image.size, edit.n_faces, edit.target.word
+    ((512, 512), 1, 'happy')
     """
 
     def __init__(
@@ -79,16 +97,64 @@ class Editor:
         Raises UnknownNameError, CheckpointError.
         """
         model = load(name)
-        found = read_directions(directions) if directions else directions_beside(name)
-        if found and found.weight.shape[1] != model.config.z_dim:
+        known = read_directions(directions) if directions else directions_beside(name)
+        if known and known.weight.shape[1] != model.config.z_dim:
             raise CheckpointError(
-                f"{directions or name}: the directions are for z_sem of {found.weight.shape[1]} numbers, "
+                f"{directions or name}: the directions are for z_sem of {known.weight.shape[1]} numbers, "
                 f"but the model's has {model.config.z_dim}."
             )
         model_id = f"{Path(name).name}-{fingerprint(model)}"  # no path: it goes into files that are published
-        return cls(model, found, model_id=model_id, device=device, steps=steps, solver_name=solver_name)
+        return cls(model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name)
 
-    # -- photo -> aligned faces ----------------------------------------------------------------------------------
+    # -- the whole path: photo in, photo out
+
+    def edit(
+        self,
+        photo: PhotoSource,
+        to: str | Emotion | None = None,
+        strength: float = 1.0,
+        *,
+        valence: float | None = None,
+        arousal: float | None = None,
+        face: str | int = "largest",
+        on_step: OnStep | None = None,
+    ) -> Edit[Target]:
+        """One photo, one emotion, or valence and arousal in [-1, 1]. strength 0 returns the photo bit for bit.
+
+        Of valence and arousal, one that is not given stays as it is. face: as for ``faces``; with "all", every face is
+        edited, and ``.face`` is the left-most.
+        Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
+        """
+        emotion = None if to is None else Emotion.parse(to)
+        target = Target(emotion, strength, valence, arousal)
+        return self.edit_many(photo, [target], face=face, on_step=on_step)[0]
+
+    def edit_many(
+        self,
+        photo: PhotoSource,
+        targets: Sequence[Target],
+        *,
+        face: str | int = "largest",
+        min_face_px: int = 40,
+        on_step: OnStep | None = None,
+    ) -> list[Edit[Target]]:
+        """One photo, several targets: encoded once, drawn as one batch. Raises as ``edit``."""
+        started_s = time.perf_counter()
+        self._check_targets(targets)
+        photo = read_photo(photo)
+        landmarks = find_faces(photo, min_face_px=min_face_px)
+        crops = self.align(photo, select_faces(landmarks, face, photo))
+        changes = self.changes(crops, targets, on_step=on_step)
+        return pasted_edits(photo, crops, len(landmarks), targets, changes, started_s)
+
+    def edit_faces(
+        self, photo: Photo, faces: Sequence[AlignedFace], targets: Sequence[Target], *, on_step: OnStep | None = None
+    ) -> list[Edit[Target]]:
+        """Several targets for faces of a photo that are found and cropped (``align``) already."""
+        started_s = time.perf_counter()
+        return pasted_edits(photo, faces, len(faces), targets, self.changes(faces, targets, on_step=on_step), started_s)
+
+    # -- photo -> crops
 
     def faces(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = 40) -> list[AlignedFace]:
         """The chosen faces of a photo, cropped as the model wants them.
@@ -103,16 +169,48 @@ class Editor:
         config = self.model.config
         return [align(photo, landmarks, config.image_size, config.crop) for landmarks in chosen]
 
-    # -- aligned faces -> code -----------------------------------------------------------------------------------
+    # -- crops -> what changes in them: the one place where the model draws
+
+    @torch.inference_mode()
+    def changes(
+        self, faces: Sequence[AlignedFace], targets: Sequence[Target], *, on_step: OnStep | None = None
+    ) -> list[list[CropChange]]:
+        """What each target changes in the crop of each face: one list a face. Strength 0 changes nothing.
+
+        Raises MissingAssetError without directions, UnknownNameError for an emotion that they do not know.
+        """
+        if self.directions is not None and self.directions.landmarks is not None:
+            return self._changes_by_moving(faces, targets, self.directions, on_step)
+        return self._changes_by_z_alone(faces, targets, on_step)
+
+    def _changes_by_moving(
+        self, faces: Sequence[AlignedFace], targets: Sequence[Target], directions: Directions, on_step: OnStep | None
+    ) -> list[list[CropChange]]:
+        """The bundled model's way: crops are moved to the target's landmarks, and drawn again with its z_sem."""
+        crops = self._pictures(faces)
+        active = [target for target in targets if target.strength]
+        if not active:
+            return [[CropChange.nothing(levels)] * len(targets) for levels in to_levels(crops)]
+        z = self.model.encode(crops)
+        z_to = latent.edited_codes(z, directions, active)
+        motion, opened = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
+        moved = move_crops(crops, motion)
+        new = torch.from_numpy(opened).flatten(0, 1)[:, None].to(moved.device)
+        drawn = self.codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step).view_as(moved)
+        results = []
+        for own, before, after, *fields in zip(to_levels(crops), moved, drawn, motion, opened, strict=True):
+            rows = map(CropChange, to_levels(before), to_levels(after), *fields)
+            results.append([next(rows) if target.strength else CropChange.nothing(own) for target in targets])
+        return results
+
+    # -- the paper's path: z_sem alone moves, and x_T holds the rest
 
     @torch.inference_mode()
     def encode(self, faces: Sequence[AlignedFace], *, on_step: OnStep | None = None) -> FaceCode:
         """z_sem and x_T of faces; a face's code does not depend on the others."""
-        pictures = self._pictures(faces)
-        z = self.model.encode(pictures)
-        return FaceCode(z, self.codec.invert(pictures, z, on_step), self.model_id)
-
-    # -- code -> edited code -> pictures -------------------------------------------------------------------------
+        crops = self._pictures(faces)
+        z = self.model.encode(crops)
+        return FaceCode(z, self.codec.invert(crops, z, on_step), self.model_id)
 
     @torch.inference_mode()
     def decode(self, x_T: Tensor, z: Tensor, *, on_step: OnStep | None = None) -> Tensor:
@@ -132,127 +230,38 @@ class Editor:
         active = [i for i, target in enumerate(targets) if target.strength]
         rows = code.z_sem[:, None]
         if active:
-            moved = latent.edited_codes(code.z_sem, self._need_directions(), [targets[i] for i in active])
-            rows = torch.cat([rows, moved], dim=1)
-        n_faces, n_rows = rows.shape[:2]
-        x_T = code.x_T[:, None].expand(-1, n_rows, -1, -1, -1)
+            z_to = latent.edited_codes(code.z_sem, self._need_directions(), [targets[i] for i in active])
+            rows = torch.cat([rows, z_to], dim=1)
+        x_T = code.x_T[:, None].expand(-1, rows.shape[1], -1, -1, -1)
         flat = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step)
-        pictures = flat.reshape(n_faces, n_rows, *flat.shape[1:])
+        pictures = torch.unflatten(flat, 0, rows.shape[:2])
         row_of = {i: 1 + k for k, i in enumerate(active)}
         return pictures[:, [0, *(row_of.get(i, 0) for i in range(len(targets)))]]
 
-    # -- all of it ------------------------------------------------------------------------------------------------
-
-    def edit(
-        self,
-        photo: PhotoSource,
-        to: str | Emotion | None = None,
-        strength: float = 1.0,
-        *,
-        valence: float | None = None,
-        arousal: float | None = None,
-        face: str | int = "largest",
-        on_step: OnStep | None = None,
-    ) -> Edit:
-        """One photo, one emotion, or valence and arousal in [-1, 1]. strength 0 returns the photo bit for bit.
-
-        Of valence and arousal, one that is not given stays as it is. face: as for ``faces``; with "all", every face is
-        edited, and ``.face`` is the left-most.
-        Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
-        """
-        emotion = None if to is None else Emotion.parse(to)
-        target = Target(emotion, strength, valence, arousal)
-        return self.edit_many(photo, [target], face=face, on_step=on_step)[0]
-
-    def edit_many(
-        self,
-        photo: PhotoSource,
-        targets: Sequence[Target],
-        *,
-        face: str | int = "largest",
-        min_face_px: int = 40,
-        on_step: OnStep | None = None,
-    ) -> list[Edit]:
-        """One photo, several targets: encoded once, decoded as one batch. on_step(done, total) reports progress."""
-        started = time.perf_counter()
-        self._check_targets(targets)
-        photo = read_photo(photo)
-        found = find_faces(photo, min_face_px=min_face_px)
-        faces = self.align(photo, select_faces(found, face, photo))
-        edits = self.edit_faces(photo, faces, targets, on_step=on_step)
-        seconds = time.perf_counter() - started
-        return [replace(edit, n_faces=len(found), seconds=seconds) for edit in edits]
-
-    def edit_faces(
-        self, photo: Photo, faces: Sequence[AlignedFace], targets: Sequence[Target], *, on_step: OnStep | None = None
-    ) -> list[Edit]:
-        """Several targets for faces of a photo that are found and cropped (``align``) already."""
-        started = time.perf_counter()
-        changes = self.changes(faces, targets, on_step=on_step)
-        results = []
-        for i in range(len(targets)):
-            result = photo
-            for aligned, of_face in zip(faces, changes, strict=True):
-                result = paste(result, aligned, of_face[i])
-            results.append(result)
-        seconds = time.perf_counter() - started
-        return [
-            Edit(result, photo, faces[0], len(faces), target, change.before, change.after, seconds)
-            for result, target, change in zip(results, targets, changes[0], strict=True)
-        ]
-
-    def changes(
-        self, faces: Sequence[AlignedFace], targets: Sequence[Target], *, on_step: OnStep | None = None
-    ) -> list[list[Change]]:
-        """What each target changes in the crop of each face: one list a face.
-
-        Directions that know how landmarks move give changes with a motion (see ``emorph.edit.redraw``); others, such as
-        the official ones, move z_sem alone, as the diffusion autoencoder's paper does.
-        """
-        if self.directions is not None and self.directions.landmarks is not None:
-            return self._redrawn(faces, targets, self.directions, on_step)
+    def _changes_by_z_alone(
+        self, faces: Sequence[AlignedFace], targets: Sequence[Target], on_step: OnStep | None
+    ) -> list[list[CropChange]]:
+        """The way of the paper: crops are inverted as they are, and drawn again with the target's z_sem."""
         total = 2 * self.steps
         code = self.encode(faces, on_step=on_step and (lambda done, _: on_step(done, total)))
         decoded = self.decode_targets(
             code, targets, on_step=on_step and (lambda done, _: on_step(self.steps + done, total))
         )
-        return [[Change(rows[0], after) for after in rows[1:]] for rows in map(to_levels, decoded)]
+        return [[CropChange(rows[0], after) for after in rows[1:]] for rows in map(to_levels, decoded)]
 
-    @torch.inference_mode()
-    def _redrawn(
-        self, faces: Sequence[AlignedFace], targets: Sequence[Target], directions: Directions, on_step: OnStep | None
-    ) -> list[list[Change]]:
-        """Move landmarks, invert the moved crops, draw them with the target's z_sem."""
-        pictures = self._pictures(faces)
-        active = [target for target in targets if target.strength]
-        if not active:
-            return [[Change(levels, levels)] * len(targets) for levels in to_levels(pictures)]
-        z = self.model.encode(pictures)
-        z_to = latent.edited_codes(z, directions, active)
-        fields, opened = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
-        started = moved(pictures, fields)
-        new = torch.from_numpy(opened).flatten(0, 1)[:, None].to(started.device)
-        drawn = self.codec.redraw(started.flatten(0, 1), z_to.flatten(0, 1), new, on_step).view_as(started)
-        results = []
-        for own, before, after, *how in zip(to_levels(pictures), started, drawn, fields, opened, strict=True):
-            rows = iter(zip(to_levels(before), to_levels(after), *how, strict=True))
-            results.append([Change(*next(rows)) if target.strength else Change(own, own) for target in targets])
-        return results
+    # -- sheets, and faces from nothing
 
-    def sheet(self, photo: PhotoSource, strength: float = 1.0, *, face: str | int = "largest") -> Image.Image:
-        """Original and the eight emotions side by side, cropped around the face, as one picture."""
-        return grid([tiles(self.edit_many(photo, self.sheet_targets(strength), face=face))])
+    def sheet(
+        self, photos: PhotoSource | list[PhotoSource], strength: float = 1.0, *, face: str | int = "largest"
+    ) -> Image.Image:
+        """Original and the eight emotions side by side, cropped around the face: one picture, a row for each photo."""
+        targets = self.sheet_targets(strength)
+        several = photos if isinstance(photos, list) else [photos]
+        return grid([tiles(self.edit_many(photo, targets, face=face)) for photo in several])
 
     def sheet_targets(self, strength: float = 1.0) -> list[Target]:
         """Every emotion that the directions know, in AffectNet's order. Raises MissingAssetError if they know none."""
-        directions = self._need_directions()
-        known = latent.editable(directions)
-        if not known:
-            raise MissingAssetError(
-                f"these directions know no emotion: their classes are {', '.join(directions.labels[:5])}, ... "
-                "Train directions on faces labelled with emotions: `emorph train run classifier.toml`."
-            )
-        return [Target(emotion, strength) for emotion in known]
+        return [Target(emotion, strength) for emotion in latent.need_emotions(self._need_directions())]
 
     @torch.inference_mode()
     def sample(self, seeds: Sequence[int], *, latent_steps: int = 50, on_step: OnStep | None = None) -> Tensor:
@@ -261,24 +270,20 @@ class Editor:
         latent_steps: evaluations of the latent net; those of the pictures' network are the editor's own ``steps``.
         Raises MissingAssetError.
         """
-        net, stats = self.model.latent_net, self.model.latent_stats
-        if net is None or stats is None:
+        if self.model.latent_net is None or self.model.latent_stats is None:
             raise MissingAssetError(
                 f"{self.model_id} has no latent net, so it cannot draw faces from nothing; train one with "
                 "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
             )
-        shape = (self.model.config.image_channels, *[self.model.config.image_size] * 2)
         z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (self.model.config.z_dim,), self.device)
-        z = sample_latents(net, stats, z_noise, latent_steps)
-        return self.codec.generate(seeded_noise(seeds, shape, self.device), z, on_step)
+        z = sample_latents(self.model.latent_net, self.model.latent_stats, z_noise, latent_steps)
+        return self.codec.generate(seeds, z, on_step)
 
-    # -- small parts ------------------------------------------------------------------------------------------------
+    # -- small parts
 
     def _pictures(self, faces: Sequence[AlignedFace]) -> Tensor:
-        x = to_tensor(np.stack([face.pixels for face in faces]))
-        if self.model.config.image_channels == 1:
-            x = luminance(x)
-        return x.to(self.device)
+        crops = to_tensor(np.stack([face.pixels for face in faces]))
+        return (luminance(crops) if self.model.config.image_channels == 1 else crops).to(self.device)
 
     def _need_directions(self) -> Directions:
         if self.directions is None:

@@ -1,4 +1,4 @@
-"""A new expression in two steps: move the face's landmarks, then let the model draw what moving alone cannot.
+"""Where landmarks go when z_sem takes a step, and a crop's pixels with them.
 
 z_sem tells where the landmarks lie, so a step in it tells where they go. The crop is moved there before it is inverted:
 x_T then holds the face as the new expression needs it, where it would else hold, say, the old smile's outlines. Where
@@ -8,32 +8,15 @@ a mouth opens there is nothing to hold but stretched lips: there the model start
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emorph.core.types import AlignedFace, Float32, Float64, Photo
+from emorph.core.types import AlignedFace, Float32, Float64
 from emorph.faces.mouth import newly_open
-from emorph.faces.paste import paste_change
 from emorph.faces.warp import in_order, motion_between
-
-
-@dataclass(frozen=True)
-class Change:
-    """What an edit changes in the crop of a face.
-
-    before, after: float32 (S, S, C) in 0..255: what the model starts from, and what it draws.
-    motion: (S, S, 2) of ``emorph.faces.motion_between``, by which ``before`` was moved; None if the face stays.
-    opened: (S, S) of ``emorph.faces.newly_open``, where the mouth's inside is new.
-    """
-
-    before: Float32
-    after: Float32
-    motion: Float32 | None = None
-    opened: Float32 | None = None
 
 
 def motions(faces: Sequence[AlignedFace], steps: Tensor) -> tuple[Float32, Float32]:
@@ -44,9 +27,9 @@ def motions(faces: Sequence[AlignedFace], steps: Tensor) -> tuple[Float32, Float
     fields, opened = [], []
     for face, of_face in zip(faces, steps, strict=True):
         before, after = crop_points(face, of_face)
-        targets = [in_order(before, points) for points in after]
-        fields.append([motion_between(before, points, face.side_px) for points in targets])
-        opened.append([newly_open(before, points, face.side_px) for points in targets])
+        goals = [in_order(before, points) for points in after]
+        fields.append([motion_between(before, points, face.side_px) for points in goals])
+        opened.append([newly_open(before, points, face.side_px) for points in goals])
     return np.array(fields), np.array(opened)
 
 
@@ -56,25 +39,25 @@ def crop_points(face: AlignedFace, steps: Tensor) -> tuple[Float64, Float64]:
     return points, points + steps.double().cpu().numpy() * face.side_px / 2
 
 
-def moved(pictures: Tensor, fields: Float32, *, clamp: bool = True) -> Tensor:
+def move_crops(pictures: Tensor, fields: Float32, *, clamp: bool = True) -> Tensor:
     """Every picture moved by each of its fields: (B, C, S, S) and (B, n, S, S, 2) give (B, n, C, S, S).
 
     clamp: pictures are of [-1, 1] and stay so.
+
+    >>> crop = torch.rand(1, 3, 8, 8)
+    >>> field = np.zeros((1, 1, 8, 8, 2), np.float32)
+    >>> field[..., 0] = -1.0  # every pixel comes from its neighbour on the left
+    >>> moved = move_crops(crop, field)
+    >>> bool(torch.allclose(moved[0, 0, :, :, 1:], crop[0, :, :, :-1], atol=1e-5))
+    True
     """
     if pictures.device.type == "mps":  # older torch has no cubic grid_sample there, and this is little work
-        return moved(pictures.cpu(), fields, clamp=clamp).to(pictures.device)
+        return move_crops(pictures.cpu(), fields, clamp=clamp).to(pictures.device)
     n_faces, n_targets, side = fields.shape[:3]
     y, x = torch.meshgrid(*[torch.arange(side, dtype=torch.float32, device=pictures.device)] * 2, indexing="ij")
     places = torch.stack([x, y], dim=-1) + torch.from_numpy(fields).flatten(0, 1).to(pictures.device)
     grid = (2 * places + 1) / side - 1  # grid_sample counts from the picture's edges: -1 is left of the first pixel
     repeated = pictures.repeat_interleave(n_targets, dim=0)
-    found: Tensor = F.grid_sample(repeated, grid, mode="bicubic", padding_mode="border", align_corners=False)
-    found = found.clamp(-1, 1) if clamp else found
-    return found.reshape(n_faces, n_targets, *pictures.shape[1:])
-
-
-def paste(photo: Photo, face: AlignedFace, change: Change, *, keep_detail: bool = True) -> Photo:
-    """The photo with a change of one of its faces; see ``emorph.faces.paste_change``."""
-    return paste_change(
-        photo, face, change.before, change.after, motion=change.motion, opened=change.opened, keep_detail=keep_detail
-    )
+    moved: Tensor = F.grid_sample(repeated, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    moved = moved.clamp(-1, 1) if clamp else moved
+    return moved.reshape(n_faces, n_targets, *pictures.shape[1:])

@@ -1,32 +1,44 @@
-"""What an edit gives."""
+"""What an edit gives, by whichever model."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from PIL import Image
 
-from emorph.core.types import AlignedFace, Float32, Photo, Target
+from emorph.core.types import AlignedFace, Float32, Photo
+from emorph.edit.change import CropChange, paste_all
+
+Goal = TypeVar("Goal")
 
 
 @dataclass(frozen=True)
-class Edit:
+class Edit(Generic[Goal]):
     """One edited photo.
 
     photo: the result, at the source photo's own size. source: the photo it was made from.
-    n_faces: how many faces the photo has, edited or not.
-    before, after: the model's crops, float32 (S, S, C) in 0..255: its reconstruction and its edit.
+    faces: the crops that were changed. n_faces: how many faces the photo has, changed or not.
+    target: what the first of them shows now: an Editor's ``Target``, or a RigEditor's ``Look``.
+    before, after: the first crop, float32 (S, S, C) in 0..255: what the model started from, and what it drew.
     seconds: time taken, shared with the edits made in the same call.
     """
 
     photo: Photo
     source: Photo
-    face: AlignedFace
+    faces: tuple[AlignedFace, ...]
     n_faces: int
-    target: Target
+    target: Goal
     before: Float32
     after: Float32
     seconds: float
+
+    @property
+    def face(self) -> AlignedFace:
+        """The crop of the face that was changed; of several, the first from the left."""
+        return self.faces[0]
 
     @property
     def image(self) -> Image.Image:
@@ -35,3 +47,24 @@ class Edit:
         if self.photo.icc is not None:
             image.info["icc_profile"] = self.photo.icc
         return image
+
+
+def pasted_edits(
+    photo: Photo,
+    faces: Sequence[AlignedFace],
+    n_faces: int,
+    targets: Sequence[Goal],
+    changes: Sequence[Sequence[CropChange]],
+    started_s: float,
+) -> list[Edit[Goal]]:
+    """The photo with each target, from the changes of its faces' crops.
+
+    targets: of the first face. changes: a row for each face, in it one for each target. started_s: when the work on
+    them began, by ``time.perf_counter``.
+    """
+    results = [paste_all(photo, faces, of_target) for of_target in zip(*changes, strict=True)]
+    seconds = time.perf_counter() - started_s
+    return [
+        Edit(result, photo, tuple(faces), n_faces, target, change.before, change.drawn, seconds)
+        for result, target, change in zip(results, targets, changes[0], strict=True)
+    ]

@@ -28,14 +28,19 @@ class Row:
     titles: tuple[str, ...]
 
 
-def tiles(edits: Sequence[Edit]) -> Row:
+def tiles(edits: Sequence[Edit[Target]]) -> Row:
     """Original and edits of one photo, cropped around the face: all that a sheet needs of them."""
     pictures = (tile(edits[0].source, edits[0].face), *(tile(edit.photo, edit.face) for edit in edits))
     return Row(pictures, ("Original", *(title(edit.target) for edit in edits)))
 
 
 def title(target: Target) -> str:
-    """What stands over an edit: the target, and its strength where that is not the usual."""
+    """What stands over an edit: the target, and its strength where that is not the usual.
+
+    >>> from emorph.core.expressions import Emotion
+    >>> title(Target(Emotion.SAD)), title(Target(Emotion.SAD, 0.5))
+    ('Sad', 'Sad 0.5')
+    """
     return target.title if target.strength == 1 else f"{target.title} {target.strength:g}"
 
 

@@ -21,13 +21,21 @@ Values = Tensor | NDArray[np.floating] | Sequence[float]
 
 
 def rmse(truth: Values, found: Values) -> float:
-    """Root mean squared error, in the values' own unit."""
+    """Root mean squared error, in the values' own unit.
+
+    >>> round(rmse([0.0, 0.5], [0.3, 0.1]), 4)
+    0.3536
+    """
     t, f = _pair(truth, found)
     return float((t - f).square().mean().sqrt())
 
 
 def pcc(truth: Values, found: Values) -> float:
-    """Pearson's correlation, in [-1, 1]; blind to a shift and a scale. NaN if either row is constant."""
+    """Pearson's correlation, in [-1, 1]; blind to a shift and a scale. NaN if either row is constant.
+
+    >>> round(pcc([-1.0, 0.0, 1.0], [0.0, 0.1, 0.2]), 6)  # the shift and the scale do not count
+    1.0
+    """
     t, f = _pair(truth, found)
     t, f = t - t.mean(), f - f.mean()
     return float((t * f).mean() / (t.square().mean() * f.square().mean()).sqrt())
@@ -37,6 +45,9 @@ def ccc(truth: Values, found: Values) -> float:
     """Lin's concordance correlation (1989), in [-1, 1]; NaN if both rows are one and the same number.
 
     Shift and scale count as error. With population variances, as EmoNet and the AffectNet tables have it.
+
+    >>> round(ccc([-1.0, 0.0, 1.0], [0.0, 0.1, 0.2]), 2)  # here they do
+    0.2
     """
     t, f = _pair(truth, found)
     gap = t.mean() - f.mean()
@@ -45,7 +56,11 @@ def ccc(truth: Values, found: Values) -> float:
 
 
 def sagr(truth: Values, found: Values) -> float:
-    """Share of equal signs, in [0, 1]; 0 is a sign of its own (Nicolaou et al. 2011)."""
+    """Share of equal signs, in [0, 1]; 0 is a sign of its own (Nicolaou et al. 2011).
+
+    >>> sagr([0.5, -0.2, 0.1, 0.0], [0.1, -0.9, -0.1, 0.0])
+    0.75
+    """
     t, f = _pair(truth, found)
     return float((t.sign() == f.sign()).double().mean())
 

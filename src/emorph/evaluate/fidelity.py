@@ -25,6 +25,10 @@ def psnr(a: Tensor, b: Tensor, *, data_range: float) -> Tensor:
 
     a, b: float (B, C, H, W). data_range: highest minus lowest possible value, 2 for [-1, 1], 1 for [0, 1].
     The error is pooled over one picture, never over the batch. Raises ShapeError.
+
+    >>> black, gray = torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)
+    >>> round(psnr(black, gray, data_range=1.0).item(), 2)
+    20.0
     """
     a, b = checked_pair(a, b, data_range)
     return 10 * torch.log10(data_range**2 / (a - b).square().mean(dim=(1, 2, 3)))
@@ -34,6 +38,10 @@ def ssim(a: Tensor, b: Tensor, *, data_range: float) -> Tensor:
     """Structural similarity of each picture, (B,), in [-1, 1]: the mean of ``ssim_map``.
 
     Equals scikit-image's structural_similarity with gaussian_weights, sigma 1.5 and use_sample_covariance=False.
+
+    >>> picture = torch.rand(1, 3, 16, 16)
+    >>> round(ssim(picture, picture, data_range=1.0).item(), 4)
+    1.0
     """
     return ssim_map(a, b, data_range=data_range).mean(dim=(1, 2, 3))
 

@@ -9,11 +9,8 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import ShapeError
+from emorph.core.landmarks import EXPRESSIVE, OUTER_EYE_CORNERS, STABLE
 from emorph.evaluate.fidelity import checked_pair
-
-OUTER_CORNERS = (36, 45)  # iBUG order, as in emorph.core.types.Landmarks
-STABLE = (36, 39, 42, 45, 27, 28, 29, 30, 33)  # eye corners, bridge and base of the nose: no expression moves the skull
-EXPRESSIVE = (*range(17, 27), 37, 38, 40, 41, 43, 44, 46, 47, *range(48, 68))  # brows, lids, mouth
 
 # Round proportions of an adult's stable points in mm, x to the image right, y down, z away from the viewer. No head has
 # them exactly; the angle between two poses of one head hardly depends on them.
@@ -40,7 +37,7 @@ def expression_distance(a: Tensor, b: Tensor) -> Tensor:
     u, _, vh = torch.linalg.svd(b[:, STABLE].mT @ a[:, STABLE])
     b = b @ _proper(u, vh)
     moved = (a - b)[:, EXPRESSIVE].norm(dim=2).mean(dim=1)
-    left, right = OUTER_CORNERS
+    left, right = OUTER_EYE_CORNERS
     span = ((a[:, right] - a[:, left]).norm(dim=1) + (b[:, right] - b[:, left]).norm(dim=1)) / 2
     found: Tensor = moved / span
     return found

@@ -212,7 +212,7 @@ def _folder_pairs(folder: Path, sources: Path, method: str) -> Iterator[Pair]:
             stem, emotion, strength = asked
             yield Pair(method, _original(originals, stem, edited, sources), edited, emotion, strength)
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        emotion_of_all = _emotion(inner.name)
+        emotion_of_all = Emotion.known(inner.name)
         if emotion_of_all is not None:
             for edited in _pictures(inner):
                 yield Pair(method, _original(originals, edited.stem, edited, sources), edited, emotion_of_all)
@@ -238,15 +238,8 @@ def _asked(stem: str) -> tuple[str, Emotion, float] | None:
     strength = 1.0
     if len(parts) > 2 and (found := _finite(parts[-1])) is not None:
         strength, parts = found, parts[:-1]
-    emotion = _emotion(parts[-1]) if len(parts) > 1 else None
+    emotion = Emotion.known(parts[-1]) if len(parts) > 1 else None
     return None if emotion is None else ("_".join(parts[:-1]), emotion, strength)
-
-
-def _emotion(word: str) -> Emotion | None:
-    try:
-        return Emotion.parse(word)
-    except UnknownNameError:
-        return None
 
 
 def _refuse_repeats(pairs: Sequence[Pair], edits: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from emorph.core.errors import CheckpointError, NoFaceError, ShapeError
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import LEFT_EYE, MOUTH_CORNERS, NOSE_TIP, RIGHT_EYE
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
 from emorph.evaluate.cards import ARCFACE_PX, JudgeCard, judge_card
 from emorph.evaluate.onnx_file import OnnxGraph, opening_operations
@@ -110,7 +111,8 @@ class Recogniser:
 def five_points(landmarks: Landmarks) -> Float64:
     """Eyes, tip of the nose and corners of the mouth from 68 points, (5, 2), in the order of ``ARCFACE_TEMPLATE``."""
     points = landmarks.points.astype(np.float64)
-    return np.stack([points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[30], points[48], points[54]])
+    eyes = [points[eye].mean(axis=0) for eye in (LEFT_EYE, RIGHT_EYE)]
+    return np.stack([*eyes, points[NOSE_TIP], *points[list(MOUTH_CORNERS)]])
 
 
 def similarity(source: Float64, target: Float64) -> Float64:

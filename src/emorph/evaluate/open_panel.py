@@ -13,6 +13,7 @@ import torch
 from emorph.core.downloads import present
 from emorph.core.errors import CheckpointError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
+from emorph.core.files import file_digest
 from emorph.core.images import luminance, to_tensor
 from emorph.core.pretrained import WEIGHTS_FILE, locate
 from emorph.core.types import CropSpec, FaceCoeffs, Float32, Float64, UInt8
@@ -153,11 +154,7 @@ def _reader(
 
 def digits_of(path: Path) -> str:
     """The first eight digits of a file's SHA-256."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()[:8]
+    return file_digest(path)[:8]
 
 
 def load_face_model(name: str) -> PanelEncoder:

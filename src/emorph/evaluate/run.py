@@ -7,16 +7,17 @@ machines merge by lying in one folder.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from emorph.core.errors import DataError
+from emorph.core.files import file_digest
 from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, each_finished, mend
 from emorph.core.shard import Shard
-from emorph.core.types import Float32, Float64
+from emorph.core.types import Float32, Float64, OnStep
 from emorph.core.workers import spread
 from emorph.evaluate.asked import (
     AFFECT,
@@ -123,7 +124,7 @@ def evaluate(
     *,
     workers: int = 1,
     shard: Shard = Shard(),
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Records:
     """Measure what ``folder`` does not hold yet, append it to the .jsonl files there, and return it all.
 
@@ -190,14 +191,10 @@ class _Files:
 
 def _digest(path: Path) -> tuple[str, str]:
     """(digest, "") of a file, or ("", why it cannot be read)."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
+        return file_digest(path)[:ID_DIGITS], ""
     except OSError as error:
         return "", f"{path} cannot be read ({error.strerror})."
-    return digest.hexdigest()[:ID_DIGITS], ""
 
 
 def _tasks(judged: Sequence[Judged], records: Records, panel: Panel, shard: Shard) -> list[Task]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import ShapeError
+from emorph.core.landmarks import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import FaceCoeffs, Float32, Float64
 
 CROP_SIDE_PX = 224
@@ -24,6 +25,9 @@ def project(points: Tensor, camera: Tensor) -> Tensor:
     """s (X + t), then y and z negated: (B, N, 3), x and y on the screen, z smaller where nearer.
 
     points: (B, N, 3), y up and z towards the viewer. camera: (B, 3), s, tx, ty.
+
+    >>> project(torch.tensor([[[1.0, 2.0, 3.0]]]), torch.tensor([[0.5, 0.0, 0.0]])).tolist()
+    [[[0.5, -1.0, -1.5]]]
     """
     scale = camera[:, None, :1]
     moved = torch.cat([points[..., :2] + camera[:, None, 1:], points[..., 2:]], dim=-1) * scale
@@ -78,8 +82,8 @@ def centre_of(landmarks: Tensor) -> Tensor:
 
     landmarks: (B, 68, 2 or 3) in model space.
     """
-    eyes = (landmarks[:, 36:42].mean(dim=1) + landmarks[:, 42:48].mean(dim=1)) / 2
-    mouth = (landmarks[:, 48] + landmarks[:, 54]) / 2
+    eyes = (landmarks[:, LEFT_EYE].mean(dim=1) + landmarks[:, RIGHT_EYE].mean(dim=1)) / 2
+    mouth = landmarks[:, list(MOUTH_CORNERS)].mean(dim=1)
     return (eyes + 0.1 * (mouth - eyes))[:, :2]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from emorph.core.assets import DECA_PAGE, OFFICIAL
 from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.files import file_digest
 from emorph.core.pretrained import atomic_folder, write_model
 from emorph.face3d.flame import KIND, N_IDENTITY, PARENTS, check_tensors
 from emorph.face3d.licensed import Arrays, read_generic_model, read_landmark_embedding, read_texture, read_uv
@@ -42,9 +42,7 @@ def convert_flame(source: str | Path, folder: str | Path, *, version: str | None
         raise MissingAssetError(f"{EMBEDDING} is not beside {model}; it lies in the data folder of {DECA_PAGE}.")
     tensors = flame_tensors(read_generic_model(model), read_landmark_embedding(embedding), model.name)
     tensors |= _surface_tensors(model.parent, tensors["triangles"])
-    with model.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    config = {"version": version, "source": model.name, "sha256": digest}
+    config = {"version": version, "source": model.name, "sha256": file_digest(model)}
     with atomic_folder(Path(folder)) as draft:
         write_model(draft, KIND, config, tensors)
     return Path(folder)
@@ -59,11 +57,11 @@ def is_flame_source(path: Path) -> bool:
 def _model_file(source: Path) -> Path:
     if source.is_file():
         return source
-    found = [source / name for name in VERSIONS if (source / name).is_file()]
-    if len(found) > 1:
-        raise CheckpointError(f"{source} holds {found[0].name} and {found[1].name}; name the file that is meant.")
-    if found:
-        return found[0]
+    models = [source / name for name in VERSIONS if (source / name).is_file()]
+    if len(models) > 1:
+        raise CheckpointError(f"{source} holds {models[0].name} and {models[1].name}; name the file that is meant.")
+    if models:
+        return models[0]
     asset = next(asset for asset in OFFICIAL if asset.name == "flame2020")
     raise MissingAssetError(
         f"there is no generic_model.pkl or flame2023.pkl in {source}; get FLAME from {asset.page} ({asset.terms})."

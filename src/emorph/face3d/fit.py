@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import ShapeError
+from emorph.core.landmarks import INNER, JAW, LEFT_EYE, N_LANDMARKS, RIGHT_EYE
 from emorph.core.types import FaceCoeffs
 from emorph.face3d.camera import pixels_to_screen, screen_to_pixels
 from emorph.face3d.lighting import CONSTANTS
@@ -68,9 +69,9 @@ def fit_landmarks(model: FaceModel, points: Tensor, side_px: int, *, n_shape: in
     state = solver.start(wanted)
     for i in range(N_ITERATIONS):
         state = solver.step(state, wanted, robust=i >= N_PLAIN)
-    found, _ = solver.project(state)
-    residual = (found - wanted).norm(dim=-1) / (state.scale * solver.eye_distance)[:, None]
-    in_pixels = screen_to_pixels(found * points.new_tensor([1.0, -1.0]), (side_px, side_px))
+    projected, _ = solver.project(state)
+    residual = (projected - wanted).norm(dim=-1) / (state.scale * solver.eye_distance)[:, None]
+    in_pixels = screen_to_pixels(projected * points.new_tensor([1.0, -1.0]), (side_px, side_px))
     reasons = tuple(_reason(*row) for row in zip(*_facts(solver, state, residual, usable), strict=True))
     return Fit(solver.coeffs(state), residual.mean(dim=1), in_pixels, reasons)
 
@@ -101,11 +102,11 @@ class _Solver:
         self.n_shape, self.bounded, self.has_jaw = n_shape, basis.bounded, basis.has_jaw
         if self.has_jaw:
             self.sigma = torch.cat([self.sigma, self.sigma.new_tensor(JAW_SIGMA_RAD)])
-        noise = self.sigma.new_full((68,), INNER_NOISE)
-        noise[:17] = CONTOUR_NOISE
+        noise = self.sigma.new_full((N_LANDMARKS,), INNER_NOISE)
+        noise[JAW] = CONTOUR_NOISE
         self.noise = noise
         mean = self.mean_points()
-        self.eye_distance = (mean[36:42].mean(dim=0) - mean[42:48].mean(dim=0)).norm()
+        self.eye_distance = (mean[LEFT_EYE].mean(dim=0) - mean[RIGHT_EYE].mean(dim=0)).norm()
 
     @property
     def n_linear(self) -> int:
@@ -118,9 +119,9 @@ class _Solver:
 
     def start(self, wanted: Tensor) -> _State:
         """The pose of the mean face that explains the inner landmarks best, by linear least squares."""
-        mean = self.mean_points()[17:]
+        mean = self.mean_points()[INNER]
         design = torch.cat([mean, torch.ones_like(mean[:, :1])], dim=1)
-        affine = (torch.linalg.pinv(design) @ wanted[:, 17:]).mT  # (B, 2, 4)
+        affine = (torch.linalg.pinv(design) @ wanted[:, INNER]).mT  # (B, 2, 4)
         across, up = affine[:, 0, :3], affine[:, 1, :3]
         scale = ((across.norm(dim=-1) + up.norm(dim=-1)) / 2).clamp_min(1e-6)
         rows = torch.stack([across, up, torch.linalg.cross(across, up) / scale[:, None]], dim=1)
@@ -170,9 +171,9 @@ class _Solver:
 
     def step(self, state: _State, wanted: Tensor, *, robust: bool) -> _State:
         """One iteration towards the most probable coefficients."""
-        found, jacobian = self.project(state)
+        projected, jacobian = self.project(state)
         noise = self.noise * (state.scale * self.eye_distance)[:, None]
-        residual = wanted - found
+        residual = wanted - projected
         importance = noise.square().reciprocal()
         if robust:
             importance = importance / (1 + (residual.norm(dim=-1) / (CAUCHY * noise)).square())

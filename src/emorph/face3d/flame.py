@@ -89,8 +89,8 @@ class FLAME(nn.Module):
 
     @property
     def uv(self) -> UVMap | None:
-        found = dict(self.named_buffers(remove_duplicate=False))
-        return UVMap(found["uv_coordinates"], found["uv_triangles"]) if "uv_coordinates" in found else None
+        own = dict(self.named_buffers(remove_duplicate=False))
+        return UVMap(own["uv_coordinates"], own["uv_triangles"]) if "uv_coordinates" in own else None
 
     @property
     def n_shape(self) -> int:
@@ -145,10 +145,10 @@ class FLAME(nn.Module):
 
     def albedo(self, texture: Tensor) -> Tensor | None:
         """(B, 3, 256, 256) of texture coefficients (B, n), if FLAME's texture was converted with the model."""
-        found = dict(self.named_buffers(remove_duplicate=False))
-        if "texture_mean" not in found:
+        own = dict(self.named_buffers(remove_duplicate=False))
+        if "texture_mean" not in own:
             return None
-        return albedo(found["texture_mean"], found["texture_basis"], texture)
+        return albedo(own["texture_mean"], own["texture_basis"], texture)
 
     def landmark_basis(self) -> LandmarkBasis:
         """With DECA's 100 shapes, 50 expressions and the jaw."""

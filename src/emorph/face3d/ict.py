@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from emorph.core.assets import official
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError, UnknownNameError
+from emorph.core.landmarks import JAW
 from emorph.core.types import FaceCoeffs
 from emorph.face3d.model import MAX_YAW_STEP, LandmarkBasis, UVMap, blend_shapes, yaw_step
 from emorph.face3d.skinning import rodrigues
@@ -159,7 +160,7 @@ class ICT(nn.Module):
 
     def _contour_table(self) -> Tensor:
         """int64 (79, 17): the contour's vertices for 0..39 and -1..-39 degrees of yaw, on the mean face."""
-        own = self.landmark_vertices[:17]
+        own = self.landmark_vertices[JAW]
         table = own.repeat(2 * MAX_YAW_STEP + 1, 1)
         for i in _SLIDING:
             strip = self._strip(i)
@@ -176,7 +177,7 @@ class ICT(nn.Module):
 
         The strip runs half way between level and across the jaw line: detectors follow the cheek about so.
         """
-        line = self.mean[self.landmark_vertices[:17]]
+        line = self.mean[self.landmark_vertices[JAW]]
         point = line[i]
         jaw = torch.nn.functional.normalize(line[min(i + 1, 16)] - line[max(i - 1, 0)], dim=0)
         along = torch.nn.functional.normalize(jaw + jaw.new_tensor([0.0, 1.0, 0.0]) * jaw[1].sign(), dim=0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from emorph.core.fetch import fetch_url
+from emorph.core.types import OnStep
 from emorph.face3d.ict_source import FOLDER, INDEX_FILE, MEAN_FILE, N_IDENTITIES, UNIT_NAMES, convert_ict
 
 # The commit from which the parity tests' data was taken; git names a commit by its content.
@@ -25,7 +25,7 @@ def obtain_ict(
     *,
     n_identities: int = N_IDENTITIES,
     offline: bool = False,
-    on_file: Callable[[int, int], None] | None = None,
+    on_file: OnStep | None = None,
 ) -> Path:
     """``path``, an ict_face.npz, made from the official files unless it is there; a stopped download goes on.
 

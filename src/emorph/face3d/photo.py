@@ -16,6 +16,7 @@ from emorph.core.assets import FLAME_PAGE
 from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError
 from emorph.core.files import replace_file
 from emorph.core.images import to_pixels
+from emorph.core.landmarks import LEFT_EYE, RIGHT_EYE
 from emorph.core.types import FaceCoeffs, Float64, Landmarks, Photo, PhysicalBuffers, UInt8
 from emorph.face3d.buffers import render_buffers
 from emorph.face3d.camera import project, screen_to_pixels
@@ -108,7 +109,7 @@ def _as_fit(model: FaceModel, coeffs: FaceCoeffs, points: Tensor) -> Fit:
     """Coefficients of the window, with how far their landmarks lie from ``points`` (1, 68, 2)."""
     marks = model.landmarks(model.vertices(coeffs), coeffs.pose)
     seen = screen_to_pixels(project(marks, coeffs.camera)[..., :2], (WINDOW_PX, WINDOW_PX))
-    eyes = (marks[:, 36:42].mean(dim=1) - marks[:, 42:48].mean(dim=1)).norm(dim=1)
+    eyes = (marks[:, LEFT_EYE].mean(dim=1) - marks[:, RIGHT_EYE].mean(dim=1)).norm(dim=1)
     eyes_px = eyes * coeffs.camera[:, 0] * WINDOW_PX / 2
     return Fit(coeffs, (seen - points).norm(dim=-1).mean(dim=1) / eyes_px, seen, ("",))
 

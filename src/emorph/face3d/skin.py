@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from emorph.core.landmarks import LEFT_EYE, NOSE_RIDGE, RIGHT_EYE
 from emorph.core.types import FaceCoeffs
 from emorph.face3d.camera import project
 from emorph.face3d.lighting import shade
@@ -88,8 +89,8 @@ class SkinField:
         vertices = face.vertices(still)
         marks = face.landmarks(vertices, still.pose)[0]
         normals, mean = vertex_normals(vertices, face.faces)[0], vertices[0]
-        eyes = (marks[36:42].mean(dim=0) - marks[42:48].mean(dim=0)).norm()
-        middle = marks[27:31, 0].mean()  # of the nose's ridge
+        eyes = (marks[LEFT_EYE].mean(dim=0) - marks[RIGHT_EYE].mean(dim=0)).norm()
+        middle = marks[NOSE_RIDGE, 0].mean()  # of the nose's ridge
         folded = torch.cat([(mean[:, :1] - middle).abs(), mean[:, 1:]], dim=1)
         low, high = marks.amin(dim=0), marks.amax(dim=0)
         is_front = (normals[:, 2] > _FACING) & (folded[:, 0] <= high[0] - middle)

@@ -10,7 +10,12 @@ _ANGLE_EPS = 1e-8  # FLAME adds it to the components inside the norm only, so th
 
 
 def rodrigues(axis_angle: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) of axis-angle vectors (..., 3) in radians."""
+    """Rotation matrices (..., 3, 3) of axis-angle vectors (..., 3) in radians.
+
+    >>> quarter = rodrigues(torch.tensor([0.0, 0.0, torch.pi / 2]))  # around z
+    >>> [round(value) for value in (quarter @ torch.tensor([1.0, 0.0, 0.0])).tolist()]
+    [0, 1, 0]
+    """
     angle = (axis_angle + _ANGLE_EPS).norm(dim=-1, keepdim=True)
     k = skew(axis_angle / angle)
     sin, cos = angle.sin()[..., None], angle.cos()[..., None]
@@ -27,7 +32,12 @@ def skew(vector: Tensor) -> Tensor:
 
 
 def axis_angle_of(rotation: Tensor) -> Tensor:
-    """Axis-angle (..., 3) of rotation matrices (..., 3, 3); the angle is below pi."""
+    """Axis-angle (..., 3) of rotation matrices (..., 3, 3); the angle is below pi.
+
+    >>> turn = torch.tensor([0.1, -0.2, 0.3])
+    >>> bool(torch.allclose(axis_angle_of(rodrigues(turn)), turn, atol=1e-6))
+    True
+    """
     twice_sin = torch.stack(
         [
             rotation[..., 2, 1] - rotation[..., 1, 2],

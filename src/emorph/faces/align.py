@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from emorph.core.errors import NoFaceError, ShapeError
+from emorph.core.landmarks import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import AlignedFace, CropSpec, Float32, Float64, Landmarks, Photo, UInt8
 
 EYE_SPAN = 2.0  # half the square's side is this many eye distances,
@@ -27,6 +28,12 @@ def align(photo: Photo, landmarks: Landmarks, side_px: int, crop: CropSpec | Non
     Where the square leaves the photo it is filled with mirrored, blurred surroundings.
     Returns the crop and ``crop_to_photo``, which includes the rounding of the published shrinking step.
     Raises NoFaceError if the square lies outside the photo, ShapeError for points that span no square.
+
+    >>> from emorph.core.images import read_photo
+    >>> from emorph.faces import find_faces
+    >>> photo = read_photo("examples/astronaut.png")
+    >>> align(photo, find_faces(photo)[0], side_px=64).pixels.shape
+    (64, 64, 3)
     """
     if side_px < 1:
         raise ShapeError(f"expected a crop side of at least 1 px, found {side_px}.")
@@ -62,10 +69,10 @@ def _crop_quad(landmarks: Landmarks, crop: CropSpec) -> Float64:
         raise ShapeError(f"expected 68 finite points (68, 2), found {points.shape}; detect the face again.")
     if not crop.zoom > 0:
         raise ShapeError(f"expected a crop zoom above 0, found {crop.zoom}.")
-    eye_left, eye_right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    eye_left, eye_right = points[LEFT_EYE].mean(axis=0), points[RIGHT_EYE].mean(axis=0)
     eye_mid = (eye_left + eye_right) / 2
     eye_to_eye = eye_right - eye_left
-    eye_to_mouth = (points[48] + points[54]) / 2 - eye_mid
+    eye_to_mouth = points[list(MOUTH_CORNERS)].mean(axis=0) - eye_mid
     across = eye_to_eye - _turned(eye_to_mouth)
     half_side = max(np.linalg.norm(eye_to_eye) * EYE_SPAN, np.linalg.norm(eye_to_mouth) * MOUTH_SPAN)
     length = np.linalg.norm(across)

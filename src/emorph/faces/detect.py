@@ -14,6 +14,7 @@ import numpy as np
 
 from emorph.core.assets import packaged_file
 from emorph.core.errors import NoFaceError, ShapeError, UnknownNameError
+from emorph.core.landmarks import EYES, MOUTH_CORNERS, N_LANDMARKS
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
 
 PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
@@ -33,6 +34,11 @@ def find_faces(photo: Photo, *, min_face_px: int = 40) -> list[Landmarks]:
     min_face_px: smallest face box in photo pixels. A photo that shows no face at normal size is searched
         again with a border, then enlarged as far as such faces need (and MAX_DETECT_PX allows).
         Once faces are seen, smaller ones that only an enlarged copy would show are not sought.
+
+    >>> from emorph.core.images import read_photo
+    >>> (face,) = find_faces(read_photo("examples/astronaut.png"))
+    >>> face.points.shape
+    (68, 2)
     """
     if photo.pixels.dtype != np.uint8 or photo.pixels.ndim != 3 or photo.pixels.shape[2] != 3:
         raise ShapeError(f"expected uint8 pixels (H, W, 3), found {photo.pixels.dtype} {photo.pixels.shape}.")
@@ -44,7 +50,7 @@ def find_faces(photo: Photo, *, min_face_px: int = 40) -> list[Landmarks]:
 
 def known_face(points: Float32) -> Landmarks:
     """A face whose points (68, 2) somebody else found, with the box that the detector would draw around them."""
-    eyes, mouth = points[36:48].mean(axis=0), (points[48] + points[54]) / 2
+    eyes, mouth = points[EYES].mean(axis=0), points[list(MOUTH_CORNERS)].mean(axis=0)
     side = BOX_SPAN * float(np.linalg.norm(mouth - eyes))
     left, top = (int(v) for v in np.rint((eyes + mouth) / 2 - side / 2))
     size = max(round(side), 1)
@@ -102,11 +108,11 @@ def _find_boxes(pixels: UInt8, min_face_px: int) -> list[tuple[Float64, float]]:
     """Boxes (left, top, right, bottom) in photo px and scores, from the first look with a sure face."""
     best_weak: list[tuple[Float64, float]] = []
     for look in _looks(pixels.shape[0], pixels.shape[1], min_face_px):
-        found = [f for f in _detect(pixels, look) if f[0][2] - f[0][0] >= min_face_px]
-        sure = [f for f in found if f[1] >= SURE_SCORE]
+        seen = [f for f in _detect(pixels, look) if f[0][2] - f[0][0] >= min_face_px]
+        sure = [f for f in seen if f[1] >= SURE_SCORE]
         if sure:
             return sure
-        best_weak = sorted(found + best_weak, key=lambda f: f[1], reverse=True)[:1]
+        best_weak = sorted(seen + best_weak, key=lambda f: f[1], reverse=True)[:1]
     return best_weak
 
 
@@ -156,7 +162,7 @@ def _mean_points(window: UInt8, box: Float64) -> Float64:
     import dlib
 
     centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    total = np.zeros((68, 2))
+    total = np.zeros((N_LANDMARKS, 2))
     for scale in BOX_SCALES:
         near, far = np.rint(centre - half * scale).astype(int), np.rint(centre + half * scale).astype(int) - 1
         rectangle = dlib.rectangle(int(near[0]), int(near[1]), int(far[0]), int(far[1]))

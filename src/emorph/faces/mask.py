@@ -10,6 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import ShapeError
+from emorph.core.landmarks import (
+    BROWS,
+    EYES,
+    INNER,
+    JAW,
+    LEFT_EYE,
+    LOWER_JAW,
+    MOUTH,
+    MOUTH_CORNERS,
+    RIGHT_EYE,
+    UNDER_LIP,
+)
 from emorph.core.types import AlignedFace, Float32, Float64
 
 Part = Literal["face", "features", "mouth"]
@@ -17,8 +29,8 @@ Part = Literal["face", "features", "mouth"]
 FEATHER: dict[Part, float] = {"face": 0.30, "features": 0.50, "mouth": 0.30}  # width of the soft edge, half of it
 #                                                          outside the outline, in distances between the eyes
 FOREHEAD = 0.55  # how far above the brows face and features reach, in eye-to-mouth distances
-CHIN = 0.15  # how far below the jaw the face reaches, in eye-to-mouth distances: an opening mouth lowers the chin
-UNDER_LIP = 0.15  # how far below the lower lip the features reach, in eye-to-mouth distances
+BELOW_CHIN = 0.15  # how far below the jaw the face reaches, in eye-to-mouth distances: an opening mouth lowers the chin
+BELOW_LIP = 0.15  # how far below the lower lip the features reach, in eye-to-mouth distances
 AROUND_MOUTH = 0.22  # how far the mouth reaches around the lips, in distances between the eyes
 RIM_SHARE = 0.08  # of the crop's side: every mask falls to 0 over this width along the crop's border
 MASK_SIDE_PX = 256  # masks are smooth, so they are drawn at this size and enlarged
@@ -67,22 +79,22 @@ def part_weights(face: AlignedFace, part: Part, window: PasteMask) -> Float32:
 
 def shifted(to_photo: Float64, left: int, top: int) -> Float64:
     """A (3, 3) map to photo pixels, counted from a window's corner."""
-    found = to_photo.copy()
-    found[:2, 2] -= [left, top]
-    return found
+    to_window = to_photo.copy()
+    to_window[:2, 2] -= [left, top]
+    return to_window
 
 
 def _at_photo(drawn: Float32, face: AlignedFace, top: int, left: int, shape: tuple[int, int]) -> Float32:
     to_window = shifted(_grid_to_photo(face), left, top)
     weights = cv2.warpAffine(drawn, to_window[:2], shape[::-1], flags=cv2.INTER_LINEAR, borderValue=0)
-    found: Float32 = np.clip(weights, 0, 1)
-    return found
+    clipped: Float32 = np.clip(weights, 0, 1)
+    return clipped
 
 
 def _draw(face: AlignedFace, part: Part, feather: float | None) -> Float32:
     """The mask on a grid over the crop, (MASK_SIDE_PX, MASK_SIDE_PX); its outermost pixels are 0."""
     points = (face.crop_points() + 0.5) * MASK_SIDE_PX / face.side_px - 0.5
-    eye_distance = float(np.linalg.norm(points[42:48].mean(axis=0) - points[36:42].mean(axis=0)))
+    eye_distance = float(np.linalg.norm(points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)))
     hull = cv2.convexHull(_outline(points, part, eye_distance).astype(np.float32)).reshape(-1, 2)
     inside = _distance_inside(hull) / max((feather or FEATHER[part]) * eye_distance, 1e-6)
     index = np.arange(MASK_SIDE_PX)
@@ -92,13 +104,13 @@ def _draw(face: AlignedFace, part: Part, feather: float | None) -> Float32:
 
 def _outline(points: Float64, part: Part, eye_distance: float) -> Float64:
     """Points whose hull is the part. points: (68, 2) on the mask's grid."""
-    down = points[[48, 54]].mean(axis=0) - points[36:48].mean(axis=0)
-    brow_wrinkles = points[17:27] - FOREHEAD * down
+    down = points[list(MOUTH_CORNERS)].mean(axis=0) - points[EYES].mean(axis=0)
+    brow_wrinkles = points[BROWS] - FOREHEAD * down
     if part == "face":
-        return np.concatenate([points[:17], points[3:14] + CHIN * down, brow_wrinkles])
+        return np.concatenate([points[JAW], points[LOWER_JAW] + BELOW_CHIN * down, brow_wrinkles])
     if part == "features":
-        return np.concatenate([points[17:], points[55:60] + UNDER_LIP * down, brow_wrinkles])
-    lips = points[48:]
+        return np.concatenate([points[INNER], points[UNDER_LIP] + BELOW_LIP * down, brow_wrinkles])
+    lips = points[MOUTH]
     outwards = lips - lips.mean(axis=0)
     length = np.linalg.norm(outwards, axis=1, keepdims=True)
     around: Float64 = lips + AROUND_MOUTH * eye_distance * outwards / np.maximum(length, 1e-6)
@@ -123,13 +135,13 @@ def _distance_inside(hull: Float32) -> Float64:
 
 def _smoothstep(value: NDArray[Any]) -> Float64:
     value = np.clip(value, 0, 1)
-    found: Float64 = value * value * (3 - 2 * value)
-    return found
+    smooth: Float64 = value * value * (3 - 2 * value)
+    return smooth
 
 
 def _grid_to_photo(face: AlignedFace) -> Float64:
     """The mask's grid spans the crop from border to border: grid pixel centres to photo pixel centres."""
     scale = face.side_px / MASK_SIDE_PX
     to_crop = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5], [0, 0, 1]])
-    found: Float64 = face.crop_to_photo @ to_crop
-    return found
+    to_photo: Float64 = face.crop_to_photo @ to_crop
+    return to_photo

@@ -37,7 +37,7 @@ def paste_change(
     """Add the change from ``before`` to ``after`` to the photo, inside the face mask.
 
     before, after: uint8 or float32 in 0..255, (S, S, 3), or (S, S, 1) for a change of luminance alone, which
-        adds the same to red, green and blue (Cb and Cr stay, except where a channel reaches 0 or 255).
+        adds the same whole number to red, green and blue (Cb and Cr stay, except where a channel reaches 0 or 255).
     motion: (S, S, 2) of ``motion_between``, where the model redrew a crop that was moved so (``before``): the photo is
         moved alike, at its own resolution, and the change then added around the features alone.
     opened: (S, S) of ``newly_open``: there a change of luminance alone would leave the lips' colour on teeth.
@@ -68,10 +68,12 @@ def paste_change(
         weights = weights * part_weights(face, "features", mask)[..., None]
         fade = fade * part_weights(face, "mouth", mask)[..., None] if keep_detail else fade
     seen = own if start.shape[2] == 3 else (own @ REC601)[..., None]
-    levels = own + weights * (change - fade * (seen - begun))
+    step = weights * (change - fade * (seen - begun))
+    # One step for three channels is rounded once: three sums would be rounded apart, and by each processor otherwise.
+    levels = own + (np.rint(step) if start.shape[2] == 1 else step)
     if opened is not None and start.shape[2] == 1:
         levels += weights * _share(opened, face, mask) * (_tinted(levels, photo, face) - levels)
-    window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
+    _put(window, levels, mask)
     return replace(photo, pixels=result)
 
 
@@ -97,14 +99,19 @@ def paste_light(photo: Photo, face: AlignedFace, before: NDArray[Any], after: ND
     gain = np.log(np.clip(smooth[1] / smooth[0], 1 / MOST_GAIN, MOST_GAIN)).astype(np.float32)
     window = result[_rows(mask)]
     brighter = np.exp(_to_window(gain, face, mask) * mask.weights[..., None])
-    window[...] = np.clip(np.rint(window.astype(np.float32) * brighter), 0, 255)
+    _put(window, window.astype(np.float32) * brighter, mask)
     return replace(photo, pixels=result)
+
+
+def _put(window: UInt8, levels: Float32, mask: PasteMask) -> None:
+    """Write levels (h, w, 3) where the mask is above 0; every other pixel stays what it is, not what it comes to."""
+    window[...] = np.where(mask.weights[..., None] > 0, np.clip(np.rint(levels), 0, 255), window)
 
 
 def _share(layer: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
     """A share (S, S) in [0, 1] of the crop at the mask's window, (h, w, 1)."""
-    found: Float32 = np.clip(_to_window(layer[..., None], face, mask), 0, 1)
-    return found
+    share: Float32 = np.clip(_to_window(layer[..., None], face, mask), 0, 1)
+    return share
 
 
 def _tinted(levels: Float32, photo: Photo, face: AlignedFace) -> Float32:
@@ -128,8 +135,8 @@ def _moved(pixels: UInt8, mask: PasteMask, face: AlignedFace, motion: Float32) -
     around = pixels[top : mask.top + height + reach, left : mask.left + width + reach]
     wide = np.zeros((*around.shape[:2], 2), np.float32)
     wide[mask.top - top :, mask.left - left :][:height, :width] = field
-    found: Float32 = np.clip(warped(around, wide), 0, 255)[mask.top - top :, mask.left - left :][:height, :width]
-    return found
+    window: Float32 = np.clip(warped(around, wide), 0, 255)[mask.top - top :, mask.left - left :][:height, :width]
+    return window
 
 
 def _detail_lost(delta: Float32) -> Float32:
@@ -149,7 +156,7 @@ def _to_window(layers: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
     # pixel centre i of the window is centre fine * i + (fine - 1) / 2 of the finer one
     to_fine = np.diag([fine, fine, 1.0])
     to_fine[:2, 2] = (fine - 1) / 2
-    warped = cv2.warpAffine(
+    sampled = cv2.warpAffine(
         layers,
         (to_fine @ to_window)[:2],
         (width * fine, height * fine),
@@ -157,9 +164,9 @@ def _to_window(layers: Float32, face: AlignedFace, mask: PasteMask) -> Float32:
         borderMode=cv2.BORDER_REPLICATE,
     )
     if fine > 1:
-        warped = cv2.resize(warped, (width, height), interpolation=cv2.INTER_AREA)
-    found: Float32 = warped.reshape(height, width, layers.shape[2])
-    return found
+        sampled = cv2.resize(sampled, (width, height), interpolation=cv2.INTER_AREA)
+    in_window: Float32 = sampled.reshape(height, width, layers.shape[2])
+    return in_window
 
 
 def _both_levels(before: NDArray[Any], after: NDArray[Any], side_px: int) -> tuple[Float32, Float32]:

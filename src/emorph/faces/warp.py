@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import ShapeError
+from emorph.core.landmarks import BROWS_TO_LIDS, EYES, INNER, LIDS, LIP_GAPS, LOWER_LIP, MOUTH_CORNERS, UPPER_LIP
 from emorph.core.types import Float32, Float64
 
-FEATURES = slice(17, 68)  # brows, nose, eyes and mouth; the jaw's outline follows them
 STIFFNESS = 3e-4  # of the spline, over the crop's side squared; 0 meets every point exactly
 ANCHORS_A_SIDE = 9  # fixed points along each side of the crop
 KERNELS_AT_ONCE = 1 << 16  # half a megabyte: the field is summed in bands that stay in the processor's cache
@@ -30,11 +30,11 @@ class Spacing:
 
 # Eyes do not fall shut, lips neither cross nor vanish, brows do not sink into eyes. In this order: lips before skin.
 SPACINGS = (
-    *(Spacing(upper, lower, 0.35, "both") for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46))),
-    *(Spacing(upper, lower, 0.02, "both") for upper, lower in ((61, 67), (62, 66), (63, 65))),
-    *(Spacing(upper, lower, 0.5, "upper") for upper, lower in ((50, 61), (51, 62), (52, 63))),
-    *(Spacing(upper, lower, 0.5, "lower") for upper, lower in ((67, 58), (66, 57), (65, 56))),
-    *(Spacing(upper, lower, 0.55, "upper") for upper, lower in ((19, 37), (20, 38), (23, 43), (24, 44))),
+    *(Spacing(upper, lower, 0.35, "both") for upper, lower in LIDS),
+    *(Spacing(upper, lower, 0.02, "both") for upper, lower in LIP_GAPS),
+    *(Spacing(upper, lower, 0.5, "upper") for upper, lower in UPPER_LIP),
+    *(Spacing(upper, lower, 0.5, "lower") for upper, lower in LOWER_LIP),
+    *(Spacing(upper, lower, 0.55, "upper") for upper, lower in BROWS_TO_LIDS),
 )
 
 
@@ -43,18 +43,18 @@ def in_order(before: Float64, after: Float64) -> Float64:
 
     before, after: (68, 2) (x, y). A distance that was 0 or negative before stays free.
     """
-    found = after.copy()
-    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
+    apart = after.copy()
+    down = before[list(MOUTH_CORNERS)].mean(axis=0) - before[EYES].mean(axis=0)
     down = down / max(float(np.linalg.norm(down)), 1e-6)
     for pair in SPACINGS:
         least = pair.share * float((before[pair.lower] - before[pair.upper]) @ down)
-        missing = least - float((found[pair.lower] - found[pair.upper]) @ down)
+        missing = least - float((apart[pair.lower] - apart[pair.upper]) @ down)
         if least <= 0 or missing <= 0:
             continue
         up_share = {"both": 0.5, "upper": 1.0, "lower": 0.0}[pair.yields]
-        found[pair.upper] -= up_share * missing * down
-        found[pair.lower] += (1 - up_share) * missing * down
-    return found
+        apart[pair.upper] -= up_share * missing * down
+        apart[pair.lower] += (1 - up_share) * missing * down
+    return apart
 
 
 def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
@@ -63,13 +63,18 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
     before, after: (68, 2) (x, y) in crop pixels; ``after`` as ``in_order`` leaves it, or else lids and lips may cross.
     Returns (S, S, 2): pixel (x, y) of the moved picture is the old one's at (x, y) + motion. The crop's border stays;
     the jaw follows the features. Raises ShapeError.
+
+    >>> before = np.random.default_rng(0).uniform(20, 44, (68, 2))
+    >>> motion = motion_between(before, before + [3, 0], side_px=64)  # all landmarks go to the right ...
+    >>> bool(motion[32, 32, 0] < -2), bool(abs(motion[0, 0]).max() < 0.5)  # ... so pixels come from the left
+    (True, True)
     """
     for points in (before, after):
         if points.shape != (68, 2) or not np.isfinite(points).all():
             raise ShapeError(f"expected 68 finite landmarks (68, 2), found {points.shape}.")
     border = _border(side_px)
-    start = np.concatenate([before[FEATURES], border])
-    end = np.concatenate([after[FEATURES], border])
+    start = np.concatenate([before[INNER], border])
+    end = np.concatenate([after[INNER], border])
     return _field(end, _spline(end, start - end, STIFFNESS * side_px**2), side_px)
 
 
@@ -77,15 +82,15 @@ def warped(picture: NDArray[Any], motion: Float32) -> Float32:
     """A float picture (H, W, C), moved by a motion (H, W, 2) of its own pixels; cubic, border repeated."""
     height, width = picture.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    moved = cv2.remap(
+    resampled = cv2.remap(
         picture.astype(np.float32),
         x + motion[..., 0],
         y + motion[..., 1],
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    found: Float32 = moved.reshape(height, width, -1)
-    return found
+    moved: Float32 = resampled.reshape(height, width, -1)
+    return moved
 
 
 def _spline(places: Float64, values: Float64, stiffness: float) -> Float64:
@@ -105,13 +110,13 @@ def _field(centres: Float64, coefficients: Float64, side_px: int) -> Float32:
     n, at = len(centres), np.arange(side_px, dtype=np.float64)
     weights, (constant, per_x, per_y) = coefficients[:n].T, coefficients[n:]
     across, down = (at - centres[:, :1]) ** 2, (at - centres[:, 1:]) ** 2  # (n, S) each: squared distances are sums
-    found = at[None, :, None] * per_x + at[:, None, None] * per_y + constant
+    values = at[None, :, None] * per_x + at[:, None, None] * per_y + constant
     n_rows = max(1, KERNELS_AT_ONCE // (n * side_px))
     for top in range(0, side_px, n_rows):
         band = slice(top, top + n_rows)
         kernel = _bending(down[:, band, None] + across[:, None]).reshape(n, -1)
-        found[band] += (weights @ kernel).T.reshape(-1, side_px, weights.shape[0])
-    field: Float32 = found.astype(np.float32)
+        values[band] += (weights @ kernel).T.reshape(-1, side_px, weights.shape[0])
+    field: Float32 = values.astype(np.float32)
     return field
 
 

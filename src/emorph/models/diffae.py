@@ -70,7 +70,12 @@ class DiffAEConfig(Config):
 
     @classmethod
     def preset(cls, name: str) -> DiffAEConfig:
-        """The official models: "ffhq128" (130 M samples, 128.5 M parameters) or "ffhq256" (168.5 M parameters)."""
+        """The official models: "ffhq128" (130 M samples, 128.5 M parameters) or "ffhq256" (168.5 M parameters).
+
+        >>> config = DiffAEConfig.preset("ffhq128")
+        >>> config.image_size, config.z_dim
+        (128, 512)
+        """
         if name not in _PRESETS:
             raise UnknownNameError("preset", name, _PRESETS)
         size, mult = _PRESETS[name]

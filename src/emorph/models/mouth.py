@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from emorph.core.landmarks import LEFT_EYE, LIP_GAPS, MOUTH_CORNERS, RIGHT_EYE
+
 MEASURES = ("gap", "width", "lift")
-INNER_LIPS = ((61, 67), (62, 66), (63, 65))  # upper and lower, iBUG/dlib order
-CORNERS = (48, 54)
 
 
 def mouth_shape(landmarks: Tensor) -> Tensor:
@@ -22,10 +22,10 @@ def mouth_shape(landmarks: Tensor) -> Tensor:
     landmarks: (..., 68, 2) (x, y) of an upright face, such as an aligned crop's.
     gap: between the inner lips. width: between the corners. lift: of the corners, above the upper lip's inner edge.
     """
-    eyes = landmarks[..., 42:48, :].mean(dim=-2) - landmarks[..., 36:42, :].mean(dim=-2)
-    gap = torch.stack([landmarks[..., low, 1] - landmarks[..., up, 1] for up, low in INNER_LIPS], dim=-1).mean(dim=-1)
-    width = (landmarks[..., CORNERS[1], :] - landmarks[..., CORNERS[0], :]).norm(dim=-1)
-    lift = landmarks[..., 62, 1] - landmarks[..., list(CORNERS), 1].mean(dim=-1)
+    eyes = landmarks[..., RIGHT_EYE, :].mean(dim=-2) - landmarks[..., LEFT_EYE, :].mean(dim=-2)
+    gap = torch.stack([landmarks[..., low, 1] - landmarks[..., up, 1] for up, low in LIP_GAPS], dim=-1).mean(dim=-1)
+    width = (landmarks[..., MOUTH_CORNERS[1], :] - landmarks[..., MOUTH_CORNERS[0], :]).norm(dim=-1)
+    lift = landmarks[..., 62, 1] - landmarks[..., list(MOUTH_CORNERS), 1].mean(dim=-1)
     shape: Tensor = torch.stack([gap, width, lift], dim=-1) / eyes.norm(dim=-1, keepdim=True)
     return shape
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 
 from emorph.core.assets import FLAME_PAGE, ICT_PAGE
 from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.files import file_digest
 from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
 from emorph.face3d.convert import COMPANIONS, convert_flame, is_flame_source
 from emorph.face3d.flame import KIND as FLAME
@@ -60,6 +60,9 @@ def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
     Of a file with averaged weights (``ema_model.*``) those are taken, as the official code does.
     image_size: side of the pictures in pixels, for a bare state dict that does not show it.
     Raises UnknownNameError, and CheckpointError if it is missing, damaged, unsafe, something else, or does not fit.
+
+    >>> type(load("emorph-base")).__name__
+    'DiffAE'
     """
     path = _inside(locate(name))
     if path.is_dir():
@@ -229,8 +232,7 @@ def describe(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
         else:
             config = source.config(image_size) if role == "autoencoder" else None
         labels = source.labels() if role == "directions" else ()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(path)
     n_parameters = sum(tensor.numel() for key, tensor in weights.items() if not _no_parameter(key))
     size = path.stat().st_size
     return ModelInfo(role, layout, path, size, digest, n_parameters, config, labels, has_stats, training)

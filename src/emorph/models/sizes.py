@@ -34,5 +34,11 @@ def fold(x: Tensor, patch_size: int) -> Tensor:
 
 
 def unfold(x: Tensor, patch_size: int) -> Tensor:
-    """The inverse of ``fold``."""
+    """The inverse of ``fold``.
+
+    >>> import torch
+    >>> x = torch.randn(1, 3, 8, 8)
+    >>> bool((unfold(fold(x, 2), 2) == x).all())
+    True
+    """
     return F.pixel_shuffle(x, patch_size) if patch_size > 1 else x

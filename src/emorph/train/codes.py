@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from emorph.core.images import unit_range
+from emorph.core.types import OnStep
 from emorph.data.store import AFFECT_COLUMNS, FaceStore
 from emorph.models.diffae import DiffAE
-from emorph.train.face_parts import Numbers, OnStep, read_parts
+from emorph.train.face_parts import Numbers, read_parts
 from emorph.train.tasks.autoencoder import mirrored_landmarks
 from emorph.train.tasks.confounds import light_and_pose, one_hot_columns
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from emorph.core.files import written_beside
+from emorph.core.types import OnStep
 from emorph.data.loader import ignore_stop_signals
 
 READ_BATCH = 64
 PART_FACES = 4096  # a stopped reading goes on with the part that it was in
 Numbers = dict[str, Tensor]
 Read = Callable[[Mapping[str, Tensor], Sequence[int]], Sequence[Numbers]]
-OnStep = Callable[[int, int], None]
 
 
 def read_parts(
@@ -82,7 +82,6 @@ def _part(
     for i in missing:
         if file := files[i]:
             file.parent.mkdir(parents=True, exist_ok=True)
-            draft = file.with_suffix(f".{os.getpid()}.part")  # several processes of a run may be at it
-            save_file(made[i], draft)
-            draft.replace(file)
+            with written_beside(file) as draft:  # several processes of a run may be at it
+                save_file(made[i], draft)
     return [made[i] if i in made else load_file(str(file)) for i, file in enumerate(files)]

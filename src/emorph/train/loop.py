@@ -26,13 +26,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from emorph.core.errors import ConfigError
+from emorph.core.types import OnStep
 from emorph.data.loader import endless_batches
 from emorph.data.store import FaceStore
 from emorph.models.weights import load_strictly
 from emorph.train import checkpoint
 from emorph.train.devices import as_launched, open_fabric
 from emorph.train.ema import EMA
-from emorph.train.face_parts import OnStep
 from emorph.train.forecast import Forecast, forecast
 from emorph.train.interrupt import StopRequest
 from emorph.train.logbook import Logbook, cut_back

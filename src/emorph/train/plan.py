@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -17,6 +16,7 @@ from torch.utils.data import Dataset
 from emorph.core.config import Config
 from emorph.core.errors import ConfigError, EmorphError
 from emorph.core.expressions import Emotion
+from emorph.core.types import OnStep
 from emorph.data.balance import parse_choice
 from emorph.data.store import CropWindow, FaceStore
 from emorph.diffusion.process import LossWeight
@@ -257,7 +257,7 @@ class RunConfig(Config):
     def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> Task:
         """The task on this data set. repeats: (n_faces,), how often each comes in an epoch; None is once."""
 
-    def prepare(self, faces: FaceStore, share: tuple[int, int], on_step: Callable[[int, int], None] | None) -> None:
+    def prepare(self, faces: FaceStore, share: tuple[int, int], on_step: OnStep | None) -> None:
         """Read off the faces what ``build`` then finds in files: the i-th of every n parts. share: (i, n)."""
 
     def with_budget(self, *, samples: int | None, steps: int | None, epochs: float | None) -> Self:

@@ -23,20 +23,13 @@ from emorph.core.config import Config
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
+from emorph.core.landmarks import INNER, MIRRORED
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.port import load
 from emorph.train.plan import RunConfig
 from emorph.train.samples import Sheet, Shown, autoencoder_sheet
 from emorph.train.task import Model, Task, check_started, hash_seed
-
-# Where each of the 68 landmarks lies in a mirrored face (iBUG/dlib order)
-MIRRORED_68 = (
-    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1),
-    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
-    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
-)  # fmt: skip
-INNER = slice(17, 68)  # brows, nose, eyes, mouth; the jaw line tells pose and is often outside the crop
 
 
 class AuxConfig(Config):
@@ -215,9 +208,9 @@ def mirrored_landmarks(landmarks: Tensor) -> Tensor:
 
 @functools.cache
 def _mirrored_order(device: torch.device) -> Tensor:
-    """MIRRORED_68, copied to a device once."""
+    """MIRRORED, copied to a device once."""
     with torch.inference_mode(False):
-        return torch.tensor(MIRRORED_68, device=device)
+        return torch.tensor(MIRRORED, device=device)
 
 
 def label_stats(faces: Dataset[Any], n_faces: int, aux: AuxConfig, repeats: NDArray[np.float64] | None) -> LabelStats:

@@ -16,11 +16,11 @@ from torch.utils.data import Dataset
 from emorph.core.device import choose_device
 from emorph.core.errors import DataError
 from emorph.core.images import unit_range
-from emorph.core.types import FaceCoeffs
+from emorph.core.types import FaceCoeffs, OnStep
 from emorph.data.store import FaceStore
 from emorph.face3d.camera import screen_to_pixels
 from emorph.models.rig_faces import FaceReader, NetworkReader
-from emorph.train.face_parts import Numbers, OnStep, read_parts
+from emorph.train.face_parts import Numbers, read_parts
 
 _NUMBERS = ("shape", "expression", "pose", "jaw", "camera", "light", "texture")
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emorph.core.landmarks import EYES, NOSE_TIP
 from emorph.data.store import FaceStore
 
 
@@ -26,7 +27,7 @@ def light_and_pose(x: Tensor, landmarks: Tensor | None) -> Tensor:
         (gray * ramp[:, None]).mean(dim=(1, 2)),
     ]
     if landmarks is not None:
-        nose = landmarks[:, 30] - landmarks[:, 36:48].mean(dim=1)
+        nose = landmarks[:, NOSE_TIP] - landmarks[:, EYES].mean(dim=1)
         found += [nose[:, 0], nose[:, 1]]
     return torch.stack(found, dim=1).float()
 

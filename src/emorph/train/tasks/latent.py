@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from emorph.core.device import choose_device
 from emorph.core.errors import ConfigError, DataError
+from emorph.core.types import OnStep
 from emorph.data.store import FaceStore
 from emorph.diffusion.process import q_sample, rates
 from emorph.models.diffae import DiffAE
@@ -26,7 +27,6 @@ from emorph.models.latent import LATENT_PROCESS, LatentNetConfig
 from emorph.models.port import autoencoder_config, load
 from emorph.models.weights import fingerprint
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all, encode_share
-from emorph.train.face_parts import OnStep
 from emorph.train.plan import OptimConfig, RunConfig, existing_below
 from emorph.train.samples import Sheet, Shown, latent_sheet
 from emorph.train.task import Model, Task

@@ -21,12 +21,12 @@ from torch.utils.data import Dataset
 from emorph.core.config import Config
 from emorph.core.errors import DataError
 from emorph.core.images import unit_range
+from emorph.core.types import OnStep
 from emorph.data.store import FaceStore
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
 from emorph.models.rig import N_BUFFERS, Rig, RigConfig
 from emorph.models.rig_faces import FaceReader, ReaderName, open_face, open_reader, rig_buffers
 from emorph.models.rig_start import start_rig
-from emorph.train.face_parts import OnStep
 from emorph.train.plan import OptimConfig, RunConfig, existing_below
 from emorph.train.samples import Sheet, Shown, rig_sheet
 from emorph.train.task import Model, Task, check_started

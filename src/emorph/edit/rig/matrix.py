@@ -12,13 +12,13 @@ from PIL import Image
 
 from emorph.core.errors import ConfigError, ImageError
 from emorph.core.files import replace_file
-from emorph.core.types import UInt8
-from emorph.edit.codec import OnStep
-from emorph.edit.rig import RigEdit, RigEditor
-from emorph.edit.rig_parts import RigFace
+from emorph.core.types import OnStep, UInt8
+from emorph.edit.result import Edit
+from emorph.edit.rig.editor import RigEditor
+from emorph.edit.rig.parts import Look, RigFace
 from emorph.edit.sheet import TILE_PX, Row, grid, tile
 
-See = Callable[[int, int, RigEdit], None]
+See = Callable[[int, int, Edit[Look]], None]
 
 
 def draw_matrix(
@@ -35,7 +35,7 @@ def draw_matrix(
     is held at a time. Raises ConfigError for fewer than two faces.
     """
     if len(faces) < 2:
-        raise ConfigError(f"a matrix needs two faces at least; found {len(faces)}.")
+        raise ConfigError(f"a matrix needs at least two faces; found {len(faces)}.")
     own = [tile(face.photo, face.aligned) for face in faces]
     corner = Image.new("RGB", (TILE_PX, TILE_PX), (255, 255, 255))
     titles = ("source / target", *(face.photo.name for face in faces))

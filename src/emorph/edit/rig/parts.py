@@ -38,14 +38,26 @@ class RigFace:
 
 @dataclass(frozen=True)
 class Look:
-    """What a face shall look like: coeffs, of one face in its crop's frame, and the global code (1, code_dim)."""
+    """What a face shall look like.
+
+    coeffs: of one face in its crop's frame. code: (1, code_dim), what the coefficients do not tell. parts: those that
+    may differ from the face's own. turned_deg: how far the head is turned. asked_deg: how far it would be turned if
+    the photo's pixels reached that far.
+    """
 
     coeffs: FaceCoeffs
     code: Tensor
+    parts: tuple[Part, ...]
+    turned_deg: float = 0.0
+    asked_deg: float = 0.0
 
 
 def check_parts(parts: Iterable[str]) -> tuple[Part, ...]:
-    """The parts in their order, each once. Raises UnknownNameError, ConfigError if there is none."""
+    """The parts in their order, each once. Raises UnknownNameError, ConfigError if there is none.
+
+    >>> check_parts(["light", "expression", "light"])
+    ('expression', 'light')
+    """
     asked = set(parts)
     for part in asked:
         if part not in PARTS:
@@ -55,10 +67,24 @@ def check_parts(parts: Iterable[str]) -> tuple[Part, ...]:
     return tuple(part for part in PARTS if part in asked)
 
 
+def look_like(
+    face_model: FaceModel, own: RigFace, target: RigFace, parts: tuple[Part, ...], *, most_deg: float = 180.0
+) -> Look:
+    """A face with parts of a target's. most_deg: as for ``taken_over``."""
+    coeffs = taken_over(face_model, own.coeffs, target.coeffs, parts, most_deg=most_deg)
+    return Look(
+        coeffs,
+        target.code if "code" in parts else own.code,
+        parts,
+        turned_deg=turn_deg(own.coeffs.pose, coeffs.pose),
+        asked_deg=turn_deg(own.coeffs.pose, target.coeffs.pose) if "pose" in parts else 0.0,
+    )
+
+
 def taken_over(
-    face: FaceModel, source: FaceCoeffs, target: FaceCoeffs, parts: Sequence[Part], *, most_deg: float = 180.0
+    face_model: FaceModel, source: FaceCoeffs, target: FaceCoeffs, parts: Sequence[Part], *, most_deg: float = 180.0
 ) -> FaceCoeffs:
-    """The source's face with parts of the target's; a turned head stays where it was in the picture.
+    """The source's coefficients with parts of the target's; a turned head stays where it was in the picture.
 
     most_deg: how far the head is turned towards the target's pose at most.
     """
@@ -68,9 +94,9 @@ def taken_over(
     if "light" in parts:
         result = replace(result, light=target.light)
     if "pose" in parts:
-        before = face.landmarks(face.vertices(result), result.pose)
+        before = face_model.landmarks(face_model.vertices(result), result.pose)
         result = replace(result, pose=turned(source.pose, target.pose, most_deg))
-        result = keep_centred(result, face.landmarks(face.vertices(result), result.pose), before)
+        result = keep_centred(result, face_model.landmarks(face_model.vertices(result), result.pose), before)
     return result
 
 
@@ -80,7 +106,12 @@ def turn_deg(pose: Tensor, other: Tensor) -> float:
 
 
 def turned(pose: Tensor, goal: Tensor, most_deg: float) -> Tensor:
-    """``pose`` turned towards ``goal``, (1, 3) axis-angle each, the shortest way and by ``most_deg`` at most."""
+    """``pose`` turned towards ``goal``, (1, 3) axis-angle each, the shortest way and by ``most_deg`` at most.
+
+    >>> ahead, left = torch.zeros(1, 3), torch.tensor([[0.0, 1.0, 0.0]])
+    >>> round(turn_deg(ahead, left)), round(turn_deg(ahead, turned(ahead, left, most_deg=20.0)))
+    (57, 20)
+    """
     turn = _turn(pose, goal)
     angle = math.degrees(float(turn.norm()))
     if angle <= most_deg:
@@ -95,5 +126,5 @@ def _turn(pose: Tensor, goal: Tensor) -> Tensor:
 def mean_shape(faces: Sequence[RigFace]) -> Tensor:
     """The shape (1, n) of one person, from several photos. Raises ShapeError if there is none."""
     if not faces:
-        raise ShapeError("a mean shape needs a face; found none.")
+        raise ShapeError("a mean shape needs at least one face, and none is given.")
     return torch.cat([face.coeffs.shape for face in faces]).mean(dim=0, keepdim=True)

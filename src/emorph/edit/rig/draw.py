@@ -16,35 +16,21 @@ import torch
 from torch import Tensor
 
 from emorph.core.images import to_levels
-from emorph.core.types import FaceCoeffs, Float32, Photo
+from emorph.core.types import FaceCoeffs, Float32, OnStep
 from emorph.diffusion.noise import seeded_noise
 from emorph.diffusion.samplers import Solver
-from emorph.edit.codec import OnStep
-from emorph.edit.redraw import Change, crop_points, motions, moved, paste
-from emorph.edit.rig_mouth import darkened
-from emorph.edit.rig_parts import Look, RigFace
+from emorph.edit.change import CropChange
+from emorph.edit.redraw import crop_points, motions, move_crops
+from emorph.edit.rig.mouth import darkened
+from emorph.edit.rig.parts import Look, RigFace
 from emorph.face3d.camera import project
 from emorph.face3d.model import FaceModel
-from emorph.faces.paste import paste_light
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import rig_buffers
 
 LOOKS_AT_ONCE = 4  # drawn in one batch, each up to three times
 _GEOMETRY = ("shape", "expression", "pose", "jaw", "camera")
 _Kind = Literal["same", "anew", "still", "moving"]
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What a look changes in the crop of a face.
-
-    change: all but the light. lit: its ``after`` in the look's light, float32 (S, S, C) in 0..255.
-    anew: drawn from noise that knows nothing of the photo, whose own detail then does not fit.
-    """
-
-    change: Change
-    lit: Float32
-    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,14 +45,14 @@ class _Held:
     x_T: Tensor
 
 
-_Drawer = Callable[[RigFace, Sequence[Look], "_Counter | None"], list[Drawing]]
+_Drawer = Callable[[RigFace, Sequence[Look], "_Counter | None"], list[CropChange]]
 
 
 class RigPainter:
     """Draws looks of faces with a rig and a solver."""
 
-    def __init__(self, rig: Rig, face: FaceModel, solver: Solver, steps: int, mesh_device: torch.device) -> None:
-        self.rig, self.face, self.mesh_device, self.steps = rig, face, mesh_device, steps
+    def __init__(self, rig: Rig, face_model: FaceModel, solver: Solver, steps: int, mesh_device: torch.device) -> None:
+        self.rig, self.face_model, self.mesh_device, self.steps = rig, face_model, mesh_device, steps
         self._solver, self._schedule = solver, solver.schedule(rig.diffusion, steps)
 
     @torch.inference_mode()
@@ -77,10 +63,11 @@ class RigPainter:
         *,
         seed: int | None,
         on_step: OnStep | None,
-    ) -> list[list[Drawing]]:
-        """A drawing for each look; ``looks`` has a row for each face. A look that a face has already is not drawn.
+    ) -> list[list[CropChange]]:
+        """What each look changes; ``looks`` has a row for each face. A look that a face has already is not drawn.
 
-        seed: see ``RigEditor.transfer``. on_step(done, total).
+        seed: None moves the crop's pixels and draws the rest from the noise that holds them; a number draws the whole
+        face from this seed's noise.
         """
         kinds = [[_kind(look, face, seed) for look in row] for face, row in zip(faces, looks, strict=True)]
         report = on_step and _Counter(on_step, sum(map(self._n_steps, kinds)))
@@ -92,9 +79,8 @@ class RigPainter:
 
     def _of_face(
         self, face: RigFace, looks: Sequence[Look], kinds: Sequence[_Kind], seed: int | None, report: _Counter | None
-    ) -> list[Drawing]:
-        own = to_levels(face.picture)[0]
-        found = [Drawing(Change(own, own), own)] * len(looks)
+    ) -> list[CropChange]:
+        changes = [CropChange.nothing(to_levels(face.picture)[0])] * len(looks)
         drawers: dict[_Kind, _Drawer] = {
             "still": self._still,
             "moving": self._moving,
@@ -103,31 +89,31 @@ class RigPainter:
         for kind, draw in drawers.items():
             numbers = [i for i, each in enumerate(kinds) if each == kind]
             drawn = draw(face, [looks[i] for i in numbers], report) if numbers else []
-            for i, drawing in zip(numbers, drawn, strict=True):
-                found[i] = drawing
-        return found
+            for i, change in zip(numbers, drawn, strict=True):
+                changes[i] = change
+        return changes
 
-    def _still(self, face: RigFace, looks: Sequence[Look], report: _Counter | None) -> list[Drawing]:
+    def _still(self, face: RigFace, looks: Sequence[Look], report: _Counter | None) -> list[CropChange]:
         """Looks that move nothing, from the noise that holds the crop as it is."""
         held = self._held(face, face.picture, self._buffers([face.coeffs]), report)
         own = to_levels(face.picture)[0]
         rows = [row for group in _groups(looks) for row in self._through_noise(face, group, held, report)]
-        return [Drawing(Change(own, unlit), lit) for unlit, lit in rows]
+        return [CropChange(own, after, lit=lit) for after, lit in rows]
 
-    def _moving(self, face: RigFace, looks: Sequence[Look], report: _Counter | None) -> list[Drawing]:
+    def _moving(self, face: RigFace, looks: Sequence[Look], report: _Counter | None) -> list[CropChange]:
         """Looks that move landmarks, each from the noise that holds the crop as it moves it."""
-        buffers, found = self._buffers([face.coeffs]), []
+        buffers, changes = self._buffers([face.coeffs]), []
         for group in _groups(looks):
             places = self._places([face.coeffs, *(look.coeffs for look in group)])
             steps = (places[1:] - places[:1])[None]
             fields, opened = motions([face.aligned], steps)
-            start = moved(face.picture, fields)[0]
+            start = move_crops(face.picture, fields)[0]
             begun = darkened(start, opened[0], crop_points(face.aligned, steps[0])[1])
-            held = self._held(face, begun, moved(buffers, fields, clamp=False)[0], report)
+            held = self._held(face, begun, move_crops(buffers, fields, clamp=False)[0], report)
             rows = self._through_noise(face, group, held, report)
-            for before, (unlit, lit), motion, new in zip(to_levels(start), rows, fields[0], opened[0], strict=True):
-                found.append(Drawing(Change(before, unlit, motion if motion.any() else None, new), lit))
-        return found
+            for before, (after, lit), motion, new in zip(to_levels(start), rows, fields[0], opened[0], strict=True):
+                changes.append(CropChange(before, after, motion if motion.any() else None, new, lit))
+        return changes
 
     def _held(self, face: RigFace, crops: Tensor, buffers: Tensor, report: _Counter | None) -> _Held:
         denoise = self.rig.denoiser(buffers, face.code.expand(len(crops), -1))
@@ -135,8 +121,8 @@ class RigPainter:
 
     def _through_noise(
         self, face: RigFace, looks: Sequence[Look], held: _Held, report: _Counter | None
-    ) -> list[tuple[Float32, Float32]]:
-        """Levels (S, S, C) of what is held as each look has it: in the face's own light, and in the look's."""
+    ) -> list[tuple[Float32, Float32 | None]]:
+        """Levels (S, S, C) of what is held, as each look has it: in the face's own light; in the look's, if another."""
         light = face.coeffs.light
         rows = [[replace(look.coeffs, light=light) for look in looks]]
         if any(not torch.equal(look.coeffs.light, light) for look in looks):
@@ -148,35 +134,35 @@ class RigPainter:
         drawn = self._solver.sample(denoise, torch.cat([held.x_T, *[each] * len(rows)]), self._schedule, on_step=report)
         drawn, n_held = drawn.clamp(-1, 1), len(held.crops)
         lost = held.crops - drawn[:n_held]  # what the solver loses on the way there and back
-        levels = [to_levels((part + lost).clamp(-1, 1)) for part in drawn[n_held:].chunk(len(rows))]
-        return list(zip(levels[0], levels[-1], strict=True))
+        unlit, *lit = [to_levels((part + lost).clamp(-1, 1)) for part in drawn[n_held:].chunk(len(rows))]
+        return list(zip(unlit, lit[0] if lit else [None] * len(looks), strict=True))
 
-    def _anew(self, face: RigFace, looks: Sequence[Look], report: _Counter | None, *, seed: int) -> list[Drawing]:
+    def _anew(self, face: RigFace, looks: Sequence[Look], report: _Counter | None, *, seed: int) -> list[CropChange]:
         """From noise that knows nothing of the face, as the official code does."""
         x_T = seeded_noise([seed], face.picture.shape[1:], face.picture.device)
-        found = []
+        changes = []
         for group in _groups(looks):
             coeffs = [face.coeffs, *(look.coeffs for look in group)]
             denoise = self.rig.denoiser(self._buffers(coeffs), torch.cat([face.code, *(look.code for look in group)]))
             start = x_T.expand(len(coeffs), -1, -1, -1)
             drawn = self._solver.generate(denoise, start, self._schedule, on_step=report)
             before, *after = to_levels(drawn.clamp(-1, 1))
-            found += [Drawing(Change(before, levels), levels, anew=True) for levels in after]
-        return found
+            changes += [CropChange(before, levels, keep_detail=False) for levels in after]
+        return changes
 
     def _buffers(self, coeffs: Sequence[FaceCoeffs]) -> Tensor:
         side = self.rig.config.image_size
-        found = [rig_buffers(self.face, one.to(self.mesh_device), side) for one in coeffs]
-        return torch.cat(found).to(next(self.rig.parameters()).device)
+        buffers = [rig_buffers(self.face_model, one.to(self.mesh_device), side) for one in coeffs]
+        return torch.cat(buffers).to(next(self.rig.parameters()).device)
 
     def _places(self, coeffs: Sequence[FaceCoeffs]) -> Tensor:
         """The mesh's landmarks on the crop's screen, (n, 68, 2)."""
-        found = []
+        places = []
         for one in coeffs:
             here = one.to(self.mesh_device)
-            marks = self.face.landmarks(self.face.vertices(here), here.pose)
-            found.append(project(marks, here.camera)[..., :2])
-        return torch.cat(found)
+            marks = self.face_model.landmarks(self.face_model.vertices(here), here.pose)
+            places.append(project(marks, here.camera)[..., :2])
+        return torch.cat(places)
 
 
 def _kind(look: Look, face: RigFace, seed: int | None) -> _Kind:
@@ -195,12 +181,6 @@ def _kind(look: Look, face: RigFace, seed: int | None) -> _Kind:
 
 def _groups(looks: Sequence[Look]) -> list[Sequence[Look]]:
     return [looks[i : i + LOOKS_AT_ONCE] for i in range(0, len(looks), LOOKS_AT_ONCE)]
-
-
-def paste_drawing(photo: Photo, face: RigFace, drawing: Drawing) -> Photo:
-    """The photo with a drawing of its face: what moved is moved, what is new added, the light carried over."""
-    result = paste(photo, face.aligned, drawing.change, keep_detail=not drawing.anew)
-    return paste_light(result, face.aligned, drawing.change.after, drawing.lit)
 
 
 class _Counter:

@@ -67,7 +67,11 @@ _AU = re.compile(r"AU([0-9]{1,2})(_[LR])?", re.IGNORECASE)
 
 
 def parse_units(text: str) -> dict[str, float]:
-    """ "mouthSmile_L=0.8,AU26=0.5" as names and values 0..1, as they were written. Raises ConfigError."""
+    """ "mouthSmile_L=0.8,AU26=0.5" as names and values 0..1, as they were written. Raises ConfigError.
+
+    >>> parse_units("mouthSmile_L=0.8, AU26=0.5")
+    {'mouthSmile_L': 0.8, 'AU26': 0.5}
+    """
     asked: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = (piece.strip() for piece in part.partition("="))
@@ -76,53 +80,53 @@ def parse_units(text: str) -> dict[str, float]:
         except ValueError:
             number = float("nan")
         if not name or not 0 <= number <= 1:
-            raise ConfigError(f"--au {part!r} is no action unit with a value from 0 to 1, as in mouthSmile_L=0.8.")
+            raise ConfigError(f"--au {part!r} is not an action unit with a value from 0 to 1, as in jawOpen=0.8.")
         asked[name] = number
     if not asked:
-        raise ConfigError("--au names no action unit; write for example mouthSmile_L=0.8,jawOpen=0.3.")
+        raise ConfigError("--au lists no action units; write, for example, mouthSmile_L=0.8,jawOpen=0.3.")
     return asked
 
 
-def named_units(face: FaceModel, asked: Mapping[str, float]) -> dict[str, float]:
+def named_units(face_model: FaceModel, asked: Mapping[str, float]) -> dict[str, float]:
     """The face model's own units for what a user asks.
 
     asked: 0..1 of a unit's name; of a name without _L or _R, which means both; or of FACS's number, AU12 or AU12_R.
     Raises ConfigError, with the nearest names, for one that there is not.
     """
-    known = unit_names(face)
-    found: dict[str, float] = {}
+    known = unit_names(face_model)
+    units: dict[str, float] = {}
     for name, value in asked.items():
         code = _AU.fullmatch(name)
         stems = FACS.get(int(code[1]), {}) if code else {name: 1.0}
         sides = (code[2].upper(),) if code and code[2] else ("", "_L", "_R")
         own = {stem + side: share * value for stem, share in stems.items() for side in sides if stem + side in known}
         if not own:
-            raise ConfigError(f"{name} is no action unit of this face; {_hint(name, known)}")
-        found |= own
-    return found
+            raise ConfigError(f"{name} is not an action unit of this face; {_hint(name, known)}")
+        units |= own
+    return units
 
 
-def emotion_units(face: FaceModel, emotion: Emotion) -> dict[str, float]:
+def emotion_units(face_model: FaceModel, emotion: Emotion) -> dict[str, float]:
     """What an emotion makes of every unit that FACS knows, 0 for those it leaves alone; gaze and jaw's side stay out.
 
     Units that the face model lacks are left out; raises ConfigError if it has none.
     """
-    known = unit_names(face)
+    known = unit_names(face_model)
     stems = {stem for unit in FACS.values() for stem in unit}
     units = {stem + side: 0.0 for stem in sorted(stems) for side in ("", "_L", "_R") if stem + side in known}
     for name, value in EMFACS[emotion].items():
         code = _AU.fullmatch(name)
         if code and any(own.startswith(stem) for stem in FACS[int(code[1])] for own in units):
-            units |= named_units(face, {name: value})
+            units |= named_units(face_model, {name: value})
     return units
 
 
-def moved(face: FaceModel, expression: Tensor, units: Mapping[str, float], strength: float) -> Tensor:
+def with_units(face_model: FaceModel, expression: Tensor, units: Mapping[str, float], strength: float) -> Tensor:
     """The expression (B, n) with these units moved from where they are (strength 0) towards these values (1).
 
     Beyond 1 they go on as far as the model's 0..1 allows.
     """
-    known = unit_names(face)
+    known = unit_names(face_model)
     result = expression.clone()
     for name, value in units.items():
         column = known.index(name)
@@ -130,18 +134,18 @@ def moved(face: FaceModel, expression: Tensor, units: Mapping[str, float], stren
     return result.clamp(0, 1)
 
 
-def unit_names(face: FaceModel) -> Sequence[str]:
+def unit_names(face_model: FaceModel) -> Sequence[str]:
     """Raises ConfigError for a face model whose expressions have no names."""
-    if not isinstance(face, ICT):
+    if not isinstance(face_model, ICT):
         raise ConfigError(
-            f"expressions of {face.name} have no names, so that there are no action units to set; use a rig of "
-            "ICT-FaceKit's faces, or take an expression over from a photo with: emorph transfer"
+            f"expressions of {face_model.name} have no names, so there are no action units to set; use a rig of "
+            "ICT-FaceKit's faces, or copy an expression from a photo with: emorph transfer"
         )
-    return face.unit_names
+    return face_model.unit_names
 
 
 def _hint(name: str, known: Sequence[str]) -> str:
     by_lower = {own.lower(): own for own in [*known, *(f"AU{number}" for number in FACS)]}
     near = difflib.get_close_matches(name.lower(), by_lower, n=N_HINTS, cutoff=0.5)
     names = [by_lower[match] for match in near] or list(by_lower.values())
-    return f"{'near it are' if near else 'there are'} {', '.join(names)}."
+    return f"{'the closest are' if near else 'it has'} {', '.join(names)}."

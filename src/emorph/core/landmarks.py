@@ -1,0 +1,43 @@
+"""Which of the 68 points of a face (iBUG/dlib order) is what. Left and right are the picture's, not the person's."""
+
+from __future__ import annotations
+
+N_LANDMARKS = 68
+
+JAW = slice(0, 17)  # from ear to ear
+BROWS = slice(17, 27)
+NOSE_RIDGE = slice(27, 31)
+NOSE_TIP = 30
+LEFT_EYE = slice(36, 42)
+RIGHT_EYE = slice(42, 48)
+EYES = slice(36, 48)
+MOUTH = slice(48, 68)
+INNER_LIPS = slice(60, 68)
+INNER = slice(17, 68)  # brows, nose, eyes, mouth: all but the jaw, which tells pose and is often outside the crop
+
+LOWER_JAW = slice(3, 14)
+UNDER_LIP = slice(55, 60)  # lower edge of the lower lip, without the corners
+OUTER_EYE_CORNERS = (36, 45)
+MOUTH_CORNERS = (48, 54)
+INNER_MOUTH_CORNERS = (60, 64)
+
+# From corner to corner of the inner mouth
+INNER_UPPER_LIP = (60, 61, 62, 63, 64)
+INNER_LOWER_LIP = (60, 67, 66, 65, 64)
+
+# Pairs of which the first lies above the second
+LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
+LIP_GAPS = ((61, 67), (62, 66), (63, 65))
+UPPER_LIP = ((50, 61), (51, 62), (52, 63))
+LOWER_LIP = ((67, 58), (66, 57), (65, 56))
+BROWS_TO_LIDS = ((19, 37), (20, 38), (23, 43), (24, 44))
+
+STABLE = (36, 39, 42, 45, 27, 28, 29, 30, 33)  # eye corners, bridge and base of the nose: no expression moves the skull
+EXPRESSIVE = (*range(17, 27), 37, 38, 40, 41, 43, 44, 46, 47, *range(48, 68))  # brows, lids, mouth
+
+# Where each point lies in a mirrored face
+MIRRORED = (
+    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1),
+    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40,
+    *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65,
+)  # fmt: skip

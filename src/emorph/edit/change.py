@@ -1,0 +1,69 @@
+"""What an edit changes in the crop of a face, and the one place where such changes are pasted into the photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emorph.core.types import AlignedFace, Float32, Photo
+from emorph.faces.paste import paste_change, paste_light
+
+
+@dataclass(frozen=True)
+class CropChange:
+    """What an edit changes in the crop of a face, as a model drew it.
+
+    before, after: float32 (S, S, C) in 0..255: what the model started from, and what it drew.
+    motion: (S, S, 2) of ``emorph.faces.motion_between``, by which ``before`` was moved; None if the face stays.
+    opened: (S, S) of ``emorph.faces.newly_open``, where the mouth's inside is new; None if nowhere.
+    lit: ``after`` in another light; None if the light stays.
+    keep_detail: False for a face drawn from noise that knows nothing of the photo, whose own detail then does not fit.
+    """
+
+    before: Float32
+    after: Float32
+    motion: Float32 | None = None
+    opened: Float32 | None = None
+    lit: Float32 | None = None
+    keep_detail: bool = True
+
+    @classmethod
+    def nothing(cls, levels: Float32) -> CropChange:
+        """The change that leaves a crop as it is.
+
+        >>> import numpy as np
+        >>> change = CropChange.nothing(np.zeros((64, 64, 3), np.float32))
+        >>> change.drawn is change.before
+        True
+        """
+        return cls(levels, levels)
+
+    @property
+    def drawn(self) -> Float32:
+        """The crop as the edit has it, in its light."""
+        return self.after if self.lit is None else self.lit
+
+
+def paste(photo: Photo, face: AlignedFace, change: CropChange) -> Photo:
+    """The photo with a change of one of its faces: what moved is moved, what is new added, new light carried over.
+
+    A change of nothing gives the photo's own pixels, and so it is everywhere outside the face's mask.
+    Raises ShapeError if the change is not of this crop's size.
+    """
+    result = paste_change(
+        photo,
+        face,
+        change.before,
+        change.after,
+        motion=change.motion,
+        opened=change.opened,
+        keep_detail=change.keep_detail,
+    )
+    return result if change.lit is None else paste_light(result, face, change.after, change.lit)
+
+
+def paste_all(photo: Photo, faces: Sequence[AlignedFace], changes: Sequence[CropChange]) -> Photo:
+    """The photo with a change of each of these faces, one after the other."""
+    for face, change in zip(faces, changes, strict=True):
+        photo = paste(photo, face, change)
+    return photo

@@ -1,0 +1,185 @@
+"""Photos on disk to edited photos on disk, with a record of each: a run that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emorph.core.images import write_image
+from emorph.core.records import EditRecord, append, mend, read
+from emorph.core.types import OnStep, UInt8
+from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
+from emorph.edit.metadata import TOOL, Maker
+from emorph.edit.paths import (
+    SourcePhotos,
+    check_writable,
+    names_a_picture,
+    output_names,
+    photo_files,
+    result_paths,
+)
+from emorph.edit.result import Edit
+from emorph.edit.sheet import Row, grid, tile
+
+RECORDS_FILE = "edits.jsonl"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What every photo shall become: one thing, in one strength or several, by whichever model.
+
+    draw: an edit for each strength. file_word: ends the names of files; target: what records call it.
+    titles: how a strip of all strengths calls each. face, min_face_px: which faces of a photo are changed.
+    metadata: what a file with these strengths says of itself. facts: what is to be told of each result beside records.
+    """
+
+    draw: Callable[[Path, OnStep | None], Sequence[Edit[Any]]]
+    maker: Maker
+    file_word: str
+    target: str
+    strengths: tuple[float, ...]
+    titles: tuple[str, ...]
+    face: str
+    min_face_px: int
+    metadata: Callable[[Sequence[float]], dict[str, str]]
+    records_file: str = RECORDS_FILE
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def record(self, source: Path, edited: Path, strength: float, seconds: float) -> EditRecord:
+        """All that the result in ``edited`` depends on."""
+        return EditRecord(
+            id=edited.name,
+            source=str(source),
+            edited=str(edited),
+            target=self.target,
+            strength=strength,
+            editor=TOOL,
+            model_id=self.maker.model_id,
+            solver=self.maker.solver,
+            steps=self.maker.steps,
+            seconds=round(seconds, 3),
+            face=self.face,
+            min_face_px=self.min_face_px,
+            directions=self.maker.directions,
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where what one photo becomes is to be written: a file for each strength, and a strip of all if there are more."""
+
+    source: Path
+    files: tuple[Path, ...]
+    strip: Path | None
+
+    @classmethod
+    def named(cls, source: Path, path: Path, strengths: Sequence[float]) -> Job:
+        """One strength is ``path`` itself; several are numbered by it, and joined in a strip.
+
+        >>> job = Job.named(Path("me.jpg"), Path("me_happy.png"), [0.5, 1.0])
+        >>> [path.name for path in job.all_files]
+        ['me_happy_0.5.png', 'me_happy_1.png', 'me_happy_strip.png']
+        """
+        if len(strengths) == 1:
+            return cls(source, (path,), None)
+        files = [path.with_stem(f"{path.stem}_{strength:g}") for strength in strengths]
+        return cls(source, tuple(files), path.with_stem(f"{path.stem}_strip"))
+
+    @property
+    def all_files(self) -> tuple[Path, ...]:
+        """Every file of the job; the last is the one to look at."""
+        return (*self.files, self.strip) if self.strip else self.files
+
+    def finished(self, recipe: Recipe, known: Mapping[str, EditRecord]) -> tuple[EditRecord, ...]:
+        """The records of an earlier run that did the same; none if any file is missing or was made otherwise.
+
+        known: by ``id``. A photo that is newer than a result was changed since, and is not finished either.
+        """
+        wanted = [
+            recipe.record(self.source, path, strength, 0.0)
+            for path, strength in zip(self.files, recipe.strengths, strict=True)
+        ]
+        kept = [known.get(path.name) for path in self.files]
+        same = [record for record in kept if record is not None and replace(record, seconds=0.0) in wanted]
+        return tuple(same) if len(same) == len(wanted) and self._is_up_to_date() else ()
+
+    def _is_up_to_date(self) -> bool:
+        try:
+            changed_s = self.source.stat().st_mtime
+            return all(path.stat().st_mtime >= changed_s for path in self.all_files)
+        except OSError:
+            return False
+
+
+def plan_jobs(photos: Iterable[str | Path], out: str | Path, word: str, strengths: Sequence[float]) -> list[Job]:
+    """What is to be written for each photo, before anything is loaded; ``word`` ends the names in a folder.
+
+    photos: files, or folders of them. out: a folder, which is made; or a picture's name, for one photo.
+    Raises ConfigError where ``out`` cannot be written or is one picture for several photos, ImageError for an empty
+    folder, or where a result would take a source photo's place.
+    """
+    sources, out = photo_files(photos), Path(out)
+    paths = result_paths(out, [f"{name}_{word}" for name in output_names(sources)])
+    jobs = [Job.named(source, path, strengths) for source, path in zip(sources, paths, strict=True)]
+    SourcePhotos(sources).refuse(file for job in jobs for file in job.all_files)
+    check_writable(out)
+    return jobs
+
+
+def change_files(
+    recipe: Recipe, photos: Iterable[str | Path], out: str | Path, *, again: bool = False, watch: Watch | None = None
+) -> FileReport:
+    """Change the photos that are not finished; in a folder, records are written beside the pictures.
+
+    again: do those anew that an earlier run finished. Raises as ``plan_jobs``, and DataError for damaged records.
+    """
+    jobs = plan_jobs(photos, out, recipe.file_word, recipe.strengths)
+    log = None if names_a_picture(Path(out)) else Path(out) / recipe.records_file
+    edits = _done_before(recipe, jobs, log, again=again)
+    batch, n_before = Batch(watch), len(edits)
+    batch.watch.start(len(jobs) - n_before, n_before)
+    for job in jobs:
+        if job in edits:
+            continue
+        with batch.item(job.source.name):
+            drawn = recipe.draw(job.source, batch.watch.step)
+            with unbroken():
+                edits[job] = _write(drawn, job, recipe)
+                if log:
+                    append(log, edits[job].records)
+                batch.watch.written(edits[job])
+    return FileReport(tuple(edits[job] for job in jobs if job in edits), tuple(batch.failures), n_before)
+
+
+def _done_before(recipe: Recipe, jobs: Sequence[Job], log: Path | None, *, again: bool) -> dict[Job, FileEdit]:
+    """What an earlier run did of the same; a line that it left half written is cut off."""
+    if log is None or not log.exists():
+        return {}
+    mend(log)
+    if again:
+        return {}
+    known = {record.id: record for record in read(log)}
+    done = {job: records for job in jobs if (records := job.finished(recipe, known))}
+    return {
+        job: FileEdit(job.source, job.all_files, records[0].seconds, 0, records, recipe.facts)
+        for job, records in done.items()
+    }
+
+
+def _write(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe) -> FileEdit:
+    """Write what a photo became. Raises ImageError."""
+    records, first = [], edits[0]
+    for edit, path, strength in zip(edits, job.files, recipe.strengths, strict=True):
+        write_image(path, edit.photo.pixels, metadata=recipe.metadata([strength]), icc=edit.photo.icc)
+        records.append(recipe.record(job.source, path, strength, edit.seconds))
+    if job.strip:
+        photos = (first.source, *(edit.photo for edit in edits))
+        strip: UInt8 = np.asarray(
+            grid([Row(tuple(tile(photo, first.face) for photo in photos), ("Original", *recipe.titles))])
+        )
+        write_image(job.strip, strip, metadata=recipe.metadata(recipe.strengths))
+    return FileEdit(job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts)

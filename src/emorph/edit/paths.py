@@ -1,0 +1,108 @@
+"""Which photos are read, and which files are written: planned before any work is done, and never a source photo."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from emorph.core.errors import ConfigError, ImageError
+from emorph.core.images import HEIC_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES, list_photos
+
+
+def photo_files(photos: Iterable[str | Path]) -> list[Path]:
+    """The photos, and those in the folders among them, in order and each once. Raises ImageError for an empty folder.
+
+    >>> [path.name for path in photo_files(["examples/astronaut.png", "examples", "me.jpg"])]
+    ['astronaut.png', 'me.jpg']
+    """
+    given = [Path(photo) for photo in photos]
+    each = [path for photo in given for path in (list_photos(photo) if _is_folder(photo) else [photo])]
+    return list(dict.fromkeys(each))
+
+
+def output_names(photos: Sequence[Path]) -> list[str]:
+    """A name for each photo's result, different also where file names ignore case; repeated ones are numbered.
+
+    >>> output_names([Path("a.jpg"), Path("b.jpg"), Path("old/A.png")])
+    ['a', 'b', 'A-2']
+    """
+    used: set[str] = set()
+    names = []
+    for photo in photos:
+        name, number = photo.stem, 1
+        while name.lower() in used:
+            number += 1
+            name = f"{photo.stem}-{number}"
+        used.add(name.lower())
+        names.append(name)
+    return names
+
+
+def result_paths(out: Path, names: Sequence[str], given: str = "photos are given") -> list[Path]:
+    """A picture for each result: ``out`` itself where it names one, else NAME.png in the folder ``out``.
+
+    Raises ConfigError where ``out`` names a picture, but so and so many ``given``.
+
+    >>> [path.as_posix() for path in result_paths(Path("edited"), ["a_happy", "b_happy"])]
+    ['edited/a_happy.png', 'edited/b_happy.png']
+    >>> [path.as_posix() for path in result_paths(Path("smile.webp"), ["a_happy"])]
+    ['smile.webp']
+    """
+    if not names_a_picture(out):
+        return [out / f"{name}.png" for name in names]
+    if len(names) > 1:
+        raise ConfigError(f"{out} is one picture, but {len(names)} {given}; name a folder.")
+    return [out]
+
+
+def names_a_picture(out: Path) -> bool:
+    """Whether ``out`` names a picture rather than a folder. Raises ConfigError for a kind that is not written."""
+    suffix = out.suffix.lower()
+    if _is_folder(out):
+        return False
+    if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in WRITABLE_SUFFIXES:
+        raise ConfigError(f"{out}: emorph does not write {suffix}; use {', '.join(WRITABLE_SUFFIXES)}, or a folder.")
+    return suffix in WRITABLE_SUFFIXES
+
+
+def check_writable(out: Path) -> None:
+    """Make the folder and try it, before any work is done. Raises ConfigError."""
+    folder = out.parent if names_a_picture(out) else out
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        out.exists()  # a picture's name may be too long where its folder's is not
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another output.") from None
+
+
+class SourcePhotos:
+    """The files that no result may take the place of, by whatever name."""
+
+    def __init__(self, photos: Iterable[Path]) -> None:
+        self._ids = {_file_id(photo) for photo in photos} - {None}
+
+    def refuse(self, paths: Iterable[Path]) -> None:
+        """Raises ImageError if one of ``paths`` is one of the files."""
+        for path in paths:
+            if _file_id(path) in self._ids:
+                raise ImageError(f"{path} is a source photo itself; choose another output name.")
+
+
+def _is_folder(path: Path) -> bool:
+    """As ``path.is_dir()``; a name that cannot be looked up is none, and reading or writing it says why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _file_id(path: Path) -> tuple[int, int] | None:
+    """What tells files apart; None where there is none."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):
+        return None
+    return stat.st_dev, stat.st_ino

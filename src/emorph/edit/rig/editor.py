@@ -1,0 +1,224 @@
+"""Faces changed through a 3D face: parts of one photo's face on others, or action units set. Read top to bottom.
+
+photo -> faces with coefficients and code (read.py) -> the look that is wanted (parts.py, action_units.py)
+      -> crops that show it (draw.py) -> pasted into the photo (emorph.edit.result)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emorph.core.device import choose_device
+from emorph.core.errors import NoFaceError
+from emorph.core.images import read_photo
+from emorph.core.types import OnStep
+from emorph.diffusion.samplers import solver
+from emorph.edit.pipeline import PhotoSource
+from emorph.edit.result import Edit, pasted_edits
+from emorph.edit.rig.action_units import with_units
+from emorph.edit.rig.draw import RigPainter
+from emorph.edit.rig.parts import Look, RigFace, check_parts, look_like, mean_shape
+from emorph.edit.rig.read import PhotoReader
+from emorph.face3d.model import FaceModel
+from emorph.models.port import load_rig
+from emorph.models.rig import Rig
+from emorph.models.rig_faces import FaceReader, NetworkReader, open_face, open_reader
+from emorph.models.weights import fingerprint
+
+DEFAULT_RIG = "emorph-rig"
+DEFAULT_STEPS = 10
+MOST_TURN_DEG = 20.0  # of a head whose own pixels are moved
+
+
+class RigEditor:
+    """Takes parts of a target's face over to source photos, or sets action units.
+
+    The photo's pixels go where the source's mesh goes, and the rig draws what its new buffers show beside that.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        source_reader: FaceReader,
+        target_reader: FaceReader | None = None,
+        *,
+        model_id: str = "unnamed",
+        device: str | torch.device = "auto",
+        steps: int = DEFAULT_STEPS,
+        solver_name: str = "dpm",
+    ) -> None:
+        self.device = choose_device(device)
+        # float64, which the geometry needs, is not there on Apple's GPUs
+        mesh_device = torch.device("cpu") if self.device.type == "mps" else self.device
+        self.rig = rig.to(self.device).eval().requires_grad_(False)
+        self.source_reader, self.target_reader = source_reader, target_reader or source_reader
+        for reader in (self.source_reader, self.target_reader):
+            _to_device(reader, mesh_device)
+        self.face_model: FaceModel = self.source_reader.face
+        self.model_id = model_id
+        self.steps = steps
+        self.solver_name = solver_name
+        self._read_source = PhotoReader(self.rig, self.source_reader, mesh_device)
+        self._read_target = PhotoReader(self.rig, self.target_reader, mesh_device)
+        self._painter = RigPainter(self.rig, self.face_model, solver(solver_name), steps, mesh_device)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path = DEFAULT_RIG,
+        *,
+        face_model: str | Path | None = None,
+        source_encoder: str | None = None,
+        target_encoder: str | None = None,
+        device: str | torch.device = "auto",
+        steps: int = DEFAULT_STEPS,
+        solver_name: str = "dpm",
+    ) -> RigEditor:
+        """Load a bundled rig, a folder, a hub id, or an official checkpoint file.
+
+        face_model: ict_face.npz or a converted FLAME folder. source_encoder, target_encoder: "landmarks", "deca" or
+        "emoca"; by default "landmarks" for a rig of ICT-FaceKit's faces, "deca" for one of FLAME's.
+        Raises MissingAssetError, UnknownNameError, CheckpointError, ConfigError.
+        """
+        rig = load_rig(name)
+        face = open_face(rig.config.face, face_model)
+        usual = "landmarks" if rig.config.face == "ict" else "deca"
+        encoders = [source_encoder or usual, target_encoder or source_encoder or usual]
+        readers = {encoder: open_reader(encoder, face, skin=rig.config.skin) for encoder in dict.fromkeys(encoders)}
+        model_id = f"{Path(name).name}-{fingerprint(rig)}"
+        source, target = (readers[encoder] for encoder in encoders)
+        return cls(rig, source, target, model_id=model_id, device=device, steps=steps, solver_name=solver_name)
+
+    # -- photo -> faces with coefficients and code
+
+    def sources(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = 40) -> list[RigFace]:
+        """The chosen faces of a source photo: "largest", "left", "all", or a number from left to right, from 1.
+
+        Of all faces, those that no 3D face fits are left out, and a warning names them.
+        Raises ImageError, and NoFaceError also where no 3D face fits any.
+        """
+        return self._read_source.read(read_photo(photo), which, min_face_px)
+
+    def target(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = 40) -> RigFace:
+        """The face to take from; of several chosen ones the first. Raises ImageError, NoFaceError."""
+        return self._read_target.read(read_photo(photo), which, min_face_px)[0]
+
+    def reread(self, edit: Edit[Any]) -> RigFace:
+        """The first face that was changed, read again off the result. Others in the photo are not looked at.
+
+        Raises NoFaceError if no face is found where it was, or no 3D face fits the one that is.
+        """
+        return self._read_source.read_again(edit.photo, edit.face.landmarks)
+
+    # -- all of it: parts of another face, or action units
+
+    def transfer(
+        self,
+        sources: Sequence[PhotoSource],
+        target: PhotoSource,
+        parts: Iterable[str] = ("expression",),
+        *,
+        album: bool = False,
+        face: str | int = "largest",
+        seed: int | None = None,
+        on_step: OnStep | None = None,
+    ) -> list[Edit[Look]]:
+        """Each source photo with the parts of the target's face.
+
+        parts: "expression" (with the jaw), "pose" (the face stays centred), "light", "code" (what else there is).
+        album: the sources show one person, whose shape is then the mean of theirs.
+        seed: None moves the photo's own pixels and draws the rest from the noise that holds them; a head turns by
+        MOST_TURN_DEG at most, beyond which its far side would have to be made up. A number draws the whole face anew
+        from this seed's noise, as the official code does.
+        Raises ImageError, NoFaceError, UnknownNameError.
+        """
+        chosen = check_parts(parts)
+        giver = self.target(target)
+        read = [self.sources(photo, face) for photo in sources]
+        shape = mean_shape([faces[0] for faces in read]) if album and read else None
+        return [self.apply(faces, giver, chosen, shape=shape, seed=seed, on_step=on_step) for faces in read]
+
+    def apply(
+        self,
+        faces: Sequence[RigFace],
+        target: RigFace,
+        parts: Iterable[str],
+        *,
+        shape: Tensor | None = None,
+        seed: int | None = None,
+        on_step: OnStep | None = None,
+    ) -> Edit[Look]:
+        """The photo of these faces with the parts of a target's, pasted back. shape: (1, n), instead of their own."""
+        return self.apply_each(faces, [target], parts, shape=shape, seed=seed, on_step=on_step)[0]
+
+    def apply_each(
+        self,
+        faces: Sequence[RigFace],
+        targets: Sequence[RigFace],
+        parts: Iterable[str],
+        *,
+        shape: Tensor | None = None,
+        seed: int | None = None,
+        on_step: OnStep | None = None,
+    ) -> list[Edit[Look]]:
+        """As ``apply``, for each target; a face that has the target's parts already costs nothing.
+
+        The noise that holds a face as it is, which parts that move nothing start from, is found once for all targets;
+        where landmarks move, each target needs that of the moved face.
+        """
+        chosen = check_parts(parts)
+        if shape is not None:
+            faces = [replace(face, coeffs=replace(face.coeffs, shape=shape)) for face in faces]
+        most_deg = MOST_TURN_DEG if seed is None else 180.0
+        looks = [
+            [look_like(self.face_model, face, target, chosen, most_deg=most_deg) for target in targets]
+            for face in faces
+        ]
+        return self._edits(faces, looks, seed, on_step)
+
+    def express(
+        self,
+        faces: Sequence[RigFace],
+        units: Mapping[str, float],
+        strengths: Sequence[float] = (1.0,),
+        *,
+        seed: int | None = None,
+        on_step: OnStep | None = None,
+    ) -> list[Edit[Look]]:
+        """The photo of these faces with action units set, for each strength: 0 is as it is, 1 these values.
+
+        units: by the face model's own names, 0..1; ``named_units`` and ``emotion_units`` of
+        ``emorph.edit.rig.action_units`` give them for FACS's numbers and for emotions.
+        Raises ConfigError for a model whose expressions have no names.
+        """
+
+        def look(face: RigFace, strength: float) -> Look:
+            expression = with_units(self.face_model, face.coeffs.expression, units, strength)
+            return Look(replace(face.coeffs, expression=expression), face.code, ("expression",))
+
+        looks = [[look(face, strength) for strength in strengths] for face in faces]
+        return self._edits(faces, looks, seed, on_step)
+
+    def _edits(
+        self, faces: Sequence[RigFace], looks: Sequence[Sequence[Look]], seed: int | None, on_step: OnStep | None
+    ) -> list[Edit[Look]]:
+        """An edit for each column of ``looks``, which has a row for each face of the photo."""
+        if not faces:
+            raise NoFaceError("no face is given to change.")
+        started_s = time.perf_counter()
+        changes = self._painter.draw(faces, looks, seed=seed, on_step=on_step)
+        crops = [face.aligned for face in faces]
+        return pasted_edits(faces[0].photo, crops, faces[0].n_faces, looks[0], changes, started_s)
+
+
+def _to_device(reader: FaceReader, device: torch.device) -> None:
+    for part in (reader.face, reader.network if isinstance(reader, NetworkReader) else None):
+        if isinstance(part, nn.Module):
+            part.to(device)

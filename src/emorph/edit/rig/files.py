@@ -1,0 +1,194 @@
+"""A RigEditor on files: parts of one photo's face on others, or action units, for photos and folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from emorph.core.expressions import Emotion
+from emorph.core.images import write_image
+from emorph.core.types import OnStep, UInt8
+from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
+from emorph.edit.jobs import RECORDS_FILE, Recipe, change_files
+from emorph.edit.metadata import TOOL, Maker, described
+from emorph.edit.paths import SourcePhotos, check_writable, output_names, photo_files, result_paths
+from emorph.edit.result import Edit
+from emorph.edit.rig.action_units import emotion_units, named_units
+from emorph.edit.rig.editor import RigEditor
+from emorph.edit.rig.parts import Look, Part, RigFace, check_parts, mean_shape
+
+UNIT_RECORDS_FILE = "action_units.jsonl"  # beside edits.jsonl, whose targets are emotions that can be judged
+UNITS_WORD = "au"  # ends the names of files whose action units were set
+
+
+def express_files(
+    editor: RigEditor,
+    photos: Iterable[str | Path],
+    out: str | Path,
+    goal: Emotion | Mapping[str, float],
+    strengths: Sequence[float] = (1.0,),
+    *,
+    face: str | int = "largest",
+    min_face_px: int = 40,
+    again: bool = False,
+    watch: Watch | None = None,
+) -> FileReport:
+    """Set action units in photos and folders of photos; one that fails does not end the others.
+
+    goal: an emotion, as the units that show it; or units and their values 0..1, as for ``named_units``.
+    out, strengths, again: as for ``emorph.edit.files.edit_files``.
+    Raises ConfigError for units that the rig's face does not have, and for what no photo can be done with.
+    """
+    recipe = unit_recipe(editor, goal, strengths, face=face, min_face_px=min_face_px)
+    return change_files(recipe, photos, out, again=again, watch=watch)
+
+
+def unit_recipe(
+    editor: RigEditor,
+    goal: Emotion | Mapping[str, float],
+    strengths: Sequence[float],
+    *,
+    face: str | int = "largest",
+    min_face_px: int = 40,
+) -> Recipe:
+    """An emotion as action units, or action units, in one strength or several."""
+    said: dict[str, Any]
+    told: dict[str, Any]
+    if isinstance(goal, Emotion):
+        units = emotion_units(editor.face_model, goal)
+        said, told = {"emotion": goal.word}, {}
+        file_word, target, records_file = goal.word, goal.word, RECORDS_FILE
+    else:
+        units = named_units(editor.face_model, goal)
+        said = told = {"action_units": units}
+        target = ",".join(f"{name}={value:g}" for name, value in sorted(units.items()))
+        file_word, records_file = UNITS_WORD, UNIT_RECORDS_FILE
+
+    def draw(source: Path, on_step: OnStep | None) -> Sequence[Edit[Look]]:
+        faces = editor.sources(source, face, min_face_px=min_face_px)
+        return editor.express(faces, units, strengths, on_step=on_step)
+
+    def metadata(of: Sequence[float]) -> dict[str, str]:
+        made = facts(editor, ("expression",), seed=None, **said)
+        return rig_metadata({**made, "strength": of[0] if len(of) == 1 else list(of)})
+
+    return Recipe(
+        draw,
+        Maker(editor.model_id, editor.solver_name, editor.steps),
+        file_word,
+        target,
+        tuple(strengths),
+        tuple(f"{strength:g}" for strength in strengths),
+        str(face),
+        min_face_px,
+        metadata,
+        records_file,
+        told,
+    )
+
+
+def transfer_files(
+    editor: RigEditor,
+    photos: Iterable[str | Path],
+    target: str | Path,
+    out: str | Path,
+    parts: Iterable[str] = ("expression",),
+    *,
+    album: bool = False,
+    face: str | int = "largest",
+    target_face: str | int = "largest",
+    min_face_px: int = 40,
+    seed: int | None = None,
+    watch: Watch | None = None,
+) -> FileReport:
+    """Write each photo with parts of the target's face; one that fails does not end the others.
+
+    parts, album, seed: as for ``RigEditor.transfer``. out: a folder, or a picture's name for one photo.
+    Raises UnknownNameError, ConfigError, and ImageError or NoFaceError for the target.
+    """
+    chosen = check_parts(parts)
+    jobs = plan_transfer(photos, target, out, chosen)
+    giver = editor.target(target, target_face, min_face_px=min_face_px)
+    batch, edits = Batch(watch), []
+
+    def faces_of(source: Path) -> list[RigFace]:
+        return editor.sources(source, face, min_face_px=min_face_px)
+
+    read: dict[Path, list[RigFace]] = {}
+    if album:
+        batch.watch.start(len(jobs))
+        for source in jobs:
+            with batch.item(source.name):
+                read[source] = faces_of(source)
+        jobs = {source: path for source, path in jobs.items() if source in read}
+    shape = mean_shape([faces[0] for faces in read.values()]) if read else None
+    made = facts(editor, chosen, seed=seed, target=giver.photo.name)
+    batch.watch.start(len(jobs))
+    for source, path in jobs.items():
+        with batch.item(source.name):
+            faces = read.get(source) or faces_of(source)
+            edit = editor.apply(faces, giver, chosen, shape=shape, seed=seed, on_step=batch.watch.step)
+            with unbroken():
+                write_edit(path, edit.photo.pixels, made, icc=edit.photo.icc)
+                edits.append(
+                    FileEdit(source, (path,), edit.seconds, edit.n_faces, made=made, remark=_remark(source.name, edit))
+                )
+                batch.watch.written(edits[-1])
+    return FileReport(tuple(edits), tuple(batch.failures))
+
+
+def plan_transfer(
+    photos: Iterable[str | Path], target: str | Path, out: str | Path, parts: Sequence[Part]
+) -> dict[Path, Path]:
+    """A file for each photo, none of which is a photo that is given, checked before anything is loaded.
+
+    Raises ConfigError, ImageError.
+    """
+    sources, out = photo_files(photos), Path(out)
+    paths = result_paths(out, [f"{name}_{'-'.join(parts)}" for name in output_names(sources)])
+    SourcePhotos([*sources, Path(target)]).refuse(paths)
+    check_writable(out)
+    return dict(zip(sources, paths, strict=True))
+
+
+def facts(editor: RigEditor, parts: Sequence[Part], *, seed: int | None, **more: Any) -> dict[str, Any]:
+    """How an edited file was made. more: what is particular to this edit."""
+    return {
+        "tool": TOOL,
+        "model": editor.model_id,
+        "parts": list(parts),
+        **more,
+        "encoders": [editor.source_reader.name, editor.target_reader.name],
+        "solver": editor.solver_name,
+        "steps": editor.steps,
+        "seed": seed,
+    }
+
+
+def rig_metadata(made: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of a picture that was made so, as ``facts`` tells.
+
+    >>> rig_metadata({"parts": ["expression", "light"]})["Description"]
+    'In this picture, the expression and light of a face were edited by a machine.'
+    """
+    words = ["looks" if part == "code" else part for part in made["parts"]]
+    listing = " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+    were = "was" if words in (["expression"], ["pose"], ["light"]) else "were"
+    description = f"In this picture, the {listing} of a face {were} edited by a machine."
+    return described(description, {"edited": True, **made})
+
+
+def write_edit(path: Path, pixels: UInt8, made: Mapping[str, Any], *, icc: bytes | None = None) -> None:
+    """Write a picture that says how it was made, as ``facts`` tells. icc: as in ``write_image``. Raises ImageError."""
+    write_image(path, pixels, metadata=rig_metadata(made), icc=icc)
+
+
+def _remark(name: str, edit: Edit[Look]) -> str:
+    turned_deg, asked_deg = edit.target.turned_deg, edit.target.asked_deg
+    if asked_deg - turned_deg <= 1:
+        return ""
+    return (
+        f"{name}: the head is turned by {turned_deg:.0f} of {asked_deg:.0f} degrees; beyond that, the photo "
+        "shows nothing that could be moved."
+    )

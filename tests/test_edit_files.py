@@ -1,0 +1,216 @@
+"""Photos on disk to edited photos on disk, from Python: what the commands call."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from emorph import Editor, Emotion
+from emorph.core import records
+from emorph.core.errors import ConfigError, ImageError, NoFaceError
+from emorph.core.images import read_metadata, read_photo
+from emorph.core.types import Landmarks, Photo
+from emorph.edit.batch import Batch, Failure, FileEdit, Watch
+from emorph.edit.files import edit_files, sheet_file
+from emorph.edit.rig import RigEditor
+from emorph.edit.rig import read as reading
+from emorph.edit.rig.editor import MOST_TURN_DEG
+from emorph.edit.rig.files import express_files, transfer_files
+from emorph.models.rig_faces import LandmarkReader, rig_buffers
+from made_face import made_face, made_faces, marks
+from profiles import linear_rgb
+from test_rig_edit import tiny_rig
+from tiny import tiny_editor
+
+SIDE = 160
+
+
+class Seen(Watch):
+    """All that is told of the work."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+
+    def start(self, n_photos: int, n_before: int = 0) -> None:
+        self.events.append(("start", n_photos, n_before))
+
+    def begin(self, name: str) -> None:
+        self.events.append(("begin", name))
+
+    def written(self, edit: FileEdit) -> None:
+        self.events.append(("written", edit.files[-1].name))
+
+    def failed(self, failure: Failure) -> None:
+        self.events.append(("failed", failure.name))
+
+    def end(self) -> None:
+        self.events.append(("end",))
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    return tiny_editor(steps=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, example_photo: Path) -> Path:
+    """Two photos, and a file between them that is none."""
+    path = tmp_path / "in"
+    path.mkdir()
+    for name in ("a.png", "c.png"):
+        (path / name).write_bytes(example_photo.read_bytes())
+    (path / "b.png").write_bytes(b"no picture")
+    return path
+
+
+def test_a_folder_is_edited_and_gone_on_with(editor: Editor, folder: Path, tmp_path: Path) -> None:
+    watch, out = Seen(), tmp_path / "out"
+    first = edit_files(editor, [folder], out, "happy", [0.5, 1.0], watch=watch)
+    assert [edit.files[-1].name for edit in first.edits] == ["a_happy_strip.png", "c_happy_strip.png"]
+    assert [(failure.name, type(failure.error)) for failure in first.failures] == [("b.png", ImageError)]
+    assert [event for event in watch.events if event[0] != "begin"] == [
+        ("start", 3, 0),
+        ("written", "a_happy_strip.png"),
+        ("end",),
+        ("failed", "b.png"),
+        ("end",),
+        ("written", "c_happy_strip.png"),
+        ("end",),
+    ]
+    told = [record for edit in first.edits for record in edit.records]
+    assert records.read(out / "edits.jsonl") == told
+    assert [record.strength for record in told] == [0.5, 1.0, 0.5, 1.0]
+    (folder / "b.png").unlink()
+    again = edit_files(editor, [folder], out, Emotion.HAPPY, [0.5, 1.0])
+    assert (again.n_before, again.failures) == (2, ())
+    assert [edit.records for edit in again.edits] == [edit.records for edit in first.edits]
+    alone = editor.edit(folder / "a.png", "happy", 0.5)
+    assert np.array_equal(read_photo(out / "a_happy_0.5.png").pixels, alone.photo.pixels)
+
+
+def test_results_keep_their_photos_colour_profile(
+    editor: Editor, rig: RigEditor, album: Path, example_photo: Path, tmp_path: Path
+) -> None:
+    wide, made = tmp_path / "wide.png", tmp_path / "wide0.png"
+    Image.open(example_photo).convert("RGB").save(wide, icc_profile=linear_rgb())
+    Image.open(album / "made0.png").save(made, icc_profile=linear_rgb())
+    (edit,) = edit_files(editor, [wide], tmp_path / "out", "sad", [0.5, 1.0]).edits
+    *results, strip = (read_photo(path).icc for path in edit.files)
+    assert results == [linear_rgb()] * 2
+    assert strip is None  # its tiles are in sRGB
+    (taken,) = transfer_files(rig, [made], album / "made3.png", tmp_path / "out").edits
+    assert read_photo(taken.files[0]).icc == linear_rgb()
+
+
+def test_what_cannot_be_written_is_said_before_any_work(
+    editor: Editor, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Editor, "edit_many", None)
+    with pytest.raises(ConfigError, match="3 photos are given; name a folder"):
+        edit_files(editor, [folder], tmp_path / "one.png", "sad")
+    with pytest.raises(ImageError, match="is a source photo itself"):
+        edit_files(editor, [folder / "a.png"], folder / "a.png", "sad")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        edit_files(editor, [folder], folder / "a.png" / "sub", "sad")
+    with pytest.raises(ImageError, match="is a source photo itself"):
+        sheet_file(editor, [folder], folder / "c.png")
+
+
+def test_a_sheet_file_is_the_sheet_of_its_photos(editor: Editor, folder: Path, tmp_path: Path) -> None:
+    report = sheet_file(editor, [folder], tmp_path / "out", 0.5)
+    path = tmp_path / "out" / "sheet.png"
+    assert [edit.files for edit in report.edits] == [(path,), (path,)]
+    assert [failure.name for failure in report.failures] == ["b.png"]
+    both = editor.sheet([folder / "a.png", folder / "c.png"], 0.5)
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(both))
+    targets = json.loads(read_metadata(path)["emorph"])["targets"]
+    assert targets == [{"emotion": emotion.word, "strength": 0.5} for emotion in Emotion]
+    nothing = sheet_file(editor, [folder / "b.png"], tmp_path / "none.png")
+    assert (nothing.edits, len(nothing.failures), (tmp_path / "none.png").exists()) == ((), 1, False)
+
+
+def test_ctrl_c_is_no_failure_of_a_photo() -> None:
+    batch = Batch()
+    with pytest.raises(KeyboardInterrupt), batch.item("a.png"):
+        raise KeyboardInterrupt
+    with batch.item("b.png"):
+        raise NoFaceError("no face found")
+    assert [str(failure) for failure in batch.failures] == ["b.png: no face found"]
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> RigEditor:
+    """A tiny rig; where the made faces of ``album`` have their landmarks is known, and 9 has none."""
+    points = marks(made_face(), made_faces(made_face(), 4, seed=2), SIDE).numpy()
+
+    def known(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
+        assert photo.path is not None
+        number = int(photo.path.stem[-1])
+        if number == 9:
+            raise NoFaceError(f"no face found in {photo.name}")
+        return [Landmarks(points[number], (10, 10, 150, 150), 2.0)] * (1 + (number == 1))
+
+    monkeypatch.setattr(reading, "find_faces", known)
+    return RigEditor(tiny_rig(), LandmarkReader(made_face()), model_id="tiny", device="cpu", steps=2)
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Four photos of made faces, and a fifth without a face."""
+    path = tmp_path / "album"
+    path.mkdir()
+    face = made_face()
+    shaded = rig_buffers(face, made_faces(face, 4, seed=2), SIDE)[:, :3].clamp(0, 1)
+    for i, pixels in enumerate((shaded * 255).round().byte().permute(0, 2, 3, 1).numpy()):
+        Image.fromarray(np.maximum(pixels, 40)).save(path / f"made{i}.png")
+    Image.new("RGB", (SIDE, SIDE)).save(path / "made9.png")
+    return path
+
+
+def test_a_part_is_taken_over_to_an_album(rig: RigEditor, album: Path, tmp_path: Path) -> None:
+    photos, target, watch = [album / f"made{i}.png" for i in (0, 1, 9)], album / "made3.png", Seen()
+    report = transfer_files(rig, photos, target, tmp_path / "out", ["expression"], album=True, watch=watch)
+    assert [edit.files[0].name for edit in report.edits] == ["made0_expression.png", "made1_expression.png"]
+    assert [edit.n_faces for edit in report.edits] == [1, 2]
+    assert [failure.name for failure in report.failures] == ["made9.png"]
+    assert [event for event in watch.events if event[0] == "start"] == [("start", 3, 0), ("start", 2, 0)]
+    alone = rig.transfer(photos[:2], target, ["expression"], album=True)
+    for edit, done in zip(report.edits, alone, strict=True):
+        np.testing.assert_array_equal(read_photo(edit.files[0]).pixels, done.photo.pixels)
+    said = read_metadata(report.edits[0].files[0])
+    assert said["Description"] == "In this picture, the expression of a face was edited by a machine."
+    assert json.loads(said["emorph"]) == {"edited": True, **report.edits[0].made}
+    with pytest.raises(ImageError, match="is a source photo itself"):
+        transfer_files(rig, photos[:1], target, target)
+
+
+def test_a_head_that_cannot_be_turned_all_the_way_is_remarked(
+    rig: RigEditor, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = rig.target(album / "made0.png")
+    far = replace(own, coeffs=replace(own.coeffs, pose=torch.tensor([[0.0, 0.9, 0.0]])))
+    monkeypatch.setattr(RigEditor, "target", lambda *_, **__: far)
+    turned, lit = (
+        transfer_files(rig, [album / "made0.png"], album / "made3.png", tmp_path, [part]).edits[0]
+        for part in ("pose", "light")
+    )
+    assert turned.remark.startswith(f"made0.png: the head is turned by {MOST_TURN_DEG:.0f} of ")
+    assert lit.remark == ""
+
+
+def test_units_are_recorded_apart_from_emotions(rig: RigEditor, album: Path, tmp_path: Path) -> None:
+    photos = [album / "made0.png"]
+    (smile,) = express_files(rig, photos, tmp_path, {"mouthSmile": 0.5}).edits
+    (happy,) = express_files(rig, photos, tmp_path, Emotion.HAPPY).edits
+    assert (smile.made, happy.made) == ({"action_units": {"mouthSmile": 0.5}}, {})
+    assert [record.target for record in records.read(tmp_path / "action_units.jsonl")] == ["mouthSmile=0.5"]
+    assert [record.target for record in records.read(tmp_path / "edits.jsonl")] == ["happy"]
+    assert express_files(rig, photos, tmp_path, {"mouthSmile": 0.5}).n_before == 1
+    assert express_files(rig, photos, tmp_path, {"mouthSmile": 0.6}).n_before == 0
