@@ -331,7 +331,7 @@ def test_a_student_is_taught_where_the_teachers_path_ends(painter: Painter) -> N
         loss.model.load_state_dict(painter.state_dict())
         for node in range(steps):
             t = torch.full((4,), node)
-            errors[steps, node] = float(loss(noise, view, wish, t, noise)["loss"])
+            errors[steps, node] = loss(noise, view, wish, t, noise)["loss"].item()
     assert errors[2, 0] > 100 * max(errors[1, 0], errors[2, 1])  # these are rounding
     assert not [name for name, _ in loss.named_parameters() if not name.startswith("model.")]
     with pytest.raises(ValueError, match="not a multiple"):

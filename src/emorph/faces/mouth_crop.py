@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import NoFaceError, ShapeError
+from emorph.core.landmarks import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import Float32, Float64, UInt8
 from emorph.faces.mouth import REC601
 
-INNER_LIPS, OUTER_LIPS = slice(60, 68), slice(48, 60)
+OUTER_LIPS = slice(48, 60)
 EYE_TO_MOUTH_SHARE = 0.9  # a turned head's eyes come close together: its scale is then read off its height
 EXPOSURE = 128.0  # mean level, of 255, that a mouth's surroundings are brought to
 GAINS = (0.5, 8.0)  # the factors that may do so
@@ -50,8 +51,8 @@ def face_unit(landmarks: Float64) -> float:
     """
     if landmarks.shape != (68, 2) or not np.isfinite(landmarks).all():
         raise ShapeError(f"expected 68 finite landmarks (68, 2), found {landmarks.shape}.")
-    eye_left, eye_right = landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0)
-    down = (landmarks[48] + landmarks[54]) / 2 - (eye_left + eye_right) / 2
+    eye_left, eye_right = landmarks[LEFT_EYE].mean(axis=0), landmarks[RIGHT_EYE].mean(axis=0)
+    down = landmarks[list(MOUTH_CORNERS)].mean(axis=0) - (eye_left + eye_right) / 2
     unit = max(float(np.linalg.norm(eye_right - eye_left)), EYE_TO_MOUTH_SHARE * float(np.linalg.norm(down)))
     if unit < 1e-6:
         raise ShapeError("the points of the eyes and the mouth all lie in one place; detect the face again.")
@@ -69,7 +70,7 @@ def mouth_crop(
     """
     own = landmarks if frame is None else frame
     unit = face_unit(own)
-    across = own[42:48].mean(axis=0) - own[36:42].mean(axis=0)
+    across = own[RIGHT_EYE].mean(axis=0) - own[LEFT_EYE].mean(axis=0)
     turn = math.atan2(across[1], across[0])
     scale = size[0] / (width_units * unit)
     cos, sin = math.cos(turn) * scale, math.sin(turn) * scale

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from emorph.core.errors import DataError
+from emorph.core.landmarks import MIRRORED
 from emorph.data.memory import Sample
 from emorph.data.mouths import STORED_PX, STORED_UNITS
 from emorph.data.store import FaceStore
@@ -22,7 +23,6 @@ from emorph.diffusion.process import q_sample, training_target
 from emorph.models.painter import N_WISHES, VIEW_CHANNELS, Painter, PainterConfig, view_of, wishes
 from emorph.train.plan import RunConfig
 from emorph.train.task import Task, check_started, hash_seed
-from emorph.train.tasks.autoencoder import MIRRORED_68
 from emorph.train.tasks.painter_pairs import OPEN_GAP, Mouth, Pair, PairConfig, make_pair
 from emorph.train.tasks.painter_steps import FewStepsConfig, FewStepsLoss
 
@@ -189,7 +189,7 @@ def tensors(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
 
 def mirrored_mouth(mouth: Mouth) -> Mouth:
     """The mouth in a mirror."""
-    points = mouth.points[list(MIRRORED_68)].copy()
+    points = mouth.points[list(MIRRORED)].copy()
     points[:, 0] = mouth.pixels.shape[1] - 1 - points[:, 0]
     return Mouth(np.ascontiguousarray(mouth.pixels[:, ::-1]), points, mouth.unit_px)
 

@@ -15,12 +15,12 @@ import numpy as np
 from pydantic import Field
 
 from emorph.core.config import Config
+from emorph.core.landmarks import EYES, MOUTH
 from emorph.core.types import Float32, Float64, UInt8
 from emorph.faces.mouth import newly_open
-from emorph.faces.mouth_crop import around_inside, exposure_gain, light_inside, lip_masks
+from emorph.faces.mouth_crop import OUTER_LIPS, around_inside, exposure_gain, light_inside, lip_masks
 from emorph.faces.warp import in_order, motion_between, warped
 
-MOUTH = slice(48, 68)
 WARP_SIDE_UNITS, WARP_SIDE_PX = 3.0, 30  # the editor warps a crop about so wide; its smooth field is drawn coarsely
 WARP_CENTRE_UNITS = 0.55  # of that crop, below the middle of the eyes
 COARSE = 3  # what is newly open is drawn at a third of the size
@@ -144,7 +144,7 @@ def _there_and_back(
 def _motion(before: Float64, after: Float64, own: Mouth, side_px: int) -> Float32:
     """``motion_between`` at the stored mouth's pixels (S, S, 2), drawn over a crop of the whole face."""
     px = WARP_SIDE_UNITS * own.unit_px / WARP_SIDE_PX
-    eyes = own.points[36:48].mean(axis=0)
+    eyes = own.points[EYES].mean(axis=0)
     corner = eyes + own.unit_px * np.array([-WARP_SIDE_UNITS / 2, WARP_CENTRE_UNITS - WARP_SIDE_UNITS / 2])
     field = motion_between((before - corner) / px, (after - corner) / px, WARP_SIDE_PX) * np.float32(px)
     to_stored = np.array([[px, 0, corner[0]], [0, px, corner[1]]])
@@ -192,7 +192,7 @@ def _cropped(
     scale = float(np.exp(config.zoom * rng.uniform(-1, 1)))
     cos, sin = np.cos(turn) * scale, np.sin(turn) * scale
     rotation = np.array([[cos, -sin], [sin, cos]])
-    lips = own.points[48:60]
+    lips = own.points[OUTER_LIPS]
     middle = (lips.min(axis=0) + lips.max(axis=0)) / 2
     shift = (np.array(size) - 1) / 2 - rotation @ middle + config.shift * unit * rng.uniform(-1, 1, 2)
     matrix = np.concatenate([rotation, shift[:, None]], axis=1)
