@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import CheckpointError, DataError, ShapeError
+from emorph.core.expressions import Emotion
 from emorph.core.types import AlignedFace, Landmarks, Photo
 from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
 from emorph.data.store import FaceStore
 from emorph.diffusion.schedule import Schedule
-from emorph.edit.painted_mouth import MouthChange, moved_pixels, paint_mouth
+from emorph.edit.painted_mouth import LIGHT_OF, MouthChange, moved_pixels, paint_edit, paint_mouth
 from emorph.faces import align, motion_between
 from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, mouth_crop
-from emorph.models.painter import Painter, PainterConfig, trailing, view_of, wishes
+from emorph.models.painter import Painter, PainterConfig, painter_beside, trailing, view_of, wishes
 from emorph.train.loop import train
 from emorph.train.tasks.painter import PainterRunConfig, mirrored_mouth
 from emorph.train.tasks.painter_pairs import Mouth, PairConfig, make_pair
@@ -253,6 +254,7 @@ def test_a_mouth_that_closes_keeps_lines_of_the_teeth_it_was_lent(pairs: dict) -
     line = pair.hidden > 0
     assert np.abs(pair.seen - pair.truth)[line].mean() > 3 * np.abs(pair.seen - pair.truth)[~line].mean()
     assert pair.kept[line].min() > 0.9
+    assert not pair.inner.any()  # lips that touch have no inside, however their points are jittered
 
 
 def test_a_pair_follows_from_its_seed(photo: Photo, points: np.ndarray) -> None:
@@ -429,6 +431,28 @@ def test_a_moved_mouth_is_seen_where_it_went(photo: Photo, face: AlignedFace) ->
     ]
     assert np.abs(patches[1] - patches[0]).mean() < 0.6 * np.abs(patches[2] - patches[0]).mean()
     assert np.array_equal(moved[-20:], photo.pixels[-20:])
+
+
+def test_an_edit_is_painted_in_one_call(photo: Photo, face: AlignedFace, painter: Painter) -> None:
+    before = face.crop_points()
+    after = opened(before, 3.0)
+    motion = motion_between(before, after, face.side_px)
+    edited = replace(photo, pixels=moved_pixels(photo, face, motion))
+    found = paint_edit(photo, edited, face, motion, after, painter, emotion=Emotion.SURPRISE)
+    change = MouthChange.in_crop(face, after)
+    expected = paint_mouth(edited, edited.pixels, change, painter, light=LIGHT_OF[Emotion.SURPRISE])
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+    own_choice = paint_edit(photo, edited, face, motion, after, painter)
+    assert (own_choice.pixels != found.pixels).any()
+
+
+def test_a_painter_lies_in_its_models_folder(painter: Painter, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    assert painter_beside(tmp_path / "model") is None
+    painter.save_pretrained(tmp_path / "model" / "painter")
+    found = painter_beside(tmp_path / "model")
+    assert found is not None
+    assert found.config == TINY
 
 
 def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> None:

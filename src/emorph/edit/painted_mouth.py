@@ -19,6 +19,7 @@ from emorph.faces.mouth_crop import (
     around_inside,
     cut,
     exposure_gain,
+    is_shut,
     laid_back,
     lip_gap,
     lip_masks,
@@ -28,6 +29,9 @@ from emorph.faces.paste import paste_change
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
+NOISE = 0.8  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
+CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a painting is enlarged, which blurs it
+CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
 CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
 OPENED_GAP = 0.06  # lips that were closed and part by less stay as they were moved: points are no surer than that
 RIM = 0.045  # units of the face around the mouth's inside that are painted anew
@@ -77,6 +81,28 @@ def moved_pixels(photo: Photo, face: AlignedFace, motion: Float32) -> UInt8:
     return paste_change(photo, face, face.pixels, face.pixels, motion=motion).pixels
 
 
+def paint_edit(
+    source: Photo,
+    edited: Photo,
+    face: AlignedFace,
+    motion: Float32,
+    after: Float64,
+    painter: Painter,
+    *,
+    emotion: Emotion | None = None,
+) -> Photo:
+    """An edit of one face with its mouth's inside painted: what an editor calls after it has pasted.
+
+    source: the photo before the edit of this face; edited: after it. motion, after: by which, and where to, its crop and
+    its landmarks (68, 2) were moved, in crop pixels. emotion: what it shall show, if it is one. Raises ShapeError.
+    """
+    change = MouthChange.in_crop(face, after)
+    if not change.shows_inside:
+        return edited
+    light = None if emotion is None or is_shut(lip_gap(change.after)) else LIGHT_OF.get(emotion)
+    return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light)
+
+
 def paint_mouth(
     photo: Photo,
     moved: UInt8,
@@ -124,8 +150,10 @@ def _painted(
     """The crop's levels (h, w, 3) of 0..255 with the hidden part painted."""
     points = crop.points(change.after)
     inner, outer = lip_masks(points, crop.size)
+    if is_shut(lip_gap(change.after)):
+        inner[:] = 0
     kept = np.zeros_like(hidden)
-    if lip_gap(change.before) >= CLOSED_GAP:
+    if min(lip_gap(change.before), lip_gap(change.after)) >= CLOSED_GAP:  # between lips that close only teeth are left
         opened = newly_open(crop.points(change.before), points, max(crop.size))
         kept = 1 - opened[: crop.size[1], : crop.size[0]]
     gain = exposure_gain(seen, hidden)
@@ -136,7 +164,7 @@ def _painted(
     wish = wishes(
         *(torch.tensor([value], device=device) for value in (sharpness, light or 0.0, float(light is not None)))
     )
-    noise = seeded_noise([seed], tuple(picture.shape[1:]), device)
+    noise = NOISE * seeded_noise([seed], tuple(picture.shape[1:]), device)
     painted = painter.paint(view_of(picture, *masks), wish, noise, steps=steps)
     levels: Float32 = ((painted[0].permute(1, 2, 0).float().cpu().numpy() + 1) * (127.5 / gain)).astype(np.float32)
     return levels
@@ -156,7 +184,7 @@ def _laid_over(photo: Photo, moved: UInt8, painted: Float32, share: Float32, cro
     corner, size = _window(crop, photo.pixels.shape)
     if min(size) <= 0:
         return photo
-    layers = np.concatenate([painted, share[..., None]], axis=2)
+    layers = np.concatenate([_crisper(painted, crop), share[..., None]], axis=2)
     over = laid_back(layers, crop, corner, size)
     weights = np.clip(over[..., 3:], 0, 1)
     weights[laid_back((share[..., None] > 0).astype(np.float32), crop, corner, size) <= 0] = 0
@@ -167,6 +195,16 @@ def _laid_over(photo: Photo, moved: UInt8, painted: Float32, share: Float32, cro
     mixed = own + weights * (over[..., :3] + grain - own)
     result[rows, columns] = np.where(weights > 0, np.clip(np.rint(mixed), 0, 255), own)
     return replace(photo, pixels=result)
+
+
+def _crisper(painted: Float32, crop: MouthCrop) -> Float32:
+    """A painting (h, w, 3) sharpened by as much as the photo is larger than it, up to twice."""
+    enlarged = float(np.clip(crop.photo_px_per_crop_px - 1, 0, 1))
+    if not enlarged:
+        return painted
+    blurred = cv2.GaussianBlur(painted, (0, 0), CRISP_PX, borderType=cv2.BORDER_REPLICATE)
+    found: Float32 = painted + np.float32(CRISPNESS * enlarged) * (painted - blurred)
+    return found
 
 
 def _grain(

@@ -15,6 +15,7 @@ from emorph.core.types import Float32, Float64, UInt8
 from emorph.faces.mouth import REC601
 
 OUTER_LIPS = slice(48, 60)
+SHUT_GAP = 0.035  # units of the face, between the inner lips: less is the points' own error, and lips that touch
 EYE_TO_MOUTH_SHARE = 0.9  # a turned head's eyes come close together: its scale is then read off its height
 EXPOSURE = 128.0  # mean level, of 255, that a mouth's surroundings are brought to
 GAINS = (0.5, 8.0)  # the factors that may do so
@@ -124,6 +125,11 @@ def around_inside(points: Float64, size: tuple[int, int], rim_px: float) -> Floa
 def lip_gap(landmarks: Float64) -> float:
     """The opening between the inner lips, in units of the face."""
     return float(np.linalg.norm(landmarks[66] - landmarks[62])) / face_unit(landmarks)
+
+
+def is_shut(gap: float) -> bool:
+    """Whether lips with a gap of so many units touch. The inner lips of such a mouth are drawn as nothing at all."""
+    return gap < SHUT_GAP
 
 
 def exposure_gain(levels: Float32, hidden: Float32) -> float:

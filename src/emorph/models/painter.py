@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from emorph.core.config import Config
 from emorph.core.errors import ShapeError
+from emorph.core.pretrained import locate
 from emorph.diffusion.process import eps_from, rates
 from emorph.diffusion.samplers import ddim_sample
 from emorph.diffusion.schedule import Schedule
@@ -23,6 +24,7 @@ from emorph.models.sizes import fold, unfold
 from emorph.models.weights import filled, read_model, save_model
 
 KIND = "painter"
+PAINTER_FOLDER = "painter"
 VIEW_CHANNELS = 7  # of ``view_of``
 N_WISHES = 3  # of ``wishes``
 WISH_SCALE = 8.0  # of these three beside over a hundred numbers that tell the time, so that they are heard early
@@ -196,6 +198,16 @@ def trailing(schedule: Schedule, steps: int) -> Schedule:
     alpha_bars = even.alphas_cumprod[1:]
     betas = 1.0 - alpha_bars / np.concatenate([[1.0], alpha_bars[:-1]])
     return Schedule(even.timesteps[1:], betas, even.n_train_steps)
+
+
+def painter_beside(name: str | Path) -> Painter | None:
+    """The painter that lies in ``painter`` in a model's folder, or beside its file; None without any.
+
+    Raises as ``Painter.from_pretrained``.
+    """
+    place = locate(name)
+    folder = (place if place.is_dir() else place.parent) / PAINTER_FOLDER
+    return Painter.from_pretrained(folder) if folder.is_dir() else None
 
 
 class _ResBlock(nn.Module):

@@ -18,7 +18,7 @@ from emorph.core.config import Config
 from emorph.core.landmarks import EYES, MOUTH
 from emorph.core.types import Float32, Float64, UInt8
 from emorph.faces.mouth import newly_open
-from emorph.faces.mouth_crop import OUTER_LIPS, around_inside, exposure_gain, light_inside, lip_masks
+from emorph.faces.mouth_crop import OUTER_LIPS, around_inside, exposure_gain, is_shut, light_inside, lip_masks
 from emorph.faces.warp import in_order, motion_between, warped
 
 WARP_SIDE_UNITS, WARP_SIDE_PX = 3.0, 30  # the editor warps a crop about so wide; its smooth field is drawn coarsely
@@ -206,6 +206,8 @@ def _cropped(
     hidden = around_inside(points, size, float(rng.uniform(*config.rim)) * unit)
     inner, outer = lip_masks(points, size)
     light = light_inside(truth, inner, hidden)
+    if is_shut(_gap(own)):
+        inner[:] = 0
     gain = exposure_gain(seen, hidden) * np.exp(config.exposure * rng.normal() + config.tint * rng.normal(size=3))
     truth, seen = ((each * (gain / 127.5) - 1).astype(np.float32) for each in (truth, seen))
     return Pair(truth, seen, hidden, kept, inner, outer, light, coarser)
