@@ -93,8 +93,8 @@ def paint_edit(
 ) -> Photo:
     """An edit of one face with its mouth's inside painted: what an editor calls after it has pasted.
 
-    source: the photo before the edit of this face; edited: after it. motion, after: by which, and where to, its crop and
-    its landmarks (68, 2) were moved, in crop pixels. emotion: what it shall show, if it is one. Raises ShapeError.
+    source: the photo before the edit of this face; edited: after it. motion, after: by which its crop was moved, and
+    where its landmarks (68, 2) went, in crop pixels. emotion: what it shall show, if it is one. Raises ShapeError.
     """
     change = MouthChange.in_crop(face, after)
     if not change.shows_inside:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emorph.core.errors import NoFaceError, ShapeError
 from emorph.core.landmarks import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import Float32, Float64, UInt8
+from emorph.faces.mask import shifted
 from emorph.faces.mouth import REC601
 
 OUTER_LIPS = slice(48, 60)
@@ -100,9 +101,7 @@ def laid_back(layers: Float32, crop: MouthCrop, corner: tuple[int, int], size: t
 
     corner: (left, top) of the window in the photo. size: (w, h) of the window.
     """
-    to_window: Float64 = np.linalg.inv(crop.to_crop)
-    to_window[:2, 2] -= corner
-    return _resampled(layers, to_window, size, cv2.BORDER_REPLICATE)
+    return _resampled(layers, shifted(_inverse(crop.to_crop), *corner), size, cv2.BORDER_REPLICATE)
 
 
 def lip_masks(points: Float64, size: tuple[int, int]) -> tuple[Float32, Float32]:
@@ -166,6 +165,11 @@ def _resampled(layers: Float32, matrix: Float64, size: tuple[int, int], border: 
     if fine > 1:
         moved = cv2.resize(moved, size, interpolation=cv2.INTER_AREA)
     found: Float32 = moved.reshape(size[1], size[0], -1)
+    return found
+
+
+def _inverse(matrix: Float64) -> Float64:
+    found: Float64 = np.linalg.inv(matrix).astype(np.float64)
     return found
 
 

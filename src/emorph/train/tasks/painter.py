@@ -53,7 +53,7 @@ class PainterRunConfig(RunConfig):
     def picture(self) -> tuple[int, int]:
         return round(self.model.width_px * STORED_UNITS / self.model.width_units), 3
 
-    def new_model(self) -> Painter:
+    def new_model(self) -> Painter:  # type: ignore[override]
         return Painter(self.model)
 
     def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> PainterTask:
@@ -97,7 +97,7 @@ def _loss_of(config: PainterRunConfig) -> PainterLoss | FewStepsLoss:
 class PainterTask(Task):
     """The painter as the training loop sees it. Raises DataError for faces without landmarks."""
 
-    model: Painter
+    model: Painter  # type: ignore[assignment]
 
     def __init__(self, config: PainterRunConfig, faces: FaceStore) -> None:
         if "landmarks68" not in faces.columns or "unit_px" not in faces.columns:
@@ -119,7 +119,7 @@ class PainterTask(Task):
             )
         self.items = _Weighted(faces, self._weights())
 
-    def start(self, name: str) -> Painter:
+    def start(self, name: str) -> Painter:  # type: ignore[override]
         """A folder or a hub id; of another resolution, too, as all layers are convolutions."""
         model = Painter.from_pretrained(name)
         check_started(model.config, self.model.config, ("width_units", "patch_size"), name)
