@@ -472,7 +472,7 @@ def test_a_darker_photo_gets_the_same_mouth_darker(photo: Photo, points: np.ndar
 def test_the_seed_decides_and_nothing_else(photo: Photo, points: np.ndarray, painter: Painter) -> None:
     change = MouthChange(points, opened(points, 8.0))
     first, again, other = (
-        paint_mouth(photo, photo.pixels, change, painter, steps=2, seed=seed).pixels for seed in (0, 0, 1)
+        paint_mouth(photo, photo.pixels, change, painter, steps=2, seed=seed).pixels for seed in (0, 0, 2)
     )
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()

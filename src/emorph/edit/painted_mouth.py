@@ -29,6 +29,7 @@ from emorph.faces.paste import paste_change
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
+DEFAULT_SEED = 1  # of the noise that a painting starts from
 NOISE = 0.8  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
 CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a painting is enlarged, which blurs it
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
@@ -111,7 +112,7 @@ def paint_mouth(
     *,
     light: float | None = None,
     steps: int = DEFAULT_STEPS,
-    seed: int = 0,
+    seed: int = DEFAULT_SEED,
 ) -> Photo:
     """The photo with the inside of one mouth painted, and a feathered rim around it.
 
