@@ -19,7 +19,7 @@ from emorph.data.store import FaceStore
 from emorph.diffusion.schedule import Schedule
 from emorph.edit.painted_mouth import LIGHT_OF, MouthChange, moved_pixels, paint_edit, paint_mouth
 from emorph.faces import align, motion_between
-from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, mouth_crop
+from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, lip_masks, mouth_crop
 from emorph.models.painter import Painter, PainterConfig, painter_beside, trailing, view_of, wishes
 from emorph.train.loop import train
 from emorph.train.tasks.painter import PainterRunConfig, mirrored_mouth
@@ -453,6 +453,23 @@ def test_a_painter_lies_in_its_models_folder(painter: Painter, tmp_path: Path) -
     found = painter_beside(tmp_path / "model")
     assert found is not None
     assert found.config == TINY
+
+
+def test_the_bundled_painter_puts_teeth_where_a_smile_had_none(photo: Photo, points: np.ndarray) -> None:
+    """The astronaut's teeth are hidden from it: what it paints is as light as a smile asks for, not as dark as a shout."""
+    found = painter_beside("emorph-base")
+    if found is None:
+        pytest.skip("emorph-base comes without a painter")
+    crop = mouth_crop(points, (96, 72), 1.3)
+    inner = lip_masks(crop.points(points), crop.size)[0] > 0.9
+    before = points.copy()
+    before[LOWER_INNER] = before[UPPER_INNER]  # as if its lips had been closed: nothing old is shown
+    levels = {}
+    for emotion in (Emotion.HAPPY, Emotion.SURPRISE):
+        painted = paint_mouth(photo, photo.pixels, MouthChange(before, points), found, light=LIGHT_OF[emotion])
+        levels[emotion] = cut(painted.pixels, crop)[inner].mean()
+    assert levels[Emotion.HAPPY] > 1.3 * levels[Emotion.SURPRISE]
+    assert abs(levels[Emotion.HAPPY] - cut(photo.pixels, crop)[inner].mean()) < 50
 
 
 def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> None:
