@@ -456,7 +456,7 @@ def test_a_painter_lies_in_its_models_folder(painter: Painter, tmp_path: Path) -
 
 
 def test_the_bundled_painter_puts_teeth_where_a_smile_had_none(photo: Photo, points: np.ndarray) -> None:
-    """The astronaut's teeth are hidden from it: what it paints is as light as a smile asks for, not as dark as a shout."""
+    """Its own teeth are hidden: what is painted is as light as a smile asks for, not as dark as a shout."""
     found = painter_beside("emorph-base")
     if found is None:
         pytest.skip("emorph-base comes without a painter")
