@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -11,8 +13,9 @@ import torch
 
 from emorph.core.errors import ShapeError
 from emorph.core.expressions import Emotion
-from emorph.core.types import AlignedFace, Float32, Float64, Photo, UInt8
+from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.diffusion.noise import seeded_noise
+from emorph.edit.change import CropChange, Finish
 from emorph.faces.mouth import newly_open
 from emorph.faces.mouth_crop import (
     MouthCrop,
@@ -95,13 +98,26 @@ def paint_edit(
     """An edit of one face with its mouth's inside painted: what an editor calls after it has pasted.
 
     source: the photo before the edit of this face; edited: after it. motion, after: by which its crop was moved, and
-    where its landmarks (68, 2) went, in crop pixels. emotion: what it shall show, if it is one. Raises ShapeError.
+    where its landmarks (68, 2) went, in crop pixels. emotion: what it should show, if it is one. Raises ShapeError.
     """
     change = MouthChange.in_crop(face, after)
     if not change.shows_inside:
         return edited
     light = None if emotion is None or is_shut(lip_gap(change.after)) else LIGHT_OF.get(emotion)
     return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light)
+
+
+def inside_painted_by(painter: Painter | None) -> Callable[[Target], Finish] | None:
+    """What an editor does to each face after its change is pasted; None without a painter."""
+    if painter is None:
+        return None
+
+    def finish(target: Target, source: Photo, edited: Photo, face: AlignedFace, change: CropChange) -> Photo:
+        if change.motion is None or change.landmarks is None:
+            return edited
+        return paint_edit(source, edited, face, change.motion, change.landmarks, painter, emotion=target.emotion)
+
+    return lambda target: functools.partial(finish, target)
 
 
 def paint_mouth(
@@ -117,7 +133,7 @@ def paint_mouth(
     """The photo with the inside of one mouth painted, and a feathered rim around it.
 
     photo: the edit so far, on which it is painted. moved: of ``moved_pixels``, what the painter sees. light: how light
-    the inside shall be, over what lies around it (0.3 the dark of an open mouth, 1 teeth), as ``LIGHT_OF`` has it for
+    the inside should be, over what lies around it (0.3 the dark of an open mouth, 1 teeth), as ``LIGHT_OF`` has it for
     emotions; by default the painter's own choice.
     Bit-identical outside the rim; everywhere if the lips touch before and after. Raises ShapeError, NoFaceError.
     """
@@ -128,8 +144,10 @@ def paint_mouth(
     crop = mouth_crop(change.after, painter.config.size, painter.config.width_units, frame=change.before)
     rim = _rim_px(change, crop)
     hidden = around_inside(crop.points(change.after), crop.size, rim)
-    painted = _painted(cut(moved, crop), change, crop, hidden, painter, light=light, steps=steps, seed=seed)
-    return _laid_over(photo, moved, painted, _feathered(hidden, rim), crop, seed)
+    kept = _kept(change, crop)
+    painted = _painted(cut(moved, crop), change, crop, hidden, kept, painter, light=light, steps=steps, seed=seed)
+    own = cv2.GaussianBlur(kept, (0, 0), max(FEATHER * rim, 0.5), borderType=cv2.BORDER_REPLICATE) * kept
+    return _laid_over(photo, moved, painted, _feathered(hidden, rim), own, crop, seed)
 
 
 def _rim_px(change: MouthChange, crop: MouthCrop) -> float:
@@ -137,11 +155,23 @@ def _rim_px(change: MouthChange, crop: MouthCrop) -> float:
     return min(RIM + CLOSING_RIM * closing, MOST_RIM) * crop.unit_px
 
 
+def _kept(change: MouthChange, crop: MouthCrop) -> Float32:
+    """Where the photo's own inside of the mouth is still to be seen, (h, w) in [0, 1].
+
+    Between lips that were open and stay so; of lips that close only a line of teeth would be left.
+    """
+    if min(lip_gap(change.before), lip_gap(change.after)) < CLOSED_GAP:
+        return np.zeros(crop.size[::-1], np.float32)
+    opened = newly_open(crop.points(change.before), crop.points(change.after), max(crop.size))
+    return np.ascontiguousarray(1 - opened[: crop.size[1], : crop.size[0]])
+
+
 def _painted(
     seen: Float32,
     change: MouthChange,
     crop: MouthCrop,
     hidden: Float32,
+    kept: Float32,
     painter: Painter,
     *,
     light: float | None,
@@ -153,10 +183,6 @@ def _painted(
     inner, outer = lip_masks(points, crop.size)
     if is_shut(lip_gap(change.after)):
         inner[:] = 0
-    kept = np.zeros_like(hidden)
-    if min(lip_gap(change.before), lip_gap(change.after)) >= CLOSED_GAP:  # between lips that close only teeth are left
-        opened = newly_open(crop.points(change.before), points, max(crop.size))
-        kept = 1 - opened[: crop.size[1], : crop.size[0]]
     gain = exposure_gain(seen, hidden)
     device = painter.rates.device
     picture = torch.from_numpy(seen * (gain / 127.5) - 1).permute(2, 0, 1)[None].float().to(device)
@@ -180,21 +206,28 @@ def _feathered(hidden: Float32, rim_px: float) -> Float32:
     return found
 
 
-def _laid_over(photo: Photo, moved: UInt8, painted: Float32, share: Float32, crop: MouthCrop, seed: int) -> Photo:
-    """The photo with the painting over it, with the photo's own grain."""
+def _laid_over(
+    photo: Photo, moved: UInt8, painted: Float32, share: Float32, own: Float32, crop: MouthCrop, seed: int
+) -> Photo:
+    """The photo with the painting over it, with the photo's own grain.
+
+    share: (h, w) in [0, 1], how much of the painting is taken; of that, ``own`` is how much is the moved photo instead.
+    """
     corner, size = _window(crop, photo.pixels.shape)
     if min(size) <= 0:
         return photo
     layers = np.concatenate([_crisper(painted, crop), share[..., None]], axis=2)
     over = laid_back(layers, crop, corner, size)
     weights = np.clip(over[..., 3:], 0, 1)
+    of_photo = np.clip(laid_back(own[..., None], crop, corner, size), 0, 1)
     weights[laid_back((share[..., None] > 0).astype(np.float32), crop, corner, size) <= 0] = 0
     rows, columns = slice(corner[1], corner[1] + size[1]), slice(corner[0], corner[0] + size[0])
     grain = _grain(moved, weights, crop, corner, size, seed)
     result = photo.pixels.copy()
-    own = result[rows, columns].astype(np.float32)
-    mixed = own + weights * (over[..., :3] + grain - own)
-    result[rows, columns] = np.where(weights > 0, np.clip(np.rint(mixed), 0, 255), own)
+    pasted, seen = (pixels[rows, columns].astype(np.float32) for pixels in (result, moved))
+    new = of_photo * seen + (1 - of_photo) * (over[..., :3] + grain)
+    mixed = pasted + weights * (new - pasted)
+    result[rows, columns] = np.where(weights > 0, np.clip(np.rint(mixed), 0, 255), pasted)
     return replace(photo, pixels=result)
 
 

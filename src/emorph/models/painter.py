@@ -21,7 +21,7 @@ from emorph.diffusion.samplers import ddim_sample
 from emorph.diffusion.schedule import Schedule
 from emorph.models.blocks import Attention, group_norm, timestep_embedding, zeroed
 from emorph.models.sizes import fold, unfold
-from emorph.models.weights import filled, read_model, save_model
+from emorph.models.weights import PretrainedModule
 
 KIND = "painter"
 PAINTER_FOLDER = "painter"
@@ -74,7 +74,7 @@ def view_of(picture: Tensor, hidden: Tensor, kept: Tensor, inner: Tensor, outer:
     """What a painter sees, (B, VIEW_CHANNELS, H, W).
 
     picture: (B, 3, H, W) in about [-1, 1], the moved crop. The rest (B, 1, H, W): hidden, 1 where it paints; kept, in
-    [0, 1], how far it sees the old picture there; inner, outer: the lips that it shall paint.
+    [0, 1], how far it sees the old picture there; inner, outer: the lips that it is to paint.
     """
     seen = picture * (1 - hidden + hidden * kept)
     return torch.cat([seen, hidden, hidden * kept, inner, outer], dim=1)
@@ -89,8 +89,12 @@ def wishes(sharpness: Tensor, light: Tensor, known: Tensor) -> Tensor:
     return torch.stack([sharpness, known * light, known], dim=1)
 
 
-class Painter(nn.Module):
+class Painter(PretrainedModule):
     """A U-Net on the hidden part of a mouth, which predicts v (Salimans & Ho 2022) of a cosine schedule."""
+
+    kind = KIND
+    config_type = PainterConfig
+    config: PainterConfig
 
     def __init__(self, config: PainterConfig) -> None:
         super().__init__()
@@ -165,19 +169,6 @@ class Painter(nn.Module):
         painted = ddim_sample(denoise, noise, trailing(self.diffusion, steps), clamp=False)
         hidden = view[:, 3:4]
         return self.to_rgb(painted) * hidden + view[:, :3] * (1 - hidden)
-
-    def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
-        """Write config.json and model.safetensors; the folder appears complete or not at all."""
-        save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype)
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path) -> Painter:
-        """Load a folder of ``save_pretrained``, or a hub id, in evaluation mode.
-
-        Raises CheckpointError or UnknownNameError.
-        """
-        config, tensors, source = read_model(name, KIND, PainterConfig)
-        return filled(lambda: cls(config), tensors, source).requires_grad_(False)
 
     def _check(self, x_t: Tensor, view: Tensor) -> None:
         height, width = self.config.height_px, self.config.width_px

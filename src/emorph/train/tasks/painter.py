@@ -21,7 +21,7 @@ from emorph.data.mouths import STORED_PX, STORED_UNITS
 from emorph.data.store import FaceStore
 from emorph.diffusion.process import q_sample, training_target
 from emorph.models.painter import N_WISHES, VIEW_CHANNELS, Painter, PainterConfig, view_of, wishes
-from emorph.train.plan import RunConfig
+from emorph.train.config import RunConfig
 from emorph.train.task import Task, check_started, hash_seed
 from emorph.train.tasks.painter_pairs import OPEN_GAP, Mouth, Pair, PairConfig, make_pair
 from emorph.train.tasks.painter_steps import FewStepsConfig, FewStepsLoss
@@ -53,7 +53,7 @@ class PainterRunConfig(RunConfig):
     def picture(self) -> tuple[int, int]:
         return round(self.model.width_px * STORED_UNITS / self.model.width_units), 3
 
-    def new_model(self) -> Painter:  # type: ignore[override]
+    def new_model(self) -> Painter:
         return Painter(self.model)
 
     def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> PainterTask:
@@ -94,10 +94,8 @@ def _loss_of(config: PainterRunConfig) -> PainterLoss | FewStepsLoss:
     return FewStepsLoss(config.model, config.few_steps, teacher)
 
 
-class PainterTask(Task):
+class PainterTask(Task[Painter]):
     """The painter as the training loop sees it. Raises DataError for faces without landmarks."""
-
-    model: Painter  # type: ignore[assignment]
 
     def __init__(self, config: PainterRunConfig, faces: FaceStore) -> None:
         if "landmarks68" not in faces.columns or "unit_px" not in faces.columns:
@@ -119,7 +117,7 @@ class PainterTask(Task):
             )
         self.items = _Weighted(faces, self._weights())
 
-    def start(self, name: str) -> Painter:  # type: ignore[override]
+    def start(self, name: str) -> Painter:
         """A folder or a hub id; of another resolution, too, as all layers are convolutions."""
         model = Painter.from_pretrained(name)
         check_started(model.config, self.model.config, ("width_units", "patch_size"), name)
