@@ -79,7 +79,7 @@ class Watch:
 
 
 class Batch:
-    """The failures of work on many photos, and who is told of it."""
+    """The failures of work on many photos, and who is told about them."""
 
     def __init__(self, watch: Watch | None = None) -> None:
         self.watch = watch or Watch()
@@ -106,7 +106,7 @@ class Batch:
 
 @contextmanager
 def unbroken() -> Iterator[None]:
-    """Hold Ctrl-C back until what is inside is done, so that no file is written without the record that tells of it."""
+    """Hold Ctrl-C back until what is inside is done, so that no file is written without its record."""
     own = signal.getsignal(signal.SIGINT)
     if own in (signal.SIG_IGN, None) or threading.current_thread() is not threading.main_thread():
         yield
