@@ -2,8 +2,8 @@
 
 python bench/london.py --data london.parquet [--model emorph-base] [--compare OTHER_MODEL]
 
-The London Face Set (DeBruine and Jones 2017, CC BY 4.0) shows each person neutral and smiling in the same light. Measured
-are those whom no model saw (``emorph.data.mouths.held_out``). A model that paints mouths is measured without that, too.
+The London Face Set (DeBruine and Jones 2017, CC BY 4.0) shows each person neutral and smiling in the same light. Those
+whom no model saw are measured (``emorph.data.mouths.held_out``), with mouths painted and without.
 """
 
 from __future__ import annotations
