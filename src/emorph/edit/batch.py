@@ -60,7 +60,7 @@ class Watch:
     """Is told how work on many photos goes, and does nothing about it; a subclass may show it."""
 
     def start(self, n_photos: int, n_before: int = 0) -> None:
-        """Work on so many photos begins; ``n_before`` more were done by an earlier run."""
+        """Work on ``n_photos`` photos begins; ``n_before`` more were done by an earlier run."""
 
     def begin(self, name: str) -> None:
         """Work on one of them begins."""

@@ -70,7 +70,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Job:
-    """Where what one photo becomes is to be written: a file for each strength, and a strip of all if there are more."""
+    """Where the results of one photo go: a file for each strength, and a strip of all if there are more."""
 
     source: Path
     files: tuple[Path, ...]

@@ -114,7 +114,7 @@ def check_fair(name: str, trained_on: Collection[str], split: str) -> None:
 
 
 def network_card(name: str, kind: Kind) -> NetworkCard:
-    """The card called ``name``, be it of this kind or of the other. Raises UnknownNameError with the nearest name."""
+    """The card called ``name``, of this kind or of the other. Raises UnknownNameError with the nearest name."""
     if name not in CARDS:
         raise UnknownNameError(NOUNS[kind], name, [card.name for card in CARDS.values() if card.kind == kind])
     return CARDS[name]
