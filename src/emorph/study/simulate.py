@@ -74,7 +74,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Step:
-    """What so many people reach: the mean half-width, or the power, and its standard error over made studies."""
+    """What this many people reach: the mean half-width, or the power, and its standard error over simulated studies."""
 
     people: int
     reached: float
@@ -148,7 +148,7 @@ def plan(
 
 
 def simulate(wish: Wish, people: int, trials: int, n_studies: int, seed: int) -> Step:
-    """Make ``n_studies`` studies of so many people and analyse each as ``emorph study results`` would."""
+    """Simulate ``n_studies`` studies of this many people and analyse each as ``emorph study results`` would."""
     study = _preference_study if wish.task == "preference" else _identification_study
     reached = [study(wish, people, trials, np.random.default_rng([seed, i])) for i in range(n_studies)]
     error = float(np.std(reached, ddof=1) / math.sqrt(n_studies)) if n_studies > 1 else math.nan
