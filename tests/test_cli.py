@@ -24,7 +24,7 @@ from emorph.core import records
 from emorph.core.errors import ConfigError, ImageError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_metadata
-from emorph.core.types import Target
+from emorph.core.types import Photo, Target
 from emorph.edit import paths
 from emorph.edit.files import emotion_recipe
 from emorph.edit.pipeline import Editor
@@ -412,8 +412,8 @@ def test_a_stopped_sheet_holds_what_is_done(
         photo.write_bytes(example_photo.read_bytes())
     real = Editor.edit_many
 
-    def stopped(editor: Editor, source: Path, *rest: Any, **options: Any) -> Any:
-        if source == photos[n_done]:
+    def stopped(editor: Editor, source: Photo, *rest: Any, **options: Any) -> Any:
+        if source.path == photos[n_done]:
             raise KeyboardInterrupt
         return real(editor, source, *rest, **options)
 
