@@ -166,6 +166,10 @@ def delete(
     typer.echo(f"{forget(study, participant)} votes deleted.")
 
 
+def _people(n: int) -> str:
+    return "one person alone sees" if n == 1 else f"{n} people together see"
+
+
 def _tell_new(study: Path, made: NewStudy, *, as_json: bool) -> None:
     """What a new study asks of people, and what to do next."""
     design, allocation = made.design, made.allocation
@@ -184,7 +188,7 @@ def _tell_new(study: Path, made: NewStudy, *, as_json: bool) -> None:
     for task, numbers in tasks.items():
         typer.echo(
             f"  {task}: {numbers['trials']} trials; each person sees up to {numbers['trials_each']}, "
-            f"and {numbers['blocks']} people together see each of them once."
+            f"and {_people(numbers['blocks'])} each of them once."
         )
         if design.participants:
             typer.echo(
