@@ -12,7 +12,7 @@ import typer
 from emorph.cli import study_report
 from emorph.cli.console import items, print_json, say, stopping
 from emorph.cli.options import Json
-from emorph.core.errors import ConfigError, DataError
+from emorph.core.errors import ConfigError, DataError, ImageError
 
 if TYPE_CHECKING:
     from emorph.study.design import NewStudy
@@ -84,6 +84,8 @@ def demo(
     from emorph.study.records import DESIGN_FILE
 
     if not (study / DESIGN_FILE).is_file():
+        if not photo.is_file():
+            raise ImageError(f"there is no file {photo}; run this in the clone, or name a photo: --photo me.jpg.")
         with stopping(f"{study} was not made."), items(1) as work:
             made = demo_study(study, photo, work.step)
         _tell_new(study, made, as_json=False)
