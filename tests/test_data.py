@@ -72,7 +72,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such data set"):
         FaceStore(tmp_path / "none.parquet", side_px=16)
     (tmp_path / "text.parquet").write_text("hello")
-    with pytest.raises(DataError, match="neither a Parquet file"):
+    with pytest.raises(DataError, match=r"neither a Parquet file.*emorph data prepare"):
         FaceStore(tmp_path / "text.parquet", side_px=16)
     with pytest.raises(DataError, match="no rows of split 'test'; found train, val"):
         FaceStore(make_store(tmp_path / "b.parquet"), side_px=16, split="test")

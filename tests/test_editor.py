@@ -68,7 +68,7 @@ def test_strength_0_is_the_photo_and_the_reconstruction(editor: Editor, photo: P
 def test_strength_0_needs_no_directions(photo: Photo) -> None:
     plain = Editor(tiny_model(), None, model_id="plain", device="cpu", steps=4)
     assert np.array_equal(plain.edit(photo, "sad", 0).photo.pixels, photo.pixels)
-    with pytest.raises(MissingAssetError, match=r"knows no emotions.*emorph train run"):
+    with pytest.raises(MissingAssetError, match=r"knows no emotions.*emorph train run.*--directions"):
         plain.edit(photo, "sad", 1)
 
 

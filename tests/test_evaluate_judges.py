@@ -22,6 +22,7 @@ from emorph.core.errors import (
 )
 from emorph.core.expressions import Emotion
 from emorph.core.types import Landmarks, Photo, UInt8
+from emorph.evaluate.judges.asked import CropPlan, PanelJudge
 from emorph.evaluate.judges.cards import CARDS, check_fair, network_card
 from emorph.evaluate.judges.crops import ARCFACE_TEMPLATE, arcface_crop, box_crop, five_points, similarity
 from emorph.evaluate.judges.onnx_file import opening_operations
@@ -284,3 +285,11 @@ def test_the_box_is_cut_at_the_photos_edge_and_stretched() -> None:
     assert (crop == [0, 200, 0]).all()
     with pytest.raises(NoFaceError, match=r"outside the photo \(80x15 px\)"):
         box_crop(Photo(pixels[:15]), landmarks, 224)
+
+
+def test_answers_that_are_not_as_the_judge_says_are_named() -> None:
+    judge = PanelJudge(
+        "mine@1", (Emotion.SAD, Emotion.HAPPY), CropPlan("box", 8), lambda crops: np.ones((len(crops), 3))
+    )
+    with pytest.raises(ShapeError, match=r"mine@1 must answer \(2, 2\).*probability_sad.*found \(2, 3\)"):
+        judge.judge(["a", "b"], np.zeros((2, 8, 8, 3), np.uint8))

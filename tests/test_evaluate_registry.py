@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 import emorph.evaluate
+from emorph.core.errors import ShapeError
 from emorph.evaluate.measure import look
 from emorph.evaluate.metrics.table import METRICS
+from emorph.evaluate.metrics.table import register as register_metric
 from evaluate_sets import made_set, save_judge
 
 Command = Callable[..., tuple[int, str, str]]
@@ -31,6 +35,15 @@ def widest(sources: np.ndarray, edits: np.ndarray) -> float:
     return float(np.linalg.norm(edits - sources, axis=2).max())
 
 
+def picky(source: Tensor, edited: Tensor, mask: Tensor, *, data_range: float) -> Tensor:
+    """What ``PICKY_SAYS`` holds, which a test changes as its author would mend it."""
+    found = PICKY_SAYS[0]
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+PICKY_SAYS: list[Exception | Tensor] = []
 PER_PAIR = emorph.evaluate.Metric(
     name="brightened",
     title="Brightening of the surroundings",
@@ -56,7 +69,7 @@ def registered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Call
     package = tmp_path / "packages" / "emorph_made"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / "brightened.py").write_text(f"from {__name__} import brightened, widest\n")
+    (package / "brightened.py").write_text(f"from {__name__} import brightened, picky, widest\n")
     monkeypatch.syspath_prepend(str(package.parent))
 
     def register() -> None:
@@ -130,3 +143,24 @@ def test_a_made_metric_is_compared(emorph: Command, registered: Callable[[], Non
     found = json.loads(printed)["tables"]["compare_made_other"]["rows"]
     (row,) = [r for r in found if r["measure"] == PER_PAIR.title]
     assert row["other less made"]["n"] == 4
+
+
+def test_a_metric_that_fails_is_named_and_costs_no_edit(
+    emorph: Command, registered: Callable[[], None], tmp_path: Path
+) -> None:
+    """Its error stops the run; it does not become the photos' trouble, which would leave them out for good."""
+    save_judge(tmp_path / "judge")
+    words = ["evaluate", made_set(tmp_path), "-o", tmp_path / "report", "--judge", tmp_path / "judge", "--workers", 1]
+    registered()
+    row = dataclasses.replace(PER_PAIR, name="picky", title="Picky", function="emorph_made.brightened:picky")
+    register_metric(row)
+    for wrong, told in ((ShapeError("four channels, please."), "four channels"), (torch.zeros(1, 2), r"found (1, 2)")):
+        PICKY_SAYS[:] = [wrong]
+        status, _, err = emorph(*words)
+        assert status == 2
+        assert "the metric 'picky' (emorph_made.brightened:picky)" in err
+        assert told in err
+    PICKY_SAYS[:] = [torch.ones(1)]
+    status, _, err = emorph(*words)
+    assert status == 0, err
+    assert [line["value"] for line in scores(tmp_path / "report", "picky")] == [1] * 6

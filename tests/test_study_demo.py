@@ -48,3 +48,12 @@ def test_from_the_demo_to_a_report(
     page = (report / "report.html").read_text(encoding="utf-8")
     assert read_design(study).title in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_demo_outside_the_clone_asks_for_a_photo(
+    tmp_path: Path, emorph: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, said = emorph("study", "demo", "--no-serve")
+    assert status == 2
+    assert "--photo" in said

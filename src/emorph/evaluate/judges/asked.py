@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emorph.core.errors import ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.images import to_pixels
 from emorph.core.records import Embedding, ScoreRecord
@@ -88,8 +89,14 @@ class PanelJudge:
         return (*(PROBABILITY + emotion.word for emotion in self.emotions), *(AFFECT if self.has_va else ()))
 
     def judge(self, ids: Sequence[str], crops: Crop) -> list[ScoreRecord]:
-        """Its answers for the crops of these faces."""
-        rows = zip(ids, self.answer(crops), strict=True)
+        """Its answers for the crops of these faces. Raises ShapeError if they are not as its emotions say."""
+        answers = self.answer(crops)
+        if np.shape(answers) != (len(ids), len(self.outputs)):
+            raise ShapeError(
+                f"the judge {self.id} must answer ({len(ids)}, {len(self.outputs)}) numbers, of each face "
+                f"{', '.join(self.outputs)}; found {np.shape(answers)}."
+            )
+        rows = zip(ids, answers, strict=True)
         return [
             ScoreRecord(id, name, round(float(value), DIGITS), self.id)
             for id, row in rows

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from emorph.core.errors import EmorphError, MissingAssetError, NoFaceError
+from emorph.core.errors import ConfigError, EmorphError, MissingAssetError, NoFaceError
 from emorph.core.images import read_photo
 from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import Landmarks, Photo, UInt8
@@ -94,6 +94,8 @@ def look(task: Task) -> Looked:
                 pictures = surroundings.pictures(edit.photo, takes)
                 if pictures is not None:
                     looked.windows.append(Window(view.id, takes, *pictures))
+        except ConfigError:
+            raise  # a metric's fault: as the photo's, it would be on record and the edit be left out for good
         except EmorphError as error:
             looked.faces.append(SeenFace(view.id, trouble=str(error)))
             continue

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 
+from emorph.core.errors import ConfigError, EmorphError
 from emorph.core.images import to_tensor
 from emorph.core.types import AlignedFace, Float32, Landmarks, Photo, UInt8
 from emorph.evaluate.judges.asked import COMPARED_PX
@@ -40,7 +41,7 @@ class Surroundings:
     def measured(self, edited: Photo, metrics: Sequence[Metric]) -> dict[str, float]:
         """A number by the name of each metric; NaN where it has none: another size, too small, nothing around the face.
 
-        Of equal pictures some are infinite.
+        Of equal pictures some are infinite. Raises ConfigError for a metric that fails: no fault of the photo's.
         """
         if self.photo.pixels.shape != edited.pixels.shape:
             return {row.name: math.nan for row in metrics}
@@ -64,7 +65,15 @@ class Surroundings:
         tensors = [to_tensor(_scaled(pixels, row)) for pixels in (a, b)]
         if row.takes == Takes.MASKED:
             tensors.append(torch.from_numpy(_scaled(self._weights, row))[None, None])
-        return float(row.load()(*tensors, data_range=2))
+        try:
+            value = row.load()(*tensors, data_range=2)
+        except EmorphError as error:
+            raise ConfigError(f"the metric {row.name!r} ({row.function}) failed: {error}") from error
+        if getattr(value, "numel", lambda: 1)() != 1:
+            raise ConfigError(
+                f"the metric {row.name!r} ({row.function}) must give one number a picture, found {tuple(value.shape)}."
+            )
+        return float(value)
 
     def _pair(self, edited: Photo, takes: Takes) -> tuple[UInt8, UInt8]:
         """The windows of both, the edit's as it is or with the source's face."""

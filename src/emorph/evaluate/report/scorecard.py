@@ -29,8 +29,10 @@ def headline(scores: MethodScores, name: str = "") -> Table:
 def parts(scores: MethodScores, name: str = "") -> Table:
     """What the headline scores are made of, with their controls: unedited photos, other photos, other persons."""
     evidence = scores.evidence
+    photos = len(set(evidence.groups))
     note = (
-        f"{int(evidence.at_dose.sum())} edits at strength {evidence.dose:g} of {len(set(evidence.groups))} photos. "
+        f"{int(evidence.at_dose.sum())} edits at strength {evidence.dose:g} of {photos} "
+        f"photo{'' if photos == 1 else 's'}. "
         "In brackets: 95 % interval (bootstrap by source photo, of controls by person) and n. The controls say what "
         "the same number is for photos that nobody edited. Doing nothing wins every row of identity and geometry, and "
         "another person's smile every row of emotion: only the scores above weigh both."

@@ -86,7 +86,10 @@ def _about(summary: Summary) -> str:
     edits = [scored for score in summary.scores for scored in score.evidence.edits]
     photos = len({scored.source.id for scored in edits})
     targets = len({scored.pair.word for scored in edits})
-    return f"{len(edits)} edits of {photos} photos to {targets} target{'' if targets == 1 else 's'}"
+    return (
+        f"{len(edits)} edits of {photos} photo{'' if photos == 1 else 's'} "
+        f"to {targets} target{'' if targets == 1 else 's'}"
+    )
 
 
 def check_template() -> None:

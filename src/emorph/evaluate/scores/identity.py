@@ -70,7 +70,8 @@ class IdentityScores:
             if row == metrics(Takes.THRESHOLD)[0]:
                 line = self._with_threshold(line)
             elif row.takes == Takes.GALLERY:
-                line = replace(line, title=f"{row.title} ({len(gallery.ids)} photos)")
+                n = len(gallery.ids)
+                line = replace(line, title=f"{row.title} ({n} photo{'' if n == 1 else 's'})")
             elif row.takes == Takes.OTHER_PHOTOS:
                 line = replace(line, before=self._of_other_photos(row, gallery.between[self._own]))
             elif row.takes == Takes.PAIRS:
