@@ -5,7 +5,6 @@ A small model should not spend itself on the light of a photo, and a dark photo 
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,11 +55,9 @@ def tone_of(x: Tensor, name: ToneName = "face") -> Tone:
     return Tone(mean, spread.sqrt().clamp(min=LEAST_SPREAD))
 
 
-@functools.cache
-def face_window(side_px: int, device: torch.device) -> Tensor:
+def face_window(side_px: int, device: torch.device | None = None) -> Tensor:
     """Soft ellipse over the place of the face in a crop, (side_px, side_px) in [0, 1]."""
-    with torch.inference_mode(False):
-        at = (torch.arange(side_px, dtype=torch.float32) + 0.5) / side_px
-        across, down = ((at - centre) / radius for centre, radius in zip(FACE_CENTRE, FACE_RADII, strict=True))
-        distance = torch.hypot(across[None, :], down[:, None])
-        return (0.5 + (1 - distance) / SOFT_EDGE).clamp(0, 1).to(device)
+    at = (torch.arange(side_px, dtype=torch.float32, device=device) + 0.5) / side_px
+    across, down = ((at - centre) / radius for centre, radius in zip(FACE_CENTRE, FACE_RADII, strict=True))
+    distance = torch.hypot(across[None, :], down[:, None])
+    return (0.5 + (1 - distance) / SOFT_EDGE).clamp(0, 1)

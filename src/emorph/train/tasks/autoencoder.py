@@ -57,9 +57,12 @@ class FocusConfig(Config):
     mouth: float = Field(0.0, ge=0)
     eyes: float = Field(0.0, ge=0)
 
-    def weights(self, side_px: int, landmarks: Tensor | None, device: torch.device) -> Tensor:
-        """Weights (B or 1, 1, S, S), mean 1. landmarks: (B, 68, 2) in [-1, 1] across the picture."""
-        found = (self.outside + (1 - self.outside) * face_window(side_px, device))[None, None]
+    def weights(self, window: Tensor, landmarks: Tensor | None) -> Tensor:
+        """Weights (B or 1, 1, S, S), mean 1.
+
+        window: (S, S) of ``face_window``. landmarks: (B, 68, 2) in [-1, 1] across the picture, or None.
+        """
+        weights = (self.outside + (1 - self.outside) * window)[None, None]
         if landmarks is not None:
             for points, radius, weight in (
                 (MOUTH, MOUTH_RADIUS, self.mouth),
@@ -67,8 +70,8 @@ class FocusConfig(Config):
                 (RIGHT_EYE, EYE_RADIUS, self.eyes),
             ):
                 if weight:
-                    found = found + weight * _bump(landmarks[:, points].mean(dim=1), radius, side_px)
-        return found / found.mean(dim=(-2, -1), keepdim=True)
+                    weights = weights + weight * _bump(landmarks[:, points].mean(dim=1), radius, window.shape[-1])
+        return weights / weights.mean(dim=(-2, -1), keepdim=True)
 
 
 class AutoencoderConfig(RunConfig):
@@ -142,6 +145,8 @@ class AutoencoderLoss(nn.Module):
         self.class_weight: Tensor
         self.landmark_mean: Tensor | None
         self.landmark_std: Tensor | None
+        self.window: Tensor
+        self.register_buffer("window", face_window(config.image_size), persistent=False)
         for name, value in vars(stats).items():  # on the loss's device: a copy at each step would wait for it
             self.register_buffer(name, value, persistent=False)
 
@@ -157,7 +162,7 @@ class AutoencoderLoss(nn.Module):
         z = self.model.encode(x0)
         raw = self.model.predict(x_t, t, z)
         target = training_target(x0, t, noise, table, config.prediction)
-        weights = self.focus.weights(config.image_size, landmarks, x0.device)
+        weights = self.focus.weights(self.window, landmarks)
         errors = ((raw.float() - target).square() * weights).mean(dim=(1, 2, 3))
         parts = {"diffusion": (errors * loss_weight(t, table, config.prediction, self.weight)).mean()}
         total = parts["diffusion"]
