@@ -45,11 +45,18 @@ class Plan:
     directions: str | None
     judge: str
     workers: int
+    unpainted: bool
 
     @property
     def threads(self) -> int:
         """Of one worker."""
         return max(1, torch.get_num_threads() // self.workers)
+
+    def editor(self) -> Editor:
+        """What makes the edits."""
+        editor = Editor.from_pretrained(self.model, directions=self.directions, device="cpu")
+        editor.painter = None if self.unpainted else editor.painter
+        return editor
 
 
 def main() -> None:
@@ -61,19 +68,22 @@ def main() -> None:
     parser.add_argument("--directions")
     parser.add_argument("--judge", default="emorph-judge")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--unpainted", action="store_true", help="leave the inside of mouths to the autoencoder")
     arguments = parser.parse_args()
     if not arguments.data:
         print("bench/quality.py needs the held-out faces: --data lfw_expressions.parquet. RESULTS.md is left as it is.")
         return
-    plan = Plan(arguments.model, arguments.directions, arguments.judge, arguments.workers)
+    plan = Plan(arguments.model, arguments.directions, arguments.judge, arguments.workers, arguments.unpainted)
     faces = held_out_faces(arguments.data)
     chosen = some_of_each(faces, SOURCES, arguments.faces)
-    editor = Editor.from_pretrained(plan.model, directions=plan.directions, device="cpu")
+    editor = plan.editor()
     judge = Judge.from_pretrained(plan.judge)
     folder = WORK / f"{editor.model_id}-{settings(editor)}"
     edited(plan, chosen, folder)
     scores = scored(plan, chosen, folder)
-    report(scores, controls(judge, faces), editor.model_id, arguments.data.name, len(chosen))
+    command = f"python bench/quality.py --data {arguments.data.name} --faces {len(chosen)}"
+    command += " --unpainted" if plan.unpainted else ""
+    report(scores, controls(judge, faces), editor.model_id, command, len(chosen))
     draw_sheets(chosen, folder)
 
 
@@ -103,7 +113,7 @@ def _start(plan: Plan) -> None:
     """Each worker loads the models once."""
     global _tools
     torch.set_num_threads(plan.threads)
-    editor = Editor.from_pretrained(plan.model, directions=plan.directions, device="cpu")
+    editor = plan.editor()
     _tools = editor, Judge.from_pretrained(plan.judge)
 
 

@@ -129,11 +129,11 @@ def mean(values: NDArray[np.float64], scores: Sequence[Score]) -> Estimate:
     return bootstrap(values, [score.person for score in scores])
 
 
-def report(scores: Sequence[Score], controls: Controls, model_id: str, data: str, n_faces: int) -> None:
+def report(scores: Sequence[Score], controls: Controls, model_id: str, command: str, n_faces: int) -> None:
     """Write the section and bench/quality.png."""
     found = Results(scores, controls)
     plot(found)
-    body = f"""`{model_id}`: {n_faces} held-out faces of {data}, half labelled neutral, half happy, each edited to every
+    body = f"""`{model_id}`: {n_faces} held-out faces, half labelled neutral, half happy, each edited to every
 emotion. The judge is `emorph-judge`, trained on FER-2013. Intervals: 95 %, bootstrap over persons. An edit towards the
 label that a face has already is left out. "Real" is the judge's recall on unedited faces of that label: a share above
 it has fooled the judge rather than convinced a person. Contempt is not measurable: the judge does not know it.
@@ -157,7 +157,7 @@ Largest change of any pixel outside the face mask: {max(score.outside for score 
 
 ![share recognised against identity, by strength](quality.png)
 """
-    write_section("Quality", f"python bench/quality.py --data {data} --faces {n_faces}", body)
+    write_section("Quality", command, body)
 
 
 def judge_text(controls: Controls) -> str:

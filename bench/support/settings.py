@@ -6,10 +6,11 @@ import hashlib
 from pathlib import Path
 
 from emorph.edit.pipeline import Editor
+from emorph.models.weights import fingerprint
 
 
 def settings(editor: Editor, data: Path | None = None) -> str:
-    """Eight digits that tell directions, gain, solver and steps apart, and the faces' file where it is given.
+    """Eight digits that tell directions, gain, solver, steps and painter apart, and the faces' file where it is given.
 
     ``editor.model_id`` stands beside them: it names the autoencoder alone.
     """
@@ -17,6 +18,8 @@ def settings(editor: Editor, data: Path | None = None) -> str:
     if known is None:
         raise SystemExit("the model holds no emotions, so there are no edits to measure; name directions for it.")
     digest = hashlib.sha256(f"{editor.steps} {editor.solver_name} {known.gain}".encode())
+    if editor.painter is not None:
+        digest.update(fingerprint(editor.painter).encode())
     for name, tensor in sorted(known.tensors().items()):
         digest.update(name.encode() + tensor.numpy().tobytes())
     if data is not None:
