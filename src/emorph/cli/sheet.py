@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import finish, items, mention_other_faces, print_json
-from emorph.cli.options import Device, DirectionsOption, Face, Json, MinFace, Model, Photos, Solver, Steps, load_editor
+from emorph.cli.console import faces_of, finish, items, mention_other_faces, print_json
+from emorph.cli.options import (
+    DetectorOption,
+    Device,
+    DirectionsOption,
+    Face,
+    Json,
+    MinFace,
+    MinScore,
+    Model,
+    Photos,
+    Solver,
+    Steps,
+    load_editor,
+)
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -20,7 +33,9 @@ def sheet(
     strength: Annotated[float, typer.Option(min=-3, max=3, help="0 changes nothing, 1 is the usual amount.")] = 1.0,
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or the sheet's file name.")] = Path("sheets"),
     face: Face = "largest",
-    min_face: MinFace = 40,
+    min_face: MinFace = 24,
+    min_score: MinScore = 0.25,
+    detector: DetectorOption = "auto",
     model: Model = "emorph-base",
     directions: DirectionsOption = None,
     steps: Steps = None,
@@ -33,7 +48,7 @@ def sheet(
 
     started = time.perf_counter()
     sources, path = plan_sheet(photos, out)
-    editor = load_editor(model, directions, device, steps, solver)
+    editor = load_editor(model, directions, device, steps, solver, detector, min_score)
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)
@@ -42,7 +57,9 @@ def sheet(
         report = sheet_file(editor, sources, path, strength, face=face, min_face_px=min_face, watch=work.watch)
     seconds = time.perf_counter() - started
     if report.edits and as_json:
-        rows = [{"source": str(done.source), "seconds": round(done.seconds, 3)} for done in report.edits]
+        rows = [
+            {"source": str(done.source), "seconds": round(done.seconds, 3), **faces_of(done)} for done in report.edits
+        ]
         print_json({"sheet": str(path), "seconds": round(seconds, 3), "photos": rows})
     elif report.edits:
         typer.echo(f"{path}  ({len(report.edits)} of {len(sources)} photos, {seconds:.1f} s including loading)")

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import finish, items, mention_other_faces, print_json, say, stopping
+from emorph.cli.console import faces_of, finish, items, mention_other_faces, print_json, say, stopping
 from emorph.cli.matrix import matrix
-from emorph.cli.options import Device, FaceIfGiven, Json, MinFace, Solver, Steps, load_rig_editor, refuse_options
+from emorph.cli.options import (
+    DetectorOption,
+    Device,
+    FaceIfGiven,
+    Json,
+    MinFace,
+    MinScore,
+    Solver,
+    Steps,
+    load_rig_editor,
+    refuse_options,
+)
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +55,9 @@ def transfer(
     target_face: Annotated[
         str | None, typer.Option(help="Which face of the target: largest, left, or a number.", show_default="largest")
     ] = None,
-    min_face: MinFace = 40,
+    min_face: MinFace = 24,
+    min_score: MinScore = 0.25,
+    detector: DetectorOption = "auto",
     model: Annotated[
         str | None,
         typer.Option(
@@ -86,7 +99,10 @@ def transfer(
         )
         sources = photo_files(photos)
         check_writable(out)
-        editor = load_rig_editor(model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder)
+        editor = load_rig_editor(
+            model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder,
+            detector=detector, min_score=min_score,
+        )  # fmt: skip
         with stopping("The matrix is unfinished; the next run starts it from the beginning."):
             matrix(editor, sources, parts, out, min_face=min_face, as_json=as_json)
         return
@@ -94,7 +110,9 @@ def transfer(
         raise ConfigError("name at least one photo to change, and last the photo to take from.")
     *given, target = photos
     jobs = plan_transfer(given, target, out, parts)
-    editor = load_rig_editor(model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder)
+    editor = load_rig_editor(
+        model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder, detector, min_score
+    )
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face or "largest")
@@ -111,7 +129,13 @@ def transfer(
     if as_json:
         print_json(
             [
-                {"source": str(e.source), "edited": str(e.files[-1]), "seconds": round(e.seconds, 3), **e.made}
+                {
+                    "source": str(e.source),
+                    "edited": str(e.files[-1]),
+                    "seconds": round(e.seconds, 3),
+                    **faces_of(e),
+                    **e.made,
+                }
                 for e in report.edits
             ]
         )

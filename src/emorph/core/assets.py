@@ -101,11 +101,16 @@ def official(name: str) -> Path | None:
     return None
 
 
-def packaged_file(package: str, inside: str) -> Path:
-    """A data file inside an installed package, which is not imported for it. Raises MissingAssetError."""
+def packaged_file(package: str, inside: str, distribution: str | None = None) -> Path:
+    """A data file inside an installed package, which is not imported for it. Raises MissingAssetError.
+
+    distribution: what pip calls the package, if that is another name.
+    """
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec is not None else []
     for folder in folders:
         if (Path(folder) / inside).is_file():
             return Path(folder) / inside
-    raise MissingAssetError(f"{Path(inside).name} was not found; install it with: pip install {package}")
+    raise MissingAssetError(
+        f"{Path(inside).name} was not found; install it with: pip install {distribution or package}"
+    )

@@ -52,7 +52,9 @@ class EditRecord:
 
     id: unique in its file. source, edited: files, as given and as written. target: an emotion's word.
     strength: 0 is unchanged. steps: network evaluations in each direction. face, min_face_px: which faces were asked
-    for. directions: eight digits that tell those of an autoencoder apart. Records of older versions lack these three.
+    for. directions: eight digits that tell those of an autoencoder apart. detector, min_score: how faces were sought.
+    n_faces, n_edited: faces that were found, and changed. score: the detector's, of the least sure that was changed.
+    Records of older versions lack these from face on.
     """
 
     id: str
@@ -68,6 +70,11 @@ class EditRecord:
     face: str = ""
     min_face_px: int = 0
     directions: str = ""
+    detector: str = ""
+    min_score: float | None = None
+    n_faces: int = 0
+    n_edited: int = 0
+    score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class Recipe:
     draw: an edit for each strength. file_word: ends the names of files; target: what records call it.
     titles: how a strip of all strengths calls each. face, min_face_px: which faces of a photo are changed.
     metadata: what a file with these strengths says of itself. facts: what is to be told of each result beside records.
+    detector, min_score: how faces are sought.
     """
 
     draw: Callable[[Path, OnStep | None], Sequence[Edit[Any]]]
@@ -48,9 +49,11 @@ class Recipe:
     metadata: Callable[[Sequence[float]], dict[str, str]]
     records_file: str = RECORDS_FILE
     facts: Mapping[str, Any] = field(default_factory=dict)
+    detector: str = ""
+    min_score: float | None = None
 
     def record(self, source: Path, edited: Path, strength: float, seconds: float) -> EditRecord:
-        """All that the result in ``edited`` depends on."""
+        """All that the result in ``edited`` depends on; what it turned out to be is for the caller to add."""
         return EditRecord(
             id=edited.name,
             source=str(source),
@@ -65,6 +68,8 @@ class Recipe:
             face=self.face,
             min_face_px=self.min_face_px,
             directions=self.maker.directions,
+            detector=self.detector,
+            min_score=self.min_score,
         )
 
 
@@ -104,7 +109,7 @@ class Job:
             for path, strength in zip(self.files, recipe.strengths, strict=True)
         ]
         kept = [known.get(path.name) for path in self.files]
-        same = [record for record in kept if record is not None and replace(record, seconds=0.0) in wanted]
+        same = [record for record in kept if record is not None and _planned(record) in wanted]
         return tuple(same) if len(same) == len(wanted) and self._is_up_to_date() else ()
 
     def _is_up_to_date(self) -> bool:
@@ -113,6 +118,11 @@ class Job:
             return all(path.stat().st_mtime >= changed_s for path in self.all_files)
         except OSError:
             return False
+
+
+def _planned(record: EditRecord) -> EditRecord:
+    """What was known of an edit before it was made."""
+    return replace(record, seconds=0.0, n_faces=0, n_edited=0, score=None)
 
 
 def plan_jobs(photos: Iterable[str | Path], out: str | Path, word: str, strengths: Sequence[float]) -> list[Job]:
@@ -175,11 +185,15 @@ def _write(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe) -> FileEdit:
     records, first = [], edits[0]
     for edit, path, strength in zip(edits, job.files, recipe.strengths, strict=True):
         write_image(path, edit.photo.pixels, metadata=recipe.metadata([strength]), icc=edit.photo.icc)
-        records.append(recipe.record(job.source, path, strength, edit.seconds))
+        planned = recipe.record(job.source, path, strength, edit.seconds)
+        records.append(replace(planned, n_faces=edit.n_faces, n_edited=len(edit.faces), score=round(edit.score, 4)))
     if job.strip:
         photos = (first.source, *(edit.photo for edit in edits))
         strip: UInt8 = np.asarray(
             grid([Row(tuple(tile(photo, first.face) for photo in photos), ("Original", *recipe.titles))])
         )
         write_image(job.strip, strip, metadata=recipe.metadata(recipe.strengths))
-    return FileEdit(job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts)
+    return FileEdit(
+        job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts,
+        n_edited=len(first.faces), score=first.score,
+    )  # fmt: skip

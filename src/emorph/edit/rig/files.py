@@ -17,6 +17,7 @@ from emorph.edit.result import Edit
 from emorph.edit.rig.action_units import emotion_units, named_units
 from emorph.edit.rig.editor import RigEditor
 from emorph.edit.rig.parts import Look, Part, RigFace, check_parts, mean_shape
+from emorph.faces.detect import MIN_FACE_PX
 
 UNIT_RECORDS_FILE = "action_units.jsonl"  # beside edits.jsonl, whose targets are emotions that can be judged
 UNITS_WORD = "au"  # ends the names of files whose action units were set
@@ -30,7 +31,7 @@ def express_files(
     strengths: Sequence[float] = (1.0,),
     *,
     face: str | int = "largest",
-    min_face_px: int = 40,
+    min_face_px: int = MIN_FACE_PX,
     again: bool = False,
     watch: Watch | None = None,
 ) -> FileReport:
@@ -50,7 +51,7 @@ def unit_recipe(
     strengths: Sequence[float],
     *,
     face: str | int = "largest",
-    min_face_px: int = 40,
+    min_face_px: int = MIN_FACE_PX,
 ) -> Recipe:
     """An emotion as action units, or action units, in one strength or several."""
     said: dict[str, Any]
@@ -85,6 +86,8 @@ def unit_recipe(
         metadata,
         records_file,
         told,
+        editor.detector,
+        editor.min_score,
     )
 
 
@@ -98,7 +101,7 @@ def transfer_files(
     album: bool = False,
     face: str | int = "largest",
     target_face: str | int = "largest",
-    min_face_px: int = 40,
+    min_face_px: int = MIN_FACE_PX,
     seed: int | None = None,
     watch: Watch | None = None,
 ) -> FileReport:
@@ -132,7 +135,16 @@ def transfer_files(
             with unbroken():
                 write_edit(path, edit.photo.pixels, made, icc=edit.photo.icc)
                 edits.append(
-                    FileEdit(source, (path,), edit.seconds, edit.n_faces, made=made, remark=_remark(source.name, edit))
+                    FileEdit(
+                        source,
+                        (path,),
+                        edit.seconds,
+                        edit.n_faces,
+                        made=made,
+                        remark=_remark(source.name, edit),
+                        n_edited=len(edit.faces),
+                        score=edit.score,
+                    )
                 )
                 batch.watch.written(edits[-1])
     return FileReport(tuple(edits), tuple(batch.failures))
