@@ -27,8 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
+from emorph.train.config import RunConfig  # noqa: E402
 from emorph.train.ema import EMA  # noqa: E402
-from emorph.train.plan import RunConfig  # noqa: E402
 from emorph.train.tasks.autoencoder import AutoencoderConfig  # noqa: E402
 from emorph.train.tasks.rig import RigRunConfig  # noqa: E402
 

@@ -17,9 +17,9 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
 from emorph.data.memory import TensorFaces  # noqa: E402
+from emorph.models.weights import PretrainedModule  # noqa: E402
 from emorph.train.checkpoint import step_folders  # noqa: E402
 from emorph.train.loop import train  # noqa: E402
-from emorph.train.task import Model  # noqa: E402
 from emorph.train.tasks.autoencoder import AutoencoderConfig  # noqa: E402
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     config = AutoencoderConfig.read(HERE / "base.toml")
     faces = unpacked(HERE / "data" / "faces.npz", config.model.image_size)
 
-    def publish(folder: Path, average: Model) -> None:
+    def publish(folder: Path, average: PretrainedModule) -> None:
         average.save_pretrained(HERE / "out" / "ema", dtype=torch.float16)
         print(f"{folder.name}: gpu/out/ema written", flush=True)
 

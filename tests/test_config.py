@@ -8,7 +8,7 @@ from pydantic import Field
 from emorph.core.config import Config
 from emorph.core.errors import ConfigError
 from emorph.models import DiffAEConfig
-from emorph.train.plan import BudgetConfig
+from emorph.train.sections import BudgetConfig
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from tiny import tiny_config
 

@@ -13,8 +13,8 @@ from emorph.data.layouts import open_index
 from emorph.data.loader import EndlessOrder, class_weights
 from emorph.data.memory import in_memory
 from emorph.data.store import CropWindow, FaceStore
-from emorph.train.order import KnownFaces, order_of
-from emorph.train.plan import DataConfig
+from emorph.train.draws import KnownFaces, order_of
+from emorph.train.sections import DataConfig
 
 datasets = pytest.importorskip("datasets", reason="needs the extra 'train'")
 

@@ -1,4 +1,4 @@
-"""The judge: what it does not look at, that it learns, and that it can be stopped and gone on with."""
+"""The judge: what it does not look at, that it learns, and that it can be stopped and resumed."""
 
 import json
 import os

@@ -8,7 +8,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -19,10 +19,10 @@ from emorph.core.errors import CheckpointError, EmorphError, ShapeError, Unknown
 from emorph.diffusion import Schedule, ddim_sample
 from emorph.models import DiffAE, DiffAEConfig, Rig, RigConfig, load
 from emorph.models.directions import Directions, LatentStats
+from emorph.models.kinds import KINDS, all_kinds
 from emorph.models.latent import LatentNetConfig, sample_latents
-from emorph.models.port import convert, describe, read_directions, read_latent_stats, role_of
+from emorph.models.port import convert, kind_of, model_info, read_directions, read_latent_stats
 from emorph.models.recognise import diffae_config_from_state
-from emorph.models.sources import WHAT_AND_USE, FileRole
 from golden_cases import Case, case
 
 Edit = Callable[[OrderedDict[str, Any]], None]
@@ -321,23 +321,26 @@ def test_convert_writes_over_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "photos" / "me.jpg").read_text() == "precious"
 
 
-def test_every_role_of_a_file_has_its_name_and_use() -> None:
-    assert set(WHAT_AND_USE) == set(get_args(FileRole))
-    assert len({what for what, _ in WHAT_AND_USE.values()}) == len(WHAT_AND_USE)
+def test_every_kind_has_a_name_of_its_own_and_a_form_to_come_in() -> None:
+    kinds = list(all_kinds())
+    assert [kind.name for kind in kinds] == list(KINDS)
+    assert len({kind.what for kind in kinds}) == len(kinds)
+    assert all(kind.folder or kind.file or kind.release for kind in kinds)
+    assert all(kind.folder for kind in kinds if kind.save), "what is written is read again"
 
 
-def test_a_role_is_seen_without_hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_is_seen_without_hashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hashlib.file_digest", None)
     classifier = official_classifier(tmp_path / "cls.ckpt")
-    assert role_of(classifier) == "directions"
-    assert role_of(convert(classifier, tmp_path / "directions")) == "directions"
-    assert role_of("emorph-base") == "autoencoder"
-    assert role_of("emorph-judge") == "judge"
+    assert kind_of(classifier) == "directions"
+    assert kind_of(convert(classifier, tmp_path / "directions")) == "directions"
+    assert kind_of("emorph-base") == "autoencoder"
+    assert kind_of("emorph-judge") == "judge"
 
 
-def test_describe(tmp_path: Path) -> None:
+def test_what_a_model_is(tmp_path: Path) -> None:
     path = official_latent(tmp_path / "last.ckpt")
-    info = describe(path)
+    info = model_info(path)
     assert (info.role, info.layout) == ("autoencoder", "Lightning checkpoint")
     assert info.config == load(path).config
     assert info.n_parameters == sum(p.numel() for p in load(path).parameters())
@@ -345,11 +348,11 @@ def test_describe(tmp_path: Path) -> None:
     assert info.file_bytes == path.stat().st_size
     assert info.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert info.has_latent_stats
-    ours = describe(convert(path, tmp_path / "ours"))
+    ours = model_info(convert(path, tmp_path / "ours"))
     assert (ours.config, ours.n_parameters, ours.layout) == (info.config, info.n_parameters, "emorph folder")
-    classifier = describe(official_classifier(tmp_path / "cls.ckpt"))
+    classifier = model_info(official_classifier(tmp_path / "cls.ckpt"))
     assert (classifier.role, len(classifier.labels), classifier.n_parameters) == ("directions", 40, 40 * 513)
-    folder = describe(convert(tmp_path / "cls.ckpt", tmp_path / "directions"))
+    folder = model_info(convert(tmp_path / "cls.ckpt", tmp_path / "directions"))
     assert (folder.role, folder.labels, folder.n_parameters) == ("directions", classifier.labels, 40 * 513)
 
 
@@ -474,7 +477,7 @@ def test_a_call_hidden_in_a_state_dict_is_refused(tmp_path: Path) -> None:
             return os.system, (f"touch {sentinel}",)
 
     path = official(tmp_path / "last.ckpt", put(KEY, Hostile()))
-    for read in (load, read_directions, read_latent_stats, role_of, describe):
+    for read in (load, read_directions, read_latent_stats, kind_of, model_info):
         with pytest.raises(CheckpointError, match=r"^last\.ckpt asks to run os\.system; it was not run\. Get the file"):
             read(path)
     assert not sentinel.exists()
@@ -496,7 +499,7 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
         "none.ckpt": "there is no such file",
     }
     for name, message in messages.items():
-        for read in (load, read_directions, describe):
+        for read in (load, read_directions, model_info):
             with pytest.raises(EmorphError, match=message):
                 read(tmp_path / name)
     with pytest.raises(UnknownNameError, match="model 'emorph-bsae' is not known"):
@@ -506,4 +509,4 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
 def test_statistics_of_a_batch_norm_are_no_parameters(tmp_path: Path) -> None:
     rig = Rig(RigConfig(image_size=32, model_channels=32, channel_mult=(1, 1), num_res_blocks=1, encoder_width=8))
     rig.save_pretrained(tmp_path / "rig")
-    assert describe(tmp_path / "rig").n_parameters == sum(p.numel() for p in rig.parameters())
+    assert model_info(tmp_path / "rig").n_parameters == sum(p.numel() for p in rig.parameters())

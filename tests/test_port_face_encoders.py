@@ -13,7 +13,7 @@ from emorph.cli.main import app
 from emorph.core.errors import CheckpointError
 from emorph.models import DecaEncoder, load
 from emorph.models.emoca import EmocaEncoder
-from emorph.models.port import convert, describe, load_face_encoder
+from emorph.models.port import convert, load_face_encoder, model_info
 
 
 def made_state(kind: type[DecaEncoder]) -> dict[str, torch.Tensor]:
@@ -42,7 +42,7 @@ def test_deca_is_known_and_converted(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"is a DECA model, not an autoencoder; load it with .*load_face_encoder"):
         load(source)
     folder = convert(source, tmp_path / "deca", dtype=torch.half)
-    assert describe(folder).role == "deca"
+    assert model_info(folder).role == "deca"
     read = load_face_encoder(folder)
     assert type(read) is DecaEncoder
     assert read.state_dict()["E_flame.layers.2.bias"][7] == 0.25
@@ -55,7 +55,7 @@ def test_emoca_is_known_inside_its_checkpoint(tmp_path: Path) -> None:
     state = {f"deca.{key}": value for key, value in made_state(EmocaEncoder).items()}
     source = tmp_path / "emoca.ckpt"
     torch.save({"state_dict": state, "epoch": 3}, source)
-    found = describe(source)
+    found = model_info(source)
     assert (found.role, found.layout, dict(found.training)) == ("emoca", "Lightning checkpoint", {"epoch": 3})
     with pytest.raises(CheckpointError, match="is an EMOCA checkpoint, not an autoencoder"):
         load(source)

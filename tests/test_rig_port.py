@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emorph.core.errors import CheckpointError, ConfigError, ShapeError
 from emorph.models import Rig, RigConfig, load, load_rig
-from emorph.models.port import convert, describe
+from emorph.models.port import convert, model_info
 from emorph.models.recognise import rig_config_from_state
 from golden_cases import Case, case
 from test_golden_rig import TINY
@@ -41,7 +41,7 @@ def test_official_file_gives_the_recorded_numbers(tmp_path: Path) -> None:
     model = load_rig(path, num_heads=2)  # weights do not tell heads; the official model has one
     assert model.config == TINY.model_copy(update={"dropout": 0.1})
     check_tiny(model)
-    info = describe(path)
+    info = model_info(path)
     assert info.role == "rig"
     assert info.n_parameters == sum(parameter.numel() for parameter in model.parameters())
 
@@ -51,7 +51,7 @@ def test_our_folder_and_a_runs_checkpoint(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "step" / "ema")
     for name in ("step", "step/ema", "step/ema/model.safetensors"):
         check_tiny(load_rig(tmp_path / name))
-    assert describe(tmp_path / "step").config == model.config
+    assert model_info(tmp_path / "step").config == model.config
     half = convert(tmp_path / "step", tmp_path / "half", dtype=torch.float16)
     again = load_rig(half)
     assert again.state_dict()["encoder.bn1.num_batches_tracked"].dtype == torch.int64

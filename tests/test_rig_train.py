@@ -20,8 +20,9 @@ from emorph.models import DiffAE, DiffAEConfig, Rig, RigConfig, load_rig
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.rig_faces import LandmarkReader, open_face, rig_buffers
 from emorph.models.rig_start import start_rig
+from emorph.train.draws import KnownFaces
 from emorph.train.loop import Outcome, train
-from emorph.train.plan import describe
+from emorph.train.plan import plan_of
 from emorph.train.tasks import rig as rig_task
 from emorph.train.tasks.coefficients import read_all, read_share
 from emorph.train.tasks.rig import RigLoss, RigRunConfig, RigTask
@@ -88,7 +89,7 @@ def test_p2_is_the_default(tmp_path: Path, folder: Path) -> None:
     config = run_config(tmp_path, folder)
     assert config.optim.loss_weight == "p2"
     assert RigRunConfig.parse(config.model_dump()) == config
-    assert "2.00 epochs" in describe(config.model_copy(), 8, 1000)
+    assert plan_of(config, KnownFaces.stated(8, "here")).epochs == 2
 
 
 def test_buffers_lie_on_their_pictures_mirrored_or_not(tmp_path: Path, folder: Path, faces: TensorFaces) -> None:

@@ -17,8 +17,8 @@ import torch
 from emorph.core.errors import ConfigError
 from emorph.train.checkpoint import load_state
 from emorph.train.devices import as_launched
+from emorph.train.draws import KnownFaces, order_of
 from emorph.train.loop import train
-from emorph.train.order import KnownFaces, order_of
 from killed_run import in_own_processes, made_faces, run_config, train_as_rank
 from test_data import make_store
 

@@ -18,12 +18,12 @@ from emorph.core.expressions import Emotion
 from emorph.data.memory import TensorFaces
 from emorph.models import DiffAEConfig
 from emorph.train.devices import bfloat16_slowdown
-from emorph.train.forecast import forecast, make_plan
-from emorph.train.order import KnownFaces, order_of
-from emorph.train.plan import BudgetConfig, CheckpointConfig, DataConfig, OptimConfig, split_batch
+from emorph.train.draws import KnownFaces, order_of
+from emorph.train.plan import make_plan, plan_of
 from emorph.train.plan_text import duration, full_text, short_text, size
 from emorph.train.resources import Activations, SavedBytes, estimated_activations, resources
-from emorph.train.tasks import CONFIGS, config_class
+from emorph.train.sections import BudgetConfig, CheckpointConfig, DataConfig, OptimConfig, split_batch
+from emorph.train.tasks import TASKS, config_class
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from emorph.train.tasks.rig import RigRunConfig
 from test_data import make_store
@@ -78,7 +78,7 @@ def test_affectnets_plan_makes_the_emotions_equal(emorph: Emorph) -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.toml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_every_example_can_be_explained(path: Path, emorph: Emorph, monkeypatch: pytest.MonkeyPatch) -> None:
     # the shapes of large models are worked out by the tests of the estimate, once
-    monkeypatch.setattr("emorph.train.forecast.estimated_activations", lambda *_: Activations(0, 1e6))
+    monkeypatch.setattr("emorph.train.plan.estimated_activations", lambda *_: Activations(0, 1e6))
     values = tomllib.loads(path.read_text())
     is_fit = values.get("task") == "classifier"
     status, out, err = emorph("train", "plan", path, *(() if is_fit else ("--no-warm-up", "--devices", 1)))
@@ -135,7 +135,7 @@ def test_the_presets_numbers(name: str, length: str) -> None:
     path = EXAMPLES / "presets" / f"{name}.toml"
     config = config_class(tomllib.loads(path.read_text()).get("task", "autoencoder")).read(path)
     assert config.data.assumed_faces is not None
-    plan = forecast(config, KnownFaces.stated(config.data.assumed_faces, "the file"))
+    plan = plan_of(config, KnownFaces.stated(config.data.assumed_faces, "the file"))
     assert length in full_text(plan)
     assert plan.needs.trained < plan.needs.parameters if name == "rig-album" else plan.needs.trained > 1e8
 
@@ -176,7 +176,7 @@ def test_units_that_contradict_each_other_are_refused(budget: dict[str, float], 
 def test_epochs_of_nobody_knows_what_are_refused() -> None:
     with pytest.raises(ConfigError, match="--faces N"):
         BudgetConfig(epochs=2).n_steps(None, 32)
-    plan = forecast(run_config(), None)
+    plan = plan_of(run_config(), None)
     assert (plan.steps, plan.samples, plan.epochs, plan.classes) == (10, 40, None, ())
     assert "epochs and emotions are not known" in short_text(plan)
 
@@ -213,7 +213,7 @@ def test_a_plan_counts_what_the_order_draws(data: dict[str, Any], usable: bool) 
         np.testing.assert_array_equal(order.drawn(n), np.bincount(rows, minlength=len(LABELS)))
         if mask is not None:
             assert mask[rows].all()
-    plan = forecast(run_config(data={"path": "x", **data}, budget={"samples": 1200}), known(), usable=mask)
+    plan = plan_of(run_config(data={"path": "x", **data}, budget={"samples": 1200}), known(), usable=mask)
     counted = np.bincount(LABELS[list(islice(order, 1200))], minlength=8)
     assert [row.samples for row in plan.classes] == counted.tolist()
 
@@ -240,7 +240,7 @@ def test_stated_numbers_of_each_emotion_give_exact_counts_where_they_are_balance
     stated = KnownFaces.stated(counts, "the file")
     for choice in ("cap:20", "repeat", "classes"):
         config = run_config(data={"path": "x", "balance": choice}, budget={"samples": 520})
-        there, not_there = forecast(config, known()), forecast(config, stated)
+        there, not_there = plan_of(config, known()), plan_of(config, stated)
         if choice != "classes":  # whose draws of a begun epoch come in no order of classes
             assert there.classes == not_there.classes
         assert not_there.assumed
@@ -253,7 +253,7 @@ def test_two_ways_to_balance_are_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean 'repeat'"):
         run_config(data={"path": "x", "balance": "repaet"})
     with pytest.raises(ConfigError, match=r"needs the number of faces of each emotion.*--scan"):
-        forecast(run_config(data={"path": "x", "balance": "cap"}), KnownFaces.stated(10, "--faces"))
+        plan_of(run_config(data={"path": "x", "balance": "cap"}), KnownFaces.stated(10, "--faces"))
     with pytest.raises(ConfigError, match="'joy' is no emotion"):
         run_config(data={"path": "x", "assumed_faces": {"joy": 4}})
 
@@ -262,15 +262,15 @@ def test_saves_are_counted_with_their_size() -> None:
     config = run_config(
         budget={"steps": 10_000}, checkpoint={"every_steps": 1000, "keep_steps": [5000, 7000, 10_000], "keep": 2}
     )
-    saves = forecast(config, known()).saves
+    saves = plan_of(config, known()).saves
     assert (saves.written, saves.stay) == (10, 5)
     one = resources(config, 4).checkpoint
     assert saves.disk_bytes == 6 * one  # and the one that is being written
-    assert forecast(run_config(checkpoint={"every_minutes": 5}), known()).saves.written is None
+    assert plan_of(run_config(checkpoint={"every_minutes": 5}), known()).saves.written is None
     assert CheckpointConfig().minutes == 10
     assert CheckpointConfig(every_steps=5).minutes is None
     with pytest.raises(ConfigError, match=r"keep_steps names step 7,000, but the run ends at step 10"):
-        forecast(run_config(checkpoint={"keep_steps": [7000]}), known())
+        plan_of(run_config(checkpoint={"keep_steps": [7000]}), known())
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
@@ -284,7 +284,7 @@ def test_estimated_activations_are_those_of_a_real_pass(precision: str) -> None:
     assert estimate.fixed + 4 * estimate.per_face == pytest.approx(saved.total, rel=0.02)
 
 
-@pytest.mark.parametrize("task", CONFIGS)
+@pytest.mark.parametrize("task", [task for task in TASKS if config_class(task).way == "steps"])
 def test_a_trial_fits_its_loss(task: str) -> None:
     values = {
         "autoencoder": {"model": tiny_config().model_dump()},
@@ -336,12 +336,12 @@ def test_a_warm_up_measures_and_leaves_nothing(tmp_path: Path, emorph: Emorph) -
 def test_a_processor_without_bfloat16_is_named(
     monkeypatch: pytest.MonkeyPatch, precision: str, factor: float, warned: bool
 ) -> None:
-    monkeypatch.setattr("emorph.train.forecast.bfloat16_slowdown", lambda: factor)
+    monkeypatch.setattr("emorph.train.plan.bfloat16_slowdown", lambda: factor)
     config = run_config("run", optim={"batch_size": 4, "precision": precision})
-    said = [text for text in forecast(config, known(), device="cpu").warnings if "bfloat16" in text]
+    said = [text for text in plan_of(config, known(), device="cpu").warnings if "bfloat16" in text]
     assert bool(said) == warned
     assert not warned or "takes 40 times as long" in said[0]
-    assert not [text for text in forecast(config, known(), device="cuda").warnings if "bfloat16" in text]
+    assert not [text for text in plan_of(config, known(), device="cuda").warnings if "bfloat16" in text]
 
 
 def test_the_time_of_bfloat16_is_measured() -> None:
@@ -365,7 +365,7 @@ def test_without_the_data_a_warm_up_takes_made_faces() -> None:
     assert plan.warm_up is not None
     assert not plan.warm_up.own_faces
     assert plan.warm_up.wait_share is None
-    assert "made faces" in full_text(plan)
+    assert "synthetic faces" in full_text(plan)
     assert plan.steps == 75
 
 

@@ -20,7 +20,7 @@ import torch
 
 from emorph.core.errors import CheckpointError, ConfigError
 from emorph.models.diffae import DiffAE
-from emorph.train import loop
+from emorph.train import loop, stepping
 from emorph.train.checkpoint import clear_drafts, latest, step_folders, write_whole
 from emorph.train.logbook import cut_back
 from emorph.train.loop import Outcome, train
@@ -118,7 +118,7 @@ def test_a_checkpoint_that_tells_only_its_samples_is_gone_on_with(tmp_path: Path
 
 def test_processes_agree_once_a_step_and_the_plan_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = {"agreed": 0, "planned": 0}
-    agree, plan = loop._Trainer._agree, loop.forecast
+    agree, plan = loop._Loop._agree, stepping.plan_of
 
     def agreeing(self: Any, here: Any) -> Any:
         counts["agreed"] += 1
@@ -128,8 +128,8 @@ def test_processes_agree_once_a_step_and_the_plan_is_made_once(tmp_path: Path, m
         counts["planned"] += 1
         return plan(*args, **kwargs)
 
-    monkeypatch.setattr(loop._Trainer, "_agree", agreeing)
-    monkeypatch.setattr(loop, "forecast", planning)
+    monkeypatch.setattr(loop._Loop, "_agree", agreeing)
+    monkeypatch.setattr(stepping, "plan_of", planning)
     run(run_config(tmp_path / "run", budget={"steps": 4}), on_start=lambda plan: None)
     assert counts == {"agreed": 4, "planned": 1}
 

@@ -16,10 +16,11 @@ from emorph.data.store import FaceStore
 from emorph.models import Rig, RigConfig
 from emorph.models.diffae import DiffAE
 from emorph.train.loop import Outcome, train
-from emorph.train.plan import SamplesConfig
-from emorph.train.samples import rig_sheet, shown_faces
+from emorph.train.samples import shown_faces
 from emorph.train.samples_page import read_sheets, write_page
+from emorph.train.sections import SamplesConfig
 from emorph.train.tasks.autoencoder import AutoencoderConfig
+from emorph.train.tasks.rig import rig_sheet
 from emorph.train.tensorboard import open_board
 from test_data import make_store
 from tiny import tiny_config

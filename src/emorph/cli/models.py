@@ -1,4 +1,4 @@
-"""``emorph models``: what there is, what a file holds, and converting official files."""
+"""``emorph models``: list, download, inspect and convert models."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from emorph.cli.options import Json
 
 BUNDLED_ROLES = {
     "emorph-base": "the editor's own model",
-    "emorph-judge": "names the emotion of a face, for measuring",
+    "emorph-judge": "recognises the emotion of a face, for evaluation",
     "emorph-rig": "action units and transfer between photos",
 }
-app = typer.Typer(help="Models: list, get, look into, convert.", no_args_is_help=True)
+app = typer.Typer(help="List, download, inspect and convert models.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """The models that come with emorph, and the official ones that it can use."""
+    """List the models that come with emorph and the official ones it can use."""
     from emorph.core.assets import OFFICIAL
     from emorph.core.downloads import DOWNLOADS
     from emorph.core.pretrained import bundled_models
@@ -34,49 +34,44 @@ def list_models(as_json: Json = False) -> None:
         print_json({"bundled": bundled_models(), **rows})
         return
     for name in bundled_models():
-        typer.echo(f"{name:<24} {BUNDLED_ROLES[name]}; comes with emorph (its weights: research, non-commercial)")
+        typer.echo(f"{name:<24} {BUNDLED_ROLES[name]}; included (weights for non-commercial research)")
     for asset in OFFICIAL:
-        state = "here" if asset.path.exists() else f"get it from {asset.page}"
+        state = "installed" if asset.path.exists() else f"get it from {asset.page}"
         typer.echo(f"{asset.name:<24} {asset.what}; {state}")
-    typer.echo("for emorph evaluate:")
+    typer.echo("Used by emorph evaluate:")
     for asset in DOWNLOADS:
         way = f"emorph models get {asset.name}" if asset.url else f"get it from {asset.page}"
-        typer.echo(f"{asset.name:<24} {asset.what}; {'here' if asset.path.exists() else way}")
+        typer.echo(f"{asset.name:<24} {asset.what}; {'installed' if asset.path.exists() else way}")
 
 
 @app.command("get")
 def get(
-    name: Annotated[str, typer.Argument(help="A name of `emorph models list`, or a hub id owner/model.")],
-    offline: Annotated[bool, typer.Option("--offline", help="Download nothing: only say where it is.")] = False,
+    name: Annotated[str, typer.Argument(help="A name shown by `emorph models list`, or a hub id such as owner/model.")],
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing; only print where it is.")] = False,
 ) -> None:
-    """Fetch a model and print where it is; a licensed one is named with its page instead.
+    """Download a model and print where it is. For a licensed model, print the page that offers it.
 
-    A stopped download goes on where it was. $EMORPH_HOME is the folder, $EMORPH_MIRROR a server to ask instead.
+    An interrupted download continues where it stopped. $EMORPH_HOME sets the folder, $EMORPH_MIRROR another server.
     """
-    from emorph.core.assets import OFFICIAL
-    from emorph.core.downloads import DOWNLOADS
-    from emorph.core.fetch import fetch
     from emorph.core.pretrained import locate
-    from emorph.face3d.ict_fetch import obtain_ict
+    from emorph.models.obtain import download_of
 
-    asset = next((asset for asset in (*OFFICIAL, *DOWNLOADS) if asset.name == name), None)
-    if asset is None or (asset in OFFICIAL and name != "ict-facekit"):
+    download = download_of(name)
+    if download is None:
         typer.echo(str(locate(name, offline=offline)))
         return
+    asset = download.asset
     say(f"{name}: {asset.what}, from {asset.page}; terms: {asset.terms}")
     with _share() as on_share:
-        if asset in OFFICIAL:
-            typer.echo(str(obtain_ict(asset.path, offline=offline, on_file=on_share)))
-            return
-        found = fetch(asset, offline=offline, on_bytes=on_share)
-    if found.sha256 and not found.was_known:
-        say(f"Its SHA-256 was not known beforehand; found {found.sha256}, kept in {found.path.name}.sha256.")
-    typer.echo(str(found.path))
+        fetched = download.get(offline, on_share)
+    if fetched.sha256 and not fetched.was_known:
+        say(f"Its SHA-256 was not known beforehand; found {fetched.sha256}, saved in {fetched.path.name}.sha256.")
+    typer.echo(str(fetched.path))
 
 
 @contextmanager
 def _share() -> Iterator[Callable[[int, int | None], None]]:
-    """A bar over one item, told (done, total); it stands where the total is not known."""
+    """A progress bar for one download; it stays empty while the total is unknown."""
     with items(1) as work:
         yield lambda done, total: work.step(done, total) if total else None
 
@@ -86,10 +81,10 @@ def info(
     name: Annotated[str, typer.Argument(help="A bundled model, a folder, a hub id, or a checkpoint file.")],
     as_json: Json = False,
 ) -> None:
-    """What a model file or folder is: kind, sizes, parameters, hash."""
-    from emorph.models.port import describe
+    """Show what a model file or folder is: its kind, sizes, number of parameters and hash."""
+    from emorph.models.port import model_info
 
-    model = describe(name)
+    model = model_info(name)
     config = model.config.model_dump(mode="json") if model.config else None
     facts = asdict(model) | {"weights": str(model.weights), "config": config, "training": dict(model.training)}
     if as_json:
@@ -102,11 +97,13 @@ def info(
 
 @app.command("convert")
 def convert(
-    source: Annotated[str, typer.Argument(help="An official checkpoint, or any model emorph can load.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write: config.json, model.safetensors.")],
-    half: Annotated[bool, typer.Option("--half", help="Store 16-bit numbers: half the size.")] = False,
+    source: Annotated[str, typer.Argument(help="An official checkpoint, or any model that emorph can load.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="The folder to create, with config.json and model.safetensors.")
+    ],
+    half: Annotated[bool, typer.Option("--half", help="Store 16-bit numbers, at half the size.")] = False,
 ) -> None:
-    """Write a model as safetensors, once, so that no pickle is read again."""
+    """Convert a model to safetensors, so that its pickle file never has to be read again."""
     import torch
 
     from emorph.models import port

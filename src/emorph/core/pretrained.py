@@ -146,8 +146,21 @@ def write_model(folder: Path, kind: str, config: Mapping[str, Any], tensors: Map
     (folder / CONFIG_FILE).write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def stated_kind(folder: Path) -> str:
+    """The kind of model that a folder's config.json states. Raises CheckpointError if it is not a model folder."""
+    return str(_read_meta(folder).get("kind"))
+
+
 def read_config(folder: Path, kind: str) -> dict[str, Any]:
     """The configuration in a model folder. Raises CheckpointError if it is not one, or of another kind."""
+    meta = _read_meta(folder)
+    if meta.get("kind") != kind:
+        raise CheckpointError(f"{folder} holds a {meta.get('kind')!r}, but a {kind!r} is needed here.")
+    config: dict[str, Any] = meta["config"]
+    return config
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
@@ -157,10 +170,7 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from None
     if not isinstance(meta, dict) or meta.get("format") != "emorph" or not isinstance(meta.get("config"), dict):
         raise CheckpointError(f"{path} was not written by emorph: it has no format, kind and config.")
-    if meta.get("kind") != kind:
-        raise CheckpointError(f"{folder} holds a {meta.get('kind')!r}, but a {kind!r} is needed here.")
-    config: dict[str, Any] = meta["config"]
-    return config
+    return meta
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

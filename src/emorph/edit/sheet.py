@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -11,7 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 from emorph.core.decode import to_srgb
 from emorph.core.errors import ShapeError
 from emorph.core.types import AlignedFace, Photo, Target
-from emorph.edit.result import Edit
+
+if TYPE_CHECKING:  # training on a machine without an image library draws sheets, too
+    from emorph.edit.result import Edit
 
 TILE_PX = 256
 GAP_PX = 4

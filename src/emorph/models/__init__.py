@@ -3,7 +3,7 @@
 from emorph.models.deca import DecaEncoder
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.emoca import EmocaEncoder
-from emorph.models.port import load, load_face_encoder, load_rig
+from emorph.models.port import load, load_any, load_face_encoder, load_rig
 from emorph.models.rig import Rig, RigConfig
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Rig",
     "RigConfig",
     "load",
+    "load_any",
     "load_face_encoder",
     "load_rig",
 ]

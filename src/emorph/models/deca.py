@@ -17,8 +17,8 @@ from emorph.core.images import to_tensor
 from emorph.core.pretrained import locate
 from emorph.core.types import FaceCoeffs, Float32, Photo
 from emorph.face3d.camera import CROP_SIDE_PX, deca_crop
+from emorph.models.deca_file import FaceEncoderFile
 from emorph.models.resnet import ResNet
-from emorph.models.sources import FaceEncoderFile, read_face_encoder
 from emorph.models.weights import filled
 
 CODE_SIZES = {"shape": 100, "texture": 50, "expression": 50, "pose": 6, "camera": 3, "light": 27}
@@ -82,7 +82,7 @@ class DecaEncoder(nn.Module):
 
         Raises MissingAssetError, with the page to get it from, and CheckpointError.
         """
-        return cls.from_file(read_face_encoder(locate(name)))
+        return cls.from_file(FaceEncoderFile.read(locate(name)))
 
     @classmethod
     def from_file(cls, file: FaceEncoderFile) -> Self:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, UnknownNameError
+from emorph.core.tone import Tone, ToneName, tone_of
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
@@ -21,7 +22,7 @@ from emorph.models.latent import LatentNet, LatentNetConfig
 from emorph.models.semantic import SemanticEncoder
 from emorph.models.sizes import Multipliers, check_pictures, check_side, fold, unfold
 from emorph.models.unet import UNet
-from emorph.models.weights import filled, read_model, save_model
+from emorph.models.weights import PretrainedModule, save_model
 
 KIND = "diffae"
 ScheduleName = Literal["linear", "cosine"]
@@ -33,8 +34,9 @@ class DiffAEConfig(Config):
     image_size, image_channels: of the pictures it takes. patch_size p folds p x p pixels into channels before the
     networks and back after them; ``attention_resolutions`` are sides of the feature maps after folding.
     prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
-    crop: the part of a face that the training pictures show. In place of the sizes, ``preset = "ffhq128"`` names one of
-    ``preset``; what is stated beside it comes instead of the preset's.
+    crop: the part of a face that the training pictures show. tone: whether the light of a face is taken off its picture
+    before the networks see it ("face", see ``emorph.core.tone``); who calls them does that. In place of the sizes,
+    ``preset = "ffhq128"`` names one of ``preset``; what is stated beside it comes instead of the preset's.
     """
 
     image_size: int = Field(gt=0, le=4096)
@@ -53,6 +55,7 @@ class DiffAEConfig(Config):
     dropout: float = Field(0.0, ge=0, lt=1)
     latent: LatentNetConfig | None = None
     crop: CropSpec = CropSpec()
+    tone: ToneName = "as_is"
 
     @model_validator(mode="before")
     @classmethod
@@ -94,8 +97,12 @@ _PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
 }
 
 
-class DiffAE(UNet):
+class DiffAE(UNet, PretrainedModule):
     """Semantic encoder and conditional DDIM; state-dict keys equal the official model's without its prefix."""
+
+    kind = KIND
+    config_type = DiffAEConfig
+    config: DiffAEConfig
 
     def __init__(self, config: DiffAEConfig) -> None:
         folded = config.image_channels * config.patch_size**2
@@ -146,6 +153,10 @@ class DiffAE(UNet):
         self.conds_mean = stats.mean if stats else None
         self.conds_std = stats.std if stats else None
 
+    def tone(self, x: Tensor) -> Tone:
+        """What is to be taken off pictures, float (B, image_channels, S, S) in [-1, 1], before this model sees them."""
+        return tone_of(x, self.config.tone)
+
     def encode(self, x: Tensor) -> Tensor:
         """z_sem (B, z_dim) of pictures x, float (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""
         z: Tensor = self.encoder(self._seen(x))
@@ -179,15 +190,7 @@ class DiffAE(UNet):
         save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype, exact=exact)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> DiffAE:
-        """Load a folder of ``save_pretrained``, a bundled model, or a hub id, in float32 and evaluation mode.
-
-        Official checkpoints load with ``emorph.models.load``. Raises CheckpointError or UnknownNameError.
-        """
-        return cls.from_tensors(*read_model(name, KIND, DiffAEConfig))
-
-    @classmethod
-    def from_tensors(cls, config: DiffAEConfig, tensors: Mapping[str, Tensor], source: str) -> DiffAE:
+    def from_tensors(cls, config: DiffAEConfig, tensors: Mapping[str, Tensor], source: str) -> Self:
         """A model of copies of these weights, in float32 and evaluation mode; nothing is drawn at random first.
 
         tensors: keys as in ``state_dict()``, and conds_mean and conds_std, (z_dim,) or (1, z_dim), if there are any.
@@ -195,7 +198,7 @@ class DiffAE(UNet):
         """
         own = dict(tensors)
         stats: dict[str, Tensor] = {key: own.pop(key) for key in ("conds_mean", "conds_std") if key in own}
-        model = filled(lambda: cls(config), own, source)
+        model = super().from_tensors(config, own, source)
         if stats:
             model.latent_stats = latent_stats_from(stats, config.z_dim, source)
         return model

@@ -14,7 +14,7 @@ from emorph.core.config import Config
 from emorph.core.expressions import Emotion
 from emorph.core.types import CropSpec
 from emorph.models.sizes import check_pictures
-from emorph.models.weights import filled, read_model, save_model
+from emorph.models.weights import PretrainedModule, save_model
 
 KIND = "judge"
 
@@ -48,8 +48,12 @@ class JudgeConfig(Config):
         return tuple(Emotion.parse(word) for word in self.labels)
 
 
-class Judge(nn.Module):
+class Judge(PretrainedModule):
     """A residual network (He et al. 2016) that starts by folding 2x2 pixels into channels."""
+
+    kind = KIND
+    config_type = JudgeConfig
+    config: JudgeConfig
 
     def __init__(self, config: JudgeConfig) -> None:
         super().__init__()
@@ -90,13 +94,12 @@ class Judge(nn.Module):
         save_model(folder, KIND, self.config.model_dump(mode="json"), floats, dtype=dtype)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = "emorph-judge") -> Judge:
+    def from_pretrained(cls, name: str | Path = "emorph-judge") -> Self:
         """Load a folder of ``save_pretrained``, a bundled judge, or a hub id, in evaluation mode.
 
         Raises CheckpointError or UnknownNameError.
         """
-        config, tensors, source = read_model(name, KIND, JudgeConfig)
-        return filled(lambda: cls(config), tensors, source).requires_grad_(False)
+        return super().from_pretrained(name).requires_grad_(False)
 
 
 class _ResBlock(nn.Module):

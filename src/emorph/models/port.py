@@ -1,55 +1,75 @@
-"""Loads any file of the diffusion autoencoder or the rig, official or ours; what it is shows in its keys and shapes."""
+"""The doors to every model: what a file or folder is, what it holds, loaded, or written as a folder of ours.
+
+What emorph knows of each kind of model is in ``emorph.models.kinds``; nothing here is about one kind alone but the
+functions that promise one.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
-from emorph.core.assets import FLAME_PAGE, ICT_PAGE
+from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.files import file_digest
-from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, read_config
-from emorph.face3d.convert import COMPANIONS, convert_flame, is_flame_source
-from emorph.face3d.flame import KIND as FLAME
-from emorph.face3d.ict_source import MODEL_FILE, convert_ict, is_ict_source
-from emorph.models import diffae, directions, judge, rig
+from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate
 from emorph.models.deca import DecaEncoder
-from emorph.models.diffae import DiffAE, DiffAEConfig
-from emorph.models.directions import Directions, DirectionsConfig, LatentStats
-from emorph.models.emoca import EmocaEncoder
-from emorph.models.judge import JudgeConfig
-from emorph.models.rig import Rig, RigConfig
-from emorph.models.sources import Role, Source, read_face_encoder, read_safetensors
-from emorph.models.weights import COUNTER, save_model
+from emorph.models.deca_file import FaceEncoderFile
+from emorph.models.diffae import DiffAE, DiffAEConfig, latent_stats_from
+from emorph.models.directions import Directions, LatentStats
+from emorph.models.kinds import all_kinds, kind_of_file, kind_of_folder
+from emorph.models.kinds.autoencoder import AUTOENCODER, file_config, folder_config
+from emorph.models.kinds.directions import DIRECTIONS
+from emorph.models.kinds.face_encoders import ENCODERS, encoder_of
+from emorph.models.kinds.kind import Hints, ModelKind, Weights
+from emorph.models.kinds.rig import RIG
+from emorph.models.rig import Rig
+from emorph.models.sources import MEAN, OFFICIAL_NOISE, STATISTICS, Source, read_safetensors
+from emorph.models.weights import COUNTER
 
 OFFICIAL_FILE = "last.ckpt"
 DIRECTIONS_FOLDER = "directions"
 _BATCH_STATISTICS = ("running_mean", "running_var", COUNTER)
-ModelConfig = DiffAEConfig | JudgeConfig | RigConfig
+_NO_PARAMETERS = (*STATISTICS, OFFICIAL_NOISE)
+M = TypeVar("M")
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file or folder is. training: epoch, step and the like, where the file tells them.
+    """What a model file or folder is.
 
-    config: of an autoencoder, a judge or a rig. labels: of directions or a judge. weights: the file of the numbers,
-    with its size and hash.
+    role: the name of its kind. config: its sizes, for kinds that have them. labels: of directions or a judge. weights:
+    the file of the numbers, with its size and hash. training: epoch, step and the like, where the file tells them.
     """
 
-    role: Role
+    role: str
     layout: str
     weights: Path
     file_bytes: int
     sha256: str
     n_parameters: int
-    config: ModelConfig | None
+    config: Config | None
     labels: tuple[str, ...]
     has_latent_stats: bool
     training: Mapping[str, int | str]
+
+
+def load_any(name: str | Path, *, image_size: int | None = None) -> Any:
+    """Whatever model a file or folder holds, in float32 and evaluation mode.
+
+    name: a folder of ours, a bundled model or a hub id; an official file or the folder around it; a state dict as .pt,
+    .pth or .safetensors; a checkpoint of a training run (its EMA is taken). image_size: side of the pictures in
+    pixels, for a bare state dict that does not show it.
+    Raises UnknownNameError, and CheckpointError if it is missing, damaged, unsafe, unknown, or does not fit.
+
+    >>> load_any("emorph-judge").config.image_size
+    48
+    """
+    return _load_any(_inside(locate(name)), Hints(image_size))[1]
 
 
 def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
@@ -64,23 +84,16 @@ def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
     >>> type(load("emorph-base")).__name__
     'DiffAE'
     """
-    path = _inside(locate(name))
-    if path.is_dir():
-        return DiffAE.from_pretrained(path)
-    source = Source.read(path)
-    source.need("autoencoder", "an autoencoder")
-    config = source.config(image_size)
-    return DiffAE.from_tensors(config, source.weights | source.statistics, path.name)
+    return _load(name, AUTOENCODER, "an autoencoder", Hints(image_size))
 
 
 def autoencoder_config(name: str | Path, *, image_size: int | None = None) -> DiffAEConfig:
     """The sizes of an autoencoder, without its numbers. As ``load``."""
     path = _inside(locate(name))
     if path.is_dir():
-        return DiffAEConfig.parse(read_config(path, diffae.KIND), str(path))
+        return folder_config(path)
     source = Source.read(path, numbers=False)
-    source.need("autoencoder", "an autoencoder")
-    return source.config(image_size)
+    return file_config(source, _sorted_as(AUTOENCODER, source, "an autoencoder"), Hints(image_size))
 
 
 def load_rig(name: str | Path, *, image_size: int | None = None, num_heads: int = 1) -> Rig:
@@ -90,40 +103,7 @@ def load_rig(name: str | Path, *, image_size: int | None = None, num_heads: int 
     in its keys; a checkpoint of a training run (its EMA is taken). image_size, num_heads: for a bare state dict of
     unofficial sizes, see ``rig_config_from_state``. Raises as ``load``.
     """
-    path = _inside(locate(name))
-    if path.is_dir():
-        return Rig.from_pretrained(path)
-    source = Source.read(path)
-    source.need("rig", "a rig")
-    return Rig.from_tensors(source.rig_config(image_size, num_heads), source.weights, path.name)
-
-
-def role_of(name: str | Path) -> Role:
-    """What a file or folder is, without its numbers. Raises as ``load``."""
-    path = _inside(locate(name))
-    return _folder_config(path)[0] if path.is_dir() else Source.read(path, numbers=False).role
-
-
-def is_rig(name: str | Path) -> bool:
-    """Whether a folder, a bundled model or a hub id is a rig; no weights are read. Raises as ``load``."""
-    path = _inside(locate(name))
-    return path.is_dir() and _folder_config(path)[0] == "rig"
-
-
-def load_face_encoder(name: str | Path) -> DecaEncoder:
-    """DECA from ``deca_model.tar``, or EMOCA (an ``EmocaEncoder``) from its checkpoint, whichever the file holds.
-
-    name: a path, a folder of ``convert``, or "deca" or "emoca" for the files that ``emorph models list`` names.
-    Raises MissingAssetError, with the page to get it from, UnknownNameError, and CheckpointError.
-    """
-    path = locate(name)
-    if path.is_dir():
-        role = _folder_config(path)[0]
-        if role not in (DecaEncoder.name, EmocaEncoder.name):
-            raise CheckpointError(f"{path} is a folder of another model ({role}), but DECA or EMOCA is needed here.")
-        path /= WEIGHTS_FILE
-    file = read_face_encoder(path)
-    return EmocaEncoder.from_file(file) if file.kind == EmocaEncoder.name else DecaEncoder.from_file(file)
+    return _load(name, RIG, "a rig", Hints(image_size, num_heads))
 
 
 def read_directions(name: str | Path) -> Directions:
@@ -132,13 +112,7 @@ def read_directions(name: str | Path) -> Directions:
     The classifier of 40 classes is the official one of CelebA's attributes and gets their names; in others the classes
     are called class_0, class_1, ... Raises UnknownNameError or CheckpointError, as ``load``.
     """
-    path = _inside(locate(name))
-    if path.is_dir():
-        return Directions.from_pretrained(path)
-    source = Source.read(path)
-    source.need("directions", "directions (a classifier)")
-    weight, bias = source.weights["weight"].float().clone(), source.weights["bias"].float().clone()
-    return Directions(weight, bias, source.labels(), source.stats(weight.shape[1]))
+    return _load(name, DIRECTIONS, "directions (a classifier)", Hints())
 
 
 def directions_beside(name: str | Path) -> Directions | None:
@@ -154,93 +128,162 @@ def directions_beside(name: str | Path) -> Directions | None:
 def read_latent_stats(path: str | Path) -> LatentStats:
     """Mean and standard deviation of z_sem from an official ``latent.pkl``, latent or classifier checkpoint."""
     source = Source.read(Path(path))
-    if not source.statistics:
-        raise CheckpointError(f"{source.name} is {source.what}; it holds no statistics of z_sem.")
-    return source.stats(source.statistics["conds_mean"].numel())
+    kind, weights = kind_of_file(source)
+    if MEAN not in weights:
+        raise CheckpointError(f"{source.name} is {_told(kind, weights)}; it holds no statistics of z_sem.")
+    return latent_stats_from(weights, weights[MEAN].numel(), source.name)
+
+
+def load_face_encoder(name: str | Path) -> DecaEncoder:
+    """DECA from ``deca_model.tar``, or EMOCA (an ``EmocaEncoder``) from its checkpoint, whichever the file holds.
+
+    name: a path, a folder of ``convert``, or "deca" or "emoca" for the files that ``emorph models list`` names.
+    Raises MissingAssetError, with the page to get it from, UnknownNameError, and CheckpointError.
+    """
+    path = locate(name)
+    if path.is_dir():
+        kind = kind_of_folder(path)
+        if kind.name not in ENCODERS:
+            raise CheckpointError(
+                f"{path} is a folder of another model ({kind.name}), but DECA or EMOCA is needed here."
+            )
+        path /= WEIGHTS_FILE
+    return encoder_of(FaceEncoderFile.read(path))
+
+
+def kind_of(name: str | Path) -> str:
+    """The name of a file's or folder's kind, as in ``emorph.models.kinds``, without its numbers. Raises as ``load``.
+
+    >>> kind_of("emorph-base")
+    'autoencoder'
+    """
+    path = _inside(locate(name))
+    return (kind_of_folder(path) if path.is_dir() else kind_of_file(Source.read(path, numbers=False))[0]).name
+
+
+def is_rig(name: str | Path) -> bool:
+    """Whether a folder, a bundled model or a hub id is a rig; no weights are read. Raises as ``load``."""
+    path = _inside(locate(name))
+    return path.is_dir() and kind_of_folder(path) is RIG
 
 
 def convert(
     source: str | Path, folder: str | Path, *, dtype: torch.dtype = torch.float32, image_size: int | None = None
 ) -> Path:
-    """Write an official file as a folder of ours: an autoencoder, a rig, directions, a face model or a face encoder.
+    """Write a model as a folder of ours, or a 3D face model's release as what ``emorph`` reads.
 
-    source: as in ``load``; or FLAME's model file or its folder; or a copy of ICT-FaceKit's repository; or DECA's or
-    EMOCA's file. dtype: of the weights, but not of directions and face models. Raises MissingAssetError if a folder
-    holds nothing of these or a file beside it is lacking, and CheckpointError also if ``folder`` is there, not empty.
+    source: as in ``load_any``; or FLAME's model file or its folder; or a copy of ICT-FaceKit's repository.
+    dtype: of the weights, but not of directions and face models. Raises MissingAssetError if a folder holds nothing of
+    these or a file beside it is lacking, and CheckpointError also if ``folder`` is there and not empty.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists already; give a new folder, nothing was written.")
     path = _inside(locate(source))
-    if path.is_dir() and is_ict_source(path):
-        convert_ict(path, folder / MODEL_FILE)
-        return folder
-    if is_flame_source(path):
-        convert_flame(path, folder)
-        return folder
+    for kind in all_kinds():
+        if kind.release and kind.release.fits(path):
+            kind.release.convert(path, folder)
+            return folder
     _refuse_what_is_no_model(path)
-    role = role_of(path)
-    if role == "directions" and path.is_file():
-        read_directions(path).save_pretrained(folder)
-    elif role == "rig":
-        load_rig(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
-    elif role in (DecaEncoder.name, EmocaEncoder.name):
-        save_model(folder, role, {}, load_face_encoder(path).state_dict(), dtype=dtype)
-    else:
-        load(path, image_size=image_size).save_pretrained(folder, dtype=dtype)
+    kind, model = _load_any(path, Hints(image_size), to_write=True)
+    assert kind.save is not None
+    kind.save(model, folder, dtype)
     return folder
 
 
 def _refuse_what_is_no_model(path: Path) -> None:
     """Raises MissingAssetError for a folder that holds no model, CheckpointError for what only lies beside one."""
+    releases = [kind.release for kind in all_kinds() if kind.release]
+    for release in releases:
+        if path.name in release.companions:
+            raise CheckpointError(
+                f"{path.name} comes along with {release.title}'s model file: name {release.main}, or the folder."
+            )
     if path.is_dir() and not (path / CONFIG_FILE).exists():
+        holds = ", ".join(f"no {release.main}" for release in reversed(releases))
         raise MissingAssetError(
-            f"{path} holds nothing to convert: no generic_model.pkl or flame2023.pkl (FLAME, from {FLAME_PAGE}), no "
-            f"FaceXModel (ICT-FaceKit, from {ICT_PAGE}), no {OFFICIAL_FILE} and no {CONFIG_FILE}; a model that is one "
+            f"{path} holds nothing to convert: {holds}, no {OFFICIAL_FILE} and no {CONFIG_FILE}; a model that is one "
             "file, as DECA's, is named itself."
         )
-    if path.name in COMPANIONS:
-        raise CheckpointError(f"{path.name} comes along with FLAME's model file: name generic_model.pkl or the folder.")
-    if path.is_dir() and _folder_config(path)[0] == FLAME:
-        raise CheckpointError(f"{path} is a FLAME model that was converted before; use it as it is.")
 
 
-def describe(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
+def model_info(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
     """What a file or folder is; its weights are hashed but not loaded. Raises as ``load``."""
     path = _inside(locate(name))
-    if is_flame_source(path):
-        raise CheckpointError(
-            f"{path} is FLAME as its owner gives it; look into what this writes: emorph models convert {path} -o flame"
-        )
-    labels: tuple[str, ...] = ()
-    config: ModelConfig | None = None
-    training: Mapping[str, int | str] = {}
+    for kind in all_kinds():
+        if kind.release and kind.release.fits(path):
+            raise CheckpointError(
+                f"{path} is {kind.release.title} as its owner gives it; look into what this writes: "
+                f"emorph models convert {path} -o {kind.name}"
+            )
     if path.is_dir():
-        role, config, labels = _folder_config(path)
-        layout, path = "emorph folder", path / WEIGHTS_FILE
+        kind = kind_of_folder(path)
+        assert kind.folder is not None
+        facts, layout, training = kind.folder.facts(path), "emorph folder", {}
+        path /= WEIGHTS_FILE
         if not path.is_file():
             raise CheckpointError(f"{path.parent} has no {WEIGHTS_FILE}; copy the whole folder again.")
-        shapes = read_safetensors(path, numbers=False)
-        has_stats = "conds_mean" in shapes
-        weights = {key: tensor for key, tensor in shapes.items() if not key.startswith("conds_")}
+        weights = read_safetensors(path, numbers=False)
     else:
         source = Source.read(path, numbers=False)
-        role, layout, training = source.role, source.layout, source.facts
-        weights, has_stats = source.weights, bool(source.statistics)
-        if role == "rig":
-            config = source.rig_config(image_size)
-        else:
-            config = source.config(image_size) if role == "autoencoder" else None
-        labels = source.labels() if role == "directions" else ()
-    digest = file_digest(path)
-    n_parameters = sum(tensor.numel() for key, tensor in weights.items() if not _no_parameter(key))
-    size = path.stat().st_size
-    return ModelInfo(role, layout, path, size, digest, n_parameters, config, labels, has_stats, training)
+        kind, weights = kind_of_file(source)
+        assert kind.file is not None
+        facts = kind.file.facts(source, weights, Hints(image_size))
+        layout, training = source.layout, dict(source.facts)
+    return ModelInfo(
+        role=kind.name,
+        layout=layout,
+        weights=path,
+        file_bytes=path.stat().st_size,
+        sha256=file_digest(path),
+        n_parameters=sum(tensor.numel() for key, tensor in weights.items() if _is_parameter(key)),
+        config=facts.config,
+        labels=facts.labels,
+        has_latent_stats=MEAN in weights,
+        training=training,
+    )
 
 
-def _no_parameter(key: str) -> bool:
-    """Whether an entry is a BatchNorm's statistics, or the second name that the latent net lists a tensor under."""
-    return key.endswith(_BATCH_STATISTICS) or ".cond_layers." in key
+def _load(name: str | Path, kind: ModelKind[M], wanted: str, hints: Hints) -> M:
+    """A model of one kind. wanted: what messages call it where something else is found."""
+    assert kind.folder is not None
+    assert kind.file is not None
+    path = _inside(locate(name))
+    if path.is_dir():
+        return kind.folder.load(path)
+    source = Source.read(path)
+    return kind.file.load(source, _sorted_as(kind, source, wanted), hints)
+
+
+def _load_any(path: Path, hints: Hints, *, to_write: bool = False) -> tuple[ModelKind[Any], Any]:
+    """A model of whichever kind. to_write: refuse kinds that no folder is written of, before memory is taken."""
+    source = None if path.is_dir() else Source.read(path)
+    kind, weights = (kind_of_folder(path), {}) if source is None else kind_of_file(source)
+    if to_write and kind.save is None:
+        raise CheckpointError(f"{path} is {kind.what}; {kind.use}.")
+    if source is None:
+        assert kind.folder is not None
+        return kind, kind.folder.load(path)
+    assert kind.file is not None
+    return kind, kind.file.load(source, weights, hints)
+
+
+def _sorted_as(wanted: ModelKind[Any], source: Source, words: str) -> Weights:
+    """The tensors of a file that must be of this kind. Raises CheckpointError, naming what it is and how it is used."""
+    kind, weights = kind_of_file(source)
+    if kind is not wanted:
+        raise CheckpointError(f"{source.name} is {_told(kind, weights)}, not {words}; {kind.use}.")
+    return weights
+
+
+def _told(kind: ModelKind[Any], weights: Weights) -> str:
+    """What messages call a file of this kind."""
+    return kind.what + (kind.file.detail(weights) if kind.file else "")
+
+
+def _is_parameter(key: str) -> bool:
+    """Not a BatchNorm's statistics, a buffer of official files, nor the latent net's second name for a tensor."""
+    return not key.endswith(_BATCH_STATISTICS) and ".cond_layers." not in key and key not in _NO_PARAMETERS
 
 
 def _inside(path: Path) -> Path:
@@ -255,21 +298,3 @@ def _inside(path: Path) -> Path:
             if (inner / CONFIG_FILE).exists() or inner.is_file():
                 return inner
     return path
-
-
-def _folder_config(folder: Path) -> tuple[Role, ModelConfig | None, tuple[str, ...]]:
-    try:
-        kind = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8")).get("kind")
-    except (OSError, ValueError, AttributeError):
-        kind = diffae.KIND  # read_config says what is wrong
-    if kind == directions.KIND:
-        labels = DirectionsConfig.parse(read_config(folder, directions.KIND), str(folder)).labels
-        return "directions", None, labels
-    if kind == judge.KIND:
-        config = JudgeConfig.parse(read_config(folder, judge.KIND), str(folder))
-        return "judge", config, config.labels
-    if kind == rig.KIND:
-        return "rig", RigConfig.parse(read_config(folder, rig.KIND), str(folder)), ()
-    if kind in (DecaEncoder.name, EmocaEncoder.name, FLAME):
-        return kind, None, ()
-    return "autoencoder", DiffAEConfig.parse(read_config(folder, diffae.KIND), str(folder)), ()

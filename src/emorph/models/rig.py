@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.types import CropSpec
@@ -18,7 +16,7 @@ from emorph.diffusion.schedule import Schedule
 from emorph.models.resnet import Depth, ResNet
 from emorph.models.sizes import Multipliers, check_pictures, check_side, fold, unfold
 from emorph.models.unet import UNet
-from emorph.models.weights import filled, read_model, save_model
+from emorph.models.weights import PretrainedModule
 
 KIND = "rig"
 N_BUFFERS = 9  # shaded, normals, albedo: three channels each
@@ -73,8 +71,12 @@ class RigConfig(Config):
         return self
 
 
-class Rig(nn.Module):
+class Rig(PretrainedModule):
     """Global encoder and conditional DDIM; state-dict keys equal the official model's."""
+
+    kind = KIND
+    config_type = RigConfig
+    config: RigConfig
 
     def __init__(self, config: RigConfig) -> None:
         super().__init__()
@@ -127,26 +129,6 @@ class Rig(nn.Module):
             return eps_from(raw, x_t, t, self.rates, self.config.prediction)
 
         return denoise
-
-    def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
-        """Write config.json and model.safetensors; the folder appears complete or not at all."""
-        save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype)
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path) -> Rig:
-        """Load a folder of ``save_pretrained``, a bundled model, or a hub id, in float32 and evaluation mode.
-
-        Official checkpoints load with ``emorph.models.load_rig``. Raises CheckpointError or UnknownNameError.
-        """
-        return cls.from_tensors(*read_model(name, KIND, RigConfig))
-
-    @classmethod
-    def from_tensors(cls, config: RigConfig, tensors: Mapping[str, Tensor], source: str) -> Rig:
-        """A model of copies of these weights, in float32 and evaluation mode; keys as in ``state_dict()``.
-
-        Raises CheckpointError, naming the first key that does not fit ``source``, before memory is taken.
-        """
-        return filled(lambda: cls(config), tensors, source)
 
     def _seen(self, x_t: Tensor, buffers: Tensor) -> Tensor:
         """What the U-Net takes: the noisy picture, then the buffers."""

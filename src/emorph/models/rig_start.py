@@ -8,10 +8,11 @@ from torch import Tensor
 
 from emorph.core.errors import CheckpointError
 from emorph.models.diffae import DiffAE
-from emorph.models.port import directions_beside, load, load_rig, role_of
+from emorph.models.kinds.autoencoder import AUTOENCODER
+from emorph.models.port import directions_beside, kind_of, load, load_rig
 from emorph.models.rig import Rig, RigConfig
 
-CODE_SHARE = 0.1  # of the code's usual first weights: the code starts as a whisper
+CODE_SHARE = 0.1  # of the usual first weights that read the code, so that it changes little at first
 
 
 def start_rig(name: str, config: RigConfig) -> Rig:
@@ -19,7 +20,7 @@ def start_rig(name: str, config: RigConfig) -> Rig:
 
     Raises UnknownNameError, and CheckpointError if the file is something else or its sizes do not fit.
     """
-    if role_of(name) != "autoencoder":
+    if kind_of(name) != AUTOENCODER.name:
         return load_rig(name)
     beside = directions_beside(name)  # they know z_sem's statistics
     return rig_from_autoencoder(config, load(name), beside.stats.mean if beside else None, str(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,38 @@ def read_model(name: str | Path, kind: str, config: type[AnyConfig]) -> tuple[An
     return config.parse(read_config(folder, kind), str(folder)), read_weights(folder), str(folder)
 
 
+class PretrainedModule(nn.Module):
+    """A network that is built from its sizes alone, written to a folder of ours, and read from one.
+
+    kind: what its folders' config.json states. config_type: of its sizes.
+    """
+
+    kind: ClassVar[str]
+    config_type: ClassVar[type[Config]]
+    config: Config
+
+    def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
+        """Write config.json and model.safetensors; the folder appears complete or not at all."""
+        save_model(folder, self.kind, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """Load a folder of ``save_pretrained``, a bundled model, or a hub id, in float32 and evaluation mode.
+
+        Official files load with ``emorph.models``' functions. Raises CheckpointError or UnknownNameError.
+        """
+        return cls.from_tensors(*read_model(name, cls.kind, cls.config_type))
+
+    @classmethod
+    def from_tensors(cls, config: Any, tensors: Mapping[str, Tensor], source: str) -> Self:
+        """A model of copies of these weights, in float32 and evaluation mode; nothing is drawn at random first.
+
+        config: its sizes, of ``config_type``. tensors: keys as in ``state_dict()``.
+        Raises CheckpointError, naming the first key that does not fit ``source``, before memory is taken.
+        """
+        return filled(lambda: cls(config), tensors, source)
+
+
 def read_state(path: Path | str) -> dict[str, Tensor]:
     """The state dict that a file of torch holds. Raises CheckpointError."""
     content = read_torch_file(path)
@@ -77,19 +109,19 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: str)
     """
     expected = module.state_dict()
     uncounted = {key: torch.zeros((), dtype=torch.int64) for key in expected if key.endswith(COUNTER)}
-    found = {key: value for key, value in uncounted.items() if key not in tensors} | dict(tensors)
+    given = {key: value for key, value in uncounted.items() if key not in tensors} | dict(tensors)
     for key, value in expected.items():
-        if key not in found:
+        if key not in given:
             raise CheckpointError(f"{source} does not fit: {key} is missing (expected shape {tuple(value.shape)}).")
-        if found[key].shape != value.shape:
+        if given[key].shape != value.shape:
             raise CheckpointError(
-                f"{source} does not fit: {key} has shape {tuple(found[key].shape)}, expected {tuple(value.shape)}."
+                f"{source} does not fit: {key} has shape {tuple(given[key].shape)}, expected {tuple(value.shape)}."
             )
-    for key in found:
+    for key in given:
         if key not in expected:
             raise CheckpointError(f"{source} does not fit: it holds {key}, which this model does not have.")
     on_meta = any(value.is_meta for value in expected.values())
-    fitting = {key: found[key].to(value.dtype, copy=on_meta) for key, value in expected.items()}
+    fitting = {key: given[key].to(value.dtype, copy=on_meta) for key, value in expected.items()}
     module.load_state_dict(fitting, assign=on_meta)
 
 

@@ -64,13 +64,13 @@ def reliability(probabilities: Tensor, labels: Tensor, n_bins: int = N_BINS) -> 
     confidence, answer = probabilities.max(dim=1)
     right = (answer == labels).double()
     place = (confidence * n_bins).ceil().long().sub(1).clamp(0, n_bins - 1)
-    found = []
+    bins = []
     for i in range(n_bins):
         rows = place == i
         if n := int(rows.sum()):
             means = float(confidence[rows].double().mean()), float(right[rows].mean())
-            found.append(Bin(i / n_bins, (i + 1) / n_bins, n, *means))
-    return tuple(found)
+            bins.append(Bin(i / n_bins, (i + 1) / n_bins, n, *means))
+    return tuple(bins)
 
 
 def expected_error(bins: tuple[Bin, ...]) -> float:

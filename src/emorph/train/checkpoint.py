@@ -58,7 +58,7 @@ def save(
         )
         reason = _why_not(error.__cause__ or error, run)
         raise CheckpointError(
-            f"{target} could not be written ({reason}). Free some disk space, then go on with: {again}"
+            f"{target} could not be written ({reason}). Free some disk space, then continue with: {again}"
         ) from error
     passing = [folder for folder in step_folders(run) if step_of(folder) not in keep_steps]
     for old in passing[:-keep]:

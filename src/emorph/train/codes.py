@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -18,7 +15,7 @@ from emorph.core.images import unit_range
 from emorph.core.types import OnStep
 from emorph.data.store import AFFECT_COLUMNS, FaceStore
 from emorph.models.diffae import DiffAE
-from emorph.train.face_parts import Numbers, read_parts
+from emorph.train.face_parts import Numbers, cache_key, read_parts
 from emorph.train.tasks.autoencoder import mirrored_landmarks
 from emorph.train.tasks.confounds import light_and_pose, one_hot_columns
 
@@ -120,7 +117,7 @@ def _halves(
     on_step: OnStep | None,
 ) -> list[Numbers]:
     """Codes and measurements of the faces, and of their mirror images."""
-    folder = cache / _fingerprint(model, faces) if cache and isinstance(faces, FaceStore) else None
+    folder = cache / cache_key([model.encoder], faces.facts()) if cache and isinstance(faces, FaceStore) else None
     device = next(model.parameters()).device
 
     @torch.inference_mode()
@@ -133,7 +130,10 @@ def _halves(
 
 
 def _encoded(model: DiffAE, picture: Tensor, points: Tensor | None) -> Numbers:
-    values = {"z": model.encode(picture).float().cpu(), "measured": light_and_pose(picture.cpu(), points)}
+    values = {
+        "z": model.encode(model.tone(picture).take_off(picture)).float().cpu(),
+        "measured": light_and_pose(picture.cpu(), points),
+    }
     return values if points is None else values | {"landmarks": points}
 
 
@@ -148,13 +148,3 @@ def _persons(faces: FaceStore) -> Tensor | None:
     names = faces.column(PERSON_COLUMN)
     numbers: dict[str, int] = {}  # at most as many as faces
     return torch.tensor([numbers.setdefault(name or f"face {i}", len(numbers)) for i, name in enumerate(names)])
-
-
-def _fingerprint(model: DiffAE, faces: FaceStore) -> str:
-    """Of everything that the codes depend on: encoder weights, data, crop."""
-    digest = hashlib.sha256()
-    for key, value in model.encoder.state_dict().items():
-        digest.update(key.encode())
-        digest.update(np.ascontiguousarray(value.float().cpu().numpy()).tobytes())
-    digest.update(json.dumps(faces.facts()).encode())
-    return digest.hexdigest()[:32]

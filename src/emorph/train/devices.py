@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from emorph.core.errors import ConfigError, MissingAssetError
-from emorph.train.plan import OptimConfig
+from emorph.train.sections import OptimConfig
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -99,8 +99,8 @@ def bfloat16_slowdown() -> float:
 def _fabric_class() -> type[Fabric]:
     for package in ("lightning_fabric", "lightning.fabric"):  # alone, or as a part of "lightning"
         try:
-            found: type[Fabric] = importlib.import_module(package).Fabric
+            fabric: type[Fabric] = importlib.import_module(package).Fabric
         except ImportError:
             continue
-        return found
+        return fabric
     raise MissingAssetError("training needs the extra packages: pip install 'emorph[train]'.")

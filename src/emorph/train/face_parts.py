@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from emorph.core.files import written_beside
@@ -19,6 +21,20 @@ READ_BATCH = 64
 PART_FACES = 4096  # a stopped reading goes on with the part that it was in
 Numbers = dict[str, Tensor]
 Read = Callable[[Mapping[str, Tensor], Sequence[int]], Sequence[Numbers]]
+
+
+def cache_key(networks: Sequence[nn.Module], facts: Sequence[object]) -> str:
+    """32 hexadecimal digits for everything that the numbers depend on: the networks that read them, and facts for JSON.
+
+    facts: of the data set and of how it is read.
+    """
+    digest = hashlib.sha256()
+    for network in networks:
+        for key, value in network.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(json.dumps(facts).encode())
+    return digest.hexdigest()[:32]
 
 
 def read_parts(
@@ -37,17 +53,17 @@ def read_parts(
     share: (i, n) takes the i-th of every n parts, for n processes that then find each other's; (0, 1) is all.
     """
     n_faces, (own, of) = len(faces), share  # type: ignore[arg-type]  # a map-style data set has a length
-    found: list[list[Numbers]] = [[] for _ in kinds]
+    of_kinds: list[list[Numbers]] = [[] for _ in kinds]
     for start in range(0, n_faces, PART_FACES):
         rows = range(start, min(start + PART_FACES, n_faces))
         if start // PART_FACES % of != own:
             continue
         files = [folder / f"{start:08d}{kind}.safetensors" if folder else None for kind in kinds]
-        for into, part in zip(found, _part(faces, rows, read, files, workers, on_step, n_faces), strict=True):
+        for into, part in zip(of_kinds, _part(faces, rows, read, files, workers, on_step, n_faces), strict=True):
             into.append(part)
         if on_step:
             on_step(rows.stop, n_faces)
-    return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in found if parts]
+    return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in of_kinds if parts]
 
 
 def _part(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -44,7 +45,7 @@ class Logbook:
         *,
         show: bool = True,
         every_steps: int = 10,
-        partial: dict[str, Any] | None = None,
+        partial: Mapping[str, Any] | None = None,
         board: Board | None = None,
     ) -> None:
         self.run, self.path, self.board = run, run / STATS_FILE, board
@@ -134,7 +135,7 @@ class Logbook:
                 file.write(json.dumps(row) + "\n")
         except OSError as error:
             raise CheckpointError(
-                f"{self.path} could not be written ({error.strerror}). Free some disk space, then go on with: "
+                f"{self.path} could not be written ({error.strerror}). Free some disk space, then continue with: "
                 f"emorph train resume {self.run}"
             ) from None
         if self.board:
@@ -144,7 +145,7 @@ class Logbook:
 
 
 def cut_back(run: Path, step: int, *, unfinished: bool) -> None:
-    """Take out of stats.jsonl what a run that goes on from ``step`` will write anew.
+    """Take out of stats.jsonl what a run that continues from ``step`` will write anew.
 
     Those are the lines after it, half lines of a process that was killed, and, where the checkpoint holds the sums of
     an ``unfinished`` line, the one at ``step`` itself, with which the run ended early.

@@ -1,310 +1,286 @@
-"""What a run is told: its configuration, and the budget that ends it."""
+"""What a run will do, before it starts: its length, what it draws of each emotion, its saves, memory and time."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
-from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from emorph.core.config import Config
-from emorph.core.errors import ConfigError, EmorphError
+from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
-from emorph.core.types import OnStep
-from emorph.data.balance import parse_choice
-from emorph.data.store import CropWindow, FaceStore
-from emorph.diffusion.process import LossWeight
+from emorph.data.loader import EndlessOrder
+from emorph.train.config import RunConfig
+from emorph.train.devices import bfloat16_slowdown
+from emorph.train.draws import KnownFaces, order_of
+from emorph.train.resources import Resources, estimated_activations, resources, size
+from emorph.train.sections import CheckpointConfig, OptimConfig, split_batch
+from emorph.train.warm_up import WarmUp, warm_up
 
-if TYPE_CHECKING:
-    from emorph.train.task import Model, Task
-
-Precision = Literal["32-true", "bf16-mixed"]
-DEFAULT_SAVE_MINUTES = 10.0
-
-
-class DataConfig(Config):
-    """Where the faces are, and how they are read.
-
-    path: a Parquet file or an Arrow folder; relative paths start at the configuration file's folder.
-    window: left, top, side of the square used of each stored picture, in its pixels; all of it if left out.
-    balance: how emotions are made equal, see ``emorph.data.balance.CHOICES``. class_power: repeats the rare ones and
-    leaves no face out, so that an epoch is longer than the data set, and faces without a label come once each, see
-    ``emorph.data.loader.class_weights``; one of the two.
-    assumed_faces: how many faces there will be, in all or of each emotion; a plan goes by it where the data set is not
-    there yet, a run never does.
-    """
-
-    path: str
-    split: str | None = None
-    window: tuple[int, int, int] | None = None
-    mirror: bool = True
-    balance: str = "none"
-    class_power: float = Field(0.0, ge=0, le=1)
-    workers: int = Field(0, ge=0)
-    assumed_faces: int | dict[str, int] | None = None
-
-    @field_validator("balance")
-    @classmethod
-    def _is_a_choice(cls, value: str) -> str:
-        try:
-            parse_choice(value)
-        except EmorphError as error:
-            raise ValueError(str(error)) from None
-        return value
-
-    @field_validator("assumed_faces")
-    @classmethod
-    def _are_faces(cls, value: int | dict[str, int] | None) -> int | dict[str, int] | None:
-        known = [emotion.word for emotion in Emotion]
-        strange = [word for word in value if word not in known] if isinstance(value, dict) else []
-        if strange:
-            raise ValueError(f"{strange[0]!r} is no emotion; known: {', '.join(known)}")
-        counts = [value] if isinstance(value, int) else list((value or {}).values())
-        if any(n < 0 for n in counts) or (counts and not sum(counts)):
-            raise ValueError("state at least one face, and none below 0")
-        return value
-
-    @model_validator(mode="after")
-    def _one_balance(self) -> Self:
-        if self.class_power and self.balance != "none":
-            raise ValueError(
-                f"balance = {self.balance!r} and class_power = {self.class_power:g} are two answers to one question; "
-                "leave one of them out"
-            )
-        return self
-
-    def open(self, side_px: int, channels: int) -> FaceStore:
-        """The faces that it names, as pictures of this side. Raises DataError."""
-        window = CropWindow(*self.window) if self.window else None
-        return FaceStore(self.path, side_px=side_px, channels=channels, split=self.split, window=window)
-
-    def below(self, base: Path) -> DataConfig:
-        """The same with an absolute path, a relative one starting at ``base``."""
-        return self.model_copy(update={"path": str(base / self.path)})
+FEW_EPOCHS = 2.0
+SLOW_BFLOAT16 = 3.0  # times as long as float32
+UNLABELLED = "no label"
 
 
-class OptimConfig(Config):
-    """AdamW with a linear warm-up, then a constant rate, then a linear fall over the last ``decay_share`` of the run.
+@dataclass(frozen=True)
+class ClassCount:
+    """Faces of one emotion, and how many samples of it the run draws."""
 
-    micro_batch: samples a device takes at a time; a batch of several is accumulated.
-    compile: let torch.compile fuse the network; it takes a minute or more at each start, and a C++ compiler.
-    channels_last: store feature maps with channels innermost, which convolutions on some devices like better.
-    """
-
-    batch_size: int = Field(32, gt=0)
-    micro_batch: int | None = Field(None, gt=0)
-    lr: float = Field(1e-4, gt=0)
-    warmup_steps: int = Field(0, ge=0)
-    decay_share: float = Field(0.0, ge=0, le=1)
-    weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    grad_clip: float = Field(1.0, gt=0)
-    ema_decay: float = Field(0.9999, ge=0, lt=1)
-    precision: Precision = "32-true"
-    loss_weight: LossWeight = "plain"
-    compile: bool = False
-    channels_last: bool = False
-
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        if self.micro_batch and self.batch_size % self.micro_batch:
-            raise ValueError(f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}")
-        return self
+    word: str
+    faces: int
+    samples: int
 
 
-class BudgetConfig(Config):
-    """How long a run is: samples, steps or epochs; several only if they say the same.
+@dataclass(frozen=True)
+class Saves:
+    """How many checkpoints a run writes, and how many of them stay; ``written`` is None where only the clock tells."""
 
-    An epoch is one round of the order in which faces are drawn: all faces once, or a round of equal emotions.
-    max_minutes: stop and save after so long, counted from each start anew; `emorph train resume` goes on.
-    """
-
-    samples: int | None = Field(None, gt=0)
-    steps: int | None = Field(None, gt=0)
-    epochs: float | None = Field(None, gt=0)
-    max_minutes: float | None = Field(None, gt=0)
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> Self:
-        if not self.units:
-            raise ValueError("state one of samples, steps and epochs; found none of them")
-        return self
-
-    @property
-    def units(self) -> dict[str, float]:
-        """What is stated: unit -> amount. The first one ends the run."""
-        every = {"steps": self.steps, "samples": self.samples, "epochs": self.epochs}
-        return {unit: amount for unit, amount in every.items() if amount is not None}
-
-    def n_steps(self, epoch_size: int | None, batch_size: int) -> int:
-        """The budget in optimiser steps. epoch_size: samples an epoch, None if nobody knows.
-
-        Raises ConfigError if two units contradict each other by more than the rounding to whole batches, or if epochs
-        are stated without a data set to count.
-        """
-        steps = {}
-        for unit, amount in self.units.items():
-            if unit == "epochs" and epoch_size is None:
-                continue
-            samples = amount * (epoch_size or 0) if unit == "epochs" else amount
-            steps[unit] = int(amount) if unit == "steps" else max(1, math.ceil(samples / batch_size - 1e-9))
-        if not steps:
-            raise ConfigError(
-                f"budget.epochs = {self.epochs:g} says nothing without the number of faces: prepare the data set, "
-                "or tell the plan how many there will be with --faces N."
-            )
-        names = list(steps)
-        for other in names[1:]:
-            if abs(steps[names[0]] - steps[other]) > 1:
-                a, b = (self._told(unit, steps[unit], epoch_size, batch_size) for unit in (names[0], other))
-                raise ConfigError(f"the budget contradicts itself: {a}, but {b}. State one of them.")
-        return steps[names[0]]
-
-    def _told(self, unit: str, steps: int, epoch_size: int | None, batch_size: int) -> str:
-        samples = steps * batch_size
-        epochs = f", {samples / epoch_size:.2f} epochs" if epoch_size else ""
-        return f"budget.{unit} = {self.units[unit]:,} gives {steps:,} steps, {samples:,} samples{epochs}"
+    every_steps: int | None
+    every_minutes: float | None
+    keep_steps: tuple[int, ...]
+    written: int | None
+    stay: int
+    disk_bytes: int
 
 
-class CheckpointConfig(Config):
-    """When a run is saved, and which saves stay.
+@dataclass(frozen=True)
+class Plan:
+    """A run's plan.
 
-    every_steps, every_minutes: either or both; ten minutes if neither is stated. keep: how many of these stay.
-    keep_steps: steps that are saved and stay whatever follows, such as [5000, 7000, 10000], to compare them.
-    """
-
-    every_steps: int | None = Field(None, gt=0)
-    every_minutes: float | None = Field(None, gt=0)
-    keep: int = Field(2, gt=0)
-    keep_steps: tuple[Annotated[int, Field(gt=0)], ...] = ()
-
-    @property
-    def minutes(self) -> float | None:
-        """The time between two saves; None if steps alone decide."""
-        if self.every_minutes is None and self.every_steps is None:
-            return DEFAULT_SAVE_MINUTES
-        return self.every_minutes
-
-    def due(self, step: int) -> bool:
-        """Whether ``step`` is to be saved, whatever the clock says."""
-        return step in self.keep_steps or bool(self.every_steps and step % self.every_steps == 0)
-
-    def check(self, n_steps: int) -> None:
-        """Raises ConfigError for a step to keep that the run does not reach."""
-        beyond = [step for step in self.keep_steps if step > n_steps]
-        if beyond:
-            raise ConfigError(
-                f"checkpoint.keep_steps names step {beyond[0]:,}, but the run ends at step {n_steps:,}: "
-                "lengthen the budget, or leave the step out."
-            )
-
-
-class SamplesConfig(Config):
-    """The sheet of pictures that is written at every checkpoint, to watch a run by.
-
-    n: faces on it, always the same; 0 writes none. split: where they are from, if the data set has it; else they are
-    training faces. seeds: of the noises that they are drawn from beside their own.
-    """
-
-    n: int = Field(8, ge=0)
-    split: str = "val"
-    seeds: tuple[int, ...] = (0, 1)
-
-
-class LogConfig(Config):
-    """What is written down of a run.
-
-    every_steps: steps that a line of stats.jsonl covers. tensorboard: write there, too; by default if it is installed.
-    """
-
-    every_steps: int = Field(10, gt=0)
-    tensorboard: bool | None = None
-
-
-class RunConfig(Config):
-    """What every training run states, as a TOML file does; each task adds its own.
-
-    init: a model folder whose weights it starts from; its own random ones if left out.
+    faces: in the data set, None where nobody knows; faces_from: who says so; assumed: whether they are not there yet.
+    epoch_size: samples that one round of the order draws. classes: empty where no labels are known; classes_exact:
+    whether the very faces were counted, or numbers of them. seen: share of the faces that are drawn at all; least,
+    most: how often one face is. untimed: why there is no warm_up. stop_step: where max_minutes stops the run, if it
+    does.
     """
 
     task: str
     out: str
-    seed: int = 0
-    init: str | None = None
-    data: DataConfig
-    optim: OptimConfig = OptimConfig()
-    budget: BudgetConfig
-    checkpoint: CheckpointConfig = CheckpointConfig()
-    samples: SamplesConfig = SamplesConfig()
-    log: LogConfig = LogConfig()
+    data: str
+    faces: int | None
+    faces_from: str
+    assumed: bool
+    balance: str
+    epoch_size: int | None
+    batch_size: int
+    micro_batch: int
+    rounds: int
+    devices: int
+    budget: dict[str, float]
+    max_minutes: float | None
+    steps: int
+    samples: int
+    epochs: float | None
+    classes: tuple[ClassCount, ...]
+    classes_exact: bool
+    seen: float | None
+    least: int | None
+    most: int | None
+    saves: Saves
+    needs: Resources
+    warm_up: WarmUp | None
+    untimed: str
+    stop_step: int | None
+    warnings: tuple[str, ...]
 
     @property
-    @abstractmethod
-    def picture(self) -> tuple[int, int]:
-        """Side and channels of the pictures that the model takes."""
+    def seconds(self) -> float | None:
+        """Time that all steps take; None without a measured warm-up."""
+        return self.steps * self.warm_up.step_s if self.warm_up else None
 
-    @abstractmethod
-    def new_model(self) -> Model:
-        """The model with random weights."""
-
-    @abstractmethod
-    def build(self, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> Task:
-        """The task on this data set. repeats: (n_faces,), how often each comes in an epoch; None is once."""
-
-    def prepare(self, faces: FaceStore, share: tuple[int, int], on_step: OnStep | None) -> None:
-        """Read off the faces what ``build`` then finds in files: the i-th of every n parts. share: (i, n)."""
-
-    def with_budget(self, *, samples: int | None, steps: int | None, epochs: float | None) -> Self:
-        """The same with another budget; its own if none is stated."""
-        if samples is None and steps is None and epochs is None:
-            return self
-        own = {"samples": samples, "steps": steps, "epochs": epochs}
-        return self.model_copy(update={"budget": self.budget.model_copy(update=own)})
-
-    def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]] | None:
-        """The loss and made inputs of n faces, by which a plan foretells memory and time; None if it cannot be."""
-        return None
-
-    @classmethod
-    def read(cls, path: Path | str) -> Self:
-        """Read a TOML file and make its paths absolute. Raises ConfigError."""
-        path = Path(path)
-        config = cls.from_toml(path)
-        base = path.resolve().parent
-        init = existing_below(base, config.init) if config.init else None
-        return config.model_copy(update={"out": str(base / config.out), "data": config.data.below(base), "init": init})
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for machines."""
+        return {**asdict(self), "needs": self.needs.to_json(), "seconds": self.seconds}
 
 
-def existing_below(base: Path, name: str) -> str:
-    """A path below ``base`` if there is something; else the name itself: a bundled model, or a hub id."""
-    return str(base / name) if (base / name).exists() else name
+def plan_of(
+    config: RunConfig,
+    known: KnownFaces | None,
+    *,
+    n_devices: int = 1,
+    usable: NDArray[np.bool_] | None = None,
+    needs: Resources | None = None,
+    tried: WarmUp | None = None,
+    untimed: str = "",
+    device: str | None = None,
+) -> Plan:
+    """Work out what ``config`` states, on ``known`` faces.
 
-
-def split_batch(optim: OptimConfig, n_devices: int) -> tuple[int, int]:
-    """Samples that a device takes at a time, and how often it does for one step. Raises ConfigError."""
-    micro_batch = optim.micro_batch or optim.batch_size
-    if optim.batch_size % (micro_batch * n_devices):
-        if optim.micro_batch:
-            raise ConfigError(
-                f"batch_size {optim.batch_size} is not a multiple of micro_batch {micro_batch} x {n_devices} devices."
-            )
-        if optim.batch_size % n_devices:
-            raise ConfigError(f"batch_size {optim.batch_size} cannot be shared by {n_devices} devices.")
-        micro_batch = optim.batch_size // n_devices
-    return micro_batch, optim.batch_size // (micro_batch * n_devices)
-
-
-def describe(config: RunConfig, epoch_size: int, n_params: int) -> str:
-    """One line that says what a run will do, before it starts."""
-    steps = config.budget.n_steps(epoch_size, config.optim.batch_size)
-    samples = steps * config.optim.batch_size
-    return (
-        f"{steps:,} steps x batch {config.optim.batch_size} = {samples:,} samples "
-        f"= {samples / epoch_size:.2f} epochs of {epoch_size:,} faces; {n_params / 1e6:.1f} M parameters"
+    usable: bool (n,), the faces that are drawn at all. device: its kind, where it is known: "cpu", "cuda".
+    Raises ConfigError where the configuration contradicts itself.
+    """
+    optim = config.optim
+    order = order_of(config.data, known, seed=config.seed, usable=usable) if known else None
+    micro_batch, rounds = split_batch(optim, n_devices)
+    epoch_size = order.epoch_size if order else None
+    steps = config.budget.n_steps(epoch_size, optim.batch_size)
+    config.checkpoint.check(steps)
+    samples = steps * optim.batch_size
+    needs = needs or resources(config, micro_batch, n_devices=n_devices, how="not estimated before a run")
+    drawn = _drawn(order, known, samples) if order and known else None
+    plan = Plan(
+        task=config.task,
+        out=config.out,
+        data=config.data.path,
+        faces=known.n if known else None,
+        faces_from=known.source if known else "nobody",
+        assumed=bool(known and known.assumed),
+        balance=f"class_power {config.data.class_power:g}" if config.data.class_power else config.data.balance,
+        epoch_size=epoch_size,
+        batch_size=optim.batch_size,
+        micro_batch=micro_batch,
+        rounds=rounds,
+        devices=n_devices,
+        budget=config.budget.units,
+        max_minutes=config.budget.max_minutes,
+        steps=steps,
+        samples=samples,
+        epochs=samples / epoch_size if epoch_size else None,
+        classes=_classes(known, drawn),
+        classes_exact=bool(known and not known.assumed),
+        seen=float((drawn > 0).mean()) if drawn is not None else None,
+        least=int(drawn.min()) if drawn is not None else None,
+        most=int(drawn.max()) if drawn is not None else None,
+        saves=_saves(config.checkpoint, steps, needs, tried),
+        needs=needs,
+        warm_up=tried,
+        untimed=untimed,
+        stop_step=_stop_step(config, steps, tried),
+        warnings=(),
     )
+    left_out = int((~usable).sum()) if usable is not None else 0
+    return replace(plan, warnings=tuple(_warnings(plan, left_out) + _slow(optim, device)))
+
+
+def make_plan(
+    config: RunConfig,
+    faces: Dataset[Any] | None,
+    known: KnownFaces | None,
+    *,
+    n_devices: int = 1,
+    accelerator: str = "auto",
+    measure: bool = True,
+) -> Plan:
+    """A plan with memory and time: measured in a few steps, or else memory estimated and time left open.
+
+    faces: the data set, None where it is not there; known: what is known of it all the same.
+    """
+    micro_batch, rounds = split_batch(config.optim, n_devices)
+    if measure:
+        try:
+            tried = warm_up(config, faces, micro_batch, rounds, accelerator=accelerator)
+        except ConfigError as error:
+            untimed = str(error)
+        else:
+            how = f"measured with {tried.tried} face{'s' if tried.tried > 1 else ''} at a time on {tried.device}"
+            needs = resources(config, micro_batch, n_devices=n_devices, activations=tried.activations, how=how)
+            return plan_of(config, known, n_devices=n_devices, needs=needs, tried=tried, device=tried.device)
+    else:
+        untimed = "no warm-up was asked for"
+    estimate = estimated_activations(config.model_dump_json(), type(config))
+    how = "estimated from tensor shapes" if estimate else f"not known for the task {config.task!r}"
+    needs = resources(config, micro_batch, n_devices=n_devices, activations=estimate, how=how)
+    return plan_of(config, known, n_devices=n_devices, needs=needs, untimed=untimed)
+
+
+def _drawn(order: EndlessOrder, known: KnownFaces, samples: int) -> NDArray[np.int64]:
+    if known.labels is None and order.repeats is None:  # nothing to tell the faces apart by: whole rounds, and a rest
+        laps, rest = divmod(samples, known.n)
+        return np.where(np.arange(known.n) < rest, laps + 1, laps)
+    return order.drawn(samples)
+
+
+def _classes(known: KnownFaces | None, drawn: NDArray[np.int64] | None) -> tuple[ClassCount, ...]:
+    if known is None or known.labels is None or drawn is None or not (known.labels >= 0).any():
+        return ()
+    rows = [(emotion.word, known.labels == emotion.value) for emotion in Emotion]
+    rows.append((UNLABELLED, known.labels < 0))
+    return tuple(
+        ClassCount(word, int(mine.sum()), int(drawn[mine].sum()))
+        for word, mine in rows
+        if mine.any() or word != UNLABELLED
+    )
+
+
+def _saves(config: CheckpointConfig, steps: int, needs: Resources, tried: WarmUp | None) -> Saves:
+    at = set(config.keep_steps) | {steps}
+    if config.every_steps:
+        at |= set(range(config.every_steps, steps + 1, config.every_steps))
+    written: int | None = len(at)
+    if config.minutes:
+        written = len(at) + int(steps * tried.step_s / (60 * config.minutes)) if tried else None
+    passing = len(at - set(config.keep_steps)) if not config.minutes else config.keep
+    stay = len(config.keep_steps) + min(config.keep, passing)
+    if written is not None:
+        stay = min(stay, written)
+    # one more while the newest is being written
+    disk = needs.checkpoint * (stay + (1 if written is None or written > stay else 0))
+    return Saves(config.every_steps, config.minutes, config.keep_steps, written, stay, disk)
+
+
+def _stop_step(config: RunConfig, steps: int, tried: WarmUp | None) -> int | None:
+    limit = config.budget.max_minutes
+    if limit is None or tried is None:
+        return None
+    step = max(1, math.ceil(60 * limit / tried.step_s))
+    return step if step < steps else None
+
+
+def _warnings(plan: Plan, left_out: int) -> list[str]:
+    warnings = []
+    if left_out:
+        warnings.append(f"{left_out:,} of {plan.faces:,} faces could not be read as 3D faces; they are left out.")
+    if plan.epochs is not None and plan.epochs < FEW_EPOCHS:
+        unit, amount = next(iter(plan.budget.items()))
+        ten = math.ceil(10 * (plan.epoch_size or 0) / plan.batch_size)
+        warnings.append(
+            f"only {plan.epochs:.2f} epochs: the run ends because budget.{unit} = {amount:,} is spent, not because the "
+            f"faces are learned. Ten epochs would be {ten:,} steps: budget.epochs = 10."
+        )
+    missing = [row.word for row in plan.classes if not row.faces]
+    if missing and plan.balance != "none":
+        warnings.append(f"no face is labelled {', '.join(missing)}; the run sees no example of that.")
+    if plan.stop_step is not None:
+        epochs = plan.stop_step * plan.batch_size / plan.epoch_size if plan.epoch_size else None
+        warnings.append(
+            f"max_minutes = {plan.max_minutes:g} stops it at about step {plan.stop_step:,} of {plan.steps:,}"
+            f"{f' ({epochs:.2f} epochs)' if epochs is not None else ''}; emorph train resume continues from there."
+        )
+    free = _free_bytes(Path(plan.out))
+    if free is not None and free < plan.saves.disk_bytes:
+        warnings.append(
+            f"its checkpoints take {size(plan.saves.disk_bytes)}, but only {size(free)} are free at {plan.out}."
+        )
+    if plan.warm_up and plan.warm_up.free_bytes is not None and plan.warm_up.free_bytes < plan.needs.memory:
+        warnings.append(
+            f"it needs about {size(plan.needs.memory)} of memory, but only "
+            f"{size(plan.warm_up.free_bytes)} are free here: set optim.micro_batch below {plan.micro_batch}."
+        )
+    if plan.faces is None:
+        warnings.append(
+            f"{plan.data} does not exist: epochs and emotions are not known. State the number of faces with --faces N."
+        )
+    return warnings
+
+
+def _slow(optim: OptimConfig, device: str | None) -> list[str]:
+    if device != "cpu" or optim.precision != "bf16-mixed" or (factor := bfloat16_slowdown()) < SLOW_BFLOAT16:
+        return []
+    return [
+        f"this processor takes {factor:.0f} times as long for a convolution in bfloat16 as in float32: the run is far "
+        "faster here with optim.precision = '32-true'."
+    ]
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """Free disk space where ``folder`` is or will be."""
+    while not folder.exists():
+        if folder.parent == folder:
+            return None
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

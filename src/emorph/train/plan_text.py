@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
 
-from emorph.train.forecast import UNLABELLED, Forecast
+from emorph.train.plan import UNLABELLED, Plan
 from emorph.train.resources import size
-
-if TYPE_CHECKING:  # a run on faces in memory does without the image library that the classifier's judge brings
-    from emorph.train.tasks.classifier import HeadConfig
 
 LABEL_WIDTH = 12
 LINE_WIDTH = 110
 BALANCES = {
-    "none": "every face once an epoch; emotions as often as they are in the data",
-    "cap": "of every emotion the same number, the rarest's or as many as stated",
-    "repeat": "of every emotion as many as the commonest has, the rarer ones repeated",
-    "classes": "draws even out the emotions; an epoch has as many draws as there are faces",
-    "affect": "draws even out valence and arousal; an epoch has as many draws as there are faces",
-    "class_power": "rare emotions are repeated, and come nearer to the common ones",
+    "none": "every face once per epoch, so emotions are as frequent as in the data",
+    "cap": "the same number of faces of every emotion: as many as the rarest has, or as stated",
+    "repeat": "every emotion as often as the most common one; faces of the rarer ones are repeated",
+    "classes": "draws are balanced over emotions; an epoch has as many draws as there are faces",
+    "affect": "draws are balanced over valence and arousal; an epoch has as many draws as there are faces",
+    "class_power": "faces of rare emotions are repeated, which brings them closer to the common ones",
 }
 
 
-def full_text(plan: Forecast) -> str:
+def full_text(plan: Plan) -> str:
     """The whole plan, line by line."""
     rows = [
         ("data", _data(plan)),
@@ -46,7 +42,7 @@ def full_text(plan: Forecast) -> str:
     return "\n\n".join(blocks)
 
 
-def short_text(plan: Forecast) -> str:
+def short_text(plan: Plan) -> str:
     """The plan in a few lines, for the start of a run."""
     faces = "" if plan.faces is None else f" of {plan.epoch_size:,} faces"
     lines = [f"{length(plan)}{faces}; {plan.needs.parameters / 1e6:.1f} M parameters", f"Ends {ending(plan)}."]
@@ -57,52 +53,41 @@ def short_text(plan: Forecast) -> str:
     return "\n".join(lines)
 
 
-def length(plan: Forecast) -> str:
+def length(plan: Plan) -> str:
     """Steps, samples and epochs, each from the others."""
     epochs = f" = {plan.epochs:.2f} epochs" if plan.epochs is not None else ""
     return f"{plan.steps:,} steps x batch {plan.batch_size} = {plan.samples:,} samples{epochs}"
 
 
-def ending(plan: Forecast) -> str:
+def ending(plan: Plan) -> str:
     """Which budget ends the run, and where."""
     stated = " and ".join(f"{unit} = {amount:,}" for unit, amount in plan.budget.items())
     if plan.stop_step is not None:
-        return f"when {plan.max_minutes:g} minutes are over (max_minutes), at about step {plan.stop_step:,}"
-    limit = f", or when {plan.max_minutes:g} minutes are over" if plan.max_minutes and not plan.warm_up else ""
+        return f"after {plan.max_minutes:g} minutes (max_minutes), at about step {plan.stop_step:,}"
+    limit = f", or after {plan.max_minutes:g} minutes" if plan.max_minutes and not plan.warm_up else ""
     return f"after step {plan.steps:,}, when the budget is spent ({stated}){limit}"
 
 
-def fit_text(head: HeadConfig, faces: int | None, *, mirror: bool) -> tuple[str, dict[str, int | None]]:
-    """The plan of a linear classifier, in words and as numbers. faces: labelled ones, None if nobody knows."""
-    codes = None if faces is None else faces * (2 if mirror else 1)
-    steps = None if codes is None else head.epochs * -(-codes // head.batch_size)
-    values = {"faces": faces, "codes": codes, "epochs": head.epochs, "batch_size": head.batch_size, "steps": steps}
-    counted = (
-        "" if codes is None else f": {faces:,} faces{' and their mirror images' if mirror else ''}, {steps:,} steps"
-    )
-    text = (
-        f"a linear classifier on codes of faces that are encoded once and kept; {head.epochs} epochs of batch "
-        f"{head.batch_size}{counted or ', of faces that are not there yet'}. It takes about a minute after encoding."
-    )
-    return text, values
-
-
 def duration(seconds: float) -> str:
-    """ "40 s", "12 min", "3.4 h" or "5.2 days"."""
+    """ "40 s", "12 min", "3.4 h" or "5.2 days".
+
+    >>> duration(12_345)
+    '3.4 h'
+    """
     for limit, unit, length_s in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
         if seconds < limit:
             return f"{seconds / length_s:.1f} {unit}" if unit == "h" else f"{seconds / length_s:.0f} {unit}"
     return f"{seconds / 86400:.1f} days"
 
 
-def _data(plan: Forecast) -> str:
+def _data(plan: Plan) -> str:
     if plan.faces is None:
-        return f"not there yet: {plan.data}"
+        return f"{plan.data} does not exist yet"
     once = ""
     if plan.seen is not None:
         once = f"; {plan.seen:.1%} of them are drawn" if plan.seen < 1 else ""
         once += f"; a face is drawn {_times(plan.least, plan.most)}"
-    source = f"by {plan.faces_from}; {plan.data} is not there yet" if plan.assumed else plan.data
+    source = f"by {plan.faces_from}; {plan.data} does not exist yet" if plan.assumed else plan.data
     return f"{plan.faces:,} faces ({source}){once}"
 
 
@@ -112,24 +97,24 @@ def _times(least: int | None, most: int | None) -> str:
     return f"{least:,} to {most:,} times"
 
 
-def _batch(plan: Forecast) -> str:
+def _batch(plan: Plan) -> str:
     devices = f"{plan.devices} device{'s' if plan.devices > 1 else ''}"
     return f"{plan.batch_size} = {plan.micro_batch} at a time x {plan.rounds} accumulated x {devices}"
 
 
-def _saves(plan: Forecast) -> str:
+def _saves(plan: Plan) -> str:
     saves = plan.saves
     when = [f"every {saves.every_steps:,} steps"] if saves.every_steps else []
     when += [f"every {saves.every_minutes:g} min"] if saves.every_minutes else []
-    kept = f"; steps {', '.join(f'{s:,}' for s in saves.keep_steps)} are kept for good" if saves.keep_steps else ""
+    kept = f"; steps {', '.join(f'{s:,}' for s in saves.keep_steps)} are always kept" if saves.keep_steps else ""
     number = "" if saves.written is None else f", {saves.written:,} in all"
     return (
         f"{' and '.join(when)}, and at the end{number}{kept}; {size(plan.needs.checkpoint)} each (model, average, "
-        f"optimiser), {saves.stay} stay, at most {size(saves.disk_bytes)} on disk at once"
+        f"optimiser), {saves.stay} are kept, at most {size(saves.disk_bytes)} on disk at once"
     )
 
 
-def _memory(plan: Forecast) -> str:
+def _memory(plan: Plan) -> str:
     needs = plan.needs
     parts = (
         ("weights", needs.weights),
@@ -144,12 +129,16 @@ def _memory(plan: Forecast) -> str:
     return f"about {size(needs.memory)}{device}: {known}, activations {size(needs.activations)} ({needs.how})"
 
 
-def _time(plan: Forecast) -> str:
+def _time(plan: Plan) -> str:
     tried, seconds = plan.warm_up, plan.seconds
     if tried is None or seconds is None:
         return f"not measured: {plan.untimed}" if plan.untimed else "not measured"
     faces_per_s = plan.batch_size / tried.step_s
-    faces = "the data set's faces" if tried.own_faces else "made faces, as the data set's are not there or not complete"
+    faces = (
+        "the data set's faces"
+        if tried.own_faces
+        else "synthetic faces, because the data set's are missing or incomplete"
+    )
     waiting = f"; {tried.wait_share:.1%} of it is waiting for data" if tried.wait_share is not None else ""
     fewer = f" {tried.tried} at a time, so the run may be faster" if tried.tried < plan.micro_batch else ""
     return (
@@ -158,7 +147,7 @@ def _time(plan: Forecast) -> str:
     )
 
 
-def _class_table(plan: Forecast) -> str:
+def _class_table(plan: Plan) -> str:
     header = ("emotion", "faces", "samples", "share", "each face")
     rows = [header]
     for row in plan.classes:
@@ -173,7 +162,7 @@ def _class_table(plan: Forecast) -> str:
         for row in rows
     ]
     if not plan.classes_exact and plan.balance == "none":
-        lines.append("  (without the faces themselves, what the last epoch's part draws is counted on made ones)")
+        lines.append("  (the data set does not exist yet, so the draws of the last, incomplete epoch are estimated)")
     return "\n".join(lines)
 
 

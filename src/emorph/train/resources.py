@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from emorph.train.plan import RunConfig
+from emorph.train.config import RunConfig
 
 ADAM_STATES = 2  # running means of the gradient and of its square, each of a parameter's size
 

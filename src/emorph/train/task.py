@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -14,15 +14,13 @@ from torch.utils.data import Dataset
 
 from emorph.core.config import Config
 from emorph.core.errors import ConfigError
-from emorph.models.diffae import DiffAE
-from emorph.models.judge import Judge
-from emorph.models.rig import Rig
-from emorph.train.samples import Sheet, Shown
+from emorph.models.weights import PretrainedModule
+from emorph.train.sheets import Sheet, Shown
 
-Model = DiffAE | Judge | Rig
+M = TypeVar("M", bound=PretrainedModule)
 
 
-class Task(ABC):
+class Task(ABC, Generic[M]):
     """A model, its loss, and how a batch is drawn.
 
     loss: forward(*inputs) -> {"loss": scalar to minimise, and its parts for the logbook}. ``model`` is its submodule of
@@ -32,14 +30,14 @@ class Task(ABC):
     the faces themselves.
     """
 
-    model: Model
+    model: M
     loss: nn.Module
     watched: Mapping[str, nn.Module] = {}
     usable: NDArray[np.bool_] | None = None
     items: Dataset[Any] | None = None
 
     @abstractmethod
-    def start(self, name: str) -> Model:
+    def start(self, name: str) -> M:
         """Another model whose weights the run shall start from: a folder or a name."""
 
     @abstractmethod
@@ -49,19 +47,19 @@ class Task(ABC):
         A task that mixes samples, as the judge does, mixes those that it is handed together.
         """
 
-    def sheet(self, model: Model, shown: Shown) -> Sheet | None:
+    def sheet(self, model: M, shown: Shown) -> Sheet | None:
         """Pictures that show how ``model``, the average of the weights, does; None if there is nothing to see."""
         return None
 
 
-def check_started(found: Config, own: Config, keys: Iterable[str], name: str) -> None:
+def check_started(theirs: Config, own: Config, keys: Iterable[str], name: str) -> None:
     """Refuse to train on from a model whose weights mean something else. Raises ConfigError."""
     for key in keys:
-        theirs, ours = getattr(found, key), getattr(own, key)
-        if theirs != ours:
+        before, now = getattr(theirs, key), getattr(own, key)
+        if before != now:
             raise ConfigError(
-                f"{name} was trained with {key} = {theirs!r}, but this run says {ours!r}: set model.{key} to "
-                f"{theirs!r}, or start from another model."
+                f"{name} was trained with {key} = {before!r}, but this run says {now!r}: set model.{key} to "
+                f"{before!r}, or start from another model."
             )
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,12 +20,16 @@ from torch.utils.data import Dataset
 from emorph.core.errors import ConfigError, DataError, MissingAssetError
 from emorph.data.loader import EndlessOrder
 from emorph.data.memory import TensorFaces, in_memory
+from emorph.train.config import RunConfig
 from emorph.train.devices import open_fabric
 from emorph.train.ema import EMA
-from emorph.train.plan import RunConfig
 from emorph.train.resources import Activations, SavedBytes, resources
 from emorph.train.task import hash_seed
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Inputs = Callable[[int, torch.device], tuple[Any, ...]]
 REPEATS = 3
 PATIENCE_S = 20.0  # a whole micro-batch is tried only if its repeats take less
 READ_FACES = 32
@@ -59,8 +63,7 @@ def warm_up(
     Raises ConfigError, with why not, if the task cannot be tried without its data or the memory is too small.
     """
     fabric = open_fabric(config.optim, 1, 1, accelerator)
-    device = fabric.device
-    free = _free_bytes(device)
+    free = _free_bytes(fabric.device)
     least = resources(config, 1).memory
     if free is not None and least > SAFE_SHARE * free:
         raise ConfigError(
@@ -68,40 +71,22 @@ def warm_up(
             f"{free / 1e9:.1f} GB are free"
         )
     loss, inputs, own_faces = _attempt(config, faces, micro_batch)
-    average = copy.deepcopy(loss)
-    optimizer = torch.optim.AdamW(loss.parameters(), lr=0.0, fused=True)
-    ready, optimizer = fabric.setup(loss, optimizer)
-    ready.train()
-    ema = EMA(average.to(device), config.optim.ema_decay)
-
-    def one_round(n: int) -> None:
-        fabric.backward(ready(*inputs(n, device))["loss"])
-        _finish(device)
-
+    trial = _Trial(fabric, loss, inputs, config.optim.ema_decay)
     tried = min(FIRST_FACES, micro_batch)
     with SavedBytes(loss) as saved:
-        one_round(tried)
+        trial.one_round(tried)
     activations = Activations.from_total(saved.total, tried, config, loss)
-    round_s = _median_s(lambda: one_round(tried), 1)
+    round_s = _median_s(lambda: trial.one_round(tried), 1)
     needed = sum(p.numel() * p.element_size() for p in loss.parameters()) + activations.per_face * micro_batch
-    if (
-        micro_batch > tried
-        and round_s / tried * micro_batch * REPEATS < PATIENCE_S
-        and (free is None or needed < SAFE_SHARE * free)
-    ):
-        one_round(micro_batch)
-        tried, round_s = micro_batch, _median_s(lambda: one_round(micro_batch), REPEATS)
-
-    def update() -> None:
-        optimizer.step()
-        ema.update(loss)
-        _finish(device)
-
-    update()
-    step_s = rounds * round_s * micro_batch / tried + _median_s(update, REPEATS)
+    fits = free is None or needed < SAFE_SHARE * free
+    if micro_batch > tried and fits and round_s / tried * micro_batch * REPEATS < PATIENCE_S:
+        trial.one_round(micro_batch)
+        tried, round_s = micro_batch, _median_s(lambda: trial.one_round(micro_batch), REPEATS)
+    trial.update()
+    step_s = rounds * round_s * micro_batch / tried + _median_s(trial.update, REPEATS)
     wait_s = _wait_s(config, faces, micro_batch * rounds, step_s) if faces is not None else None
     return WarmUp(
-        device.type,
+        fabric.device.type,
         step_s + (wait_s or 0.0),
         None if wait_s is None else wait_s / (step_s + wait_s),
         tried,
@@ -111,7 +96,27 @@ def warm_up(
     )
 
 
-Inputs = Callable[[int, torch.device], tuple[Any, ...]]
+class _Trial:
+    """A loss as a run trains it, with a learning rate of 0."""
+
+    def __init__(self, fabric: Fabric, loss: nn.Module, inputs: Inputs, ema_decay: float) -> None:
+        self.fabric, self.loss, self.inputs = fabric, loss, inputs
+        average = copy.deepcopy(loss)
+        optimizer = torch.optim.AdamW(loss.parameters(), lr=0.0, fused=True)
+        self.ready, self.optimizer = fabric.setup(loss, optimizer)
+        self.ready.train()
+        self.ema = EMA(average.to(fabric.device), ema_decay)
+
+    def one_round(self, n: int) -> None:
+        """Gradients of n faces."""
+        self.fabric.backward(self.ready(*self.inputs(n, self.fabric.device))["loss"])
+        _finish(self.fabric.device)
+
+    def update(self) -> None:
+        """What follows the gradients of a step."""
+        self.optimizer.step()
+        self.ema.update(self.loss)
+        _finish(self.fabric.device)
 
 
 def _attempt(config: RunConfig, faces: Dataset[Any] | None, micro_batch: int) -> tuple[nn.Module, Inputs, bool]:

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
+from emorph.core.config import read_toml
 from emorph.core.errors import UnknownNameError
-from emorph.train.plan import RunConfig
+from emorph.train.config import TaskConfig
 
-CONFIGS = {
+TASKS: dict[str, str] = {
     "autoencoder": "emorph.train.tasks.autoencoder:AutoencoderConfig",
     "latent": "emorph.train.tasks.latent:LatentRunConfig",
     "judge": "emorph.train.tasks.judge:JudgeRunConfig",
     "rig": "emorph.train.tasks.rig:RigRunConfig",
+    "classifier": "emorph.train.tasks.classifier:ClassifierConfig",
 }
+DEFAULT_TASK = "autoencoder"  # of a file that names none
 
 
-def config_class(task: str) -> type[RunConfig]:
+def config_class(task: str) -> type[TaskConfig]:
     """The configuration of a task. Raises UnknownNameError."""
-    if task not in CONFIGS:
-        raise UnknownNameError("task", task, CONFIGS)
-    module, name = CONFIGS[task].split(":")
-    found: type[RunConfig] = getattr(importlib.import_module(module), name)
-    return found
+    if task not in TASKS:
+        raise UnknownNameError("task", task, TASKS)
+    module, name = TASKS[task].split(":")
+    config: type[TaskConfig] = getattr(importlib.import_module(module), name)
+    return config
+
+
+def read_task(path: Path) -> TaskConfig:
+    """The configuration in a TOML file, of the task that it names. Raises ConfigError, UnknownNameError."""
+    return config_class(str(read_toml(path).get("task", DEFAULT_TASK))).read(path)

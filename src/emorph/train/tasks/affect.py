@@ -56,8 +56,8 @@ def _ridge(x: Tensor, y: Tensor, own: Tensor | slice) -> Tensor:
     """
     chosen = _least_error(x[own] - x[own].mean(dim=0), y[own] - y[own].mean())
     gram = x.T @ x / len(x) + chosen * torch.eye(x.shape[1], dtype=x.dtype)
-    found: Tensor = torch.linalg.solve(gram, x.T @ y / len(x))
-    return found
+    weights: Tensor = torch.linalg.solve(gram, x.T @ y / len(x))
+    return weights
 
 
 def _least_error(x: Tensor, y: Tensor) -> float:
@@ -77,8 +77,8 @@ def _slopes(x: Tensor, y: Tensor, confounds: Tensor) -> Tensor:
     """By how much x (N, n_features) moves for one unit of each column of y (N, 2), the confounds being equal."""
     varying = confounds[:, (confounds - confounds[:1]).abs().amax(dim=0) > 1e-6]
     standard = varying - varying.mean(dim=0)
-    found: Tensor = torch.linalg.lstsq(torch.cat([y, standard], dim=1), x, driver="gelsd").solution
-    return found[: y.shape[1]]
+    slopes: Tensor = torch.linalg.lstsq(torch.cat([y, standard], dim=1), x, driver="gelsd").solution
+    return slopes[: y.shape[1]]
 
 
 def score_affect(directions: Directions, held_out: Codes) -> dict[str, AffectScore]:
@@ -86,9 +86,9 @@ def score_affect(directions: Directions, held_out: Codes) -> dict[str, AffectSco
     known = held_out.annotated()
     if directions.affect is None or known.affect is None or len(known.z) < 2:
         return {}
-    found = directions.affect_of(known.z)
+    answers = directions.affect_of(known.z)
     scores = {}
     for i, name in enumerate(AFFECT_COLUMNS):
-        pair = known.affect[:, i], found[:, i]
+        pair = known.affect[:, i], answers[:, i]
         scores[name] = AffectScore(len(known.z), rmse(*pair), pcc(*pair), ccc(*pair), sagr(*pair))
     return scores

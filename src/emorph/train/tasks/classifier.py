@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,20 +20,21 @@ from emorph.core.config import Config
 from emorph.core.device import choose_device
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import STABLE
 from emorph.data.balance import balanced_order
 from emorph.evaluate.emotion import Confusion, confusion
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
-from emorph.train.plan import DataConfig, existing_below
+from emorph.train.config import FitConfig, OnPart
+from emorph.train.sections import DataConfig
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
-from emorph.train.tasks.classifier_report import METRICS_FILE, metrics_json
-from emorph.train.tasks.confounds import without_confounds
+from emorph.train.tasks.class_means import class_means, guarded
+from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
 from emorph.train.tasks.mouth import fit_mouth, ridge_regression
 
 Balance = Literal["weights", "sampling", "none"]
-OnStep = Callable[[str, int, int], None]
 
 
 class HeadConfig(Config):
@@ -71,18 +72,17 @@ class HeadConfig(Config):
         return by_word
 
 
-class ClassifierConfig(Config):
+class ClassifierConfig(FitConfig):
     """A run of the linear classifier, as a TOML file states it.
 
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
     held_out: the split that it is measured on.
     """
 
+    names_of_models: ClassVar[tuple[str, ...]] = ("model",)
+
     task: Literal["classifier"] = "classifier"
-    out: str
-    seed: int = 0
     model: str
-    data: DataConfig
     held_out: str = "val"
     head: HeadConfig = HeadConfig()
 
@@ -107,16 +107,25 @@ class ClassifierConfig(Config):
                 raise ValueError(f"data.{key} does nothing here, where faces are encoded once: leave it out; {instead}")
         return self
 
-    @classmethod
-    def read(cls, path: Path | str) -> ClassifierConfig:
-        """Read a TOML file and make its paths absolute. Raises ConfigError."""
-        path = Path(path)
-        config = cls.from_toml(path)
-        base = path.resolve().parent
-        model = existing_below(base, config.model)
-        return config.model_copy(
-            update={"out": str(base / config.out), "data": config.data.below(base), "model": model}
+    def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
+        """What it will do, in words and as numbers. faces: labelled ones; None if nobody knows."""
+        head, twice = self.head, self.data.mirror
+        codes = None if faces is None else faces * (2 if twice else 1)
+        steps = None if codes is None else head.epochs * -(-codes // head.batch_size)
+        counted = ", of faces that are not there yet"
+        if codes is not None:
+            counted = f": {faces:,} faces{' and their mirror images' if twice else ''}, {steps:,} steps"
+        text = (
+            f"a linear classifier on codes of faces that are encoded once and kept; {head.epochs} epochs of batch "
+            f"{head.batch_size}{counted}. It takes about a minute after encoding."
         )
+        sizes = {"epochs": head.epochs, "batch_size": head.batch_size}
+        return text, {"faces": faces, "codes": codes, **sizes, "steps": steps}
+
+    def fit(self, on_part: OnPart) -> list[str]:
+        """Encode, train, measure, and write directions and metrics.json to ``out``."""
+        result = run_classifier(self, on_part)
+        return lines(result.confusion, result.calibration, result.affect)
 
 
 @dataclass(frozen=True)
@@ -137,10 +146,10 @@ class ClassifierResult:
         return self.confusion.accuracy
 
 
-def run_classifier(config: ClassifierConfig, on_step: OnStep | None = None) -> ClassifierResult:
+def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> ClassifierResult:
     """Encode what is not encoded yet, train, measure, and write directions and metrics.json to ``config.out``.
 
-    on_step(what, done, total) reports the encoding. Raises DataError, CheckpointError.
+    on_part: is told of the encoding. Raises DataError, CheckpointError.
     """
     model = load(config.model).to(choose_device())
     cache = Path(config.out).parent / CACHE_FOLDER
@@ -148,7 +157,7 @@ def run_classifier(config: ClassifierConfig, on_step: OnStep | None = None) -> C
     faces = config.data.open(*size)
 
     def report(what: str) -> Callable[[int, int], None] | None:
-        return on_step and (lambda done, total: on_step(what, done, total))
+        return on_part and (lambda done, total: on_part(what, done, total))
 
     def encoded(what: str, split: str, *, mirror: bool) -> Codes:
         chosen = faces if split == config.data.split else faces.of_split(split)
@@ -182,8 +191,7 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
         raise DataError(f"{len(held_out.z)} held-out faces have a label; the classifier is measured on them.")
     z = stats.normalise(train.z)
     weight, bias = fit_layer(config, seed, train.labels, lambda rows: z[rows])
-    means = class_means(z, train.labels, len(Emotion), own=train.own)
-    means = without_confounds(means, z, train.confounds)
+    means = expression_means(z, train)
     labels = tuple(emotion.word for emotion in Emotion)
     gain = tuple(config.gains.get(word, config.gain) for word in labels) if config.gains else config.gain
     points = None if train.landmarks is None else landmark_map(z, train.landmarks, config.landmark_ridge)
@@ -236,40 +244,31 @@ def _orders(config: HeadConfig, seed: int, labels: Tensor) -> list[Tensor]:
     return [torch.randperm(len(labels), generator=generator) for _ in range(config.epochs)]
 
 
+def expression_means(z: Tensor, train: Codes) -> Tensor:
+    """The mean code of each emotion at equal person, light and pose, (8, z_dim). z: ``train.z``, normalised."""
+    found = class_means(z, train.labels, len(Emotion), persons=train.persons, confounds=train.confounds, own=train.own)
+    faces = train.labels if train.own is None else train.labels[train.own]
+    return guarded(found, torch.bincount(faces, minlength=len(Emotion))).to(z.dtype)
+
+
 def landmark_map(z: Tensor, landmarks: Tensor, ridge: float) -> Tensor:
     """How landmarks move with the code: ridge regression. z: (N, z_dim), normalised; landmarks: (N, 68, 2).
 
+    They move against the skull, and not with the crop, whose size goes by where the mouth is.
     Returns (68, 2, z_dim).
     """
-    weight, _ = ridge_regression(z.double(), landmarks.flatten(1).double(), ridge)
+    weight, _ = ridge_regression(z.double(), on_one_skull(landmarks.double()).flatten(1), ridge)
     return weight.reshape(landmarks.shape[1], 2, -1).to(z.dtype).contiguous()
 
 
-def class_means(z: Tensor, labels: Tensor, n_classes: int, *, own: Tensor | None = None, enough: int = 50) -> Tensor:
-    """Mean code of each class, (K, z_dim), guarded against classes of few faces.
-
-    A mean of n codes keeps n / (n + n0) of its distance from the mean of all classes, n0 being the variance within
-    classes over the variance between them (James & Stein's estimator, as in Efron & Morris 1975). A class of fewer than
-    ``enough`` codes is moreover expressed by what the others differ in: else it would be the few people's looks.
-    z: (N, z_dim), normalised; labels: int64 (N,). own: bool (N,), False for mirror images, which are in the means and
-    are no faces more.
-    """
-    faces = torch.ones_like(labels, dtype=torch.bool) if own is None else own
-    counts = torch.bincount(labels[faces], minlength=n_classes).double()
-    means, means_of_faces = (
-        torch.stack([z[which & (labels == k)].double().mean(dim=0) for k in range(n_classes)])
-        for which in (torch.ones_like(faces), faces)
-    )
-    within = (z[faces].double() - means_of_faces[labels[faces]]).square().sum() / (int(faces.sum()) - n_classes)
-    known = counts >= enough if (counts >= enough).sum() > 1 else counts > 0
-    spread = (means_of_faces - means_of_faces[known].mean(dim=0)).square().sum(dim=1) - within / counts
-    n0 = within / spread[known].clamp(min=0).mean().clamp(min=1e-6)
-    centre = means[known].mean(dim=0)
-    offsets = (means - centre) * (counts / (counts + n0))[:, None]
-    basis = torch.linalg.svd(offsets[known], full_matrices=False)[2][: int(known.sum()) - 1]
-    offsets[~known] = offsets[~known] @ basis.T @ basis
-    found: Tensor = (centre + offsets).to(z.dtype)
-    return found
+def on_one_skull(landmarks: Tensor) -> Tensor:
+    """Landmarks (N, 68, 2), each face moved, turned and sized so that what no expression moves lies as on the mean."""
+    complexes = torch.view_as_complex(landmarks.contiguous())
+    fixed = complexes[:, list(STABLE)]
+    middle = fixed.mean(dim=1, keepdim=True)
+    mean = (fixed - middle).mean(dim=0, keepdim=True)
+    turn = ((fixed - middle).conj() * mean).sum(dim=1, keepdim=True) / (fixed - middle).abs().square().sum(1, True)
+    return torch.view_as_real((complexes - middle) * turn + middle.mean())
 
 
 def judged(directions: Directions, held_out: Codes) -> ClassifierResult:

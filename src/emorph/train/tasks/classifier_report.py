@@ -15,17 +15,17 @@ METRICS_FILE = "metrics.json"
 
 
 def metrics_json(
-    found: Confusion, calibration: Calibration, affect: Mapping[str, AffectScore], settings: Mapping[str, Any]
+    answers: Confusion, calibration: Calibration, affect: Mapping[str, AffectScore], settings: Mapping[str, Any]
 ) -> str:
     """Everything that was measured on held-out faces, as JSON. settings: what to say of how it was made."""
-    recall = {e.word: {"recall": _share(found.recall(e)[0]), "n": found.recall(e)[1]} for e in found.emotions}
+    recall = {e.word: {"recall": _share(answers.recall(e)[0]), "n": answers.recall(e)[1]} for e in answers.emotions}
     values = {
         "measured_on": "held-out faces",
-        "n": int(found.counts.sum()),
-        "accuracy": found.accuracy,
-        "mean_recall": mean_recall(found),
+        "n": int(answers.counts.sum()),
+        "accuracy": answers.accuracy,
+        "mean_recall": mean_recall(answers),
         "recall": recall,
-        "confusion": {"rows": "label", "columns": "answer", "labels": list(recall), "counts": found.counts.tolist()},
+        "confusion": {"rows": "label", "columns": "answer", "labels": list(recall), "counts": answers.counts.tolist()},
         "calibration": asdict(calibration),
         "affect": {name: asdict(score) for name, score in affect.items()},
         "settings": dict(settings),
@@ -33,23 +33,23 @@ def metrics_json(
     return json.dumps(values, indent=2) + "\n"
 
 
-def mean_recall(found: Confusion) -> float:
+def mean_recall(answers: Confusion) -> float:
     """Mean over the emotions that have a face."""
-    known = [recall for recall, n in map(found.recall, found.emotions) if n]
+    known = [recall for recall, n in map(answers.recall, answers.emotions) if n]
     return sum(known) / len(known)
 
 
-def lines(found: Confusion, calibration: Calibration, affect: Mapping[str, AffectScore]) -> list[str]:
+def lines(answers: Confusion, calibration: Calibration, affect: Mapping[str, AffectScore]) -> list[str]:
     """The same for people: recall and answers of each emotion, then the calibration."""
-    words = [emotion.word for emotion in found.emotions]
+    words = [emotion.word for emotion in answers.emotions]
     width = max(map(len, words)) + 1
     text = [f"{'label':<{width}}{'n':>6}{'recall':>8}   answered as {''.join(f'{word:>{width}}' for word in words)}"]
-    for emotion, counts in zip(found.emotions, found.counts, strict=True):
-        recall, n = found.recall(emotion)
+    for emotion, counts in zip(answers.emotions, answers.counts, strict=True):
+        recall, n = answers.recall(emotion)
         share = f"{recall:8.1%}" if n else f"{'-':>8}"
         text.append(f"{emotion.word:<{width}}{n:>6}{share}{'':15}{''.join(f'{count:>{width}}' for count in counts)}")
-    n = int(found.counts.sum())
-    text.append(f"accuracy {found.accuracy:.1%}, mean recall {mean_recall(found):.1%} (n = {n})")
+    n = int(answers.counts.sum())
+    text.append(f"accuracy {answers.accuracy:.1%}, mean recall {mean_recall(answers):.1%} (n = {n})")
     text.append(
         f"calibration error {calibration.ece:.1%}; {calibration.scaled_ece:.1%} with the logits divided by "
         f"{calibration.temperature:.2f} (fitted on one half of the faces, measured on the other)"

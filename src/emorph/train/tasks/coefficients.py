@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +18,7 @@ from emorph.core.types import FaceCoeffs, OnStep
 from emorph.data.store import FaceStore
 from emorph.face3d.camera import screen_to_pixels
 from emorph.models.rig_faces import FaceReader, NetworkReader
-from emorph.train.face_parts import Numbers, read_parts
+from emorph.train.face_parts import Numbers, cache_key, read_parts
 
 _NUMBERS = ("shape", "expression", "pose", "jaw", "camera", "light", "texture")
 
@@ -57,9 +55,9 @@ def read_all(
     faces: items with ``image`` and ``landmarks``; only those of a FaceStore are kept in the cache.
     workers: processes that decode pictures. Raises DataError without landmarks.
     """
-    (found,) = _read(reader, faces, cache, workers, (0, 1), on_step)
-    coeffs = FaceCoeffs(encoder=reader.name, **{name: found[name].clone() for name in _NUMBERS})
-    return Coefficients(coeffs, found["known"].bool())
+    (numbers,) = _read(reader, faces, cache, workers, (0, 1), on_step)
+    coeffs = FaceCoeffs(encoder=reader.name, **{name: numbers[name].clone() for name in _NUMBERS})
+    return Coefficients(coeffs, numbers["known"].bool())
 
 
 def read_share(
@@ -83,7 +81,9 @@ def _read(
     share: tuple[int, int],
     on_step: OnStep | None,
 ) -> list[Numbers]:
-    folder = cache / _fingerprint(reader, faces) if cache and isinstance(faces, FaceStore) else None
+    folder = None
+    if cache and isinstance(faces, FaceStore):
+        folder = cache / cache_key(_modules(reader), [*faces.facts(), reader.name, reader.skin])
     device = choose_device()
     if device.type == "mps":  # whose linear algebra has gaps
         device = torch.device("cpu")
@@ -120,14 +120,3 @@ def read_faces(reader: FaceReader, pictures: Tensor, points: Tensor) -> tuple[Fa
     size = (pictures.shape[-2], pictures.shape[-1])
     reading = reader.read(pictures.contiguous(), screen_to_pixels(points, size))
     return reading.coeffs, torch.tensor([not reason for reason in reading.reasons])
-
-
-def _fingerprint(reader: FaceReader, faces: FaceStore) -> str:
-    """Of everything that the coefficients depend on: face model, network, data, crop, kind of skin."""
-    digest = hashlib.sha256()
-    for module in _modules(reader):
-        for key, value in module.state_dict().items():
-            digest.update(key.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(json.dumps([*faces.facts(), reader.name, reader.skin]).encode())
-    return digest.hexdigest()[:32]

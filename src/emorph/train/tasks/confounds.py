@@ -20,7 +20,7 @@ def light_and_pose(x: Tensor, landmarks: Tensor | None) -> Tensor:
     """
     gray = x.mean(dim=1)
     ramp = torch.linspace(-1, 1, gray.shape[-1])
-    found = [
+    columns = [
         gray.mean(dim=(1, 2)),
         gray.std(dim=(1, 2)),
         (gray * ramp).mean(dim=(1, 2)),
@@ -28,8 +28,8 @@ def light_and_pose(x: Tensor, landmarks: Tensor | None) -> Tensor:
     ]
     if landmarks is not None:
         nose = landmarks[:, NOSE_TIP] - landmarks[:, EYES].mean(dim=1)
-        found += [nose[:, 0], nose[:, 1]]
-    return torch.stack(found, dim=1).float()
+        columns += [nose[:, 0], nose[:, 1]]
+    return torch.stack(columns, dim=1).float()
 
 
 def one_hot_columns(faces: FaceStore, names: Sequence[str]) -> Tensor:
@@ -39,26 +39,6 @@ def one_hot_columns(faces: FaceStore, names: Sequence[str]) -> Tensor:
         values = np.array([str(value) for value in faces.column(name)])
         parts.append(torch.from_numpy(np.stack([values == word for word in np.unique(values)[1:]], axis=1)).float())
     return torch.cat(parts, dim=1)
-
-
-def without_confounds(means: Tensor, z: Tensor, confounds: Tensor, *, ridge: float = 0.1) -> Tensor:
-    """Class means (K, z_dim) whose differences no longer carry the confounds.
-
-    z: (N, z_dim), normalised; confounds: (N, n). Each confound has a filter (the ridge regression that reads it from z)
-    and a pattern (the direction in which z varies with it); what the filters read in the means is taken back along the
-    patterns, so that all else stays (Haufe et al. 2014, Eq. 6).
-    """
-    y = standardised(confounds.double())
-    if not y.shape[1]:
-        return means
-    codes = z.double()
-    covariance = codes.T @ codes / len(codes) + ridge * torch.eye(codes.shape[1], dtype=torch.float64)
-    patterns = codes.T @ y / len(codes)
-    filters = torch.linalg.solve(covariance, patterns)
-    found = means.double() @ filters
-    correction = torch.linalg.solve(patterns.T @ filters, found, left=False) @ patterns.T
-    cleaned: Tensor = (means.double() - correction).to(means.dtype)
-    return cleaned
 
 
 def standardised(confounds: Tensor) -> Tensor:

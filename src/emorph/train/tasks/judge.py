@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from emorph.core.images import unit_range
 from emorph.data.store import FaceStore
 from emorph.evaluate.emotion import Confusion, confusion, judge_crops
 from emorph.models.judge import Judge, JudgeConfig
-from emorph.train.plan import RunConfig
+from emorph.train.config import RunConfig
 from emorph.train.task import Task, hash_seed
 
 N_DRAWS = 13  # random numbers that one changed picture takes
@@ -84,6 +85,11 @@ class JudgeRunConfig(RunConfig):
         side, channels = self.picture
         return JudgeLoss(self), (torch.zeros(n, channels, side, side), torch.ones(n, len(self.model.labels)))
 
+    def closing_report(self, model: Path) -> Sequence[str]:
+        """How well the judge knows the held-out faces."""
+        held_out = self.data.model_copy(update={"split": self.held_out}).open(*self.picture)
+        return recall_lines(held_out_confusion(Judge.from_pretrained(model), held_out))
+
 
 class JudgeLoss(nn.Module):
     """The judge and its cross-entropy in one module."""
@@ -103,7 +109,7 @@ class JudgeLoss(nn.Module):
         return {"loss": -(weight * smooth * log_p).sum(dim=1).mean(), "accuracy": right.float().mean()}
 
 
-class JudgeTask(Task):
+class JudgeTask(Task[Judge]):
     """The judge as the training loop sees it. Raises DataError for a label that the judge is not to know."""
 
     model: Judge
@@ -156,6 +162,13 @@ def held_out_confusion(judge: Judge, faces: FaceStore) -> Confusion:
     rows = [i for i, label in enumerate(faces.labels) if label >= 0 and Emotion(int(label)) in judge.config.emotions]
     probabilities = judge_crops(judge, [unit_range(faces[i]["image"][None])[0] for i in rows])
     return confusion(judge.config.emotions, [Emotion(int(faces.labels[i])) for i in rows], probabilities)
+
+
+def recall_lines(answers: Confusion) -> list[str]:
+    """Recall of each emotion, and the accuracy over all, for people."""
+    recalls = [(emotion, *answers.recall(emotion)) for emotion in answers.emotions]
+    lines = [f"{emotion.word:<10} recall {recall:6.1%}  (n = {n})" for emotion, recall, n in recalls]
+    return [*lines, f"{'all':<10} accuracy {answers.accuracy:.1%}  (n = {int(answers.counts.sum())})"]
 
 
 def augmented(x: Tensor, draws: Tensor, noise: Tensor, config: AugmentConfig) -> Tensor:

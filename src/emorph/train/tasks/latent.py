@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -20,18 +20,21 @@ from emorph.core.device import choose_device
 from emorph.core.errors import ConfigError, DataError
 from emorph.core.types import OnStep
 from emorph.data.store import FaceStore
+from emorph.diffusion.noise import seeded_noise
 from emorph.diffusion.process import q_sample, rates
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import LatentStats
-from emorph.models.latent import LATENT_PROCESS, LatentNetConfig
+from emorph.models.latent import LATENT_PROCESS, LatentNetConfig, sample_latents
 from emorph.models.port import autoencoder_config, load
 from emorph.models.weights import fingerprint
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all, encode_share
-from emorph.train.plan import OptimConfig, RunConfig, existing_below
-from emorph.train.samples import Sheet, Shown, latent_sheet
-from emorph.train.task import Model, Task
+from emorph.train.config import RunConfig
+from emorph.train.sections import OptimConfig
+from emorph.train.sheets import Sheet, Shown, drawn, sheet_of
+from emorph.train.task import Task
 from emorph.train.tasks.autoencoder import device_noise, flip_and_step
 
+SHEET_STEPS = 20  # of the latent net
 LEAST_STD = 1e-4  # a number of z_sem that never changes is left as large as it is
 
 
@@ -49,6 +52,8 @@ class LatentRunConfig(RunConfig):
     folder. init: an autoencoder with a latent net, the same autoencoder, to go on from. model: z_dim is the
     autoencoder's.
     """
+
+    names_of_models: ClassVar[tuple[str, ...]] = ("init", "autoencoder")
 
     task: Literal["latent"] = "latent"
     autoencoder: str
@@ -98,12 +103,6 @@ class LatentRunConfig(RunConfig):
         model = load(self.autoencoder).to(choose_device())
         return encode_all(model, faces, self.cache, mirror=self.data.mirror, workers=self.data.workers)
 
-    @classmethod
-    def read(cls, path: Path | str) -> Self:
-        """Read a TOML file and make its paths absolute. Raises ConfigError."""
-        config, base = super().read(path), Path(path).resolve().parent
-        return config.model_copy(update={"autoencoder": existing_below(base, config.autoencoder)})
-
 
 class LatentLoss(nn.Module):
     """The whole model, of which the latent net alone is trained, and its loss."""
@@ -123,7 +122,7 @@ class LatentLoss(nn.Module):
         return {"loss": (predicted.float() - noise).abs().mean()}
 
 
-class LatentTask(Task):
+class LatentTask(Task[DiffAE]):
     """The latent net as the training loop sees it; ``model`` is the whole autoencoder, so that it is saved as one."""
 
     model: DiffAE
@@ -156,9 +155,16 @@ class LatentTask(Task):
         noise = torch.stack([device_noise(seed, self.z.shape[1:], device) for seed in seeds])
         return self.z[rows].to(device), torch.tensor(steps, device=device), noise
 
-    def sheet(self, model: Model, shown: Shown) -> Sheet | None:
-        """Faces from nothing."""
-        return latent_sheet(model, shown) if isinstance(model, DiffAE) else None
+    def sheet(self, model: DiffAE, shown: Shown) -> Sheet:
+        """Faces from nothing: a z_sem a row, the same at every step but for what was learnt, with several noises."""
+        assert model.latent_net is not None
+        assert model.latent_stats is not None
+        noise = seeded_noise(range(len(shown.images)), (model.config.z_dim,), model.rates.device)
+        given = (sample_latents(model.latent_net, model.latent_stats, noise, SHEET_STEPS),)
+        seeds = shown.seeds or (0,)
+        shape = (len(noise), model.config.image_channels, *[model.config.image_size] * 2)
+        columns = [drawn(model.diffusion, model.denoiser, given, shape, seed) for seed in seeds]
+        return sheet_of(columns, tuple(f"Noise {seed}" for seed in seeds), n_fixed=0)
 
 
 class _Numbers(Dataset[dict[str, Tensor]]):

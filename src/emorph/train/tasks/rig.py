@@ -27,9 +27,10 @@ from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training
 from emorph.models.rig import N_BUFFERS, Rig, RigConfig
 from emorph.models.rig_faces import FaceReader, ReaderName, open_face, open_reader, rig_buffers
 from emorph.models.rig_start import start_rig
-from emorph.train.plan import OptimConfig, RunConfig, existing_below
-from emorph.train.samples import Sheet, Shown, rig_sheet
-from emorph.train.task import Model, Task, check_started
+from emorph.train.config import RunConfig, existing_below
+from emorph.train.sections import OptimConfig
+from emorph.train.sheets import Sheet, Shown, drawn, reconstructed, sheet_of
+from emorph.train.task import Task, check_started
 from emorph.train.tasks.autoencoder import device_noise, flip_and_step
 from emorph.train.tasks.coefficients import Coefficients, read_all, read_faces, read_share
 
@@ -111,8 +112,8 @@ class RigRunConfig(RunConfig):
 
     def told(self, faces: Dataset[Any]) -> Coefficients:
         """The faces' coefficients, as the stage takes them. Raises DataError."""
-        found = read_all(self.reader(), faces, cache=self.cache, workers=self.data.workers)
-        return found.with_mean_shape() if self.stage == 2 else found
+        told = read_all(self.reader(), faces, cache=self.cache, workers=self.data.workers)
+        return told.with_mean_shape() if self.stage == 2 else told
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -160,7 +161,7 @@ class RigLoss(nn.Module):
         return {"loss": weighted, "error": errors.mean()}
 
 
-class RigTask(Task):
+class RigTask(Task[Rig]):
     """The rig as the training loop sees it."""
 
     model: Rig
@@ -208,14 +209,13 @@ class RigTask(Task):
         noise = torch.stack([device_noise(seed, x0.shape[1:], device) for seed in seeds])
         return x0, buffers, torch.tensor(steps, device=device), noise
 
-    def sheet(self, model: Model, shown: Shown) -> Sheet | None:
+    def sheet(self, model: Rig, shown: Shown) -> Sheet | None:
         """Faces, their buffers, and what the rig makes of these; None if no face of the sheet can be read."""
-        if not isinstance(model, Rig) or shown.landmarks is None:
+        if shown.landmarks is None:
             return None
         if self._shown is None:
             self._shown = self._read(shown.images, shown.landmarks, model.config.image_size)
-        device = next(model.parameters()).device
-        x, buffers = (tensor.to(device) for tensor in self._shown)
+        x, buffers = (tensor.to(model.rates.device) for tensor in self._shown)
         return rig_sheet(model, x, buffers, shown.seeds) if len(x) else None
 
     def _read(self, images: Tensor, points: Tensor, side_px: int) -> tuple[Tensor, Tensor]:
@@ -242,6 +242,18 @@ class RigTask(Task):
 
     def _rendered(self, rows: Tensor, device: torch.device) -> Tensor:
         return rig_buffers(self.face, self.told.coeffs[rows].to(device), self.model.config.image_size)
+
+
+def rig_sheet(model: Rig, x: Tensor, buffers: Tensor, seeds: Sequence[int]) -> Sheet:
+    """Each face, the shaded buffer, its reconstruction, and the buffers with other noises.
+
+    x: (n, C, S, S) in [-1, 1]; buffers: (n, 9, S, S).
+    """
+    given = (buffers, model.encode(x))
+    columns = [reconstructed(model.diffusion, model.denoiser, given, x)]
+    columns += [drawn(model.diffusion, model.denoiser, given, x.shape, seed) for seed in seeds]
+    titles = ("Original", "Buffer", "Reconstruction", *(f"Noise {seed}" for seed in seeds))
+    return sheet_of([x, 2 * buffers[:, :3] - 1, *columns], titles, n_fixed=2)
 
 
 def mirrored(buffers: Tensor) -> Tensor:

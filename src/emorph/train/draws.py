@@ -17,7 +17,10 @@ from emorph.core.records import FaceRecord
 from emorph.data.balance import balanced_order
 from emorph.data.loader import EndlessOrder, class_weights
 from emorph.data.store import FaceStore
-from emorph.train.plan import DataConfig, RunConfig
+from emorph.train.config import RunConfig
+from emorph.train.sections import DataConfig
+
+HOLDOUT = 500  # of each emotion, as `emorph data prepare` holds out by default
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,28 @@ class KnownFaces:
                 "add them, or choose another balance."
             )
         return cls(n, labels, affect, source)
+
+    @classmethod
+    def for_plan(
+        cls, data: DataConfig, faces: Dataset[Any] | None, *, n_faces: int | None, scan: Path | None
+    ) -> KnownFaces | None:
+        """What there is to plan with: a raw data set's scan, else the faces themselves, else what somebody says.
+
+        n_faces: in place of what the configuration assumes. Returns None if nobody knows. Raises DataError.
+        """
+        if scan is not None:
+            from emorph.data.layouts import open_index
+            from emorph.data.report import scan_report
+
+            report = scan_report(open_index(scan, None), holdout=HOLDOUT, seed=0)
+            return cls.scanned(report.faces, f"a scan of {scan}")
+        if faces is not None:
+            return cls.of(faces, data.path, with_affect=data.balance.startswith("affect"))
+        assumed = data.assumed_faces
+        if n_faces is not None:
+            of_each = isinstance(assumed, dict) and sum(assumed.values()) == n_faces
+            return cls.stated(assumed if of_each and assumed else n_faces, "--faces")
+        return cls.stated(assumed, "data.assumed_faces") if assumed else None
 
     @classmethod
     def stated(cls, faces: int | dict[str, int], source: str) -> KnownFaces:

@@ -1,0 +1,176 @@
+"""The ways in which a task is trained, and what planning, running and resuming it means in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from emorph.core.errors import ConfigError
+from emorph.core.types import OnStep
+from emorph.train.config import FitConfig, OnPart, RunConfig, TaskConfig
+from emorph.train.devices import count_devices
+from emorph.train.draws import KnownFaces
+from emorph.train.loop import Outcome, train
+from emorph.train.plan import make_plan
+from emorph.train.plan_text import duration, full_text, short_text
+from emorph.train.run_folder import CONFIG_FILE
+from emorph.train.tasks import read_task
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is asked of a plan or a run beside its configuration; None where nothing is.
+
+    faces: how many the data set has, if it is not there yet, or to try another number. scan: a raw data set whose
+    training faces are counted in its place. samples, steps, epochs, max_minutes: in place of the configuration's.
+    warm_up: False estimates memory instead of trying a few steps.
+    """
+
+    faces: int | None = None
+    scan: Path | None = None
+    samples: int | None = None
+    steps: int | None = None
+    epochs: float | None = None
+    max_minutes: float | None = None
+    devices: str | None = None
+    nodes: int | None = None
+    accelerator: str | None = None
+    warm_up: bool | None = None
+
+    @property
+    def stated(self) -> list[str]:
+        """Names of what is asked."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """How a run speaks to people.
+
+    say: prints a line. progress(title): a bar, which is told what is being done, how much of it is, and of how much.
+    """
+
+    say: Callable[[str], None]
+    progress: Callable[[str], AbstractContextManager[OnPart]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan in words, and as values for machines."""
+
+    text: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to train. minds: the wishes that it can fulfil. reason: why it minds no others, said of a task.
+
+    run: trains, and returns the folder of the result; None on all processes but the first.
+    """
+
+    plan: Callable[[Any, Wishes], Planned]
+    run: Callable[[Any, Wishes, Reporter], Path | None]
+    minds: frozenset[str]
+    reason: str
+
+
+def plan_fit(config: FitConfig, wishes: Wishes) -> Planned:
+    """Plan a task that is fitted in one go."""
+    faces = wishes.faces
+    if faces is None and Path(config.data.path).exists():
+        faces = int((config.data.open(1, 1).labels >= 0).sum())
+    text, values = config.planned(faces)
+    return Planned(text, {"task": config.task, **values})
+
+
+def run_fit(config: FitConfig, wishes: Wishes, reporter: Reporter) -> Path:
+    """Fit a task in one go."""
+    with reporter.progress(config.task) as on_part:
+        report = config.fit(on_part)
+    for line in report:
+        reporter.say(line)
+    return Path(config.out)
+
+
+def plan_steps(config: RunConfig, wishes: Wishes) -> Planned:
+    """Plan a run of steps and checkpoints. Raises ConfigError for a number of faces beside a scan that counts them."""
+    config = _with_wishes(config, wishes)
+    assumed = wishes.faces is not None or wishes.scan is not None
+    store = config.open_faces() if not assumed and Path(config.data.path).exists() else None
+    accelerator = wishes.accelerator or "auto"
+    plan = make_plan(
+        config,
+        store,
+        KnownFaces.for_plan(config.data, store, n_faces=wishes.faces, scan=wishes.scan),
+        n_devices=count_devices(wishes.devices or "auto", wishes.nodes or 1, accelerator),
+        accelerator=accelerator,
+        measure=wishes.warm_up is not False,
+    )
+    return Planned(full_text(plan), plan.to_json())
+
+
+def run_steps(config: RunConfig, wishes: Wishes, reporter: Reporter, *, resume: bool = False) -> Path | None:
+    """Train a run of steps and checkpoints."""
+    config = _with_wishes(config, wishes)
+
+    @contextmanager
+    def reading() -> Iterator[OnStep]:
+        with reporter.progress("reading faces") as on_part:
+            yield partial(on_part, "reading faces")
+
+    outcome = train(
+        config,
+        config.open_faces(),
+        resume=resume,
+        devices=wishes.devices or "auto",
+        nodes=wishes.nodes or 1,
+        accelerator=wishes.accelerator or "auto",
+        reading=reading,
+        on_start=lambda plan: reporter.say(short_text(plan)),
+    )
+    if not outcome.first_process:
+        return None
+    average = outcome.folder / "ema"
+    for line in _ending(outcome, config.out):
+        reporter.say(line)
+    for line in config.closing_report(average):
+        reporter.say(line)
+    return average
+
+
+def resume_run(run: Path, wishes: Wishes, reporter: Reporter) -> Path | None:
+    """Continue a run of steps from its last checkpoint, as if it had not stopped. Raises ConfigError."""
+    config = read_task(run / CONFIG_FILE)
+    if not isinstance(config, RunConfig):
+        raise ConfigError(f"{run} holds a task that has no checkpoints: run it again with emorph train run.")
+    return run_steps(config.model_copy(update={"out": str(run.resolve())}), wishes, reporter, resume=True)
+
+
+WAYS: dict[str, Way] = {
+    "steps": Way(plan_steps, run_steps, minds=frozenset(field.name for field in fields(Wishes)), reason=""),
+    "fit": Way(plan_fit, run_fit, minds=frozenset({"faces"}), reason="is fitted in a minute on one device"),
+}
+
+
+def way_of(config: TaskConfig) -> Way:
+    """How a task is trained."""
+    return WAYS[config.way]
+
+
+def _with_wishes(config: RunConfig, wishes: Wishes) -> RunConfig:
+    return config.with_budget(
+        samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs, max_minutes=wishes.max_minutes
+    )
+
+
+def _ending(outcome: Outcome, run: str) -> list[str]:
+    lines = [
+        f"{outcome.step:,} steps, {outcome.samples:,} samples, {outcome.epochs:.2f} epochs in "
+        f"{duration(outcome.seconds)}: {outcome.because}."
+    ]
+    return lines if outcome.ended_by == "budget" else [*lines, f"Continue it with: emorph train resume {run}"]
