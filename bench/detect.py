@@ -47,10 +47,13 @@ class Tally:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="a folder with faces.csv")
+    parser.add_argument("--data", type=Path, help="a folder with faces.csv")
     parser.add_argument("--min-face", type=int, default=MIN_FACE_PX, help="smallest face, px")
     parser.add_argument("--photos", action="store_true", help="also print a line for each photo")
     options = parser.parse_args()
+    if not options.data:
+        print("bench/detect.py needs photos whose faces are known: --data FOLDER, with faces.csv in it.")
+        return
     cv2.setNumThreads(1)
     truths = read_truths(options.data)
     photos = {name: read_photo(found_file(options.data, name)) for name in truths}

