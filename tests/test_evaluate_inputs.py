@@ -12,7 +12,7 @@ from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import write_image
 from emorph.core.records import EditRecord, append
-from emorph.evaluate.inputs import method_names, read_pairs
+from emorph.evaluate.measure.inputs import method_names, read_pairs
 
 GRAY = np.full((8, 8, 3), 128, np.uint8)
 

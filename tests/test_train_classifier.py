@@ -15,7 +15,7 @@ from emorph.core.errors import ConfigError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Target
 from emorph.edit import latent
-from emorph.evaluate.emotion import Confusion
+from emorph.evaluate.metrics.emotion import Confusion
 from emorph.models.directions import Directions
 from emorph.train.calibration import calibration, expected_error, fit_temperature, reliability
 from emorph.train.codes import Codes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emorph.core.landmarks import INNER, INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import Landmarks, Photo
-from emorph.evaluate.identity import describe
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 
 EYE_DISTANCE_PX = 100.0  # faces are brought to this size before they are compared
 SIDE_PX = 256
@@ -53,7 +53,7 @@ class Seen:
 def likeness(source: Seen, edit: Seen, real: Seen) -> Likeness:
     """Measure an edit of ``source`` against ``real``, another photo of the person with the expression asked for."""
     (ours, our_points), (theirs, their_points) = upright(edit), upright(real)
-    descriptors = [describe(seen.photo, seen.landmarks) for seen in (source, edit, real)]
+    descriptors = [descriptor_of(seen.photo, seen.landmarks) for seen in (source, edit, real)]
     return Likeness(
         sharpness=_gradient(ours, our_points) / max(_gradient(theirs, their_points), 1e-6),
         width=_width(our_points) / _width(their_points),

@@ -38,7 +38,7 @@ def separability(exhibits: Sequence[Exhibit], *, seed: int = 0) -> float:
     for held_out in range(N_FOLDS):
         network = _trained(pictures[fold != held_out], edited[fold != held_out], seed)
         with torch.inference_mode():
-            answers = torch.cat([network(part)[:, 0] for part in pictures[fold == held_out].split(64)])
+            answers = torch.cat([network(part)[:, 0] for part in torch.split(pictures[fold == held_out], 64)])
         scores.append(area(answers, edited[fold == held_out]))
     return float(np.mean(scores))
 

@@ -22,7 +22,7 @@ from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.landmarks import STABLE
 from emorph.data.balance import balanced_order
-from emorph.evaluate.emotion import Confusion, confusion
+from emorph.evaluate.metrics.emotion import Confusion, confusion
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
