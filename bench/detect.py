@@ -141,11 +141,12 @@ def body(names: Sequence[str], tallies: dict[str, list[Tally]]) -> str:
         ],
     )
     return f"""{len(names)} hard photos of other projects (groups, heads turned and hidden, poor light), faces of 40 px
-or more. Times are CPU time of one thread, medians of {REPEATS}, with the 68 points of every face. On photos in which HOG
-sees a face, both together take {statistics.median(ratios):.2f} times HOG's time (median; at most {max(ratios):.2f}).
+or more. Times are CPU time of one thread, medians of {REPEATS}, with the 68 points of every face.
+On photos in which HOG sees a face, both together take {statistics.median(ratios):.2f} times HOG's time (median; at most
+{max(ratios):.2f}).
 
-The 68 points in MTCNN's box lie {np.mean(apart):.1%} of the eyes' distance from those in HOG's (mean of {len(apart)} faces
-that both find; median {np.median(apart):.1%}).
+The 68 points in MTCNN's box lie {np.mean(apart):.1%} of the eyes' distance from those in HOG's (mean of
+{len(apart)} faces that both find; median {np.median(apart):.1%}).
 
 {found}
 
