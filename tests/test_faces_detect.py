@@ -213,7 +213,7 @@ def test_points_that_two_readings_do_not_share_are_doubted(example_photo: Path) 
     five, box = points.five_of(face.points.astype(np.float64)), np.array(face.box, np.float64)
     assert detect._described(photo.pixels, box, 1.0, five=five).doubt == ""
     aside = detect._described(photo.pixels, box + 0.5 * (box[2] - box[0]), 1.0, five=five)
-    assert "of its size apart" in aside.doubt
+    assert "of the face's size apart" in aside.doubt
 
 
 def test_doubtful_faces_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -224,8 +224,12 @@ def test_doubtful_faces_are_left_alone(caplog: pytest.LogCaptureFixture) -> None
     for which in ("largest", "2"):
         with pytest.raises(NoFaceError, match=r"features of the face in group\.jpg cannot be placed reliably.*its ear"):
             select_faces([turned, plain], which, photo)
-    with pytest.raises(NoFaceError, match="cannot be placed reliably"):
+    with pytest.raises(
+        NoFaceError, match=r"of the face in group\.jpg cannot be placed reliably, so it is left as it is"
+    ):
         select_faces([turned], "all", photo)
+    with pytest.raises(NoFaceError, match=r"of the 2 faces in group\.jpg .* so they are left as they are: its ear"):
+        select_faces([turned, turned], "all", photo)
 
 
 def test_import_loads_no_model() -> None:

@@ -152,7 +152,7 @@ def _doubt(points: Float64, five: Float64, side_px: float) -> str:
     mismatch = float(np.linalg.norm(five_of(points) - five, axis=1).mean()) / side_px
     if mismatch <= MOST_MISMATCH:
         return ""
-    return f"two readings of its eyes, nose and mouth lie {mismatch:.0%} of its size apart"
+    return f"two readings of the eyes, nose and mouth lie {mismatch:.0%} of the face's size apart"
 
 
 def _shared(a: Float64, b: Float64) -> float:

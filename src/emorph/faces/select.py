@@ -41,7 +41,7 @@ def select_faces(
         )
     chosen = max(sure, key=area_px) if word == "largest" else in_order[(number or 1) - 1]
     if chosen.doubt:
-        raise NoFaceError(_untrusted("the face", photo, [chosen]))
+        raise NoFaceError(_untrusted(photo, [chosen]))
     return [chosen]
 
 
@@ -73,15 +73,19 @@ def _sure(faces: Sequence[Landmarks], photo: Photo, min_score: float) -> list[La
 def _trusted(faces: list[Landmarks], photo: Photo) -> list[Landmarks]:
     doubtful = [face for face in faces if face.doubt]
     if len(doubtful) == len(faces):
-        raise NoFaceError(_untrusted("the face" if len(faces) == 1 else "any of the faces", photo, doubtful))
+        raise NoFaceError(_untrusted(photo, doubtful))
     for number, face in enumerate(faces, start=1):
         if face.doubt:
             _log.warning("%s: face %d from the left is left out: %s.", photo.name, number, face.doubt)
     return [face for face in faces if not face.doubt]
 
 
-def _untrusted(what: str, photo: Photo, faces: Sequence[Landmarks]) -> str:
+def _untrusted(photo: Photo, faces: Sequence[Landmarks]) -> str:
+    several = len(faces) > 1
+    what = f"the {len(faces)} faces" if several else "the face"
+    left = "they are left as they are" if several else "it is left as it is"
     return (
-        f"the features of {what} in {photo.name} cannot be placed reliably, so it is left as it is: {faces[0].doubt}. "
-        "It may be turned too far, or partly hidden; choose another face with --face, or use a more frontal photo."
+        f"the features of {what} in {photo.name} cannot be placed reliably, so {left}: {faces[0].doubt}. "
+        f"{'The heads' if several else 'The head'} may be turned too far, or partly hidden; "
+        "choose another face with --face, or use a more frontal photo."
     )
