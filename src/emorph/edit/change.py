@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from emorph.core.types import AlignedFace, Float32, Photo
+from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.faces.paste import paste_change, paste_light
+
+Finish = Callable[[Photo, Photo, AlignedFace, "CropChange"], Photo]
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class CropChange:
     before, after: float32 (S, S, C) in 0..255: what the model started from, and what it drew.
     motion: (S, S, 2) of ``emorph.faces.motion_between``, by which ``before`` was moved; None if the face stays.
     opened: (S, S) of ``emorph.faces.newly_open``, where the mouth's inside is new; None if nowhere.
+    landmarks: (68, 2) in crop pixels, where the motion brings the face's landmarks; None without a motion.
     lit: ``after`` in another light; None if the light stays.
     keep_detail: False for a face drawn from noise that knows nothing of the photo, whose own detail then does not fit.
     """
@@ -24,6 +27,7 @@ class CropChange:
     after: Float32
     motion: Float32 | None = None
     opened: Float32 | None = None
+    landmarks: Float64 | None = None
     lit: Float32 | None = None
     keep_detail: bool = True
 
@@ -62,8 +66,14 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange) -> Photo:
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
 
 
-def paste_all(photo: Photo, faces: Sequence[AlignedFace], changes: Sequence[CropChange]) -> Photo:
-    """The photo with a change of each of these faces, one after the other."""
+def paste_all(
+    photo: Photo, faces: Sequence[AlignedFace], changes: Sequence[CropChange], finish: Finish | None = None
+) -> Photo:
+    """The photo with a change of each of these faces, one after the other.
+
+    finish(before, after, face, change) draws what a crop is too coarse for, once a face's change is pasted.
+    """
     for face, change in zip(faces, changes, strict=True):
-        photo = paste(photo, face, change)
+        after = paste(photo, face, change)
+        photo = finish(photo, after, face, change) if finish else after
     return photo

@@ -8,6 +8,7 @@ The path that the bundled model takes, in order:
     moved crop ...... has its landmarks where the new expression has them           redraw.py
     redrawn crop .... is what the model makes of the moved one                      codec.py
     photo ........... takes over what has changed, at its own resolution            change.py, result.py
+    mouth ........... gets its inside painted at that resolution                    painted_mouth.py
 
 Directions that do not know landmarks, such as the official ones, take the path of the diffusion autoencoder's paper:
 z_sem alone moves. It comes second. Many photos, on disk: files.py. Through a 3D face: rig/editor.py.
@@ -35,6 +36,7 @@ from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
+from emorph.edit.painted_mouth import inside_painted_by
 from emorph.edit.redraw import motions, move_crops
 from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
@@ -43,6 +45,7 @@ from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, 
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
+from emorph.models.painter import Painter, painter_beside
 from emorph.models.port import directions_beside, load, read_directions
 from emorph.models.weights import fingerprint
 
@@ -74,6 +77,7 @@ class Editor:
         solver_name: str = "dpm",
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
+        painter: Painter | None = None,
     ) -> None:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)
@@ -84,6 +88,7 @@ class Editor:
         self.detector = as_detector(detector)
         self.min_score = min_score
         self.codec = Codec(self.model, steps=steps, solver_name=solver_name)
+        self.painter = painter.to(self.device) if painter else None
 
     @classmethod
     def from_pretrained(
@@ -111,9 +116,10 @@ class Editor:
                 f"but the model's has {model.config.z_dim}."
             )
         model_id = f"{Path(name).name}-{fingerprint(model)}"  # no path: it goes into files that are published
+        painter = painter_beside(name)
         return cls(
             model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score,
+            detector=detector, min_score=min_score, painter=painter,
         )  # fmt: skip
 
     # -- the whole path: photo in, photo out
@@ -155,14 +161,15 @@ class Editor:
         landmarks = find_faces(photo, min_face_px=min_face_px, detector=self.detector, min_score=self.min_score)
         crops = self.align(photo, select_faces(landmarks, face, photo, min_score=self.min_score))
         changes = self.changes(crops, targets, on_step=on_step)
-        return pasted_edits(photo, crops, len(landmarks), targets, changes, started_s)
+        return pasted_edits(photo, crops, len(landmarks), targets, changes, started_s, inside_painted_by(self.painter))
 
     def edit_faces(
         self, photo: Photo, faces: Sequence[AlignedFace], targets: Sequence[Target], *, on_step: OnStep | None = None
     ) -> list[Edit[Target]]:
         """Several targets for faces of a photo that are found and cropped (``align``) already."""
         started_s = time.perf_counter()
-        return pasted_edits(photo, faces, len(faces), targets, self.changes(faces, targets, on_step=on_step), started_s)
+        changes = self.changes(faces, targets, on_step=on_step)
+        return pasted_edits(photo, faces, len(faces), targets, changes, started_s, inside_painted_by(self.painter))
 
     # -- photo -> crops
 
@@ -208,14 +215,15 @@ class Editor:
         seen = tone.take_off(crops)
         z = self.model.encode(seen)
         z_to = latent.edited_codes(z, directions, active)
-        motion, opened = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
-        moved = move_crops(seen, motion)
-        new = torch.from_numpy(opened).flatten(0, 1)[:, None].to(moved.device)
+        motion = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
+        moved = move_crops(seen, motion.fields)
+        new = torch.from_numpy(motion.opened).flatten(0, 1)[:, None].to(moved.device)
         drawn = self.codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step).view_as(moved)
         results = []
         toned = map(tone.put_back, (moved, drawn))
-        for own, before, after, *fields in zip(to_levels(crops), *toned, motion, opened, strict=True):
-            rows = map(CropChange, to_levels(before), to_levels(after), *fields)
+        fields = (motion.fields, motion.opened, motion.landmarks)
+        for own, before, after, *of_face in zip(to_levels(crops), *toned, *fields, strict=True):
+            rows = map(CropChange, to_levels(before), to_levels(after), *of_face)
             results.append([next(rows) if target.strength else CropChange.nothing(own) for target in targets])
         return results
 

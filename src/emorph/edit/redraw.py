@@ -8,6 +8,7 @@ a mouth opens there is nothing to hold but stretched lips: there the model start
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,18 +20,32 @@ from emorph.faces.mouth import newly_open
 from emorph.faces.warp import in_order, motion_between
 
 
-def motions(faces: Sequence[AlignedFace], steps: Tensor) -> tuple[Float32, Float32]:
-    """Motion fields of crops, (B, n, S, S, 2) in crop pixels, and where they open mouths, (B, n, S, S) in [0, 1].
+@dataclass(frozen=True)
+class Motions:
+    """How the crops of B faces move for n targets each, in crop pixels.
+
+    fields: (B, n, S, S, 2) of ``motion_between``. opened: (B, n, S, S) in [0, 1], where they open mouths.
+    landmarks: (B, n, 68, 2), where each face's landmarks go.
+    """
+
+    fields: Float32
+    opened: Float32
+    landmarks: Float64
+
+
+def motions(faces: Sequence[AlignedFace], steps: Tensor) -> Motions:
+    """The motions that bring landmarks where they should go.
 
     steps: (B, n, 68, 2), how far each landmark goes, in half sides of the crop.
     """
-    fields, opened = [], []
+    fields, opened, landmarks = [], [], []
     for face, of_face in zip(faces, steps, strict=True):
         before, after = crop_points(face, of_face)
         goals = [in_order(before, points) for points in after]
         fields.append([motion_between(before, points, face.side_px) for points in goals])
         opened.append([newly_open(before, points, face.side_px) for points in goals])
-    return np.array(fields), np.array(opened)
+        landmarks.append(goals)
+    return Motions(np.array(fields), np.array(opened), np.array(landmarks))
 
 
 def crop_points(face: AlignedFace, steps: Tensor) -> tuple[Float64, Float64]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from PIL import Image
 
 from emorph.core.types import AlignedFace, Float32, Photo
-from emorph.edit.change import CropChange, paste_all
+from emorph.edit.change import CropChange, Finish, paste_all
 
 Goal = TypeVar("Goal")
 
@@ -61,13 +61,17 @@ def pasted_edits(
     targets: Sequence[Goal],
     changes: Sequence[Sequence[CropChange]],
     started_s: float,
+    finish: Callable[[Goal], Finish] | None = None,
 ) -> list[Edit[Goal]]:
     """The photo with each target, from the changes of its faces' crops.
 
     targets: of the first face. changes: a row for each face, in it one for each target. started_s: when the work on
-    them began, by ``time.perf_counter``.
+    them began, by ``time.perf_counter``. finish(target): what is done to a face after its change is pasted.
     """
-    results = [paste_all(photo, faces, of_target) for of_target in zip(*changes, strict=True)]
+    results = [
+        paste_all(photo, faces, of_target, finish and finish(target))
+        for target, of_target in zip(targets, zip(*changes, strict=True), strict=True)
+    ]
     seconds = time.perf_counter() - started_s
     return [
         Edit(result, photo, tuple(faces), n_faces, target, change.before, change.drawn, seconds)

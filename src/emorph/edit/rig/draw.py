@@ -106,13 +106,17 @@ class RigPainter:
         for group in _groups(looks):
             places = self._places([face.coeffs, *(look.coeffs for look in group)])
             steps = (places[1:] - places[:1])[None]
-            fields, opened = motions([face.aligned], steps)
-            start = move_crops(face.picture, fields)[0]
-            begun = darkened(start, opened[0], crop_points(face.aligned, steps[0])[1])
-            held = self._held(face, begun, move_crops(buffers, fields, clamp=False)[0], report)
+            motion = motions([face.aligned], steps)
+            start = move_crops(face.picture, motion.fields)[0]
+            begun = darkened(start, motion.opened[0], crop_points(face.aligned, steps[0])[1])
+            held = self._held(face, begun, move_crops(buffers, motion.fields, clamp=False)[0], report)
             rows = self._through_noise(face, group, held, report)
-            for before, (after, lit), motion, new in zip(to_levels(start), rows, fields[0], opened[0], strict=True):
-                changes.append(CropChange(before, after, motion if motion.any() else None, new, lit))
+            of_group = zip(to_levels(start), rows, motion.fields[0], motion.opened[0], motion.landmarks[0], strict=True)
+            for before, (after, lit), field, opened, landmarks in of_group:
+                moves = bool(field.any())
+                changes.append(
+                    CropChange(before, after, field if moves else None, opened, landmarks if moves else None, lit)
+                )
         return changes
 
     def _held(self, face: RigFace, crops: Tensor, buffers: Tensor, report: _Counter | None) -> _Held:

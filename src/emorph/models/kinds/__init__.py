@@ -21,6 +21,7 @@ KINDS: dict[str, str] = {
     "latents": "emorph.models.kinds.latents:LATENTS",
     "autoencoder": "emorph.models.kinds.autoencoder:AUTOENCODER",
     "judge": "emorph.models.kinds.judge:JUDGE",
+    "painter": "emorph.models.kinds.painter:PAINTER",
     "ict": "emorph.models.kinds.face_models:ICT",
     "flame": "emorph.models.kinds.face_models:FLAME",
 }

@@ -14,6 +14,7 @@ TASKS: dict[str, str] = {
     "latent": "emorph.train.tasks.latent:LatentRunConfig",
     "judge": "emorph.train.tasks.judge:JudgeRunConfig",
     "rig": "emorph.train.tasks.rig:RigRunConfig",
+    "painter": "emorph.train.tasks.painter:PainterRunConfig",
     "classifier": "emorph.train.tasks.classifier:ClassifierConfig",
 }
 DEFAULT_TASK = "autoencoder"  # of a file that names none
