@@ -3,7 +3,7 @@
 python bench/evaluate.py --data lfw_expressions.parquet [--faces 100] [--model emorph-base] [--workers 1 2 4]
 
 The edits (faces x 8 emotions, at strengths 1 and 1.5) are made beforehand and kept in runs/evaluate: stop with Ctrl-C
-and run it again to go on. Faces are found again, as in any user's photos; the data set's own landmarks are not used.
+and run it again to resume. Faces are found again, as in any user's photos; the data set's own landmarks are not used.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 python bench/london.py --data london.parquet [--model emorph-base] [--compare OTHER_MODEL]
 
-The London Face Set (DeBruine and Jones 2017, CC BY 4.0) shows each person neutral and smiling in the same light.
+The London Face Set (DeBruine and Jones 2017, CC BY 4.0) shows each person neutral and smiling in the same light. Those
+whom no model saw are measured (``emorph.data.mouths.held_out``), with mouths painted and without.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rich.progress import track
 from emorph.core.errors import NoFaceError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Photo, Target
+from emorph.data.mouths import held_out
 from emorph.edit.pipeline import Editor
 from emorph.edit.sheet import Row, grid
 from emorph.faces.detect import find_faces
@@ -41,7 +43,7 @@ def main() -> None:
     parser.add_argument("--model", default="emorph-base")
     parser.add_argument("--directions")
     parser.add_argument("--compare", help="another model, measured on the same faces")
-    parser.add_argument("--people", type=int, default=68)
+    parser.add_argument("--people", type=int, default=35)
     parser.add_argument("--strength", type=float, default=1.0)
     parser.add_argument("--dry", action="store_true", help="print, and leave RESULTS.md as it is")
     arguments = parser.parse_args()
@@ -54,8 +56,11 @@ def main() -> None:
     for name in filter(None, (arguments.model, arguments.compare)):
         directions = arguments.directions if name == arguments.model else None
         editor = Editor.from_pretrained(name, directions=directions, device="cpu")
-        for way in WAYS:
-            rows.append([name, f"{way[0].word} to {way[1].word}", *measured(editor, chosen, way, arguments.strength)])
+        for title in (name, f"{name}, mouths unpainted") if editor.painter else (name,):
+            editor.painter = editor.painter if title == name else None
+            for way in WAYS:
+                row = measured(editor, chosen, way, arguments.strength, SHEETS / title.replace(", ", "-"))
+                rows.append([title, f"{way[0].word} to {way[1].word}", *row])
     header = ["model", "way", "n", *(word.replace("_", " ") for word in RATIOS), *scales(), "AUC"]
     if arguments.dry:
         print(table(header, rows))
@@ -64,18 +69,20 @@ def main() -> None:
 
 
 def pairs(data: Path) -> list[dict[Emotion, Photo]]:
-    """Each person's two photos."""
+    """Each held-out person's two photos."""
     people: dict[str, dict[Emotion, Photo]] = {}
     for row in pq.read_table(data).to_pylist():
+        if not held_out(row["identity"], row["source_set"], row["split"]):
+            continue
         pixels = np.asarray(Image.open(io.BytesIO(row["image"])).convert("RGB"))
         people.setdefault(row["identity"], {})[Emotion.parse(row["label"])] = Photo(pixels)
     return [people[name] for name in sorted(people) if len(people[name]) == len(WAYS)]
 
 
 def measured(
-    editor: Editor, people: Sequence[dict[Emotion, Photo]], way: tuple[Emotion, Emotion], strength: float
+    editor: Editor, people: Sequence[dict[Emotion, Photo]], way: tuple[Emotion, Emotion], strength: float, folder: Path
 ) -> list[str]:
-    """Medians over the people of one way; the pages of pictures are written beside."""
+    """Medians over the people of one way; pages of pictures are written below the folder."""
     start, target = way
     found: list[Likeness] = []
     shown, exhibits = [], []
@@ -88,7 +95,7 @@ def measured(
             continue
         found.append(likeness(*seen))
         exhibits += [Exhibit(upright(each)[0], str(i), edited) for each, edited in ((seen[1], True), (seen[2], False))]
-    _pages(shown, SHEETS / f"{editor.model_id}-{start.word}-{target.word}")
+    _pages(shown, folder / f"{start.word}-{target.word}")
     numbers = [f"{_median(found, word):.2f}" for word in RATIOS]
     energy = np.median([each.energy for each in found], axis=0)
     return [str(len(found)), *numbers, *(f"{value:.2f}" for value in energy), f"{separability(exhibits):.2f}"]

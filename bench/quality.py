@@ -3,7 +3,7 @@
 python bench/quality.py --data lfw_expressions.parquet [--faces 200] [--model emorph-base] [--workers 2]
 
 The judge (emorph-judge) was trained on other pictures with other labels. Finished faces are kept in runs/quality and
-not made again: stop with Ctrl-C and run it again to go on. Sheets to look at are written there too.
+not made again: stop with Ctrl-C and run it again to resume. Sheets to look at are written there too.
 """
 
 from __future__ import annotations

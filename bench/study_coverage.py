@@ -55,7 +55,7 @@ def main() -> None:
     header = ("made studies", "intervals of", "coverage", "intervals")
     body = (
         f"How often 95 % intervals hold the right answer in {arguments.studies} made studies of each kind (seed "
-        f"{arguments.seed}, {N_RESAMPLES} resamples); it shall be 92 to 98 %. People and photos differ, by the "
+        f"{arguments.seed}, {N_RESAMPLES} resamples); it should be 92 to 98 %. People and photos differ, by the "
         "standard deviations given (log odds).\n\n" + table(header, rows)
     )
     write_section(

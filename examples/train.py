@@ -2,7 +2,7 @@
 
 python examples/train.py examples/emorph-base lfw_expressions.parquet
 
-A part that is finished is left as it is; one that was stopped goes on. The same command goes on after any stop.
+A part that is finished is left as it is; one that was stopped is resumed. The same command resumes after any stop.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> int:
             return status
         steps = values.get("budget", {}).get("steps")
         if steps and not run.joinpath(f"step_{steps:08d}").exists():
-            print("Stopped; the same command goes on.", file=sys.stderr)
+            print("Stopped; run the same command again to resume.", file=sys.stderr)
             return STOPPED
     return 0
 

@@ -1,6 +1,6 @@
 """Train emorph-base on one GPU from gpu/data/faces.npz; after every checkpoint the EMA weights lie in gpu/out/ema.
 
-python gpu/train_base.py            about 25 minutes; run it again to go on after a stop
+python gpu/train_base.py            about 25 minutes; run it again to resume after a stop
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from emorph.train.tasks.autoencoder import AutoencoderConfig  # noqa: E402
 
 
 def main() -> None:
-    """Train, or go on."""
+    """Train, or resume."""
     config = AutoencoderConfig.read(HERE / "base.toml")
     faces = unpacked(HERE / "data" / "faces.npz", config.model.image_size)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,11 +12,15 @@ from skimage.metrics import structural_similarity
 
 from emorph import Editor, Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor, unit_range
+from emorph.core.landmarks import INNER_LIPS
 from emorph.core.pretrained import BUNDLED
 from emorph.core.types import FaceCode, Target
+from emorph.edit.change import paste
+from emorph.edit.painted_mouth import inside_painted_by
 from emorph.edit.rig import RigEditor
 from emorph.edit.rig.action_units import emotion_units
 from emorph.evaluate.judges.own import crop_for, judge_crops
+from emorph.faces.mask import face_mask
 from emorph.models.judge import Judge
 
 
@@ -144,3 +149,30 @@ def test_they_are_small_enough_and_have_their_cards(name: str, megabytes: float,
     card = (BUNDLED / name / "README.md").read_text()
     for word in ("research, non-commercial", *words):
         assert word in card
+
+
+def test_mouths_are_painted_inside_the_face_alone(editor: Editor, example_photo: Path) -> None:
+    """Painted or not, what lies outside the face stays; teeth that a smile keeps are the photo's own pixels."""
+    photo = read_photo(example_photo)
+    face = editor.faces(photo)[0]
+    targets = [Target(Emotion.SURPRISE), Target(Emotion.HAPPY, 0.05), Target(Emotion.SAD, 0)]
+    changes = editor.changes([face], targets)[0]
+    finish = inside_painted_by(editor.painter)
+    assert finish is not None
+    mask = face_mask(face, photo.pixels.shape)
+    outside = np.ones(photo.pixels.shape[:2], bool)
+    height, width = mask.weights.shape
+    outside[mask.top : mask.top + height, mask.left : mask.left + width] = mask.weights == 0
+    teeth = np.zeros(photo.pixels.shape[:2], np.uint8)
+    cv2.fillPoly(teeth, [np.rint(face.landmarks.points[INNER_LIPS]).astype(np.int32)], 1)
+
+    results = []
+    for target, change in zip(targets, changes, strict=True):
+        plain = paste(photo, face, change)
+        painted = finish(target)(photo, plain, face, change)
+        assert np.array_equal(painted.pixels[outside], photo.pixels[outside])
+        results.append((plain, painted))
+    assert (results[0][0].pixels != results[0][1].pixels).any()
+    nearly = np.abs(results[1][1].pixels.astype(int) - photo.pixels)[teeth.astype(bool)]
+    assert np.median(nearly) <= 4
+    assert np.array_equal(results[2][1].pixels, photo.pixels)

@@ -128,7 +128,7 @@ def test_a_stop_between_the_two_renames_leaves_the_old_folder(
 
 def test_what_is_saved_over_and_what_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes").write_text("precious")
-    with pytest.raises(CheckpointError, match="notes is not written over: it is no folder"):
+    with pytest.raises(CheckpointError, match="notes cannot be overwritten: it is not a folder"):
         tiny_directions().save_pretrained(tmp_path / "notes")
     assert (tmp_path / "notes").read_text() == "precious"
     (tmp_path / "disk" / "model").mkdir(parents=True)
@@ -164,7 +164,7 @@ def test_a_disk_that_fills_is_one_sentence(tmp_path: Path) -> None:
 def test_saving_never_takes_other_files_along(tmp_path: Path) -> None:
     (tmp_path / "runs" / "precious").mkdir(parents=True)
     for save in (tiny_model().save_pretrained, tiny_directions().save_pretrained):
-        with pytest.raises(CheckpointError, match="holds precious, which is no model file"):
+        with pytest.raises(CheckpointError, match="holds precious, which is not a model file"):
             save(tmp_path / "runs")
     assert (tmp_path / "runs" / "precious").exists()
     (tmp_path / "file").write_text("")
@@ -245,7 +245,7 @@ def test_folders_here_do_not_stand_in_for_known_names(tmp_path: Path, monkeypatc
     for name in ("emorph-base", "deca", "ICT-FaceKit"):
         Path(name).mkdir()
     assert locate("emorph-base") == BUNDLED / "emorph-base"
-    with pytest.raises(MissingAssetError, match=r"given out by its authors.* write \./deca$"):
+    with pytest.raises(MissingAssetError, match=r"available only from its authors.* write \./deca$"):
         locate("deca")
     (tmp_path / "home" / "deca").mkdir(parents=True)
     (tmp_path / "home" / "deca" / "deca_model.tar").write_bytes(b"x")

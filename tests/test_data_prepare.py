@@ -128,7 +128,7 @@ def test_machines_make_no_difference(root: Path, done: Path, tmp_path: Path) -> 
     folders = [tmp_path / str(i) for i in range(3)]
     for i, folder in enumerate(folders):
         assert prepare(index, folder, SETTINGS, shard=Shard(i + 1, 3)) is None
-    with pytest.raises(DataError, match="is not prepared to its end"):
+    with pytest.raises(DataError, match="is only partly prepared"):
         open_index(folders[0])
     with pytest.raises(DataError, match="8 of 24 parts are missing, the first is 2; prepare the other --shard"):
         parts.merge(folders[:2], tmp_path / "some")
@@ -171,7 +171,7 @@ def test_another_plan_is_refused(root: Path, done: Path, tmp_path: Path) -> None
     with pytest.raises(DataError, match="was begun with other faces"):
         prepare(index, done, SETTINGS)
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(DataError, match="exists and is no preparation of emorph"):
+    with pytest.raises(DataError, match="exists and was not written by emorph data prepare"):
         prepare(index, tmp_path, SETTINGS)
     prepare(index, tmp_path / "other", SETTINGS, shard=Shard(1, 30))
     with pytest.raises(DataError, match="was prepared from other faces"):

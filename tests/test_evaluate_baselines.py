@@ -116,4 +116,4 @@ def test_both_baselines_lose_in_every_headline_score(emorph: Command, face_pack:
     assert set(order[:2]) == {"edited", "strong"}
     assert set(order[2:]) == {"unedited", "swapped"}
     assert any(w.startswith("unedited: ") and "doing nothing beats these edits" in w for w in found["warnings"])
-    assert any(w.startswith("swapped: Most edits are not the person any more") for w in found["warnings"])
+    assert any(w.startswith("swapped: Most edits no longer look like the person") for w in found["warnings"])

@@ -85,7 +85,7 @@ def test_what_is_missing_stops_nothing(
     assert "left out: gone.png: gone.png cannot be read" in err
     html = (tmp_path / "out" / "report.html").read_text()
     assert "1 of 2 edits could not be measured" in html
-    assert "not measured: no judge is here" in html
+    assert "not measured: no judge is available" in html
 
 
 def test_sets_are_compared(emorph: Command, place: Path) -> None:
@@ -102,13 +102,13 @@ def test_sets_are_compared(emorph: Command, place: Path) -> None:
     ("words", "message"),
     [
         (["made.csv", "none.csv"], "2 sets of edits are given; add --compare"),
-        (["made.csv", "--compare"], "--compare needs two sets"),
+        (["made.csv", "--compare"], "--compare needs at least two sets"),
         (["made.csv", "--judge", "emorph-jugde"], "judge 'emorph-jugde' is not known; did you mean 'emorph-judge'"),
         (["made.csv", "--face-model", "decca"], "face model 'decca' is not known; did you mean 'deca'"),
         (["made.csv", "--without", "lpips"], "measure 'lpips' is not known; did you mean 'lpips_vgg'"),
         (["made.csv", "--shard", "3/2"], "expected NUMBER/OF counting from 1"),
         (["nothing.csv"], "nothing.csv cannot be read"),
-        (["ann.png"], "is no folder, edits.jsonl or CSV"),
+        (["ann.png"], "is not a folder, edits.jsonl or CSV"),
     ],
 )
 def test_wrong_words_are_named(

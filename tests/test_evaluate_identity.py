@@ -55,7 +55,7 @@ def test_csim_is_the_cosine() -> None:
 
 def test_identity_needs_what_it_needs() -> None:
     one = np.zeros((2, 128), np.float32)
-    with pytest.raises(DataError, match="photos of two persons at least"):
+    with pytest.raises(DataError, match="photos of at least two persons"):
         pairs(one, ["a", "a"]).threshold(0.01)
     with pytest.raises(DataError, match="a person with two photos at least"):
         pairs(one, ["a", "b"]).calibrated(np.zeros(1))

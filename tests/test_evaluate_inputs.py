@@ -97,7 +97,7 @@ def test_a_folder_with_its_sources_elsewhere(tmp_path: Path) -> None:
         ("", "no column source"),
         ("source,edited\na.png,b.png\n", "no column target"),
         ("source,edited,target\n", "holds no edit"),
-        ("source,edited,target\na.png,,happy\n", "line 2: edited must be a text"),
+        ("source,edited,target\na.png,,happy\n", "line 2: edited must be text"),
         ("source,edited,target\na.png,b.png,hapy\n", "line 2: emotion 'hapy' is not known; did you mean 'happy'"),
         ("source,edited,target,strength\na.png,b.png,happy,nan\n", "line 2: strength must be a finite number"),
         ("source,edited,target\na.png,b.png,happy\na.png,b.png,happy\n", r"names b\.png twice"),
@@ -115,7 +115,7 @@ def test_a_wrong_table_is_named_with_its_line(tmp_path: Path, text: str, message
     ("changes", "message"),
     [
         ({"source": ""}, "does not say which photo"),
-        ({"source": 3}, "source must be a text, found 3"),
+        ({"source": 3}, "source must be text, found 3"),
         ({"strength": "much"}, "strength must be a finite number, found 'much'"),
         ({"id": []}, "line 1 is not an edit record"),
         ({"target": "valence_2"}, "numbers from -1 to 1; found 2"),
@@ -132,10 +132,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "edits.jsonl").write_text(json.dumps([1]))
     with pytest.raises(DataError, match="line 1 is not an edit record"):
         read_pairs(tmp_path)
-    with pytest.raises(DataError, match=r"is no folder, edits\.jsonl or CSV"):
+    with pytest.raises(DataError, match=r"is not a folder, edits\.jsonl or CSV"):
         read_pairs(tmp_path / "nothing")
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="no UTF-8 text"):
+    with pytest.raises(DataError, match="is not UTF-8 text"):
         read_pairs(tmp_path / "t.csv")
 
 

@@ -212,9 +212,9 @@ def test_files_and_pictures_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     for n_bytes, name in ((0, "empty"), (100, "short"), (good.stat().st_size - 9, "cut")):
         path = tmp_path / f"{name}.onnx"
         path.write_bytes(good.read_bytes()[:n_bytes])
-        with pytest.raises(CheckpointError, match=f"{name}.onnx is damaged or no ONNX file"):
+        with pytest.raises(CheckpointError, match=f"{name}.onnx is damaged or not an ONNX file"):
             EmotionJudge.load("enet_b0_8_best_vgaf", path)
-        with pytest.raises(CheckpointError, match=f"{name}.onnx is damaged or no ONNX file"):
+        with pytest.raises(CheckpointError, match=f"{name}.onnx is damaged or not an ONNX file"):
             opening_operations(path)
     with pytest.raises(CheckpointError, match="takes pictures of 224 px, enet_b2_8 those of 260 px"):
         EmotionJudge.load("enet_b2_8", good)

@@ -143,5 +143,5 @@ def test_what_is_no_recogniser_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"needs a card .*mine\.json beside it"):
         Panel.load([str(file)])
     (tmp_path / "mine.json").write_text('{"name": 1}')
-    with pytest.raises(DataError, match=r"mine\.json is no card of a judge or recogniser"):
+    with pytest.raises(DataError, match=r"mine\.json is not a card of a judge or recogniser"):
         Panel.load([], [str(file)])

@@ -127,7 +127,7 @@ def test_without_persons_what_needs_them_is_not_measured() -> None:
     found = one.summary()
     assert str(cell(table(found, "summary"), "Passes for the person", "edits")).startswith("not measured: needs photos")
     assert any("photos of one person only" in warning for warning in found.warnings)
-    assert "Only 1 source photo: intervals of so few are too narrow." in found.warnings
+    assert "Only 1 source photo: intervals from so few are too narrow." in found.warnings
 
 
 def test_baselines_rank_as_a_person_would_rank_them() -> None:
@@ -164,7 +164,7 @@ def test_baselines_rank_as_a_person_would_rank_them() -> None:
     assert np.isnan(identity_at(curves["nothing"], 0.5))
     warnings = summary.warnings
     assert any(w.startswith("nothing: ") and "doing nothing beats these edits" in w for w in warnings)
-    assert any(w.startswith("swap: Most edits are not the person any more") for w in warnings)
+    assert any(w.startswith("swap: Most edits no longer look like the person") for w in warnings)
     assert not any(w.startswith("good: ") for w in warnings)
 
 
@@ -219,7 +219,7 @@ def test_an_edit_without_a_face_is_a_failure_and_no_gap() -> None:
     lost(made, range(4))
     found = made.summary()
     head = table(found, "summary")
-    assert found.warnings[0].startswith("4 of 12 edits show no face any more.")
+    assert found.warnings[0].startswith("4 of 12 edits no longer show a face.")
     for row in ("Recognised", "Passes for the person", "Passes for other photos", "Found first"):
         assert (mean(head, row), n(head, row)) == (pytest.approx(8 / 12), 12), row
     assert (mean(head, "Gain"), n(head, "Gain")) == (pytest.approx(8 / 12), 12)
@@ -229,7 +229,7 @@ def test_an_edit_without_a_face_is_a_failure_and_no_gap() -> None:
     assert n(head, "Distance") == n(head, "Head turned") == 8  # no face has no distance
     matrix = table(found, "confusion_judge")
     assert matrix.rows[0][0] == "happy (n = 8)"
-    assert {case.lines[1] for case in best_and_worst(found.scores[0])[1][:4]} == {"no face is found any more"}
+    assert {case.lines[1] for case in best_and_worst(found.scores[0])[1][:4]} == {"no face is found"}
     edits = list(csv.DictReader(io.StringIO(per_edit(found.scores))))
     assert [bool(row["lost"]) for row in edits] == [True] * 4 + [False] * 8
     assert edits[0]["distance dlib"] == ""
@@ -247,7 +247,7 @@ def test_a_set_without_any_face_left_has_a_report() -> None:
     made.edit("gone", Emotion.HAPPY, Emotion.HAPPY, sources=range(6))
     lost(made, range(6, 12))
     found = made.summary()
-    assert found.warnings[0].startswith("gone: 6 of 6 edits show no face any more.")
+    assert found.warnings[0].startswith("gone: 6 of 6 edits no longer show a face.")
     beside = table(found, "side_by_side")
     assert (mean(beside, "Success", "good"), mean(beside, "Success", "gone")) == (1, 0)
     compared = table(found, "compare_good_gone")
@@ -259,10 +259,10 @@ def test_no_judge_stops_nothing() -> None:
     made.edit("m", Emotion.HAPPY, Emotion.HAPPY)
     found = made.summary(Panel((), PANEL.missing))
     head = table(found, "summary")
-    assert cell(head, "Recognised", "edits") == "not measured: no judge is here"
+    assert cell(head, "Recognised", "edits") == "not measured: no judge is available"
     assert mean(head, "Passes for the person") == 1.0
     assert found.missing[0].name == "emonet_8"
-    assert any(warning.startswith("No judge of emotions is here") for warning in found.warnings)
+    assert any(warning.startswith("No judge of emotions is available") for warning in found.warnings)
 
 
 def test_two_methods_are_compared_edit_by_edit() -> None:
@@ -291,7 +291,7 @@ def test_of_several_edits_of_a_photo_to_a_target_the_last_counts_and_the_table_s
     made = Made()
     made.edit("a", Emotion.HAPPY, Emotion.HAPPY)
     made.edit("b", Emotion.HAPPY, Emotion.HAPPY)
-    said = "Of several edits of a photo to one target the last counts."
+    said = "Where a photo has several edits to one target, the last counts."
     assert said not in table(made.summary(), "compare_a_b").note
     made.edit("seed", Emotion.HAPPY, Emotion.NEUTRAL, moved=0.2)
     made.judged = [

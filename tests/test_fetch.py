@@ -233,9 +233,9 @@ def test_the_first_digits_of_a_hash_are_enough_to_check(asset: Asset) -> None:
 def test_what_is_not_there_and_what_may_not_be_asked(
     server: Server, asset: Asset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(MissingAssetError, match=r"answers 404 .*get it from https://page elsewhere and put it at"):
+    with pytest.raises(MissingAssetError, match=r"answers 404 .*download it from https://page elsewhere and put it at"):
         fetch(replace(asset, url=f"{server.address}/none"))
-    with pytest.raises(MissingAssetError, match="given out by its owners alone: get it from https://page"):
+    with pytest.raises(MissingAssetError, match="available only from its owners: get it from https://page"):
         fetch(replace(asset, url=""))
     server.asked.clear()
     with pytest.raises(MissingAssetError, match="nothing is downloaded while offline"):
@@ -257,7 +257,7 @@ def test_a_mirror_is_asked_by_host_and_path(server: Server, asset: Asset, monkey
     server.files["/mirror/github.com/x/file.onnx"] = CONTENT
     assert fetch(replace(asset, url="https://github.com/x/file.onnx")).path.read_bytes() == CONTENT
     monkeypatch.setenv("EMORPH_MIRROR", "file:///tmp")
-    with pytest.raises(DataError, match="is no http address"):
+    with pytest.raises(DataError, match="is not an http address"):
         fetching.mirrored("https://github.com/x")
 
 

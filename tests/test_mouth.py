@@ -150,7 +150,7 @@ def test_the_classifier_learns_mouths_where_it_is_told_lips(codes: Codes) -> Non
     same = dataclasses.replace(codes, landmarks=codes.landmarks[:1].expand(N, -1, -1))  # type: ignore[index]
     with pytest.raises(DataError, match="do not differ"):
         train_classifier(HeadConfig(epochs=1, lips={"anger": 0.03}), 0, same, same)
-    with pytest.raises(ValueError, match="'angry' is no emotion"):
+    with pytest.raises(ValueError, match="'angry' is not an emotion"):
         HeadConfig(lips={"angry": 0.1})
 
 

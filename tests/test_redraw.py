@@ -269,7 +269,7 @@ def test_the_landmark_map_is_found_again() -> None:
 
 
 def test_a_gain_for_no_emotion_is_refused() -> None:
-    with pytest.raises(ValueError, match="'hapy' is no emotion"):
+    with pytest.raises(ValueError, match="'hapy' is not an emotion"):
         HeadConfig(gains={"hapy": 2.0})
 
 

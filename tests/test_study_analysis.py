@@ -218,7 +218,7 @@ def test_a_report_of_other_edits_is_refused(study: Path, tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"holds no scores\.jsonl"):
         analyse(study, scores=tmp_path)
     append(tmp_path / "scores.jsonl", [ScoreRecord("0-1", "psnr", 30.0)])
-    with pytest.raises(DataError, match="tells of none of the study's edits"):
+    with pytest.raises(DataError, match="has none of the study's edits"):
         analyse(study, scores=tmp_path)
 
 
@@ -226,7 +226,7 @@ def test_origins_survive_the_disk(tmp_path: Path) -> None:
     write_origins(tmp_path, made_origins())
     assert read_origins(tmp_path) == made_origins()
     (tmp_path / "origins.jsonl").write_text('{"source": 1}\n')
-    with pytest.raises(DataError, match="line 1 is no origin"):
+    with pytest.raises(DataError, match="line 1 is not the origin"):
         read_origins(tmp_path)
 
 
@@ -284,7 +284,7 @@ def test_one_strength_is_no_table_and_two_are(tmp_path: Path, results: Results) 
 
 def test_no_votes_and_none_left_are_said(tmp_path: Path) -> None:
     made = made_study.design()
-    with pytest.raises(ConfigError, match="is no study"):
+    with pytest.raises(ConfigError, match="is not a study"):
         analyse(tmp_path)
     (tmp_path / "study.toml").write_text(made.to_toml())
     with pytest.raises(DataError, match="has no votes yet"):
@@ -299,7 +299,7 @@ def test_a_study_of_one_or_two_people_is_analysed_and_says_so(n: int, tmp_path: 
     made = made_study.design(exclude={"incomplete": False})
     found = analyse(made_study.write(tmp_path / "s", made, [made_study.person(made, i) for i in range(n)]))
     told = contents(found)
-    assert any("One person alone" in text or "Only 2 people" in text for text in told.warnings)
+    assert any("Only one person voted" in text or "Only 2 people" in text for text in told.warnings)
     write_report(tmp_path / "report", found, COMMAND)
 
 

@@ -313,5 +313,5 @@ def test_a_broken_list_of_pictures_is_named(sets: Path) -> None:
     path = study / "pictures.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join([*lines[:3], json.dumps({"file": 1}), *lines[3:]]), encoding="utf-8")
-    with pytest.raises(DataError, match=r"pictures\.jsonl, line 4 is no picture"):
+    with pytest.raises(DataError, match=r"pictures\.jsonl, line 4 is not a picture"):
         read_trials(study)

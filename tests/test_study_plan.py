@@ -33,7 +33,7 @@ def test_more_trials_need_fewer_people_and_each_table_needs_its_own() -> None:
 def test_few_photos_bound_what_people_can_tell() -> None:
     found = plan(Wish(photos=4, photos_sd=1.0, value=0.03), (30,), n_studies=8)
     assert found.options[0].people is None
-    assert "not to be had with 4 photos" in found.sentences()[1]
+    assert "out of reach with 4 photos" in found.sentences()[1]
 
 
 def test_power_grows_with_people_and_is_alpha_without_a_difference() -> None:

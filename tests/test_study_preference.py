@@ -137,7 +137,7 @@ def test_one_person_has_no_interval() -> None:
     found = analysed(drawn(people=1, trials=40))
     assert not any(ability.has_interval for ability in found.abilities)
     assert all(math.isnan(test.p) for test in found.tests)
-    assert any("One person alone" in text for text in found.remarks)
+    assert any("Only one person voted" in text for text in found.remarks)
 
 
 def test_one_photo_holds_for_other_people_only() -> None:

@@ -144,7 +144,7 @@ def test_a_report_of_evaluate_joins_by_the_files_themselves(study: Path, tmp_pat
 def test_a_study_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["study", "results", str(tmp_path)])
     assert done.exit_code != 0
-    assert "is no study" in str(done.exception or done.output)
+    assert "is not a study" in str(done.exception or done.output)
 
 
 def test_the_plan_is_told(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_two_ways_to_balance_are_refused() -> None:
         run_config(data={"path": "x", "balance": "repaet"})
     with pytest.raises(ConfigError, match=r"needs the number of faces of each emotion.*--scan"):
         plan_of(run_config(data={"path": "x", "balance": "cap"}), KnownFaces.stated(10, "--faces"))
-    with pytest.raises(ConfigError, match="'joy' is no emotion"):
+    with pytest.raises(ConfigError, match="'joy' is not an emotion"):
         run_config(data={"path": "x", "assumed_faces": {"joy": 4}})
 
 

@@ -63,7 +63,7 @@ def test_a_slow_reader_is_not_flooded_and_ctrl_c_is_the_parents(tmp_path: Path) 
 
 def test_a_worker_that_dies_is_said_and_not_waited_for() -> None:
     with (
-        pytest.raises(DataError, match="a worker process died, perhaps for want of memory; run the same command again"),
+        pytest.raises(DataError, match="a worker process died, perhaps because memory ran out; run the same command"),
         spread(die_at_2, range(40), WORKERS) as results,
     ):
         list(results)

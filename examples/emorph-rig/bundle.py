@@ -1,4 +1,4 @@
-"""Make the bundled rig from a run: train it, or go on with it, then write its averaged weights as 16-bit numbers.
+"""Make the bundled rig from a run: train it, or resume it, then write its averaged weights as 16-bit numbers.
 
 python examples/emorph-rig/bundle.py FOLDER    with lfw_expressions.parquet and ict_face.npz beside rig.toml
 """
@@ -31,7 +31,7 @@ def main() -> int:
         command = ["resume", str(run)] if step_folders(run) else ["run", str(RECIPE)]
         status = subprocess.run([sys.executable, "-m", "emorph", "train", *command]).returncode
         if status or not last.is_dir():
-            print("Stopped; the same command goes on.", file=sys.stderr)
+            print("Stopped; run the same command again to resume.", file=sys.stderr)
             return status or 130
     load_rig(last).save_pretrained(sys.argv[1], dtype=torch.float16)
     print(sys.argv[1])

@@ -41,9 +41,10 @@ def evaluate(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="The report's folder; a stopped run goes on from it.")
+        Path,
+        typer.Option("-o", "--out", help="The report's folder; after a stop, run the same command again to resume."),
     ] = Path("report"),
-    compare: Annotated[bool, typer.Option("--compare", help="Several sets; all are compared with the first.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare several sets of edits with the first.")] = False,
     sources: Annotated[Path | None, typer.Option(help="Folder of the source photos, for a folder of pictures.")] = None,
     judge: Annotated[
         list[str] | None,
@@ -62,37 +63,35 @@ def evaluate(
     face_model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Whose coefficients tell expression, pose and shape: ict-facekit (fitted to the landmarks), deca, "
-            "emoca, or a file; may be repeated.  [default: ict-facekit]"
+            help="Face model whose coefficients measure expression, pose and shape: ict-facekit (fitted to the "
+            "landmarks), deca, emoca, or a file; may be repeated.  [default: ict-facekit]"
         ),
     ] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A measure that needs a large network and shall be left out although its files are here, by the name "
-            "that the report gives it; may be repeated."
-        ),
+        typer.Option(help="Skip a measure that needs a large network, by its name in the report; may be repeated."),
     ] = None,
     lost_faces: Annotated[
         LostFaces,
         typer.Option(
             "--lost-faces",
-            help="What becomes of edits in which no face is found any more: fail counts them as failures of expression "
-            "and identity, skip leaves them out.",
+            help="How to count edits in which no face is found: fail counts them as failures of expression and "
+            "identity, skip leaves them out.",
         ),
     ] = LostFaces.FAIL,
     split: Annotated[
-        str | None, typer.Option(help="What the sources are, as affectnet/train; judges trained on it are refused.")
+        str | None,
+        typer.Option(help="Where the sources come from, such as affectnet/train; judges trained on them are refused."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")] = min(
         2, os.cpu_count() or 1
     ),
     shard: Annotated[
-        str, typer.Option(help="Only a part, as 1/2; the records of all parts merge in one folder.")
+        str, typer.Option(help="Measure only this part, such as 1/2; run all parts with the same -o.")
     ] = "1/1",
     as_json: Json = False,
 ) -> None:
-    """Judge edits, of emorph or of any other method: is it still the person, and is it the expression asked for?"""
+    """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?"""
     from emorph.core.shard import Shard
     from emorph.evaluate.measure.records import identify
     from emorph.evaluate.report.set_records import keep_set_scores
@@ -117,7 +116,7 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
     if len(edits) > 1 and not compare:
         raise ConfigError(f"{len(edits)} sets of edits are given; add --compare to compare them, or name one.")
     if compare and len(edits) < 2:
-        raise ConfigError("--compare needs two sets of edits at least; name another one.")
+        raise ConfigError("--compare needs at least two sets of edits; name another one.")
     named = zip(edits, method_names(edits), strict=True)
     return [pair for path, name in named for pair in read_pairs(path, sources=sources, method=name)]
 
@@ -125,7 +124,7 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
 def _panel(
     judges: list[str], recognisers: list[str], face_models: list[str], without: list[str], split: str | None
 ) -> Panel:
-    """What is asked; tells of what was named and is not here."""
+    """What is asked; mentions what was named and is not here."""
     from emorph.evaluate.judges.open_networks import BUNDLED_JUDGE, FACE_MODELS
     from emorph.evaluate.judges.panel import Panel
 
@@ -148,7 +147,7 @@ def _measured(judged: Sequence[Identified], out: Path, panel: Panel, workers: in
     if part.of > 1:
         records = Records.read(out)  # other shards may have finished meanwhile
     if left := unfinished(judged, records, panel):
-        say(f"{left} sources are left to other shards; the one that finishes last, or a run without --shard, reports.")
+        say(f"{left} sources are left to other shards; the last one, or a run without --shard, writes the report.")
         return None
     return records
 

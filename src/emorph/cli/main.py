@@ -19,7 +19,7 @@ KEPT = "What was finished is kept."
 
 
 class _Verbs(TyperGroup):
-    """Verbs; when Ctrl-C stops one, a line says what it leaves behind."""
+    """Commands that say on Ctrl-C what is kept."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -16,7 +16,7 @@ LINE_EVERY_S = 30.0
 
 @contextmanager
 def rate(what: str) -> Iterator[Callable[[int, int, int], None]]:
-    """A function that is told (done, total, done by an earlier run) and shows "what" a second, and the time left."""
+    """Yields a function to call with (done, total, done by an earlier run): shows "what" a second and the time left."""
     console = Console(stderr=True)
     columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:

@@ -1,4 +1,4 @@
-"""``emorph sample``: faces from nothing, drawn by a model with a latent net."""
+"""``emorph sample``: new faces, drawn by a model with a latent net."""
 
 from __future__ import annotations
 

@@ -49,17 +49,17 @@ def new(
     ] = None,
     task: Annotated[str, typer.Option(help="What people do: preference, identification or both.")] = "both",
     title: Annotated[str, typer.Option(help="What participants see as the study's name.")] = "Faces",
-    participants: Annotated[int, typer.Option(min=0, help="How many shall finish; 0 is as many as come.")] = 0,
+    participants: Annotated[int, typer.Option(min=0, help="How many people should finish; 0 is as many as come.")] = 0,
     trials: Annotated[int, typer.Option(min=1, max=1000, help="Trials of each task for one person, at most.")] = 30,
     same_source: Annotated[
         bool, typer.Option("--same-source", help="One person may see a photo more than once in a task.")
     ] = False,
     crop: Annotated[bool, typer.Option("--crop", help="Show only the surroundings of each photo's face.")] = False,
     size: Annotated[int, typer.Option(min=128, max=1024, help="Side of the pictures in px.")] = 512,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Make a study of edits, of emorph or of any other method: pictures, design, and the text people agree to."""
+    """Make a study of edits, by emorph or any other method: pictures, design, and the text people agree to."""
     from emorph.study.design import Wishes, new_study
 
     if task not in TASKS:
@@ -107,7 +107,7 @@ def serve(
     from emorph.study.serve import serve as run
 
     if prefix and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", prefix):
-        raise ConfigError(f"--prefix {prefix} is no path; write it as /study.")
+        raise ConfigError(f"--prefix {prefix} is not a path; write it as /study.")
     read_design(study)
     token = new_token(study, renew=renew_token)
     if token is not None:
@@ -118,7 +118,7 @@ def serve(
         typer.echo(f"\r\033[K{line}" if is_terminal else line, err=True, nl=not is_terminal)
 
     def ready(address: str) -> None:
-        say(f"Participants: {address}    Ctrl-C stops; all answers are kept, and the same command goes on.")
+        say(f"Participants: {address}    Ctrl-C stops; all answers are kept, and the same command continues.")
 
     try:
         run(study, Place(host, port, prefix), on_ready=ready, on_line=tell, every_s=1.0 if is_terminal else 10.0)
@@ -134,7 +134,7 @@ app.command("results")(study_report.results)
 def export(
     study: Study,
     participant: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Of one participant, all that is stored, as JSON.")
+        str | None, typer.Argument(metavar="[ID]", help="All that is stored about this participant, as JSON.")
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="A file.", show_default="stdout")] = None,
 ) -> None:

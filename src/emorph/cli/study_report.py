@@ -22,7 +22,7 @@ def results(
         Path | None,
         typer.Option(help="A report of emorph evaluate on the same edits; its metrics are held against people."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn in the analysis.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the analysis's random choices.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Analyse the votes: a page, tables as CSV, Markdown and LaTeX, and people's scores of each edit.
@@ -53,29 +53,30 @@ def plan(
         int, typer.Option(min=1, help="1: one result over all targets; the number of targets: one for each of them.")
     ] = 1,
     half_width: Annotated[
-        float | None, typer.Option(help="Wanted: half the 95 % interval of a chance or accuracy.", show_default="0.05")
+        float | None,
+        typer.Option(help="The goal: half the 95 % interval of a chance or accuracy.", show_default="0.05"),
     ] = None,
     power: Annotated[
-        float | None, typer.Option(help="Wanted instead: share of studies that tell a better method apart, as 0.8.")
+        float | None, typer.Option(help="Another goal: share of studies that tell a better method apart, as 0.8.")
     ] = None,
     better: Annotated[
         float | None,
         typer.Option(
-            help="For --power: the chance that the better method is chosen; of an identification, by how much its "
-            "accuracy is higher.",
+            help="For --power: the chance that the better method is chosen; for identification, how much higher its "
+            "accuracy is.",
             show_default="0.6; 0.1",
         ),
     ] = None,
     trials: Annotated[list[int] | None, typer.Option(help="Trials of a person; may be repeated.")] = None,
-    ties: Annotated[float, typer.Option(help="Share of ties between equal edits; 0 where none may be said.")] = 0.0,
+    ties: Annotated[float, typer.Option(help="Share of ties between equal edits; 0 if ties are not allowed.")] = 0.0,
     people_sd: Annotated[float, typer.Option(help="How much people differ, in log odds.")] = 0.5,
     photos_sd: Annotated[float, typer.Option(help="How much photos differ, in log odds.")] = 0.5,
-    seconds: Annotated[float, typer.Option(help="What a trial takes, in seconds.")] = 8.0,
-    studies: Annotated[int, typer.Option(min=10, help="Made studies for each number of people.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+    seconds: Annotated[float, typer.Option(help="Seconds that a trial takes.")] = 8.0,
+    studies: Annotated[int, typer.Option(min=10, help="Simulated studies for each number of people.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random choices.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """How many people a study needs, and how long each is busy: made studies are analysed as the real one will be."""
+    """How many people a study needs, and how long each is busy: simulated studies are analysed like the real one."""
     from emorph.core.errors import ConfigError
     from emorph.study.simulate import Task, Wish
     from emorph.study.simulate import plan as planned

@@ -16,7 +16,7 @@ OFFLINE_VARIABLE = "EMORPH_OFFLINE"
 class Asset:
     """A file that the user gets from its owner.
 
-    file: its path below ``home()``, as its owner names it. page: where its owner tells of it. url: of the file itself,
+    file: its path below ``home()``, as its owner names it. page: where its owner describes it. url: of the file itself,
     or of a zip file with ``member`` in it, where one may simply download it; else "". size: in bytes, 0 if not known.
     sha256: its digest or the first digits of it, "" if not known; size and sha256 are of what lies at ``url``.
     """
@@ -52,7 +52,7 @@ _DIFFAE_TERMS = "code MIT; trained on FFHQ (CC BY-NC-SA 4.0), so research use"
 ICT_PAGE = "https://github.com/ICT-VGL/ICT-FaceKit"
 FLAME_PAGE = "https://flame.is.tue.mpg.de"
 DECA_PAGE = "https://github.com/yfeng95/DECA"
-_FLAME_TERMS = "FLAME's licence: ask there; research use"
+_FLAME_TERMS = "FLAME's licence: ask its authors; research use"
 _MPI_TERMS = "the authors' licence: research use"
 
 PACKAGED: dict[str, str] = {
@@ -67,7 +67,7 @@ OFFICIAL: tuple[Asset, ...] = (
     Asset("ffhq256-autoenc", "official autoencoder, 256 px", "ffhq256_autoenc/last.ckpt", _DIFFAE, _DIFFAE_TERMS),
     Asset(
         "ffhq256-autoenc-latent",
-        "the same with the latent net that draws faces from nothing",
+        "the same with the latent net, which draws new faces",
         "ffhq256_autoenc_latent/last.ckpt",
         _DIFFAE,
         _DIFFAE_TERMS,
@@ -102,7 +102,7 @@ def official(name: str) -> Path | None:
                     f"{asset.page} ({asset.terms}) and run: emorph models convert ICT-FaceKit -o {asset.path.parent}"
                 )
             raise MissingAssetError(
-                f"{name} is given out by its authors alone. Get {asset.file} from {asset.page} and put it at "
+                f"{name} is available only from its authors. Get {asset.file} from {asset.page} and put it at "
                 f"{asset.path}, or pass its path (terms: {asset.terms})."
             )
     return None

@@ -9,7 +9,7 @@ from emorph.core.errors import UnknownNameError
 
 
 class Emotion(IntEnum):
-    """AffectNet's codes 0 to 7, in its order (8 None, 9 Uncertain and 10 Non-Face are not emotions)."""
+    """One of the eight emotions, numbered as in AffectNet (its codes 8 to 10 are not emotions)."""
 
     NEUTRAL = 0
     HAPPY = 1

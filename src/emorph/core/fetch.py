@@ -49,7 +49,7 @@ def fetch(asset: Asset, *, offline: bool = False, on_bytes: OnBytes | None = Non
         return Fetched(asset.path, "", bool(asset.sha256))
     if not asset.url:
         raise MissingAssetError(
-            f"{asset.name} is given out by its owners alone: get it from {asset.page} and put it at {asset.path} "
+            f"{asset.name} is available only from its owners: get it from {asset.page} and put it at {asset.path} "
             f"(terms: {asset.terms})."
         )
     archive = asset.path if not asset.member else asset.path.with_name(Path(asset.url).name)
@@ -79,7 +79,7 @@ def fetch_url(
     size, sha256: expected, where known. page: named in messages. Raises as ``fetch``.
     """
     source = mirrored(url)
-    elsewhere = f"get it from {page or url} elsewhere and put it at {path}"
+    elsewhere = f"download it from {page or url} elsewhere and put it at {path}"
     if offline or is_offline():
         raise MissingAssetError(f"{path.name} is not here, and nothing is downloaded while offline; {elsewhere}.")
     part = _Part(path.with_name(f".{path.name}.part"))
@@ -96,7 +96,7 @@ def mirrored(url: str) -> str:
     """The address to ask: the official one, or the same host and path below $EMORPH_MIRROR."""
     mirror = os.environ.get(MIRROR_VARIABLE, "").rstrip("/")
     if mirror and not mirror.startswith(("http://", "https://")):
-        raise DataError(f"{MIRROR_VARIABLE}={mirror} is no http address; set it to https://HOST/PATH or unset it.")
+        raise DataError(f"{MIRROR_VARIABLE}={mirror} is not an http address; set it to https://HOST/PATH or unset it.")
     return f"{mirror}/{url.partition('://')[2]}" if mirror else url
 
 

@@ -28,7 +28,7 @@ def written_beside(path: Path, *, draft: Path | None = None) -> Iterator[Path]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside and rename, so that nobody ever reads half of it, after a power cut neither.
+    """Write beside and rename, so that nobody ever reads half of it, not even after a power cut.
 
     Raises OSError, and then leaves nothing behind; an older file of that name is untouched.
     """

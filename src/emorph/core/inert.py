@@ -71,8 +71,8 @@ class InertUnpickler(pickle._Unpickler):  # the machine in Python: each instruct
     """One pickle of a file.
 
     source: how messages call the file. replacements: "module.name" to the function that is called in its place.
-    persistent_load: gives the object of a persistent id. Raises CheckpointError for what is refused, and whatever
-    the machine stumbles over (EOFError, UnpicklingError, IndexError, ...) for a pickle that is damaged.
+    persistent_load: gives the object of a persistent id. Raises CheckpointError for what is refused; a damaged
+    pickle can fail in any way (EOFError, UnpicklingError, IndexError, ...).
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)

@@ -101,11 +101,11 @@ def atomic_folder(folder: Path, *, own: Sequence[str] = MODEL_FILES) -> Iterator
 
     folder = Path(folder).resolve()
     if folder.exists() and not folder.is_dir():
-        raise CheckpointError(f"{folder} is not written over: it is no folder; name another place.")
+        raise CheckpointError(f"{folder} cannot be overwritten: it is not a folder; name another place.")
     others = sorted(p.name for p in folder.iterdir() if p.name not in own) if folder.is_dir() else []
     if others:
         raise CheckpointError(
-            f"{folder} is not written over: it holds {others[0]}, which is no model file; name a new folder."
+            f"{folder} cannot be overwritten: it holds {others[0]}, which is not a model file; name a new folder."
         )
     draft = None
     try:

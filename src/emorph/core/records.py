@@ -106,7 +106,7 @@ class SeenFace:
 
 @dataclass(frozen=True)
 class ScoreRecord:
-    """One number. id: of the face it tells of, as in ``SeenFace``. judge: who says so, "" for plain geometry."""
+    """One number. id: of the face it is about, as in ``SeenFace``. judge: the judge's id, "" for plain geometry."""
 
     id: str
     metric: str
@@ -150,7 +150,7 @@ def append(path: Path, records: Iterable[EditRecord | SeenFace | ScoreRecord | E
     except OSError as error:
         with contextlib.suppress(DataError):  # a full disk leaves half a line; the next call must not go on in it
             mend(path)
-        raise DataError(f"{path} cannot be written ({error.strerror}); the pictures it tells of are there.") from None
+        raise DataError(f"{path} cannot be written ({error.strerror}); the pictures themselves were saved.") from None
 
 
 def read(path: Path) -> list[EditRecord]:

@@ -127,7 +127,7 @@ _AFFECT_WORD = re.compile(rf"valence_({_NUMBER})(?:_arousal_({_NUMBER}))?|arousa
 
 @dataclass(frozen=True)
 class Target:
-    """What a face shall show: an emotion, or valence and arousal.
+    """What a face should show: an emotion, or valence and arousal.
 
     strength: 0 is unchanged, 1 the emotion as its class shows it on average, or the valence and arousal asked for.
     valence, arousal: in [-1, 1]; of the two, one that is None stays as it is.

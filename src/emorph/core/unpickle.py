@@ -105,14 +105,14 @@ def _map(path: Path) -> mmap.mmap:
 
 
 def _guarded(read: Callable[[], object], mapped: mmap.mmap, name: str) -> Any:
-    """What ``read`` gives; whatever a damaged file makes it stumble over becomes a CheckpointError."""
+    """What ``read`` gives; any failure on a damaged file becomes a CheckpointError."""
     try:
         return read()
     except CheckpointError:
         raise
     except (MemoryError, RecursionError) as error:
         raise CheckpointError(f"{name} asks for more memory than there is ({type(error).__name__}).") from None
-    except Exception as error:  # a damaged pickle makes the machine stumble in every way
+    except Exception as error:  # a damaged pickle can fail in any way
         raise CheckpointError(_damage(mapped[:64], name, error)) from None
 
 

@@ -56,7 +56,7 @@ def _results(pool: ProcessPoolExecutor, tasks: Sequence[Task], most: int) -> Ite
             yield result
     except BrokenProcessPool:
         raise DataError(
-            "a worker process died, perhaps for want of memory; run the same command again with fewer --workers: "
+            "a worker process died, perhaps because memory ran out; run the same command again with fewer --workers: "
             "what is finished is kept."
         ) from None
 

@@ -107,5 +107,5 @@ def _points(stem: Path) -> Float32 | None:
 def _load(stem: Path, what: str) -> Any:
     path = stem.with_name(f"{stem.name}_{what}.npy")
     if path.stat().st_size > MAX_ANNOTATION_BYTES:
-        raise ValueError(f"{path.stat().st_size} bytes are no annotation")
+        raise ValueError(f"{path.stat().st_size} bytes are not an annotation")
     return np.load(path, allow_pickle=False)  # never a pickle: it could run a program

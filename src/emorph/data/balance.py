@@ -18,8 +18,8 @@ DEFAULT_POWER = {"classes": 1.0, "affect": 0.5}
 # choice -> what it does
 CHOICES: dict[str, str] = {
     "none": "every face once",
-    "cap": "as many of each emotion as the rarest has; others next time; cap:N takes N of each, repeating the rarer",
-    "repeat": "as many of each emotion as the commonest has; the others repeated",
+    "cap": "as many of each emotion as the rarest has; different ones each epoch; cap:N, N of each, rare ones repeated",
+    "repeat": "as many of each emotion as the most frequent has; the others repeated",
     "classes": "as many draws as faces, each emotion's share the power 1 - p of its own; classes:p, p = 1 if not given",
     "affect": "as many draws as faces, evened out by p over valence and arousal in 10x10 bins; affect:p, p = 0.5",
 }
@@ -101,7 +101,7 @@ class WeightedOrder(EndlessOrder):
     """An endless run that draws each face in proportion to its weight, n draws an epoch.
 
     weights: (n,) at or above 0; groups: int (n,), the class or bin of each face. In every epoch a face comes as often
-    as its share says, rounded up or down, and so does each group as a whole. Which are rounded up is drawn anew.
+    as its share says, rounded up or down, and so does each group as a whole. Which are rounded up varies.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
             record = FaceRecord(name, f"{IMAGES}/{name}", identity=person, source=index.layout, attributes=has)
             index.records.append(record)
     if not index.records:
-        raise DataError(f"{path} lists no face; copy it anew from CelebAMask-HQ.")
+        raise DataError(f"{path} lists no face; copy it again from CelebAMask-HQ.")
     _count_missing_rows(index, int(lines[0]))
     return index
 

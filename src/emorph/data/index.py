@@ -147,7 +147,7 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DataError(f"{path} cannot be read ({reason}); copy it anew from the data set.") from None
+        raise DataError(f"{path} cannot be read ({reason}); copy it again from the data set.") from None
 
 
 def unit_pair(valence: float, arousal: float, name: str, problems: Problems) -> tuple[float | None, float | None]:

@@ -133,7 +133,7 @@ def _choose(root: Path, name: str | None) -> Layout:
         named = ", ".join(f"{f.name} ({layout.name})" for f, layout in inner[:5])
         raise DataError(f"{root} holds data sets of its own in its folders: name one of {named}.")
     if (root / "plan.json").is_file():
-        raise DataError(f"{root} is not prepared to its end; run the same emorph data prepare, or merge its shards.")
+        raise DataError(f"{root} is only partly prepared; run the same emorph data prepare, or merge its shards.")
     known = "; ".join(f"{layout.name}: {layout.what}" for layout in LAYOUTS)
     raise DataError(f"{root} is in no layout that emorph reads; found {_contents(root)}. Known are {known}.")
 

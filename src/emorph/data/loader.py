@@ -18,7 +18,7 @@ class EndlessOrder(Sampler[int]):
 
     The i-th sample of the run depends on (n, seed, i) alone. ``start`` skips what was seen before; of every
     ``n_ranks`` samples, rank r takes the r-th, so that the ranks' batches together are one process's batch.
-    ``weights`` (n,) repeats a sample ``weights[i]`` times an epoch, the fraction drawn anew in each.
+    ``weights`` (n,) repeats a sample ``weights[i]`` times an epoch, the fraction drawn again in each.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """A prepared set on disk while it grows: numbered parts, each complete or not there, and what turns them into one set.
 
-plan.json            what is prepared, from what, how; a folder begun with another plan is not gone on with
+plan.json            what is prepared, from what, how; a folder begun with another plan is not continued
 parts/00012.arrow    the rows of part 12      parts/00012.jsonl    the faces of part 12 that were left out, and why
 same_pictures.jsonl  training faces left out because validation holds the same picture
 rejects.jsonl, dataset_info.json, state.json    written last; with state.json the set is complete
@@ -85,11 +85,11 @@ def begin(out: Path, plan: Plan) -> None:
             differing = [k for k in plan.settings if plan.settings[k] != there.settings.get(k)]
             what = ", ".join(f"{k} was {there.settings.get(k)!r}, is {plan.settings[k]!r}" for k in differing)
             raise DataError(
-                f"{out} was begun with {what or 'other faces'}; choose another folder, or delete it to start anew."
+                f"{out} was begun with {what or 'other faces'}; choose another folder, or delete it to start over."
             )
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is no preparation of emorph; choose another folder.")
+        raise DataError(f"{out} exists and was not written by emorph data prepare; choose another folder.")
     write_file(path, (json.dumps(dataclasses.asdict(plan), indent=2) + "\n").encode())
 
 
@@ -98,7 +98,7 @@ def read_plan(out: Path) -> Plan:
     try:
         return Plan(**json.loads((out / PLAN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{out} is no preparation of emorph: {PLAN} cannot be read ({error}).") from None
+        raise DataError(f"{out} was not written by emorph data prepare: {PLAN} cannot be read ({error}).") from None
 
 
 def part_path(out: Path, number: int, suffix: str = ".arrow") -> Path:

@@ -108,7 +108,7 @@ def dpm_generate(
     """``dpm_sample`` from noise that no ``dpm_invert`` found: the x0 that the last step predicts, (B, ...).
 
     x at the first node still holds that node's noise, 1.3 of 255 levels of the linear schedule. An inverted picture
-    gets its own detail back from it; what is drawn from nothing has none there.
+    gets its own detail back from it; what is drawn from noise has none there.
     """
     last = x_T
 

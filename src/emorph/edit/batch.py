@@ -63,7 +63,7 @@ class Watch:
     """Is told how work on many photos goes, and does nothing about it; a subclass may show it."""
 
     def start(self, n_photos: int, n_before: int = 0) -> None:
-        """Work on so many photos begins; ``n_before`` more were done by an earlier run."""
+        """Work on ``n_photos`` photos begins; ``n_before`` more were done by an earlier run."""
 
     def begin(self, name: str) -> None:
         """Work on one of them begins."""
@@ -82,7 +82,7 @@ class Watch:
 
 
 class Batch:
-    """The failures of work on many photos, and who is told of it."""
+    """The failures of work on many photos, and who is told about them."""
 
     def __init__(self, watch: Watch | None = None) -> None:
         self.watch = watch or Watch()
@@ -109,7 +109,7 @@ class Batch:
 
 @contextmanager
 def unbroken() -> Iterator[None]:
-    """Hold Ctrl-C back until what is inside is done, so that no file is written without the record that tells of it."""
+    """Hold Ctrl-C back until what is inside is done, so that no file is written without its record."""
     own = signal.getsignal(signal.SIGINT)
     if own in (signal.SIG_IGN, None) or threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""An Editor on files: photos and folders to edited photos, a sheet, or faces drawn from nothing."""
+"""An Editor on files: photos and folders to edited photos, a sheet, or new faces."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def edit_files(
 ) -> FileReport:
     """Edit photos and folders of photos; one that fails does not end the others.
 
-    out: a folder, where each result is NAME_happy.png and edits.jsonl tells of all; or a picture's name, for one photo.
+    out: a folder, where each result is NAME_happy.png and edits.jsonl lists all; or a picture's name, for one photo.
     Several strengths give a picture each and a strip of all. What an earlier run finished is not done twice unless
     ``again``. to, valence, arousal, face: as for ``Editor.edit``.
     Raises UnknownNameError, ConfigError, ImageError for what no photo can be done with.
@@ -143,7 +143,7 @@ def _write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], edi
 def sample_files(
     editor: Editor, seeds: range, out: str | Path, *, latent_steps: int = 50, watch: Watch | None = None
 ) -> FileReport:
-    """Draw the face of each seed from nothing and write it: sample_000007.png in a folder, or the one picture ``out``.
+    """Draw a new face from each seed and write it: sample_000007.png in a folder, or the one picture ``out``.
 
     A face does not depend on the others that are drawn with it.
     Raises ConfigError where ``out`` cannot be written, MissingAssetError without a latent net.

@@ -1,4 +1,4 @@
-"""Photos on disk to edited photos on disk, with a record of each: a run that was stopped goes on where it was."""
+"""Photos on disk to edited photos on disk, with a record of each: a run that was stopped resumes where it was."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ RECORDS_FILE = "edits.jsonl"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What every photo shall become: one thing, in one strength or several, by whichever model.
+    """What to do with every photo: one change, in one strength or several, by whichever model.
 
     draw: an edit for each strength. file_word: ends the names of files; target: what records call it.
     titles: how a strip of all strengths calls each. face, min_face_px: which faces of a photo are changed.
-    metadata: what a file with these strengths says of itself. facts: what is to be told of each result beside records.
+    metadata: what a file with these strengths says of itself. facts: what else to say of each result.
     detector, min_score: how faces are sought.
     """
 
@@ -75,7 +75,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Job:
-    """Where what one photo becomes is to be written: a file for each strength, and a strip of all if there are more."""
+    """Where the results of one photo go: a file for each strength, and a strip of all if there are more."""
 
     source: Path
     files: tuple[Path, ...]
@@ -145,7 +145,7 @@ def change_files(
 ) -> FileReport:
     """Change the photos that are not finished; in a folder, records are written beside the pictures.
 
-    again: do those anew that an earlier run finished. Raises as ``plan_jobs``, and DataError for damaged records.
+    again: redo those that an earlier run finished. Raises as ``plan_jobs``, and DataError for damaged records.
     """
     jobs = plan_jobs(photos, out, recipe.file_word, recipe.strengths)
     log = None if names_a_picture(Path(out)) else Path(out) / recipe.records_file

@@ -1,4 +1,4 @@
-"""Where z_sem shall go for an emotion, or valence and arousal: along what the linear models know."""
+"""Where z_sem goes for an emotion, or valence and arousal: along what the linear models know."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def editable(directions: Directions) -> list[Emotion]:
 
 
 def need_emotions(directions: Directions) -> list[Emotion]:
-    """As ``editable``. Raises MissingAssetError if there is none."""
+    """The emotions that these directions know. Raises MissingAssetError if they know none."""
     known = editable(directions)
     if not known:
         raise MissingAssetError(

@@ -45,7 +45,7 @@ def expression_metadata(maker: Maker, targets: Sequence[Target]) -> dict[str, st
 
 
 def sample_metadata(maker: Maker, seed: int, latent_steps: int) -> dict[str, str]:
-    """Of a face that was drawn from nothing."""
+    """Of a new face, drawn from noise."""
     made = {"drawn": True, "seed": seed, "latent_steps": latent_steps, **maker.as_facts()}
     return described("This face was drawn by a machine; it is not a real person's.", made)
 

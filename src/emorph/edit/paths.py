@@ -42,7 +42,7 @@ def output_names(photos: Sequence[Path]) -> list[str]:
 def result_paths(out: Path, names: Sequence[str], given: str = "photos are given") -> list[Path]:
     """A picture for each result: ``out`` itself where it names one, else NAME.png in the folder ``out``.
 
-    Raises ConfigError where ``out`` names a picture, but so and so many ``given``.
+    Raises ConfigError where ``out`` names a picture, but there are several results; ``given`` says of what.
 
     >>> [path.as_posix() for path in result_paths(Path("edited"), ["a_happy", "b_happy"])]
     ['edited/a_happy.png', 'edited/b_happy.png']
@@ -92,7 +92,7 @@ class SourcePhotos:
 
 
 def _is_folder(path: Path) -> bool:
-    """As ``path.is_dir()``; a name that cannot be looked up is none, and reading or writing it says why."""
+    """As ``path.is_dir()``; a name that cannot be looked up counts as no folder, and reading or writing it says why."""
     try:
         return path.is_dir()
     except OSError:

@@ -279,7 +279,7 @@ class Editor:
         )
         return [[CropChange(rows[0], after) for after in rows[1:]] for rows in map(to_levels, decoded)]
 
-    # -- sheets, and faces from nothing
+    # -- sheets, and new faces
 
     def sheet(
         self, photos: PhotoSource | list[PhotoSource], strength: float = 1.0, *, face: str | int = "largest"
@@ -295,14 +295,14 @@ class Editor:
 
     @torch.inference_mode()
     def sample(self, seeds: Sequence[int], *, latent_steps: int = 50, on_step: OnStep | None = None) -> Tensor:
-        """Faces from nothing, (len(seeds), C, S, S) in [-1, 1], one seed each; needs a model with a latent net.
+        """New faces, (len(seeds), C, S, S) in [-1, 1], one seed each; needs a model with a latent net.
 
         latent_steps: evaluations of the latent net; those of the pictures' network are the editor's own ``steps``.
         Raises MissingAssetError.
         """
         if self.model.latent_net is None or self.model.latent_stats is None:
             raise MissingAssetError(
-                f"{self.model_id} has no latent net, so it cannot draw faces from nothing; train one with "
+                f"{self.model_id} has no latent net, so it cannot draw new faces; train one with "
                 "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
             )
         z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (self.model.config.z_dim,), self.device)

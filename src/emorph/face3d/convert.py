@@ -36,7 +36,7 @@ def convert_flame(source: str | Path, folder: str | Path, *, version: str | None
     model = _model_file(source)
     version = version or VERSIONS.get(model.name)
     if version not in VERSIONS.values():
-        raise CheckpointError(f"{model.name} does not tell FLAME's version; pass version='2020' or version='2023'.")
+        raise CheckpointError(f"{model.name} does not give FLAME's version; pass version='2020' or version='2023'.")
     embedding = model.with_name(EMBEDDING)
     if not embedding.is_file():
         raise MissingAssetError(f"{EMBEDDING} is not beside {model}; it lies in the data folder of {DECA_PAGE}.")

@@ -71,7 +71,7 @@ class ICT(nn.Module):
                 arrays = {key: archive[key] for key in _KEYS}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             why = str(error).partition(" If you trust")[0]  # numpy's advice to run what is in the file
-            raise CheckpointError(f"{path.name} is damaged or no .npz file ({why}); get it again.") from None
+            raise CheckpointError(f"{path.name} is damaged or not an .npz file ({why}); get it again.") from None
         _check(arrays, path.name)
         names = tuple(str(name) for name in arrays["exp_names"])
         floats = {

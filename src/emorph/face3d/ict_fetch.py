@@ -27,7 +27,7 @@ def obtain_ict(
     offline: bool = False,
     on_file: OnStep | None = None,
 ) -> Path:
-    """``path``, an ict_face.npz, made from the official files unless it is there; a stopped download goes on.
+    """``path``, an ict_face.npz, made from the official files unless it is there; a stopped download resumes.
 
     The files lie in "source" beside it until it is made. on_file: called with (files here, files in all).
     Raises MissingAssetError if a file cannot be had, CheckpointError if one is damaged.

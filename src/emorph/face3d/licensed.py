@@ -1,4 +1,4 @@
-"""Reads the files that FLAME's and DECA's owners give out, without running anything in them."""
+"""Reads the files that FLAME's and DECA's owners distribute, without running anything in them."""
 
 from __future__ import annotations
 
@@ -130,5 +130,5 @@ def read_uv(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray
     except (OSError, ValueError, IndexError) as error:
         raise CheckpointError(f"{path.name} cannot be read as a mesh of triangles: {error}.") from None
     if uv.ndim != 2 or corners.shape[1:] != (3, 2) or not 0 <= corners[..., 1].min() <= corners[..., 1].max() < len(uv):
-        raise CheckpointError(f"{path.name} is no mesh of triangles with texture coordinates.")
+        raise CheckpointError(f"{path.name} is not a mesh of triangles with texture coordinates.")
     return uv, corners[..., 1], corners[..., 0]

@@ -1,4 +1,4 @@
-"""The latent net: a small diffusion model of z_sem itself, for faces from nothing (Preechakul et al. 2022, App. A)."""
+"""The latent net: a small diffusion model of z_sem itself, for new faces (Preechakul et al. 2022, App. A)."""
 
 from __future__ import annotations
 
@@ -79,5 +79,5 @@ class _LastLinear(nn.Module):
 
 
 def sample_latents(net: LatentNet, stats: LatentStats, noise: Tensor, n_steps: int) -> Tensor:
-    """z_sem (B, z_dim) of faces that never were, by DDIM from noise (B, z_dim)."""
+    """z_sem (B, z_dim) of new faces, by DDIM from noise (B, z_dim)."""
     return stats.denormalise(ddim_sample(net, noise, LATENT_PROCESS.respaced(n_steps), clamp=False))

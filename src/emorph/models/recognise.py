@@ -57,7 +57,7 @@ def diffae_config_from_state(
         side = int(x_T.shape[-1])
     if side is None:
         raise CheckpointError(
-            f"{source} does not tell the side of its pictures (attention at {len(attending)} levels); "
+            f"{source} does not say how large its pictures are (attention at {len(attending)} levels); "
             "pass it as image_size=, for example image_size=128."
         )
     schedule = known.get("beta_scheduler")
@@ -102,7 +102,7 @@ def rig_config_from_state(
     side = image_size or (OFFICIAL_ATTENTION_SIDE << attending[0] if len(attending) == 1 else None)
     if side is None:
         raise CheckpointError(
-            f"{source} does not tell the side of its pictures (attention at {len(attending)} levels); "
+            f"{source} does not say how large its pictures are (attention at {len(attending)} levels); "
             "pass it as image_size=, for example image_size=256."
         )
     sides = tuple(side >> level for level in attending)

@@ -1,4 +1,4 @@
-"""How a rig is told of faces: a picture and its landmarks to coefficients, and coefficients to buffers.
+"""What a rig sees of a face: a picture and its landmarks to coefficients, and coefficients to buffers.
 
 All coefficients here belong to the picture's own square frame, whoever made them. Where the face model has no texture
 of its own, ``texture`` is one skin colour (B, 3), or the anchors of a field of colours (B, 3 N), see
@@ -133,7 +133,7 @@ def open_reader(
         raise ConfigError(f"{name} gives FLAME's coefficients, but the faces here are {face.name}'s; use landmarks.")
     found = NetworkReader(load_face_encoder(network or name), face, skin)
     if found.name != name:
-        raise CheckpointError(f"{network} is a file of {found.name}, but the encoder is to be {name}.")
+        raise CheckpointError(f"{network} is a file of {found.name}, but the encoder should be {name}.")
     return found
 
 

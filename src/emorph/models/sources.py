@@ -1,4 +1,4 @@
-"""A file of weights as it lies on disk, opened without running anything in it; which kind it is, is told elsewhere."""
+"""A file of weights as it lies on disk, opened without running anything in it; its kind is recognised elsewhere."""
 
 from __future__ import annotations
 

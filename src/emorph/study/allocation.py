@@ -1,4 +1,4 @@
-"""Who sees what: the endless row of blocks of a study, of which each participant takes one.
+"""Who sees what: the endless row of blocks of a study; each participant takes one.
 
 One round is all trials of a task once, dealt into blocks. Blocks are taken in the order of their numbers, so after any
 number of finished blocks every trial was shown equally often, or once more than another. Every second round repeats

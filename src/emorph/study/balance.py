@@ -49,7 +49,7 @@ def partition(trials: Sequence[Trial], n: int, rng: np.random.Generator) -> list
 
 
 def _kinds(trial: Trial) -> tuple[tuple[str, ...], ...]:
-    """What a block shall hold equally often of."""
+    """What a block should hold equal numbers of."""
     methods = (trial.control, trial.method, trial.method_a, trial.method_b)
     aim = (trial.target, f"{trial.strength:g}")
     return (("methods", *methods), ("aim", *aim), ("both", *methods, *aim))

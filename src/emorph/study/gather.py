@@ -61,7 +61,7 @@ def read_edits(sets: Sequence[str], sources: Path | None = None) -> list[Edit]:
 def read_real(folder: Path) -> list[RealPhoto]:
     """Labelled photos of a folder: EMOTION/NAME.png or NAME_EMOTION.png. Raises DataError if there is none."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder of real photos; check the path.")
+        raise DataError(f"{folder} is not a folder of real photos; check the path.")
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix.lower() in READABLE_SUFFIXES:

@@ -93,9 +93,7 @@ def metrics_of(report: Path, origins: Sequence[Origin]) -> Numbers:
     _add_scores(report, keys, found)
     _add_cosines(report, keys, found)
     if not found:
-        raise DataError(
-            f"{report} tells of none of the study's edits; evaluate the very files that the study was made of."
-        )
+        raise DataError(f"{report} has none of the study's edits; evaluate the very files that the study was made of.")
     return dict(found)
 
 

@@ -49,5 +49,5 @@ def read_origins(study: Path) -> list[Origin]:
         try:
             found.append(Origin(**json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise DataError(f"{path}, line {number} is no origin of an edit: {error}; mend the line.") from None
+            raise DataError(f"{path}, line {number} is not the origin of an edit: {error}; mend the line.") from None
     return found

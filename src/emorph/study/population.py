@@ -98,7 +98,7 @@ class Viewers:
     photos_sd: float = 0.5
 
     def draw(self, n_people: int, n_photos: int, n_trials: int, rng: np.random.Generator) -> Answers:
-        """The answers of a study; who is wrong names any other emotion, or none of them, alike."""
+        """The answers of a study; a wrong answer names any other emotion, or none of them, equally often."""
         n_methods, n_targets = np.shape(self.log_odds)
         person = np.repeat(np.arange(n_people), n_trials)
         photo = np.concatenate([_spread(n_photos, n_trials, rng) for _ in range(n_people)])

@@ -102,7 +102,7 @@ class Design(Config):
     """``study.toml``: all that was decided before anybody answered.
 
     methods: two or more, in the order of the reports. targets: emotions' words, in AffectNet's order. strengths: those
-    that the edits have. participants: how many shall finish; 0 is as many as come. seed: of all that is drawn.
+    that the edits have. participants: how many should finish; 0 is as many as come. seed: of all that is drawn.
     """
 
     title: str = Field(min_length=1, max_length=200)
@@ -251,7 +251,7 @@ class Participant:
 def read_design(study: Path) -> Design:
     """``study.toml`` of a study's folder. Raises ConfigError naming what is wrong in it, in one sentence."""
     if not (study / DESIGN_FILE).is_file():
-        raise ConfigError(f"{study} is no study: it has no {DESIGN_FILE}; make one with emorph study new.")
+        raise ConfigError(f"{study} is not a study: it has no {DESIGN_FILE}; make one with emorph study new.")
     return Design.from_toml(study / DESIGN_FILE)
 
 

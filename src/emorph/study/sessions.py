@@ -115,7 +115,7 @@ class Sessions:
                 return seat, seat.n_votes
             shown = self._show(seat, steps[place])
             if key not in [choice.key for choice in shown.choices]:
-                raise Refused("wrong", "this is no answer to the question")
+                raise Refused("wrong", "this is not an answer to the question")
             store.add_vote(_vote(seat, steps[place], key, min(seconds, MOST_SECONDS), waited, now))
             if place + 1 == len(steps):
                 store.finish(participant, self.design.finish.code or _new_code(), now)

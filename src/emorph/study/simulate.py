@@ -27,9 +27,9 @@ RUNGS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536
 
 @dataclass(frozen=True)
 class Wish:
-    """What is planned and what it shall reach.
+    """What is planned and what it should reach.
 
-    task, methods, photos: of the study. tables: into how many tables the votes are split, of which each shall reach the
+    task, methods, photos: of the study. tables: into how many tables the votes are split, each reaching the
     goal: 1 for all targets together, the number of targets for each by itself. goal: "half-width" of the 95 % intervals
     of a chance (preference) or an accuracy (identification); or "power", the share of studies that tell a better method
     apart after Holm's correction (preference) or two methods (identification). value: of the half-width, or of the
@@ -74,7 +74,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Step:
-    """What so many people reach: the mean half-width, or the power, and its standard error over made studies."""
+    """What this many people reach: the mean half-width, or the power, and its standard error over simulated studies."""
 
     people: int
     reached: float
@@ -113,7 +113,7 @@ class Plan:
             last = option.steps[-1]
             if option.people is None:
                 reached = f"{last.people} people reach {_shown(wish, last.reached)}"
-                said.append(f"{start}: not to be had with {wish.photos} photos; {reached}. Take more photos.")
+                said.append(f"{start}: out of reach with {wish.photos} photos; {reached}. Take more photos.")
             else:
                 met = next(step for step in option.steps if step.people == option.people)
                 reached = f"reach {_shown(wish, met.reached)} (± {100 * 1.96 * met.error:.1f})"
@@ -148,7 +148,7 @@ def plan(
 
 
 def simulate(wish: Wish, people: int, trials: int, n_studies: int, seed: int) -> Step:
-    """Make ``n_studies`` studies of so many people and analyse each as ``emorph study results`` would."""
+    """Simulate ``n_studies`` studies of this many people and analyse each as ``emorph study results`` would."""
     study = _preference_study if wish.task == "preference" else _identification_study
     reached = [study(wish, people, trials, np.random.default_rng([seed, i])) for i in range(n_studies)]
     error = float(np.std(reached, ddof=1) / math.sqrt(n_studies)) if n_studies > 1 else math.nan
@@ -269,8 +269,8 @@ def _about(wish: Wish, n_studies: int) -> str:
         wanted = f"a power of {100 * wish.value:g} % to tell a method apart that {better}"
     split = f", in each of {wish.tables} tables" if wish.tables > 1 else ""
     return (
-        f"Wanted: {wanted}{split}; {wish.methods} methods, {wish.photos} photos. Taken for granted: people differ by "
+        f"Wanted: {wanted}{split}; {wish.methods} methods, {wish.photos} photos. Assumed: people differ by "
         f"{wish.people_sd:g} and photos by {wish.photos_sd:g} in log odds, {wish.seconds:g} s a trial, "
-        f"{wish.minutes_before:g} minutes before the first. By {n_studies} made studies for each number of people, "
-        "each analysed as emorph study results does."
+        f"{wish.minutes_before:g} minutes before the first. From {n_studies} simulated studies for each number of "
+        "people, each analysed as emorph study results does."
     )

@@ -115,7 +115,7 @@ def _flat(values: Mapping[str, object], path: Path) -> dict[str, str]:
         elif isinstance(value, str):
             texts[key] = value
         else:
-            raise ConfigError(f"{path}: {key} must be a text, found {value!r}.")
+            raise ConfigError(f"{path}: {key} must be text, found {value!r}.")
     return texts
 
 

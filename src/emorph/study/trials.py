@@ -47,7 +47,7 @@ def read_pictures(study: Path) -> list[StudyPicture]:
         try:
             found.append(StudyPicture(**json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise DataError(f"{path}, line {number} is no picture: {error}; make the study again.") from None
+            raise DataError(f"{path}, line {number} is not a picture: {error}; make the study again.") from None
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a training task is told: the TOML file of a run of steps, or of a fit."""
+"""The configuration of a training task: the TOML file of a run of steps, or of a fit."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FitConfig(TaskConfig):
 
     @abstractmethod
     def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
-        """What it will do, in words and as numbers. faces: labelled ones; None if nobody knows."""
+        """What it will do, in words and as numbers. faces: labelled ones; None if unknown."""
 
     @abstractmethod
     def fit(self, on_part: OnPart) -> Sequence[str]:
@@ -96,7 +96,7 @@ class RunConfig(TaskConfig):
         """Read off the faces what ``build`` then finds in files: the i-th of every n parts. share: (i, n)."""
 
     def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]] | None:
-        """The loss and made inputs of n faces, by which a plan foretells memory and time; None if it cannot be."""
+        """The loss and made inputs of n faces, by which a plan predicts memory and time; None if it cannot be."""
         return None
 
     def closing_report(self, model: Path) -> Sequence[str]:

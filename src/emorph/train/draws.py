@@ -27,7 +27,7 @@ HOLDOUT = 500  # of each emotion, as `emorph data prepare` holds out by default
 class KnownFaces:
     """What an order needs to know of a data set.
 
-    n: faces. labels: int64 (n,), AffectNet's codes, -1 for none; None where nobody knows them. affect: float (n, 2),
+    n: faces. labels: int64 (n,), AffectNet's codes, -1 for none; None if unknown. affect: float (n, 2),
     valence and arousal, NaN where unknown. source: where this is known from. assumed: whether the faces themselves are
     not there; then ``labels`` has the right number of each in no order.
     """
@@ -57,7 +57,7 @@ class KnownFaces:
     ) -> KnownFaces | None:
         """What there is to plan with: a raw data set's scan, else the faces themselves, else what somebody says.
 
-        n_faces: in place of what the configuration assumes. Returns None if nobody knows. Raises DataError.
+        n_faces: in place of what the configuration assumes. Returns None if unknown. Raises DataError.
         """
         if scan is not None:
             from emorph.data.layouts import open_index

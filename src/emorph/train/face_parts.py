@@ -1,4 +1,4 @@
-"""Numbers that are read off each face once: in parts, each a file, so that a stopped reading goes on where it was."""
+"""Numbers that are read off each face once: in parts, each a file, so that a stopped reading resumes where it was."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_parts(
     share: tuple[int, int] = (0, 1),
     on_step: OnStep | None = None,
 ) -> list[Numbers]:
-    """What ``read`` tells of every face, (n_faces, ...) by name, for each of ``kinds``; from its files in ``folder``.
+    """What ``read`` finds in every face, (n_faces, ...) by name, for each of ``kinds``; from its files in ``folder``.
 
     read: (items, indices of kinds) -> what these kinds are for a batch. kinds: what their files' names end with.
     share: (i, n) takes the i-th of every n parts, for n processes that then find each other's; (0, 1) is all.

@@ -145,7 +145,7 @@ class Logbook:
 
 
 def cut_back(run: Path, step: int, *, unfinished: bool) -> None:
-    """Take out of stats.jsonl what a run that continues from ``step`` will write anew.
+    """Take out of stats.jsonl what a run that continues from ``step`` will write again.
 
     Those are the lines after it, half lines of a process that was killed, and, where the checkpoint holds the sums of
     an ``unfinished`` line, the one at ``step`` itself, with which the run ended early.

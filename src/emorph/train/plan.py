@@ -52,7 +52,7 @@ class Saves:
 class Plan:
     """A run's plan.
 
-    faces: in the data set, None where nobody knows; faces_from: who says so; assumed: whether they are not there yet.
+    faces: in the data set, None if unknown; faces_from: where that is from; assumed: whether they are not there yet.
     epoch_size: samples that one round of the order draws. classes: empty where no labels are known; classes_exact:
     whether the very faces were counted, or numbers of them. seen: share of the faces that are drawn at all; least,
     most: how often one face is. untimed: why there is no warm_up. stop_step: where max_minutes stops the run, if it

@@ -46,7 +46,7 @@ def begin(run: Path, config: RunConfig, plan: Plan) -> None:
 
 
 def tidy(run: Path, step: int, *, unfinished: bool) -> None:
-    """Take away what a killed process left half done, and the log's lines that a run from ``step`` writes anew."""
+    """Take away what a killed process left half done, and the log's lines that a run from ``step`` writes again."""
     checkpoint.clear_drafts(run)
     cut_back(run, step, unfinished=unfinished)
 

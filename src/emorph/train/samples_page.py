@@ -85,12 +85,14 @@ def _read(path: Path, run: str) -> StepSheet:
         titles, side, n_rows = tuple(layout["titles"]), int(layout["tile_px"]), int(layout["n_rows"])
         step, n_fixed = int(layout["step"]), int(layout["n_fixed"])
     except (KeyError, ValueError, TypeError):
-        raise ImageError(f"{path} does not say where its tiles are; it is no sheet that a run wrote.") from None
+        raise ImageError(f"{path} does not say where its tiles are; it is not a sheet that a run wrote.") from None
     pixels = read_photo(path).pixels
     pitch = side + GAP_PX
     expected = (LABEL_PX + n_rows * pitch - GAP_PX, len(titles) * pitch - GAP_PX)
     if pixels.shape[:2] != expected:
-        raise ImageError(f"{path} has {pixels.shape[1]}x{pixels.shape[0]} px, but {expected[1]}x{expected[0]} is said.")
+        raise ImageError(
+            f"{path} has {pixels.shape[1]}x{pixels.shape[0]} px, but {expected[1]}x{expected[0]} is stated."
+        )
     tops = [LABEL_PX + row * pitch for row in range(n_rows)]
     tiles = np.stack(
         [[pixels[top : top + side, pitch * k : pitch * k + side] for k in range(len(titles))] for top in tops]

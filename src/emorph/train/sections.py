@@ -55,7 +55,7 @@ class DataConfig(Config):
         known = [emotion.word for emotion in Emotion]
         strange = [word for word in value if word not in known] if isinstance(value, dict) else []
         if strange:
-            raise ValueError(f"{strange[0]!r} is no emotion; known: {', '.join(known)}")
+            raise ValueError(f"{strange[0]!r} is not an emotion; known: {', '.join(known)}")
         counts = [value] if isinstance(value, int) else list((value or {}).values())
         if any(n < 0 for n in counts) or (counts and not sum(counts)):
             raise ValueError("state at least one face, and none below 0")
@@ -113,7 +113,7 @@ class BudgetConfig(Config):
     """How long a run is: samples, steps or epochs; several only if they say the same.
 
     An epoch is one round of the order in which faces are drawn: all faces once, or a round of equal emotions.
-    max_minutes: stop and save after so long, counted from each start anew; `emorph train resume` continues.
+    max_minutes: stop and save after so long, counted from each start; `emorph train resume` continues.
     """
 
     samples: int | None = Field(None, gt=0)
@@ -134,7 +134,7 @@ class BudgetConfig(Config):
         return {unit: amount for unit, amount in every.items() if amount is not None}
 
     def n_steps(self, epoch_size: int | None, batch_size: int) -> int:
-        """The budget in optimiser steps. epoch_size: samples an epoch, None if nobody knows.
+        """The budget in optimiser steps. epoch_size: samples an epoch, None if unknown.
 
         Raises ConfigError if two units contradict each other by more than the rounding to whole batches, or if epochs
         are stated without a data set to count.

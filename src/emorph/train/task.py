@@ -38,7 +38,7 @@ class Task(ABC, Generic[M]):
 
     @abstractmethod
     def start(self, name: str) -> M:
-        """Another model whose weights the run shall start from: a folder or a name."""
+        """Another model whose weights the run starts from: a folder or a name."""
 
     @abstractmethod
     def draw(self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device) -> tuple[Any, ...]:

@@ -148,7 +148,7 @@ class RigEditor:
         parts: "expression" (with the jaw), "pose" (the face stays centred), "light", "code" (what else there is).
         album: the sources show one person, whose shape is then the mean of theirs.
         seed: None moves the photo's own pixels and draws the rest from the noise that holds them; a head turns by
-        MOST_TURN_DEG at most, beyond which its far side would have to be made up. A number draws the whole face anew
+        MOST_TURN_DEG at most, beyond which its far side would have to be made up. A number redraws the whole face
         from this seed's noise, as the official code does.
         Raises ImageError, NoFaceError, UnknownNameError.
         """

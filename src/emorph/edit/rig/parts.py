@@ -38,7 +38,7 @@ class RigFace:
 
 @dataclass(frozen=True)
 class Look:
-    """What a face shall look like.
+    """What a face should look like.
 
     coeffs: of one face in its crop's frame. code: (1, code_dim), what the coefficients do not tell. parts: those that
     may differ from the face's own. turned_deg: how far the head is turned. asked_deg: how far it would be turned if

@@ -74,7 +74,7 @@ class NetworkCard:
             card = cls(**{key: _frozen(value) for key, value in found.items()})
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{path} is no card of a judge or recogniser ({error}); its fields are {', '.join(_FIELDS)}."
+                f"{path} is not a card of a judge or recogniser ({error}); its fields are {', '.join(_FIELDS)}."
             ) from None
         if card.crop not in get_args(Crop):
             raise DataError(f"{path}: crop must be one of {', '.join(get_args(Crop))}, found {card.crop!r}.")
@@ -89,7 +89,7 @@ class NetworkCard:
             or (card.kind == "identity") != (card.crop == "arcface" and not card.classes)
         ):
             raise DataError(
-                f"{path} is no card of a judge or recogniser: "
+                f"{path} is not a card of a judge or recogniser: "
                 "its kind, side, channels, crop, classes or scaling do not fit."
             )
         return card
@@ -108,13 +108,13 @@ _FIELDS = tuple(field.name for field in fields(NetworkCard))
 
 
 def check_fair(name: str, trained_on: Collection[str], split: str) -> None:
-    """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it shall judge."""
+    """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it is asked to judge."""
     if split in trained_on:
         raise DataError(f"{name} was trained on {split}, so it cannot judge it; take another judge or split.")
 
 
 def network_card(name: str, kind: Kind) -> NetworkCard:
-    """The card called ``name``, be it of this kind or of the other. Raises UnknownNameError with the nearest name."""
+    """The card called ``name``, of this kind or of the other. Raises UnknownNameError with the nearest name."""
     if name not in CARDS:
         raise UnknownNameError(NOUNS[kind], name, [card.name for card in CARDS.values() if card.kind == kind])
     return CARDS[name]

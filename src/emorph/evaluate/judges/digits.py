@@ -1,4 +1,4 @@
-"""The first digits of a network's SHA-256, by which its answers are told from those of another file of its name."""
+"""The first digits of a network's SHA-256, which tell its answers from those of another file of that name."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def opening_operations(path: Path) -> tuple[str, ...]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _opening(data)
     except (ValueError, IndexError, StopIteration) as error:
-        raise CheckpointError(f"{path.name} is damaged or no ONNX file ({error}); get it again.") from None
+        raise CheckpointError(f"{path.name} is damaged or not an ONNX file ({error}); get it again.") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from None
 
@@ -64,7 +64,7 @@ class OnnxGraph:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base
             reason = str(error).splitlines()[0][:200]
-            raise CheckpointError(f"{path.name} is damaged or no ONNX file ({reason}); get it again.") from None
+            raise CheckpointError(f"{path.name} is damaged or not an ONNX file ({reason}); get it again.") from None
         inputs = session.get_inputs()
         shape = list(inputs[0].shape) if len(inputs) == 1 else []
         if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):

@@ -100,7 +100,7 @@ class Recogniser:
         found = self.graph.run(_input(crops, self.card, is_raw=self.is_raw))
         length = np.linalg.norm(found, axis=1, keepdims=True)
         if found.shape[1] < 2 or not (length > 0).all():
-            raise ShapeError(f"{self.graph.name} gives {found.shape[1]} numbers a face, or zeros: no recogniser.")
+            raise ShapeError(f"{self.graph.name} gives {found.shape[1]} numbers a face, or zeros: not a recogniser.")
         unit: Float32 = found / length
         return unit
 

@@ -57,7 +57,7 @@ class Panel:
         """What is asked besides dlib's network and plain geometry, which always are.
 
         names: of judges; recognisers, face_models: of these; see ``emorph.evaluate.open_panel``. without: of
-        ``optional``, the large networks that shall not be asked even where their files are here. What is not here is
+        ``optional``, the large networks that are skipped even where their files are here. What is not here is
         listed as missing. Raises UnknownNameError for a name that means nothing, CheckpointError for a damaged file,
         DataError for a wrong card.
         """
@@ -89,7 +89,7 @@ class Panel:
         )
 
     def refuse_unfair(self, split: str) -> None:
-        """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it shall judge."""
+        """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it is asked to judge."""
         for judge in self.asked:
             check_fair(judge.id.partition("@")[0], judge.trained_on, split)
 

@@ -1,1 +1,1 @@
-"""From pairs of photos to records on disk: every photo is looked at once, and a stopped run goes on where it was."""
+"""From pairs of photos to records on disk: every photo is looked at once, and a stopped run resumes where it was."""

@@ -30,8 +30,8 @@ class Pair:
     """A photo and what a method made of it.
 
     method: what reports call the set. target: None where valence or arousal was asked for.
-    person: whose photo the source is, "" where nobody says.
-    affect: the valence and the arousal that the edit should show: asked for, or annotated; None where nobody says.
+    person: whose photo the source is, "" if unknown.
+    affect: the valence and the arousal that the edit should show: asked for, or annotated; None if unknown.
     points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
     """
 
@@ -71,7 +71,7 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
     elif edits.suffix.lower() == ".csv":
         found = list(_table_pairs(edits, name))
     else:
-        raise DataError(f"{edits} is no folder, edits.jsonl or CSV of source, edited, target; check the path.")
+        raise DataError(f"{edits} is not a folder, edits.jsonl or CSV of source, edited, target; check the path.")
     if not found:
         raise DataError(f"{edits} holds no edit; there is nothing to evaluate.")
     _refuse_repeats(found, edits)
@@ -126,7 +126,7 @@ def _readable(path: Path, read: Callable[[Path], T]) -> T:
     try:
         return read(path)
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no UTF-8 text; save it as UTF-8.") from None
+        raise DataError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from None
 
@@ -136,7 +136,7 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
     texts = {key: fields[key] for key in NEEDED_COLUMNS}
     for key, text in texts.items():
         if not isinstance(text, str) or not text.strip() or "\0" in text:
-            raise DataError(f"{where}: {key} must be a text, found {text!r}.")
+            raise DataError(f"{where}: {key} must be text, found {text!r}.")
     source, edited, target = (str(texts[key]).strip() for key in NEEDED_COLUMNS)
     try:
         wanted = Target.parse(target)

@@ -114,7 +114,7 @@ class _Seen:
 
 
 def landmarks_of(record: SeenFace) -> Landmarks:
-    """The face that a record tells of."""
+    """The face that a record describes."""
     left, top, right, bottom = record.box
     return Landmarks(np.array(record.points, dtype=np.float32), (left, top, right, bottom), record.score)
 

@@ -1,6 +1,6 @@
-"""From pairs to scores on disk: every photo is looked at once, and a run that was stopped goes on where it was.
+"""From pairs to scores on disk: every photo is looked at once, and a run that was stopped resumes where it was.
 
-Records carry the SHA-256 of the files they tell of, so a changed picture is judged anew, and records of several
+Records carry the SHA-256 of the files they are about, so a changed picture is judged again, and records of several
 machines merge by lying in one folder.
 """
 

@@ -29,7 +29,7 @@ def csim(a: Float32, b: Float32) -> Float64:
     first, second = a.astype(np.float64), b.astype(np.float64)
     lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     if not (lengths > 0).all():
-        raise DataError("a row of features is all zeros; it is no face's.")
+        raise DataError("a row of features is all zeros, which no face gives.")
     found: Float64 = (first * second).sum(axis=1) / lengths
     return found
 
@@ -77,7 +77,7 @@ class Pairs:
     def threshold(self, false_accept_rate: float) -> float:
         """The distance under which this share of the impostor pairs is taken for one person."""
         if not len(self.impostor):
-            raise DataError("a threshold needs photos of two persons at least; found one person.")
+            raise DataError("a threshold needs photos of at least two persons; found one person.")
         return float(np.quantile(self.impostor, false_accept_rate))
 
     def calibrated(self, distance: Float64) -> Float64:

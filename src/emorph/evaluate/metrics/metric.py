@@ -47,12 +47,12 @@ class Metric:
     another package; by default "NAME:NAME". Imported when it is asked for.
     bounds: of the value; infinite where there are none. unit: "share" is shown in percent. shown_unit: of tables, if it
     is another one. needs: what must be there besides the pictures, in words.
-    of_itself: the value of two equal pictures, which then is not worked out; None where nobody says.
-    lost: the value of an edit in which no face is found any more: a failure; None where such an edit has none.
+    of_itself: the value of two equal pictures, which then is not worked out; None if unknown.
+    lost: the value of an edit in which no face is found: a failure; None where such an edit has none.
     least_px: smaller pictures have no value. most_px: larger ones are scaled down; None for never.
     network: "module:name" of what loads a ``Network``, which then is asked in batches instead of ``function``.
     tables: of a report, in which it stands; by default those of ``takes``.
-    revision: raised when a mended function gives other numbers, so that those of older reports are measured anew.
+    revision: raised when a mended function gives other numbers, so that those of older reports are measured again.
     column, column_before: in edits.csv, of the edit and of the unedited photo; by default its name, and none.
     """
 

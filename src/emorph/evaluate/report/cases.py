@@ -69,7 +69,7 @@ def _case(scores: MethodScores, row: int) -> Case:
     scored = scores.evidence.edits[row]
     lines = [f"{scored.pair.word}, strength {scored.pair.strength:g}"]
     if scored.is_lost:
-        lines.append("no face is found any more")
+        lines.append("no face is found")
     elif scores.emotions and np.isfinite((first := scores.emotions[0]).after[row]):
         answer = first.judge.emotions[int(np.argmax(first.answers[row]))]
         lines.append(f"seen as {answer.word}; target {100 * first.before[row]:.0f} → {100 * first.after[row]:.0f} %")

@@ -46,7 +46,7 @@ def _has_several(scores: MethodScores) -> bool:
 
 
 def difference(a: Float64, b: Float64, rows: Pairing, groups: list[str]) -> Estimate | None:
-    """Mean of b less a over paired rows, with its interval by source photo; None of none."""
+    """Mean of b less a over paired rows, with its interval by source photo; None without any."""
     gaps = np.array([b[j] - a[i] for i, j in rows], dtype=np.float64)
     known = np.isfinite(gaps)
     if not known.any():
@@ -55,7 +55,7 @@ def difference(a: Float64, b: Float64, rows: Pairing, groups: list[str]) -> Esti
 
 
 def success_difference(a: MethodScores, b: MethodScores) -> Estimate | None:
-    """Success gain of b less a by the first judge, over the same edits; None of none."""
+    """Success gain of b less a by the first judge, over the same edits; None without any."""
     if not (a.evidence.edits and b.evidence.edits and a.tradeoffs and b.tradeoffs):
         return None
     return difference(a.tradeoffs[0].success, b.tradeoffs[0].success, paired_rows(a, b), a.evidence.groups)
@@ -65,7 +65,7 @@ def comparison(a: MethodScores, b: MethodScores) -> Table:
     """Every score of both, paired."""
     rows = paired_rows(a, b)
     several = (
-        "Of several edits of a photo to one target the last counts. " if _has_several(a) or _has_several(b) else ""
+        "Where a photo has several edits to one target, the last counts. " if _has_several(a) or _has_several(b) else ""
     )
     doses = [f"{scores.evidence.dose:g}" if scores.evidence.edits else "1" for scores in (a, b)]
     names = (a.evidence.method, b.evidence.method)
@@ -185,7 +185,7 @@ def _matched_row(metric: Metric, judge: int, a: MethodScores, b: MethodScores) -
 
 def side_by_side(names: Sequence[str], heads: Sequence[tuple[Table, Table]]) -> list[Table]:
     """The edits' column of several methods' headline scores and of their parts, a column each."""
-    note = "Each method's own edits at its own strength; paired differences of the same edits stand below."
+    note = "Each method's own edits at its own strength; paired differences of the same edits are below."
     return [
         _beside(
             "side_by_side", "Side by side: emotion and identity together", note, names, [head for head, _ in heads]

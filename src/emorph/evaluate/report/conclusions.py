@@ -79,8 +79,8 @@ def _of_one(score: MethodScores) -> Iterator[str]:
         )
     if (success := _success(score)) is not None:
         yield (
-            f"Both together, the success gain is {Value(success, True)}; doing nothing has 0, another person's "
-            "face hardly more."
+            f"Both together, the success gain is {Value(success, True)}; doing nothing scores 0, and another "
+            "person's face hardly more."
         )
 
 

@@ -16,8 +16,8 @@ WITH_CONTROLS = ("measure", "better", "edits", "unedited photo", "another photo 
 def headline(scores: MethodScores, name: str = "") -> Table:
     """Scores that neither doing nothing nor putting in somebody else can win."""
     note = (
-        "These weigh emotion and identity together: doing nothing has 0, another person's face hardly more. Success "
-        "gain: the share of edits that are recognised as the target and pass for the person, less the share of "
+        "These weigh emotion and identity together: doing nothing scores 0, and another person's face hardly more. "
+        "Success gain: the share of edits that are recognised as the target and pass for the person, less the share of "
         "unedited photos that are recognised as it already. The gain of HES and area is over the unedited photo, "
         f"their identity is passing for the person ({scores.identity.gallery.name})."
     )
@@ -62,6 +62,6 @@ def _rows(scores: MethodScores, table: Shown) -> Iterator[tuple[Cell, ...]]:
     if not scores.emotions:
         for metric in shown_in(table):
             if metric.takes in JUDGED and metric.name not in told:
-                yield (metric.label, metric.better, "not measured: no judge is here", *[NOTHING] * 3)
+                yield (metric.label, metric.better, "not measured: no judge is available", *[NOTHING] * 3)
     for line in lines:
         yield row_with_controls(line)

@@ -22,7 +22,7 @@ from emorph.evaluate.scores.gallery import galleries
 from emorph.evaluate.scores.method import MethodScores
 
 GET_AFFECT = (
-    "not measured: needs a judge that tells them; get it with emorph models get enet_b0_8_va_mtl (or emonet_8) and "
+    "not measured: needs a judge that predicts them; get it with emorph models get enet_b0_8_va_mtl (or emonet_8) and "
     "name it: --judge enet_b0_8_va_mtl."
 )
 GET_RECOGNISER = (
@@ -51,7 +51,7 @@ def summarise(
 ) -> Summary:
     """Everything that the records tell of the pairs.
 
-    lost_faces: whether edits in which no face is found any more count as failures or are left out.
+    lost_faces: whether edits in which no face is found count as failures or are left out.
     """
     sets = join(judged, records, lost_faces)
     all_galleries = galleries(sets, panel, records)

@@ -29,26 +29,26 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
         if identity.gallery.separation < LEAST_SEPARATION and identity.gallery is not gallery:
             yield (
                 f"{identity.gallery.name} does not tell these persons apart ({100 * identity.gallery.separation:.0f} % "
-                "of genuine pairs are nearer than impostors): it is in no ensemble; do not believe its row."
+                "of genuine pairs are nearer than impostors): it is left out of the ensemble; do not trust its row."
             )
         impostors = identity.gallery.impostor
         if identity.gallery.metric.takes == Takes.FEATURES and impostors is not None and abs(impostors.mean) > NEAR_0:
             yield (
                 f"Cosines of different persons average {Value(impostors)} by {identity.gallery.name}, not near 0: its "
-                "crops or features are wrong, or the set is of people who look alike. Its CSIM is no success."
+                "crops or features are wrong, or the people look alike. Do not read its CSIM as a success."
             )
     if not panel.judges:
-        yield "No judge of emotions is here, so nothing is said of whether the edits show what was asked for."
+        yield "No judge of emotions is available, so nothing here says whether the edits show what was asked for."
     n_photos = len(gallery.ids)
     if 0 < n_photos < FEW_SOURCES:
-        yield f"Only {n_photos} source photo{'s' if n_photos > 1 else ''}: intervals of so few are too narrow."
+        yield f"Only {n_photos} source photo{'s' if n_photos > 1 else ''}: intervals from so few are too narrow."
     for score in scores:
         excluded = len(score.evidence.excluded)
         if excluded:
             whole = excluded + len(score.evidence.edits)
             yield (
-                f"{score.evidence.method}: {excluded} of {whole} edits could not be measured; they are in no number "
-                "and no n, and are listed below."
+                f"{score.evidence.method}: {excluded} of {whole} edits could not be measured; they are not "
+                "counted, and are listed below."
             )
 
 
@@ -56,7 +56,7 @@ def _of_lost_faces(score: MethodScores, name: str) -> Iterator[str]:
     n_lost = int(score.evidence.lost.sum())
     if n_lost:
         yield (
-            f"{name}{n_lost} of {len(score.evidence.edits)} edits show no face any more. They count as failures of "
+            f"{name}{n_lost} of {len(score.evidence.edits)} edits no longer show a face. They count as failures of "
             "expression and of identity, and have no distance; --lost-faces skip leaves them out."
         )
 
@@ -70,16 +70,16 @@ def _of_method(score: MethodScores, name: str) -> Iterator[str]:
     known = [gain for gain in gains if gain is not None]
     if known and all(gain.mean <= 0 for gain in known):
         yield (
-            f"{name}The unedited photos are recognised as the target as often as the edits or more often, and are the "
-            "person for certain: doing nothing beats these edits on everything."
+            f"{name}The unedited photos are recognised as the target at least as often as the edits, and certainly "
+            "show the person: doing nothing beats these edits on everything."
         )
     elif known and all(gain.low <= 0 for gain in known):
-        yield f"{name}The gain over the unedited photos cannot be told from none: its interval holds 0."
+        yield f"{name}The gain over the unedited photos cannot be told from zero: its interval includes 0."
     first = evidence.mean(score.identity.is_first, dose)
     passes = evidence.mean(score.identity.passes, dose)
     if passes is not None and first is not None and passes.mean < 0.5 and first.mean < 0.5:
         yield (
-            f"{name}Most edits are not the person any more: {Value(passes, is_share=True)} pass for the person of "
+            f"{name}Most edits no longer look like the person: {Value(passes, is_share=True)} pass for the person of "
             f"their source, {Value(first, is_share=True)} are nearest to it."
         )
 
@@ -93,7 +93,7 @@ def _of_controls(gallery: Gallery) -> Iterator[str]:
         return
     if len(impostor) < FEW_IMPOSTORS:
         yield f"Identity's threshold rests on {len(impostor)} impostor pair{'s' if len(impostor) > 1 else ''} only."
-    end = "Read no identity number of this report as a success."
+    end = "Do not read any identity number here as a success."
     if len(genuine):
         nearer = gallery.separation
         if nearer < LEAST_SEPARATION:

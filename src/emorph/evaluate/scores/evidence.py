@@ -28,7 +28,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Scored:
-    """An edit that counts: one that could be measured, or one in which no face is found any more (``is_lost``)."""
+    """An edit that counts: one that could be measured, or one in which no face is found (``is_lost``)."""
 
     pair: Pair
     source: SeenFace
@@ -42,7 +42,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Excluded:
-    """An edit that is in no number."""
+    """An edit that is not counted."""
 
     edited: Path
     why: str
@@ -64,7 +64,7 @@ class Evidence:
 
     @functools.cached_property
     def lost(self) -> Bools:
-        """In which edits no face is found any more."""
+        """In which edits no face is found."""
         return np.array([scored.is_lost for scored in self.edits], dtype=bool)
 
     def filled(self, of_found: Float64) -> Float64:
@@ -99,7 +99,7 @@ class Evidence:
         return sorted(set(self.strengths.tolist()))
 
     def mean(self, values: Float64, chosen: Bools) -> Estimate | None:
-        """The mean of the chosen edits' values with its interval by source photo; None of none or where all are NaN."""
+        """The mean of the chosen edits' values with its interval by source photo; None without any, or if all NaN."""
         chosen = chosen & np.isfinite(values)
         if not chosen.any():
             return None
@@ -133,7 +133,7 @@ class Evidence:
 def join(judged: Sequence[Identified], records: Records, lost_faces: LostFaces = "fail") -> list[Evidence]:
     """The edits of each method, in the order of their first appearance.
 
-    lost_faces: whether an edit in which no face is found any more counts as a failure, or is left out.
+    lost_faces: whether an edit in which no face is found counts as a failure, or is left out.
     """
     found = []
     for method in dict.fromkeys(item.pair.method for item in judged):

@@ -95,7 +95,7 @@ class FaceModelScores:
 
     @functools.cached_property
     def n_untrusted(self) -> int:
-        """Edits that are in no number of this model, because it or its source could not be fitted."""
+        """Edits that this model's numbers leave out, because it or its source could not be fitted."""
         pairs = [(scored.source.id, scored.edit.id) for scored in self.evidence.edits if not scored.is_lost]
         trusted = [self.controls.coefficients(ids, Takes.SHAPE) for ids in pairs]
         return sum(not np.isfinite(rows).all() for rows in trusted)

@@ -112,7 +112,7 @@ class Gallery:
         return self.over_pairs((self.between < self.threshold).astype(np.float64), same_person=True)
 
     def over_pairs(self, between: Float64, *, same_person: bool) -> Estimate | None:
-        """Mean of ``between`` (n, n) over the pairs of one person or of two, NaN left out; None of none.
+        """Mean of ``between`` (n, n) over the pairs of one person or of two, NaN left out; None without any.
 
         Its interval is over persons; over photos, so for these very persons, where fewer than ``LEAST_PERSONS`` are in
         the pairs.

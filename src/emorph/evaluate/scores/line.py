@@ -108,7 +108,7 @@ class Line:
 
 
 def of_itself(metric: Metric) -> str | None:
-    """What the unedited photo has against itself, as a text; None where nobody says."""
+    """What the unedited photo has against itself, as a text; None if unknown."""
     value = metric.of_itself
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""How alike the edits are, as a set, to the unedited photos: FID and KID, with the chance of so few pictures beside it.
+"""How alike the edits are, as a set, to the unedited photos: FID and KID, beside what chance gives for so few pictures.
 
 Intervals come from halves: each draws half of the source photos with their edits, and the spread between halves is
 about that of the whole (the delete-half jackknife), which drawing with repeats would not give, because repeated
@@ -49,7 +49,7 @@ class SetScores:
         )
 
     def distance(self, measure: Measure) -> Estimate | None:
-        """Of the edits from the sources; n: the edits. None of too few sources."""
+        """Of the edits from the sources; n: the edits. None with too few sources."""
         if len(self.sources) < LEAST_SOURCES:
             return None
         value = measure(self.edits, self.sources)

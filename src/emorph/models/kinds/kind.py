@@ -22,7 +22,7 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Hints:
-    """What the user says of a file whose weights cannot tell it.
+    """What the user says about a file where its weights do not show it.
 
     image_size: side of the pictures in pixels; None if nothing is said. num_heads: of the attention, in a rig.
     """
@@ -33,7 +33,7 @@ class Hints:
 
 @dataclass(frozen=True)
 class Facts:
-    """What can be said of a model without its numbers. labels: names of its classes, where it has any."""
+    """What can be said about a model without its numbers. labels: names of its classes, where it has any."""
 
     config: Config | None = None
     labels: tuple[str, ...] = ()

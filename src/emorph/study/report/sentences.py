@@ -118,7 +118,7 @@ def _excluded(results: Results) -> Iterator[str]:
     if n:
         yield f"{n} of {started} who answered {'is' if n == 1 else 'are'} left out by the study's own rules."
     else:
-        yield f"Nobody is left out: no rule of the study holds for any of the {started} who answered."
+        yield f"Nobody is left out: no rule of the study applies to any of the {started} who answered."
 
 
 def _people(n: int) -> str:

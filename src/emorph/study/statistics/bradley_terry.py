@@ -185,7 +185,7 @@ class _Layout:
         return found
 
     def information(self, expected: Floats, totals: Floats) -> Floats:
-        """(B, P, P), with a trace on the diagonal for what no vote tells of."""
+        """(B, P, P), with a trace on the diagonal for what no vote covers."""
         size = self.features.shape[1]
         second = (expected @ self.squares).reshape(-1, size, size)
         means = (expected @ self.by_pair).reshape(*totals.shape, size)

@@ -1,6 +1,6 @@
 """Variances of votes that are not independent: of one person, on one photo.
 
-Votes of one person share that person's taste, votes on one photo share the photo. A number that shall hold for other
+Votes of one person share that person's taste, votes on one photo share the photo. A number that should hold for other
 people and other photos varies with both, and the two cross: V = V(people) + V(photos) - V(person on photo), the
 variance with each kind of cluster drawn alone (Cameron, Gelbach, Miller 2011). Where chance makes V less than one of
 the two, the greater is taken (MacKinnon, Nielsen, Webb 2023). To draw both at once instead would count the noise of

@@ -235,13 +235,13 @@ def _remarks(votes: Comparisons, fitted: _Fitted, *, photos_vary: bool) -> Itera
     if fitted.is_separated:
         yield from _about_separation(votes.methods, fitted)
     if size.n_participants == 1:
-        yield "One person alone voted, so there is no interval: nothing is known of how people differ."
+        yield "Only one person voted, so there is no interval: nothing is known about how people differ."
     if photos_vary and size.n_photos == 1:
         yield "All votes are on one photo: the intervals hold for other people, not for other photos."
     fewest = min(size.n_participants, size.n_photos if photos_vary and size.n_photos > 1 else size.n_participants)
     if 1 < fewest < 6:
         what = "people" if fewest == size.n_participants else "photos"
-        yield f"Only {fewest} {what}: the intervals are wide because so few tell little of others, and are rough."
+        yield f"Only {fewest} {what}: the intervals are wide because so few say little about others, and are rough."
 
 
 def _about_separation(methods: tuple[str, ...], fitted: _Fitted) -> Iterator[str]:

@@ -68,7 +68,7 @@ class HeadConfig(Config):
     def _known(cls, by_word: dict[str, float]) -> dict[str, float]:
         words = [emotion.word for emotion in Emotion]
         if unknown := sorted(set(by_word) - set(words)):
-            raise ValueError(f"{unknown[0]!r} is no emotion; known are {', '.join(words)}")
+            raise ValueError(f"{unknown[0]!r} is not an emotion; known are {', '.join(words)}")
         return by_word
 
 
@@ -108,7 +108,7 @@ class ClassifierConfig(FitConfig):
         return self
 
     def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
-        """What it will do, in words and as numbers. faces: labelled ones; None if nobody knows."""
+        """What it will do, in words and as numbers. faces: labelled ones; None if unknown."""
         head, twice = self.head, self.data.mirror
         codes = None if faces is None else faces * (2 if twice else 1)
         steps = None if codes is None else head.epochs * -(-codes // head.batch_size)
@@ -149,7 +149,7 @@ class ClassifierResult:
 def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> ClassifierResult:
     """Encode what is not encoded yet, train, measure, and write directions and metrics.json to ``config.out``.
 
-    on_part: is told of the encoding. Raises DataError, CheckpointError.
+    on_part: is told how the encoding goes. Raises DataError, CheckpointError.
     """
     model = load(config.model).to(choose_device())
     cache = Path(config.out).parent / CACHE_FOLDER

@@ -1,4 +1,4 @@
-"""Training the judge: cross-entropy on small gray faces, each seen a little turned, moved, lit and hidden anew."""
+"""Training the judge: cross-entropy on small gray faces, a little turned, moved, relit and partly hidden each time."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ LEAST_STD = 1e-4  # a number of z_sem that never changes is left as large as it 
 
 
 class LatentOptimConfig(OptimConfig):
-    """As everywhere, with the official batch and weight decay."""
+    """The optimiser's settings; the defaults here are the official batch and weight decay."""
 
     batch_size: int = Field(256, gt=0)
     weight_decay: float = Field(0.01, ge=0)
@@ -49,7 +49,7 @@ class LatentRunConfig(RunConfig):
     """A training run of the latent net of a finished autoencoder.
 
     autoencoder: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's
-    folder. init: an autoencoder with a latent net, the same autoencoder, to go on from. model: z_dim is the
+    folder. init: an autoencoder with a latent net, the same autoencoder, to continue from. model: z_dim is the
     autoencoder's.
     """
 
@@ -156,7 +156,7 @@ class LatentTask(Task[DiffAE]):
         return self.z[rows].to(device), torch.tensor(steps, device=device), noise
 
     def sheet(self, model: DiffAE, shown: Shown) -> Sheet:
-        """Faces from nothing: a z_sem a row, the same at every step but for what was learnt, with several noises."""
+        """New faces: a z_sem a row, the same at every step but for what was learnt, with several noises."""
         assert model.latent_net is not None
         assert model.latent_stats is not None
         noise = seeded_noise(range(len(shown.images)), (model.config.z_dim,), model.rates.device)
@@ -187,7 +187,7 @@ def _of_the_body(model: DiffAE) -> dict[str, Tensor]:
 def _started(model: DiffAE, body: DiffAE, name: str) -> LatentStats:
     """The statistics that another run's latent net works in. Raises ConfigError, DataError if it does not fit."""
     if model.latent_stats is None or model.latent_net is None:
-        raise DataError(f"{name} has no latent net to go on from; leave init out.")
+        raise DataError(f"{name} has no latent net to continue from; leave init out.")
     if fingerprint(model.encoder) != fingerprint(body.encoder):
         raise ConfigError(f"init {name} is a latent net on another autoencoder, whose z_sem means something else.")
     return model.latent_stats

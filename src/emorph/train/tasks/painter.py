@@ -1,4 +1,4 @@
-"""Training the painter: v of the hidden part of a mouth, from pairs made anew of every face each time."""
+"""Training the painter: v of the hidden part of a mouth, from new pairs of every face each time."""
 
 from __future__ import annotations
 

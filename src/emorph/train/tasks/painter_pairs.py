@@ -36,7 +36,7 @@ class PairConfig(Config):
     rim: least and most that is hidden around the mouth's inside. jitter: standard deviation of the lips' points.
     turn_deg, zoom (log), shift: largest change of the crop. exposure, tint: standard deviations of the log brightness,
     and of that of each channel. blur_share: how many pictures are first made coarser, by a factor up to blur.
-    known_share: how often the painter is told how light the inside shall be.
+    known_share: how often the painter is told how light the inside should be.
     """
 
     ways_open: tuple[float, float, float] = (0.35, 0.35, 0.3)
@@ -186,7 +186,7 @@ def _cropped(
     config: PairConfig,
     rng: np.random.Generator,
 ) -> Pair:
-    """The painter's crop of all layers, a little turned, scaled, shifted, lit and tinted anew."""
+    """The painter's crop of all layers, a little turned, scaled, shifted, relit and tinted each time."""
     unit = own.unit_px
     turn = np.deg2rad(config.turn_deg) * rng.uniform(-1, 1)
     scale = float(np.exp(config.zoom * rng.uniform(-1, 1)))

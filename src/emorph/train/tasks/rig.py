@@ -55,7 +55,7 @@ class CoefficientsConfig(Config):
 
 
 class RigOptimConfig(OptimConfig):
-    """As everywhere, with P2 weighting.
+    """The optimiser's settings; the default here is P2 weighting.
 
     code_dropout: the share of samples that get no code, so that the rig learns to obey the buffers instead; officially
     none.
