@@ -24,7 +24,7 @@ from emorph.core import records
 from emorph.core.errors import ConfigError, ImageError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_metadata
-from emorph.core.types import Target
+from emorph.core.types import Photo, Target
 from emorph.edit import paths
 from emorph.edit.files import emotion_recipe
 from emorph.edit.pipeline import Editor
@@ -112,6 +112,32 @@ def test_a_folder_goes_on_past_bad_files_and_lists_them(
     for name in ("b_truncated.jpg", "c_empty.png", "d_text.jpg", "e_noface.png"):
         assert name in err
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_fear.png", "edits.jsonl", "f_fear.png"]
+
+
+def test_what_is_kept_lost_and_left_out_is_said(
+    emorph: Command, model: Path, example_photo: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    picture = Image.open(example_photo).convert("RGBA")
+    picture.putalpha(99)
+    exif = Image.Exif()
+    exif[0x8298], exif.get_ifd(0x8825)[1] = "(c) Zoe", "N"
+    picture.save(folder / "cut.png", exif=exif)
+    (folder / "notes.txt").write_text("x")
+    words = ["edit", folder, "--to", "happy", "--strength", "0", "--json", *quick(model)]
+    status, said, err = emorph(*words, "-o", out)
+    assert (status, err) == (0, f"{folder}: 1 of 2 files is not a picture and is left out: notes.txt.\n")
+    assert [(row["kept"], row["lost"]) for row in json.loads(said)] == [(["transparency", "EXIF", "location"], [])]
+    words[1] = folder / "cut.png"
+    status, said, err = emorph(*words, "-o", tmp_path / "flat.jpg", "--strip-location")
+    assert (status, err) == (0, "flat.jpg does not keep of cut.png: transparency.\n")
+    row = json.loads(said)[0]
+    assert (row["kept"], row["lost"], row["location_stripped"]) == (["EXIF"], ["transparency", "exact pixels"], True)
+    picture.save(tmp_path / "two.webp", save_all=True, append_images=[Image.new("RGBA", picture.size)])
+    words[1] = tmp_path / "two.webp"
+    assert "two.webp has 2 frames; choose one with --frame 1 to 2" in emorph(*words, "-o", out)[2]
+    assert emorph(*words, "-o", out, "--frame", 1)[0] == 0
 
 
 def test_the_same_command_goes_on_after_a_stop(
@@ -386,8 +412,8 @@ def test_a_stopped_sheet_holds_what_is_done(
         photo.write_bytes(example_photo.read_bytes())
     real = Editor.edit_many
 
-    def stopped(editor: Editor, source: Path, *rest: Any, **options: Any) -> Any:
-        if source == photos[n_done]:
+    def stopped(editor: Editor, source: Photo, *rest: Any, **options: Any) -> Any:
+        if source.path == photos[n_done]:
             raise KeyboardInterrupt
         return real(editor, source, *rest, **options)
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from emorph import Editor, Emotion
 from emorph.core import records
+from emorph.core.deep_png import write_deep_png
 from emorph.core.errors import ConfigError, ImageError, NoFaceError
 from emorph.core.images import read_metadata, read_photo
 from emorph.core.types import Landmarks, Photo
@@ -107,6 +108,81 @@ def test_results_keep_their_photos_colour_profile(
     assert strip is None  # its tiles are in sRGB
     (taken,) = transfer_files(rig, [made], album / "made3.png", tmp_path / "out").edits
     assert read_photo(taken.files[0]).icc == linear_rgb()
+
+
+def _field_photo(path: Path, example_photo: Path) -> np.ndarray:
+    """The example with 16 bits a channel, half transparent on the left; a date, and a place."""
+    rgb = np.asarray(Image.open(example_photo).convert("RGB")).astype(np.uint16)
+    alpha = np.full((*rgb.shape[:2], 1), 65535, np.uint16)
+    alpha[:, :100] = 20_000
+    own = np.dstack([rgb * 257 - (rgb > 0) * np.uint16(60), alpha])  # not what 8 bits would tell
+    exif = Image.Exif()
+    exif[0x0132] = "2026:01:02 03:04:05"
+    exif.get_ifd(0x8825)[1] = "N"
+    with path.open("wb") as file:
+        write_deep_png(file, own, {"exif": exif.tobytes(), "dpi": (300, 300)})
+    return own
+
+
+def test_what_a_photo_holds_survives_its_edit(editor: Editor, example_photo: Path, tmp_path: Path) -> None:
+    source, out = tmp_path / "deep.png", tmp_path / "out"
+    own = _field_photo(source, example_photo)
+    (edit,) = edit_files(editor, [source], out, "happy", [0.0, 1.0]).edits
+    same, changed, strip = (read_photo(path) for path in edit.files)
+    assert same.extra.own is not None
+    assert changed.extra.own is not None
+    np.testing.assert_array_equal(same.extra.own, own)
+    moved = (changed.extra.own != own).any(axis=2)
+    seen = (changed.pixels != same.pixels).any(axis=2)
+    assert 1000 < moved.sum() < 0.2 * moved.size
+    np.testing.assert_array_equal(moved, seen)
+    np.testing.assert_array_equal(changed.extra.own[..., 3], own[..., 3])
+    assert (changed.extra.own[moved][:, :3] % 257 != 0).any()  # what 8 bits do not tell is still there
+    kept = ("transparency", "16 bits a channel", "EXIF", "location", "dpi")
+    assert {(record.kept, record.lost) for record in records.read(out / "edits.jsonl")} == {(kept, ())}
+    assert (edit.kept, edit.lost, strip.extra.own) == (kept, (), None)
+    assert editor.edit(source, "happy").image.mode == "RGBA"
+    assert edit_files(editor, [source], out, "happy", [0.0, 1.0]).n_before == 1
+    (again,) = edit_files(editor, [source], out, "happy", [0.0, 1.0], strip_location=True).edits
+    assert again.kept == tuple(word for word in kept if word != "location")
+    with Image.open(again.files[0]) as image:
+        assert dict(image.getexif().get_ifd(0x8825)) == {}
+        assert image.getexif()[0x0132] == "2026:01:02 03:04:05"
+    (flat,) = edit_files(editor, [source], tmp_path / "flat.jpg", "happy").edits
+    assert flat.lost == ("16 bits a channel", "transparency", "exact pixels")
+
+
+def test_a_chosen_frame_is_edited_and_recorded(editor: Editor, example_photo: Path, tmp_path: Path) -> None:
+    frames = [Image.open(example_photo).convert("RGB")] * 2
+    frames[0] = Image.new("RGB", frames[1].size)
+    frames[0].save(tmp_path / "moving.png", save_all=True, append_images=frames[1:])
+    report = edit_files(editor, [tmp_path / "moving.png"], tmp_path / "out", "happy")
+    assert "has 2 frames; choose one with --frame 1 to 2" in str(report.failures[0])
+    (edit,) = edit_files(editor, [tmp_path / "moving.png"], tmp_path / "out", "happy", [0.0], frame=2).edits
+    np.testing.assert_array_equal(read_photo(edit.files[0]).pixels, np.asarray(frames[1]))
+    assert [record.frame for record in edit.records] == [2]
+    assert edit_files(editor, [tmp_path / "moving.png"], tmp_path / "out", "happy", [0.0], frame=2).n_before == 1
+    assert edit_files(editor, [tmp_path / "moving.png"], tmp_path / "out", "happy", [0.0], frame=1).n_before == 0
+    sheet = sheet_file(editor, [tmp_path / "moving.png"], tmp_path / "sheet.png", frame=2)
+    assert (len(sheet.edits), sheet.failures) == (1, ())
+
+
+def test_a_transfer_keeps_what_the_photo_holds(rig: RigEditor, album: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x8298] = "(c) Zoe"
+    exif.get_ifd(0x8825)[1] = "N"
+    picture = Image.open(album / "made0.png").convert("RGBA")
+    picture.putalpha(77)
+    picture.save(album / "made0.png", exif=exif, dpi=(200, 200))
+    for strip_location in (False, True):
+        report = transfer_files(
+            rig, [album / "made0.png"], album / "made3.png", tmp_path / "out", strip_location=strip_location
+        )
+        (edit,) = report.edits
+        assert edit.kept == ("transparency", "EXIF", *(() if strip_location else ("location",)), "dpi")
+        with Image.open(edit.files[0]) as image:
+            assert (image.mode, image.getexif()[0x8298]) == ("RGBA", "(c) Zoe")
+            assert set(np.asarray(image)[..., 3].ravel()) == {77}
 
 
 def test_what_cannot_be_written_is_said_before_any_work(

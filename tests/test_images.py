@@ -167,15 +167,6 @@ def test_a_broken_profile_is_left_out(tmp_path: Path) -> None:
             np.testing.assert_array_equal(photo.pixels, np.asarray(image.convert("RGB")))
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
-def test_animation_gives_its_first_frame(tmp_path: Path, suffix: str) -> None:
-    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "blue")]
-    path = _save(tmp_path / f"moving{suffix}", frames[0], save_all=True, append_images=frames[1:])
-    pixels = images.read_photo(path).pixels
-    assert pixels.shape == (10, 20, 3)
-    assert np.abs(pixels.astype(int) - [255, 0, 0]).max() <= 3
-
-
 @pytest.mark.parametrize("end", [True, False])
 def test_a_huge_header_is_refused_before_decoding(tmp_path: Path, end: bool) -> None:
     path = tmp_path / "bomb.png"
@@ -230,7 +221,6 @@ def test_random_damage_never_leaks_another_error(tmp_path: Path) -> None:
         ("empty.jpg", b"", r"empty\.jpg is empty \(0 bytes\)"),
         ("notes.jpg", b"dear diary, today\n" * 9, r"notes\.jpg is not a picture.*export it as JPEG or PNG"),
         ("eps.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", r"eps\.jpg is not a picture"),
-        ("phone.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"phone\.HEIC.*convert it to JPEG or PNG"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, name: str, content: bytes, says: str) -> None:
@@ -338,8 +328,8 @@ def test_unwritable_outputs(tmp_path: Path) -> None:
     (tmp_path / "taken.png").mkdir()
     with pytest.raises(ImageError, match=r"cannot write .*taken\.png"):
         images.write_image(tmp_path / "taken.png", pixels)
-    with pytest.raises(ImageError, match=r"out\.heic.*\.png, \.jpg"):
-        images.write_image(tmp_path / "out.heic", pixels)
+    with pytest.raises(ImageError, match=r"out\.gif.*\.png, \.jpg"):
+        images.write_image(tmp_path / "out.gif", pixels)
     with pytest.raises(ImageError, match="metadata key 'a\\\\nb'"):
         images.write_image(tmp_path / "out.png", pixels, metadata={"a\nb": "x"})
     with pytest.raises(ShapeError):
@@ -373,7 +363,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_list_photos(tmp_path: Path) -> None:
-    for name in ("b.JPG", "a.png", "c.txt", ".hidden.jpg", "d.heic"):
+    for name in ("b.JPG", "a.png", "c.txt", ".hidden.jpg", "d.heic"):  # told by their names, unreadable as they are
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "e.png").mkdir()
     assert [p.name for p in images.list_photos(tmp_path)] == ["a.png", "b.JPG", "d.heic"]

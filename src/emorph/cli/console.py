@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,7 +14,20 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from emorph.edit.batch import Batch, Failure, FileEdit, Watch, unbroken
 
-__all__ = ["Bar", "Items", "finish", "items", "mention_other_faces", "print_json", "say", "stopping", "unbroken"]
+__all__ = [
+    "Bar",
+    "Items",
+    "finish",
+    "items",
+    "mention_left_out",
+    "mention_losses",
+    "mention_other_faces",
+    "print_json",
+    "say",
+    "stopping",
+    "unbroken",
+]
+QUIET_LOSSES = ("exact pixels", "maker notes", "XMP", "IPTC")  # usual, and nothing to be done; JSON names them
 
 
 def say(message: str) -> None:
@@ -105,6 +119,21 @@ def faces_of(edit: FileEdit) -> dict[str, int | float | None]:
     """How many faces a photo has, how many were changed, and the detector's score of the least sure of these."""
     score = None if edit.score is None else round(edit.score, 4)
     return {"n_faces": edit.n_faces, "n_edited": edit.n_edited, "score": score}
+
+
+def mention_losses(edit: FileEdit) -> None:
+    """Say what of the photo its result does not have, where people would look for it."""
+    lost = [what for what in edit.lost if what not in QUIET_LOSSES]
+    if lost:
+        say(f"{edit.files[0].name} does not keep of {edit.source.name}: {', '.join(lost)}.")
+
+
+def mention_left_out(photos: Sequence[Path]) -> None:
+    """Say what in the folders among the photos is no picture."""
+    from emorph.edit.paths import left_out
+
+    for sentence in left_out(photos):
+        say(sentence)
 
 
 @contextmanager

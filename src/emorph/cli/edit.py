@@ -8,18 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emorph.cli.console import counted, finish, items, mention_other_faces, print_json
+from emorph.cli.console import (
+    counted,
+    finish,
+    items,
+    mention_left_out,
+    mention_losses,
+    mention_other_faces,
+    print_json,
+)
 from emorph.cli.options import (
     DetectorOption,
     Device,
     DirectionsOption,
     Face,
+    Frame,
     Json,
     MinFace,
     MinScore,
     Photos,
     Solver,
     Steps,
+    StripLocation,
     load_editor,
     load_rig_editor,
     parse_strengths,
@@ -60,6 +70,8 @@ def edit(
     min_face: MinFace = 24,
     min_score: MinScore = 0.25,
     detector: DetectorOption = "auto",
+    frame: Frame = None,
+    strip_location: StripLocation = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +95,9 @@ def edit(
 ) -> None:
     """Change the expression in photos; everything else in the photo stays as it is, at its own size.
 
+    So do its transparency, 16 bits a channel, EXIF, resolution and colour profile in a PNG. What another kind of file
+    does not hold is named.
+
     In a folder, finished photos are not done twice: after an interruption, run the same command again.
     """
     from emorph.edit.files import edit_files
@@ -100,6 +115,7 @@ def edit(
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)
+        mention_losses(done)
         if not as_json:
             typer.echo(f"{done.files[-1]}  ({counted(done, face)}{done.seconds:.1f} s)")
 
@@ -111,20 +127,24 @@ def edit(
         goal = _rig_goal(to, au)
         word = goal.word if isinstance(goal, Emotion) else UNITS_WORD
         jobs = plan_jobs(photos, out, word, strengths)
+        mention_left_out(photos)
         rig = load_rig_editor(name, face_model, device, steps, solver, detector=detector, min_score=min_score)
         with items(len(jobs), tell) as work:
             report = express_files(
-                rig, photos, out, goal, strengths, face=face, min_face_px=min_face, again=again, watch=work.watch
-            )
+                rig, photos, out, goal, strengths, face=face, min_face_px=min_face,
+                frame=frame, strip_location=strip_location, again=again, watch=work.watch,
+            )  # fmt: skip
     else:
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
         target = _target(to, valence, arousal)
         jobs = plan_jobs(photos, out, target.word, strengths)
+        mention_left_out(photos)
         editor = load_editor(name, directions, device, steps, solver, detector, min_score)
         with items(len(jobs), tell) as work:
             report = edit_files(
                 editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal,
-                face=face, min_face_px=min_face, again=again, watch=work.watch,
+                face=face, min_face_px=min_face, frame=frame, strip_location=strip_location, again=again,
+                watch=work.watch,
             )  # fmt: skip
     if as_json:
         print_json([row for done in report.edits for row in _rows(done)])
@@ -154,4 +174,17 @@ def _rows(done: FileEdit) -> list[dict[str, Any]]:
     """A result as JSON: its record; with action units, these instead of what judges would need."""
     if not done.made:
         return [asdict(record) for record in done.records]
-    return [{**{key: getattr(record, key) for key in _TOLD}, **done.made} for record in done.records]
+    return [
+        {
+            "source": record.source,
+            "edited": record.edited,
+            "strength": record.strength,
+            "n_faces": record.n_faces,
+            "n_edited": record.n_edited,
+            "score": record.score,
+            **done.made,
+            "kept": record.kept,
+            "lost": record.lost,
+        }
+        for record in done.records
+    ]

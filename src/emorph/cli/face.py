@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emorph.cli.console import items, print_json, say, unbroken
-from emorph.cli.options import DetectorOption, Face, Json, MinFace, MinScore, Photos
+from emorph.cli.console import items, mention_left_out, print_json, say, unbroken
+from emorph.cli.options import DetectorOption, Face, Frame, Json, MinFace, MinScore, Photos
 
 if TYPE_CHECKING:
     from emorph.face3d.model import FaceModel
@@ -24,6 +24,7 @@ def face(
     min_face: MinFace = 24,
     min_score: MinScore = 0.25,
     detector: DetectorOption = "auto",
+    frame: Frame = None,
     model: Annotated[
         Path | None,
         typer.Option(help="ict_face.npz or a converted FLAME folder, if it is not in the usual place."),
@@ -51,6 +52,7 @@ def face(
     protected = SourcePhotos(sources)
     protected.refuse(file for path in paths for file in _files(path, obj=obj))
     check_writable(out)
+    mention_left_out(photos)
     face_model = open_face("flame") if model is None and encoder in NETWORKS else open_model(model)
     reader = open_reader(encoder, face_model)
     read = reader.read_photo if isinstance(reader, NetworkReader) else None
@@ -58,7 +60,7 @@ def face(
     with items(len(sources)) as work:
         for source, path in zip(sources, paths, strict=True):
             with work.item(source.name):
-                photo = read_photo(source)
+                photo = read_photo(source, frame=frame)
                 landmarks = find_faces(photo, min_face_px=min_face, detector=sought_by, min_score=min_score)
                 chosen = select_faces(landmarks, face, photo, min_score=min_score)
                 numbered = _numbered(path, len(chosen))

@@ -47,6 +47,18 @@ DetectorOption = Annotated[
         "Where the features of a far turned head cannot be placed, it is left as it is, and a message says so.",
     ),
 ]
+Frame = Annotated[
+    int | None,
+    typer.Option(min=1, help="Which frame of an animation or page of a TIFF, counted from 1.", show_default=False),
+]
+StripLocation = Annotated[
+    bool,
+    typer.Option(
+        "--strip-location",
+        help="Leave out where the photo was taken. The rest of its EXIF, its resolution, colour profile, transparency "
+        "and 16 bits a channel are kept, as far as the result's kind of file holds them; PNG holds all.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
 Steps = Annotated[
     int | None,

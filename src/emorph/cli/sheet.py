@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import faces_of, finish, items, mention_other_faces, print_json
+from emorph.cli.console import faces_of, finish, items, mention_left_out, mention_other_faces, print_json
 from emorph.cli.options import (
     DetectorOption,
     Device,
     DirectionsOption,
     Face,
+    Frame,
     Json,
     MinFace,
     MinScore,
@@ -36,6 +37,7 @@ def sheet(
     min_face: MinFace = 24,
     min_score: MinScore = 0.25,
     detector: DetectorOption = "auto",
+    frame: Frame = None,
     model: Model = "emorph-base",
     directions: DirectionsOption = None,
     steps: Steps = None,
@@ -48,13 +50,16 @@ def sheet(
 
     started = time.perf_counter()
     sources, path = plan_sheet(photos, out)
+    mention_left_out(photos)
     editor = load_editor(model, directions, device, steps, solver, detector, min_score)
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)
 
     with items(len(sources), tell) as work:
-        report = sheet_file(editor, sources, path, strength, face=face, min_face_px=min_face, watch=work.watch)
+        report = sheet_file(
+            editor, sources, path, strength, face=face, min_face_px=min_face, frame=frame, watch=work.watch
+        )
     seconds = time.perf_counter() - started
     if report.edits and as_json:
         rows = [

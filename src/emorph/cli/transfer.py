@@ -7,17 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import faces_of, finish, items, mention_other_faces, print_json, say, stopping
+from emorph.cli.console import (
+    faces_of,
+    finish,
+    items,
+    mention_left_out,
+    mention_losses,
+    mention_other_faces,
+    print_json,
+    say,
+    stopping,
+)
 from emorph.cli.matrix import matrix
 from emorph.cli.options import (
     DetectorOption,
     Device,
     FaceIfGiven,
+    Frame,
     Json,
     MinFace,
     MinScore,
     Solver,
     Steps,
+    StripLocation,
     load_rig_editor,
     refuse_options,
 )
@@ -58,6 +70,8 @@ def transfer(
     min_face: MinFace = 24,
     min_score: MinScore = 0.25,
     detector: DetectorOption = "auto",
+    frame: Frame = None,
+    strip_location: StripLocation = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -94,6 +108,8 @@ def transfer(
                 "--face": face,
                 "--target-face": target_face,
                 "--target-encoder": target_encoder,
+                "--frame": frame,
+                "--strip-location": strip_location or None,
                 "--seed": seed,
             },
         )
@@ -110,12 +126,14 @@ def transfer(
         raise ConfigError("name at least one photo to change, and last the photo to take from.")
     *given, target = photos
     jobs = plan_transfer(given, target, out, parts)
+    mention_left_out(given)
     editor = load_rig_editor(
         model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder, detector, min_score
     )
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face or "largest")
+        mention_losses(done)
         if done.remark:
             say(done.remark)
         if not as_json:
@@ -124,7 +142,8 @@ def transfer(
     with items(len(jobs), tell) as work:
         report = transfer_files(
             editor, given, target, out, parts, album=album, face=face or "largest",
-            target_face=target_face or "largest", min_face_px=min_face, seed=seed, watch=work.watch,
+            target_face=target_face or "largest", min_face_px=min_face, frame=frame, strip_location=strip_location,
+            seed=seed, watch=work.watch,
         )  # fmt: skip
     if as_json:
         print_json(
@@ -135,6 +154,8 @@ def transfer(
                     "seconds": round(e.seconds, 3),
                     **faces_of(e),
                     **e.made,
+                    "kept": e.kept,
+                    "lost": e.lost,
                 }
                 for e in report.edits
             ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -13,38 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageCms,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from emorph.core.errors import ImageError, ShapeError
-from emorph.core.types import UInt8
+from emorph.core.exif import Exif, dpi_of
+from emorph.core.formats import START_BYTES, parser_for
+from emorph.core.frames import choose_frame
+from emorph.core.levels import deep_gray, deep_levels, is_deep, over_white, own_levels, seen
+from emorph.core.types import Extra, Photo, UInt8
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 MAX_ICC_BYTES = 4 * 2**20  # the largest printers' profiles have some megabytes
 MAX_PHOTO_PX = 120_000_000  # refused from the header; decoded as RGB this is 360 MB
-FORMATS = "JPEG, PNG, WebP, TIFF, BMP or GIF"
-_PARSERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
-    (rb"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    (rb"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (rb"RIFF....WEBP", WebPImagePlugin.WebPImageFile),
-    (rb"II[*+]\0|MM\0[*+]", TiffImagePlugin.TiffImageFile),
-    (rb"BM", BmpImagePlugin.BmpImageFile),
-    (rb"GIF8[79]a", GifImagePlugin.GifImageFile),
-)
-_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"mif1", b"msf1", b"avif")
+DEPTH = "16 bits a channel"
 _EXIF_ORIENTATION = 0x0112
 _ICC_SPACE = slice(16, 20)  # of the header, ICC.1:2022, 7.2: the colour space of the pixels
 _RGB_MODES = ("RGB", "RGBA", "RGBX", "P", "PA")
+_PIXI = b"pixi"  # ISO/IEC 23008-12, 6.5.6: bits of each channel, after a version, flags and their number
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -57,19 +43,22 @@ _TURNS = {
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[ImageFile]:
-    """Read the header only, with one of six parsers chosen by the first bytes.
+def opened(path: Path, frame: int | None = None) -> Iterator[ImageFile]:
+    """Read the header only, with a parser chosen by the first bytes. frame: as for ``choose_frame``.
 
-    They are called directly: Image.open would warn about sizes that we allow, and its limit is a global.
+    Raises ImageError for what is no picture, and for several where none is chosen.
     """
     check_is_file(path)
     try:
         with path.open("rb") as file:
-            start = file.read(32)
+            start = file.read(START_BYTES)
             file.seek(0)
-            parser = _parser_for(start, path.name)
+            parser = parser_for(start, path.name)
+            if parser is PngImagePlugin.PngImageFile:  # its parser would first look for pixels
+                check_size(struct.unpack(">II", start[16:24].ljust(8, b"\0")), path.name)
             with decoding(path.name):
                 image = parser(file, path.name)
+                choose_frame(image, path.name, frame)
             yield image
     except OSError as error:
         raise ImageError(f"{path} cannot be opened ({error.strerror or error}); check its permissions.") from error
@@ -89,22 +78,6 @@ def check_is_file(path: Path) -> None:
     raise ImageError(f"there is no file {path}; check the name and the folder.")
 
 
-def _parser_for(start: bytes, name: str) -> type[ImageFile]:
-    if not start:
-        raise ImageError(f"{name} is empty (0 bytes); download it again or export it again.")
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
-        raise ImageError(f"{name} is a HEIC or AVIF picture, not readable here; convert it to JPEG or PNG.")
-    for signature, parser in _PARSERS:
-        if re.match(signature, start, re.DOTALL):
-            if parser is PngImagePlugin.PngImageFile:  # its parser would first look for pixels
-                check_size(struct.unpack(">II", start[16:24].ljust(8, b"\0")), name)
-            return parser
-    raise ImageError(
-        f"{name} is not a picture: its content is not {FORMATS}, whatever its name says; "
-        "open it in a picture viewer and export it as JPEG or PNG."
-    )
-
-
 @contextlib.contextmanager
 def decoding(name: str) -> Iterator[None]:
     """Turn whatever a decoder raises on a hostile or damaged file into one sentence."""
@@ -115,8 +88,9 @@ def decoding(name: str) -> Iterator[None]:
     except (MemoryError, ImageError):
         raise
     except Exception as error:  # decoders raise nearly anything: SyntaxError, struct.error, zlib.error, ...
+        reason = " ".join(str(error).split())  # some decoders say it in several lines
         raise ImageError(
-            f"{name} is damaged or cut short ({error}); download it again, or open it in a picture viewer "
+            f"{name} is damaged or cut short ({reason}); download it again, or open it in a picture viewer "
             "and export it again."
         ) from error
 
@@ -138,19 +112,75 @@ def decode(image: Image.Image, name: str) -> tuple[UInt8, bytes | None]:
     Pixels of another colour space (CMYK, gray, Lab) with a profile of theirs become sRGB.
     """
     with decoding(name):
-        with contextlib.ExitStack() as stack:
-            # Only TIFF and GIF check again while they load; for sizes below that there is nothing to hush.
-            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or MAX_PHOTO_PX):
-                stack.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image.load()
-        turn = _TURNS.get(_orientation(image))
-        if turn is not None:
-            image = image.transpose(turn)
-        profile = _profile(image)
-        if profile is None or profile[_ICC_SPACE] == b"RGB ":
-            return _to_rgb(image, name), profile if image.mode in _RGB_MODES else None
-        return _to_rgb(to_srgb(image, profile), name), None
+        shown, icc = _shown(_upright(image)[0])
+        return _to_rgb(shown, name), icc
+
+
+def decode_photo(image: Image.Image, name: str, path: Path | None = None) -> Photo:
+    """As ``decode``, with what else the picture holds. path: its file, for what Pillow does not tell of it."""
+    with decoding(name):
+        deep = is_deep(image, path)
+        page = image.tell() if hasattr(image, "tell") else 0
+        upright, turn = _upright(image)
+        exif = _exif(image, path)
+        missing = [*exif.dropped, *_more_missing(image, path)]
+        shown, icc = _shown(upright)
+        levels = deep_levels(path, page, upright, turn) if deep and path is not None and shown is upright else None
+        own = own_levels(upright, levels, name) if shown is upright else None
+        if deep and levels is None:
+            missing.append(DEPTH)
+        if shown is not upright or (own is None and upright.mode not in _RGB_MODES):
+            missing.append(f"{upright.mode} colours")
+        elif icc is None and _profile(upright) is not None:
+            missing.append("the colour profile")
+        extra = Extra(own, exif.block(), dpi_of(image.info.get("dpi")), tuple(dict.fromkeys(missing)))
+        return Photo(_to_rgb(shown, name) if own is None else seen(own), path, icc, extra)
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
+    """The picture loaded and turned as its EXIF says, and the turn, whether Pillow made it while loading or we did."""
+    before = _TURNS.get(_orientation(image))
+    with contextlib.ExitStack() as stack:
+        # Only TIFF and GIF check again while they load; for sizes below that there is nothing to hush.
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or MAX_PHOTO_PX):
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        image.load()
+    turn = _TURNS.get(_orientation(image))
+    return (image, before) if turn is None else (image.transpose(turn), turn)
+
+
+def _shown(image: Image.Image) -> tuple[Image.Image, bytes | None]:
+    """The picture in RGB or gray, itself if it is so already, and the profile that its pixels need."""
+    profile = _profile(image)
+    if profile is None or profile[_ICC_SPACE] == b"RGB ":
+        return image, profile if image.mode in _RGB_MODES else None
+    return to_srgb(image, profile), None
+
+
+def _exif(image: Image.Image, path: Path | None) -> Exif:
+    """What the file tells of the photo; a TIFF file is a block of EXIF itself."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and path is not None:
+        return Exif.read(path.read_bytes())
+    block = image.info.get("exif")
+    return Exif.read(block) if isinstance(block, bytes) else Exif()
+
+
+def _more_missing(image: Image.Image, path: Path | None) -> list[str]:
+    """What no result has, and EXIF does not tell of."""
+    missing = []
+    if image.info.get("xmp") or image.info.get("XML:com.adobe.xmp"):
+        missing.append("XMP")
+    if image.info.get("photoshop"):
+        missing.append("IPTC")
+    if image.format in ("JPEG", "HEIF") and (image.info.get("mp") or getattr(image, "n_frames", 1) > 1):
+        missing.append("further pictures in the file")
+    if image.format in ("AVIF", "HEIF") and path is not None:
+        with path.open("rb") as file:
+            _, found, box = file.read(2**16).partition(_PIXI)
+        if found and len(box) > 5 and box[5] > 8:
+            missing.append(f"{box[5]} bits a channel")
+    return missing
 
 
 def _profile(image: Image.Image) -> bytes | None:
@@ -185,31 +215,19 @@ def _to_rgb(image: Image.Image, name: str) -> UInt8:
     if image.mode == "F":
         raise ImageError(f"{name} holds floating-point values, whose range is unknown; export it with 8 or 16 bits.")
     if image.mode == "I" or image.mode.startswith("I;16"):
-        levels = np.asarray(image).astype(np.int64)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise ImageError(f"{name} holds 32-bit values, whose range is unknown; export it with 8 or 16 bits.")
-        gray = ((levels * 255 + 32767) // 65535).astype(np.uint8)  # rounded, 65535 -> 255
-        return np.repeat(gray[..., None], 3, axis=2)
+        return seen(deep_gray(image, name))
     if image.has_transparency_data:
-        return _over_white(image.convert("RGBA"))
+        return over_white(image.convert("RGBA"))
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _over_white(image: Image.Image) -> UInt8:
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    white.alpha_composite(image)
-    return np.array(white.convert("RGB"))
-
-
-def array_to_rgb(pixels: NDArray[Any]) -> UInt8:
+def array_photo(pixels: NDArray[Any]) -> Photo:
+    """A photo of an array, uint8 (H, W, 3) RGB, (H, W, 4) RGBA, (H, W) or (H, W, 1) gray. Raises ShapeError."""
     shape_ok = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4))
     if pixels.dtype != np.uint8 or not shape_ok or 0 in pixels.shape:
         raise ShapeError(f"expected uint8 pixels (H, W, 3) RGB, (H, W, 4) RGBA or (H, W), found {summary(pixels)}.")
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        return np.repeat(pixels.reshape(*pixels.shape[:2], 1), 3, axis=2)
-    if pixels.shape[2] == 4:
-        return _over_white(Image.fromarray(pixels))
-    return np.array(pixels, order="C")
+    own: UInt8 = np.array(pixels.reshape(*pixels.shape[:2], -1), order="C")
+    return Photo(own) if own.shape[2] == 3 else Photo(seen(own), extra=Extra(own))
 
 
 def summary(pixels: NDArray[Any]) -> str:

@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    Image,
-    PngImagePlugin,
-)
+from PIL import Image
 
-from emorph.core.decode import FORMATS, array_to_rgb, check_is_file, check_size, decode, decoding, opened, summary
+from emorph.core.decode import array_photo, check_is_file, check_size, decode_photo, opened, summary
+from emorph.core.encode import read_metadata as read_metadata
+from emorph.core.encode import write_image as write_image
+from emorph.core.encode import write_photo as write_photo
 from emorph.core.errors import ImageError, ShapeError
-from emorph.core.files import written_beside
+from emorph.core.formats import FORMATS, HEIC_SUFFIXES, START_BYTES, is_picture
+from emorph.core.formats import READABLE_SUFFIXES as READABLE_SUFFIXES
 from emorph.core.types import Float32, Photo, UInt8
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-READABLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-HEIC_SUFFIXES = (".heic", ".heif", ".avif")  # listed in folders, so that their refusal is seen
-WRITABLE_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
-_EXIF_SOFTWARE, _EXIF_IFD, _EXIF_USER_COMMENT = 0x0131, 0x8769, 0x9286
-_ASCII_COMMENT = b"ASCII\0\0\0"  # EXIF 2.3, 4.6.5: UserComment starts with its character code
-_MAX_KEY_CHARS = 79  # PNG keywords
+def read_photo(source: str | Path | Image.Image | NDArray[Any] | Photo, *, frame: int | None = None) -> Photo:
+    """Decode one picture to upright 8-bit RGB; what else it holds stays in the photo's ``extra``.
 
-
-def read_photo(source: str | Path | Image.Image | NDArray[Any] | Photo) -> Photo:
-    """Decode one picture to upright 8-bit RGB.
-
-    source: a file (JPEG, PNG, WebP, TIFF, BMP, GIF; its first frame), a PIL image, or an array uint8
-        (H, W, 3) RGB, (H, W, 4) RGBA, (H, W) or (H, W, 1) gray.
-        Transparency is laid over white, 16-bit gray is scaled to 8 bits. RGB pixels stay as they are and the photo
+    source: a file (JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF; HEIC with pillow-heif), told by its content, a PIL image, or
+        an array uint8 (H, W, 3) RGB, (H, W, 4) RGBA, (H, W) or (H, W, 1) gray.
+        Transparency is laid over white, 16 bits are scaled to 8. RGB pixels stay as they are and the photo
         keeps their colour profile; CMYK, gray and Lab are converted to sRGB by theirs.
+    frame: of a file that has several frames or pages, from 1; such a file needs one.
     Returns a photo that shares no memory with ``source``; a Photo is handed back as it is.
-    Raises ImageError for a file that is missing, damaged, too large (MAX_PHOTO_PX) or of another kind,
-    ShapeError for an array of another shape or type.
+    Raises ImageError for a file that is missing, damaged, too large (MAX_PHOTO_PX), of another kind or has several
+    frames, ShapeError for an array of another shape or type.
 
     >>> read_photo("examples/astronaut.png").pixels.shape
     (512, 512, 3)
@@ -48,37 +40,62 @@ def read_photo(source: str | Path | Image.Image | NDArray[Any] | Photo) -> Photo
     if isinstance(source, Photo):
         return source
     if isinstance(source, np.ndarray):
-        return Photo(array_to_rgb(source))
+        return array_photo(source)
     if isinstance(source, Image.Image):
         check_size(source.size, "the photo")
-        pixels, icc = decode(source, "the photo")
-        return Photo(pixels, icc=icc)
+        return decode_photo(source, "the photo")
     path = Path(source)
-    with opened(path) as image:
+    with opened(path, frame) as image:
         check_size(image.size, path.name)
-        pixels, icc = decode(image, path.name)
-        return Photo(pixels, path, icc)
+        return decode_photo(image, path.name, path)
+
+
+class Listing(NamedTuple):
+    """The pictures in a folder, and what else is in it, without hidden files; both sorted by name."""
+
+    photos: list[Path]
+    others: list[Path]
 
 
 def list_photos(path: str | Path) -> list[Path]:
-    """The file itself, or the pictures directly in a folder, by suffix, sorted by name, without hidden files.
+    """The file itself, or the pictures directly in a folder, sorted by name, without hidden files.
 
-    HEIC files are listed too: read_photo says how to convert them, nothing is passed over in silence.
+    A picture is told by its name or by its content: one that cannot be read is listed, so that its refusal is seen.
     Raises ImageError if there is nothing at ``path``, or no picture in the folder.
     """
     path = Path(path)
     if not path.is_dir():
         check_is_file(path)
         return [path]
-    suffixes = READABLE_SUFFIXES + HEIC_SUFFIXES
-    try:
-        photos = [p for p in path.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
-    except OSError as error:
-        raise ImageError(f"the folder {path} cannot be read ({error.strerror}); check its permissions.") from error
-    photos = sorted(p for p in photos if p.is_file())
+    photos = list_folder(path).photos
     if not photos:
         raise ImageError(f"the folder {path} holds no picture; name a folder with {FORMATS} files.")
     return photos
+
+
+def list_folder(folder: Path) -> Listing:
+    """The pictures directly in a folder, and what else is in it. Raises ImageError if it cannot be read."""
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise ImageError(f"the folder {folder} cannot be read ({error.strerror}); check its permissions.") from error
+    is_photo = [_is_photo(entry) for entry in entries]
+    photos, others = (
+        [e for e, found in zip(entries, is_photo, strict=True) if found is want] for want in (True, False)
+    )
+    return Listing(photos, others)
+
+
+def _is_photo(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    if path.suffix.lower() in READABLE_SUFFIXES + HEIC_SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            return is_picture(file.read(START_BYTES))
+    except OSError:
+        return False
 
 
 def to_tensor(pixels: NDArray[Any]) -> Tensor:
@@ -145,83 +162,3 @@ def luminance(tensor: Tensor) -> Tensor:
         raise ShapeError(f"expected float (B, 3, H, W), found {tensor.dtype} {tuple(tensor.shape)}.")
     red, green, blue = tensor[:, 0:1], tensor[:, 1:2], tensor[:, 2:3]
     return 0.299 * red + 0.587 * green + 0.114 * blue
-
-
-def write_image(
-    path: str | Path, pixels: NDArray[Any], *, metadata: Mapping[str, str] | None = None, icc: bytes | None = None
-) -> None:
-    """Write a picture; the file appears complete or not at all, and its folder is made if need be.
-
-    path: .png, .jpg, .jpeg (quality 95, 4:4:4) or .webp (quality 95).
-    pixels: uint8 (H, W, 3) RGB or (H, W, 1) gray.
-    metadata: PNG keeps each entry as an iTXt chunk; JPEG and WebP keep all entries as one JSON object in
-        the EXIF field UserComment, and "Software" also in the field of that name.
-        Keys have 1 to 79 printable ASCII characters.
-    icc: the pixels' colour profile (``Photo.icc``); without one they are sRGB.
-    Raises ImageError if it cannot be written, ShapeError for other pixels.
-    """
-    path = Path(path)
-    kind = WRITABLE_SUFFIXES.get(path.suffix.lower())
-    if kind is None:
-        raise ImageError(
-            f"cannot write {path.name}: {path.suffix or 'no suffix'} is not a known picture suffix; "
-            f"use {', '.join(WRITABLE_SUFFIXES)}."
-        )
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
-        raise ShapeError(f"expected uint8 pixels (H, W, 3) or (H, W, 1), found {summary(pixels)}.")
-    options = _save_options(kind, _checked_metadata(metadata or {}, path.name))
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_beside(path) as draft, draft.open("xb") as file:
-            image.save(file, format=kind, icc_profile=icc, **options)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ImageError(
-            f"cannot write {path}: {reason}; check permissions and free space, or choose another output."
-        ) from error
-
-
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """The metadata that write_image stored (for a PNG: all of its text chunks); empty if there is none.
-
-    Raises ImageError if the file is not a picture that can be read.
-    """
-    path = Path(path)
-    with opened(path) as image:
-        if isinstance(image, PngImagePlugin.PngImageFile):
-            check_size(image.size, path.name)
-            with decoding(path.name):
-                return {key: str(text) for key, text in image.text.items()}
-        try:
-            comment = image.getexif().get_ifd(_EXIF_IFD).get(_EXIF_USER_COMMENT, b"")
-            entries = json.loads(bytes(comment).removeprefix(_ASCII_COMMENT))
-        except Exception:
-            return {}  # foreign or damaged EXIF holds nothing of ours
-    if not isinstance(entries, dict):
-        return {}
-    return {str(key): text for key, text in entries.items() if isinstance(text, str)}
-
-
-def _checked_metadata(metadata: Mapping[str, str], name: str) -> dict[str, str]:
-    for key in metadata:
-        if not (1 <= len(key) <= _MAX_KEY_CHARS and key.isascii() and key.isprintable() and key == key.strip()):
-            limit = f"1 to {_MAX_KEY_CHARS} printable ASCII characters"
-            raise ImageError(f"cannot write {name}: metadata key {key!r} must have {limit}.")
-    return dict(metadata)
-
-
-def _save_options(kind: str, metadata: dict[str, str]) -> dict[str, Any]:
-    options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}.get(kind, {})
-    if not metadata:
-        return options
-    if kind == "PNG":
-        chunks = PngImagePlugin.PngInfo()
-        for key, text in metadata.items():
-            chunks.add_itxt(key, text)
-        return options | {"pnginfo": chunks}
-    exif = Image.Exif()
-    if metadata.get("Software", "").isascii() and "Software" in metadata:
-        exif[_EXIF_SOFTWARE] = metadata["Software"]
-    exif.get_ifd(_EXIF_IFD)[_EXIF_USER_COMMENT] = _ASCII_COMMENT + json.dumps(metadata).encode("ascii")
-    return options | {"exif": exif}

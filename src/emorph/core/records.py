@@ -54,7 +54,9 @@ class EditRecord:
     strength: 0 is unchanged. steps: network evaluations in each direction. face, min_face_px: which faces were asked
     for. directions: eight digits that tell those of an autoencoder apart. detector, min_score: how faces were sought.
     n_faces, n_edited: faces that were found, and changed. score: the detector's, of the least sure that was changed.
-    Records of older versions lack these from face on.
+    frame: of the source, from 1; 0 where it has but one. location_stripped: whether where the photo was taken was left
+    out. kept, lost: what the edited file has of what the source's file held besides pixels, and what it has not; they
+    do not tell records apart. Records of older versions lack these from face on.
     """
 
     id: str
@@ -75,6 +77,15 @@ class EditRecord:
     n_faces: int = 0
     n_edited: int = 0
     score: float | None = None
+    frame: int = 0
+    location_stripped: bool = False
+    kept: tuple[str, ...] = field(default=(), compare=False)
+    lost: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        """Take JSON's lists as tuples."""
+        for name in ("kept", "lost"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from emorph.core.tone import Tone
 
 UInt8 = NDArray[np.uint8]
+UInt16 = NDArray[np.uint16]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -29,17 +30,35 @@ OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
+class Extra:
+    """What a picture's file holds beyond 8-bit RGB, for the file that its photo becomes: ``emorph.core.encode``.
+
+    own: the file's levels, upright, where the photo's pixels do not tell all of them: uint8 or uint16 (H, W, C) of
+        gray, gray and alpha, RGB, or RGBA (C 1 to 4), colours not multiplied by alpha; None for plain RGB.
+    exif: its EXIF as one block of its own, without what no longer holds (orientation, thumbnail); b"" for none.
+    dpi: pixels an inch, across and down. missing: what the file has and no result will have, in words.
+    """
+
+    own: UInt8 | UInt16 | None = None
+    exif: bytes = b""
+    dpi: tuple[float, float] | None = None
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Photo:
     """A decoded photograph.
 
-    pixels: uint8 (H, W, 3) RGB, upright (EXIF orientation already applied).
+    pixels: uint8 (H, W, 3) RGB, upright (EXIF orientation already applied); what is transparent lies over white.
     path: where it came from, None when it was handed over in memory.
     icc: the RGB colour profile of the pixels (ICC.1), so that a picture written with them looks the same; None is sRGB.
+    extra: what else the file holds. It follows the pixels when a result is written, wherever these were not changed.
     """
 
     pixels: UInt8
     path: Path | None = None
     icc: bytes | None = None
+    extra: Extra = Extra()
 
     @property
     def name(self) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from emorph.core.expressions import Emotion
-from emorph.core.images import to_pixels, write_image
-from emorph.core.types import OnStep, Target, UInt8
+from emorph.core.images import read_photo, to_pixels, write_image
+from emorph.core.types import OnStep, Photo, Target, UInt8
 from emorph.edit import codec
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.jobs import Recipe, change_files
@@ -34,6 +34,8 @@ def edit_files(
     arousal: float | None = None,
     face: str | int = "largest",
     min_face_px: int = MIN_FACE_PX,
+    frame: int | None = None,
+    strip_location: bool = False,
     again: bool = False,
     watch: Watch | None = None,
 ) -> FileReport:
@@ -41,11 +43,13 @@ def edit_files(
 
     out: a folder, where each result is NAME_happy.png and edits.jsonl lists all; or a picture's name, for one photo.
     Several strengths give a picture each and a strip of all. What an earlier run finished is not done twice unless
-    ``again``. to, valence, arousal, face: as for ``Editor.edit``.
+    ``again``. to, valence, arousal, face: as for ``Editor.edit``. frame: of photos that have several, from 1.
+    strip_location: leave out where a photo was taken; all else that its file holds is kept where it can be.
     Raises UnknownNameError, ConfigError, ImageError for what no photo can be done with.
     """
     goal = Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal)
     recipe = emotion_recipe(editor, goal, strengths, face=face, min_face_px=min_face_px)
+    recipe = replace(recipe, frame=frame, strip_location=strip_location)
     return change_files(recipe, photos, out, again=again, watch=watch)
 
 
@@ -61,8 +65,8 @@ def emotion_recipe(
     targets = [replace(goal, strength=strength) for strength in strengths]
     maker = made_by(editor)
 
-    def draw(source: Path, on_step: OnStep | None) -> Sequence[Edit[Target]]:
-        return editor.edit_many(source, targets, face=face, min_face_px=min_face_px, on_step=on_step)
+    def draw(photo: Photo, on_step: OnStep | None) -> Sequence[Edit[Target]]:
+        return editor.edit_many(photo, targets, face=face, min_face_px=min_face_px, on_step=on_step)
 
     def metadata(of: Sequence[float]) -> dict[str, str]:
         return expression_metadata(maker, [replace(goal, strength=strength) for strength in of])
@@ -82,6 +86,7 @@ def sheet_file(
     *,
     face: str | int = "largest",
     min_face_px: int = MIN_FACE_PX,
+    frame: int | None = None,
     watch: Watch | None = None,
 ) -> FileReport:
     """Write one sheet: a row for each photo, original and the eight emotions. out: as for ``plan_sheet``.
@@ -98,7 +103,8 @@ def sheet_file(
     try:
         for source in sources:
             with batch.item(source.name):
-                drawn = editor.edit_many(source, targets, face=face, min_face_px=min_face_px, on_step=batch.watch.step)
+                photo = read_photo(source, frame=frame)
+                drawn = editor.edit_many(photo, targets, face=face, min_face_px=min_face_px, on_step=batch.watch.step)
                 with unbroken():
                     rows.append(tiles(drawn))
                     first = drawn[0]

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from emorph.core.images import write_image
+from emorph.core.encode import Carried, write_image, write_photo
+from emorph.core.images import read_photo
 from emorph.core.records import EditRecord, append, mend, read
-from emorph.core.types import OnStep, UInt8
+from emorph.core.types import OnStep, Photo, UInt8
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.metadata import TOOL, Maker
 from emorph.edit.paths import (
@@ -36,9 +37,10 @@ class Recipe:
     titles: how a strip of all strengths calls each. face, min_face_px: which faces of a photo are changed.
     metadata: what a file with these strengths says of itself. facts: what else to say of each result.
     detector, min_score: how faces are sought.
+    frame: as for ``read_photo``. strip_location: as for ``write_photo``.
     """
 
-    draw: Callable[[Path, OnStep | None], Sequence[Edit[Any]]]
+    draw: Callable[[Photo, OnStep | None], Sequence[Edit[Any]]]
     maker: Maker
     file_word: str
     target: str
@@ -51,6 +53,8 @@ class Recipe:
     facts: Mapping[str, Any] = field(default_factory=dict)
     detector: str = ""
     min_score: float | None = None
+    frame: int | None = None
+    strip_location: bool = False
 
     def record(self, source: Path, edited: Path, strength: float, seconds: float) -> EditRecord:
         """All that the result in ``edited`` depends on; what it turned out to be is for the caller to add."""
@@ -70,6 +74,8 @@ class Recipe:
             directions=self.maker.directions,
             detector=self.detector,
             min_score=self.min_score,
+            frame=self.frame or 0,
+            location_stripped=self.strip_location,
         )
 
 
@@ -156,7 +162,7 @@ def change_files(
         if job in edits:
             continue
         with batch.item(job.source.name):
-            drawn = recipe.draw(job.source, batch.watch.step)
+            drawn = recipe.draw(read_photo(job.source, frame=recipe.frame), batch.watch.step)
             with unbroken():
                 edits[job] = _write(drawn, job, recipe)
                 if log:
@@ -175,18 +181,30 @@ def _done_before(recipe: Recipe, jobs: Sequence[Job], log: Path | None, *, again
     known = {record.id: record for record in read(log)}
     done = {job: records for job in jobs if (records := job.finished(recipe, known))}
     return {
-        job: FileEdit(job.source, job.all_files, records[0].seconds, 0, records, recipe.facts)
+        job: FileEdit(
+            job.source,
+            job.all_files,
+            records[0].seconds,
+            0,
+            records,
+            recipe.facts,
+            "",
+            records[0].kept,
+            records[0].lost,
+        )
         for job, records in done.items()
     }
 
 
 def _write(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe) -> FileEdit:
     """Write what a photo became. Raises ImageError."""
-    records, first = [], edits[0]
+    records, first, said = [], edits[0], Carried((), ())
     for edit, path, strength in zip(edits, job.files, recipe.strengths, strict=True):
-        write_image(path, edit.photo.pixels, metadata=recipe.metadata([strength]), icc=edit.photo.icc)
-        planned = recipe.record(job.source, path, strength, edit.seconds)
-        records.append(replace(planned, n_faces=edit.n_faces, n_edited=len(edit.faces), score=round(edit.score, 4)))
+        metadata = recipe.metadata([strength])
+        said = write_photo(path, edit.photo, metadata=metadata, strip_location=recipe.strip_location)
+        record = recipe.record(job.source, path, strength, edit.seconds)
+        found = {"n_faces": edit.n_faces, "n_edited": len(edit.faces), "score": round(edit.score, 4)}
+        records.append(replace(record, kept=said.kept, lost=said.lost, **found))
     if job.strip:
         photos = (first.source, *(edit.photo for edit in edits))
         strip: UInt8 = np.asarray(
@@ -194,6 +212,6 @@ def _write(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe) -> FileEdit:
         )
         write_image(job.strip, strip, metadata=recipe.metadata(recipe.strengths))
     return FileEdit(
-        job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts,
+        job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts, "", said.kept, said.lost,
         n_edited=len(first.faces), score=first.score,
     )  # fmt: skip

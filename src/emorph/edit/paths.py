@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from emorph.core.errors import ConfigError, ImageError
-from emorph.core.images import HEIC_SUFFIXES, READABLE_SUFFIXES, WRITABLE_SUFFIXES, list_photos
+from emorph.core.formats import GET_HEIF, HEIC_SUFFIXES, HEIF_SUFFIXES_WRITTEN, READABLE_SUFFIXES, writable_suffixes
+from emorph.core.images import list_folder, list_photos
+
+NAMES_AT_ONCE = 6  # that a sentence lists
 
 
 def photo_files(photos: Iterable[str | Path]) -> list[Path]:
@@ -19,6 +22,32 @@ def photo_files(photos: Iterable[str | Path]) -> list[Path]:
     given = [Path(photo) for photo in photos]
     each = [path for photo in given for path in (list_photos(photo) if _is_folder(photo) else [photo])]
     return list(dict.fromkeys(each))
+
+
+def left_out(photos: Iterable[str | Path]) -> list[str]:
+    """A sentence for each folder among the photos that holds something else, which is not edited.
+
+    >>> left_out(["examples/astronaut.png"])
+    []
+    """
+    said = []
+    for folder in dict.fromkeys(Path(photo) for photo in photos):
+        if not _is_folder(folder):
+            continue
+        found, others = list_folder(folder)
+        files, folders = ([path for path in others if _is_folder(path) is want] for want in (False, True))
+        if files:
+            are = "files is not a picture and is" if len(files) == 1 else "files are not pictures and are"
+            total = len(found) + len(files)
+            said.append(f"{folder}: {len(files)} of {total} {are} left out: {_listed(files)}.")
+        if folders:
+            said.append(f"{folder}: the pictures in its folders are left out: name them as well ({_listed(folders)}).")
+    return said
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    names = [path.name for path in paths[:NAMES_AT_ONCE]]
+    return ", ".join(names) + (f" and {len(paths) - len(names)} more" if len(paths) > len(names) else "")
 
 
 def output_names(photos: Sequence[Path]) -> list[str]:
@@ -58,12 +87,13 @@ def result_paths(out: Path, names: Sequence[str], given: str = "photos are given
 
 def names_a_picture(out: Path) -> bool:
     """Whether ``out`` names a picture rather than a folder. Raises ConfigError for a kind that is not written."""
-    suffix = out.suffix.lower()
+    suffix, known = out.suffix.lower(), writable_suffixes()
     if _is_folder(out):
         return False
-    if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in WRITABLE_SUFFIXES:
-        raise ConfigError(f"{out}: emorph does not write {suffix}; use {', '.join(WRITABLE_SUFFIXES)}, or a folder.")
-    return suffix in WRITABLE_SUFFIXES
+    if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in known:
+        needs = f" without pillow-heif ({GET_HEIF})" if suffix in HEIF_SUFFIXES_WRITTEN else ""
+        raise ConfigError(f"{out}: emorph does not write {suffix}{needs}; use {', '.join(known)}, or a folder.")
+    return suffix in known
 
 
 def check_writable(out: Path) -> None:

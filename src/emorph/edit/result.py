@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
+from emorph.core.levels import rgba
 from emorph.core.types import AlignedFace, Float32, Photo
 from emorph.edit.change import CropChange, Finish, paste_all
 
@@ -47,8 +48,11 @@ class Edit(Generic[Goal]):
 
     @property
     def image(self) -> Image.Image:
-        """The result as a PIL image, with the photo's colour profile, which ``save`` keeps in a PNG."""
-        image = Image.fromarray(self.photo.pixels)
+        """The result as a PIL image: RGB in 8 bits, or RGBA where the photo is transparent.
+
+        ``save`` keeps the photo's colour profile in a PNG; ``emorph.core.images.write_photo`` keeps all that there is.
+        """
+        image = Image.fromarray(rgba(self.photo))
         if self.photo.icc is not None:
             image.info["icc_profile"] = self.photo.icc
         return image

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from emorph.core.expressions import Emotion
-from emorph.core.images import write_image
-from emorph.core.types import OnStep, UInt8
+from emorph.core.images import read_photo, write_image, write_photo
+from emorph.core.types import OnStep, Photo, UInt8
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.jobs import RECORDS_FILE, Recipe, change_files
 from emorph.edit.metadata import TOOL, Maker, described
@@ -32,16 +33,19 @@ def express_files(
     *,
     face: str | int = "largest",
     min_face_px: int = MIN_FACE_PX,
+    frame: int | None = None,
+    strip_location: bool = False,
     again: bool = False,
     watch: Watch | None = None,
 ) -> FileReport:
     """Set action units in photos and folders of photos; one that fails does not end the others.
 
     goal: an emotion, as the units that show it; or units and their values 0..1, as for ``named_units``.
-    out, strengths, again: as for ``emorph.edit.files.edit_files``.
+    out, strengths, frame, strip_location, again: as for ``emorph.edit.files.edit_files``.
     Raises ConfigError for units that the rig's face does not have, and for what no photo can be done with.
     """
     recipe = unit_recipe(editor, goal, strengths, face=face, min_face_px=min_face_px)
+    recipe = replace(recipe, frame=frame, strip_location=strip_location)
     return change_files(recipe, photos, out, again=again, watch=watch)
 
 
@@ -66,8 +70,8 @@ def unit_recipe(
         target = ",".join(f"{name}={value:g}" for name, value in sorted(units.items()))
         file_word, records_file = UNITS_WORD, UNIT_RECORDS_FILE
 
-    def draw(source: Path, on_step: OnStep | None) -> Sequence[Edit[Look]]:
-        faces = editor.sources(source, face, min_face_px=min_face_px)
+    def draw(photo: Photo, on_step: OnStep | None) -> Sequence[Edit[Look]]:
+        faces = editor.sources(photo, face, min_face_px=min_face_px)
         return editor.express(faces, units, strengths, on_step=on_step)
 
     def metadata(of: Sequence[float]) -> dict[str, str]:
@@ -102,12 +106,15 @@ def transfer_files(
     face: str | int = "largest",
     target_face: str | int = "largest",
     min_face_px: int = MIN_FACE_PX,
+    frame: int | None = None,
+    strip_location: bool = False,
     seed: int | None = None,
     watch: Watch | None = None,
 ) -> FileReport:
     """Write each photo with parts of the target's face; one that fails does not end the others.
 
     parts, album, seed: as for ``RigEditor.transfer``. out: a folder, or a picture's name for one photo.
+    frame: of the photos, not of the target. strip_location: as for ``emorph.edit.files.edit_files``.
     Raises UnknownNameError, ConfigError, and ImageError or NoFaceError for the target.
     """
     chosen = check_parts(parts)
@@ -116,7 +123,7 @@ def transfer_files(
     batch, edits = Batch(watch), []
 
     def faces_of(source: Path) -> list[RigFace]:
-        return editor.sources(source, face, min_face_px=min_face_px)
+        return editor.sources(read_photo(source, frame=frame), face, min_face_px=min_face_px)
 
     read: dict[Path, list[RigFace]] = {}
     if album:
@@ -133,20 +140,24 @@ def transfer_files(
             faces = read.get(source) or faces_of(source)
             edit = editor.apply(faces, giver, chosen, shape=shape, seed=seed, on_step=batch.watch.step)
             with unbroken():
-                write_edit(path, edit.photo.pixels, made, icc=edit.photo.icc)
-                edits.append(
-                    FileEdit(
-                        source,
-                        (path,),
-                        edit.seconds,
-                        edit.n_faces,
-                        made=made,
-                        remark=_remark(source.name, edit),
-                        n_edited=len(edit.faces),
-                        score=edit.score,
-                    )
+                metadata = rig_metadata(made)
+                said = write_photo(path, edit.photo, metadata=metadata, strip_location=strip_location)
+                remark = _remark(source.name, edit)
+                done = FileEdit(
+                    source,
+                    (path,),
+                    edit.seconds,
+                    edit.n_faces,
+                    (),
+                    made,
+                    remark,
+                    kept=said.kept,
+                    lost=said.lost,
+                    n_edited=len(edit.faces),
+                    score=edit.score,
                 )
-                batch.watch.written(edits[-1])
+                edits.append(done)
+                batch.watch.written(done)
     return FileReport(tuple(edits), tuple(batch.failures))
 
 
@@ -191,9 +202,9 @@ def rig_metadata(made: Mapping[str, Any]) -> dict[str, str]:
     return described(description, {"edited": True, **made})
 
 
-def write_edit(path: Path, pixels: UInt8, made: Mapping[str, Any], *, icc: bytes | None = None) -> None:
-    """Write a picture that says how it was made, as ``facts`` tells. icc: as in ``write_image``. Raises ImageError."""
-    write_image(path, pixels, metadata=rig_metadata(made), icc=icc)
+def write_edit(path: Path, pixels: UInt8, made: Mapping[str, Any]) -> None:
+    """Write a picture that says how it was made, as ``facts`` tells. Raises ImageError."""
+    write_image(path, pixels, metadata=rig_metadata(made))
 
 
 def _remark(name: str, edit: Edit[Look]) -> str:
