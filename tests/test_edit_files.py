@@ -226,7 +226,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> RigEditor:
     """A tiny rig; where the made faces of ``album`` have their landmarks is known, and 9 has none."""
     points = marks(made_face(), made_faces(made_face(), 4, seed=2), SIDE).numpy()
 
-    def known(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
+    def known(photo: Photo, min_face_px: int = 40, **_: object) -> list[Landmarks]:
         assert photo.path is not None
         number = int(photo.path.stem[-1])
         if number == 9:

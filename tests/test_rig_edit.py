@@ -88,7 +88,7 @@ def known_landmarks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     face = made_face()
     points = marks(face, made_faces(face, 5, seed=2), SIDE).numpy()
 
-    def found(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
+    def found(photo: Photo, min_face_px: int = 40, **_: object) -> list[Landmarks]:
         assert photo.path is not None
         return [Landmarks(points[int(photo.path.stem[-1])], (10, 10, 150, 150), 2.0)]
 
@@ -385,7 +385,7 @@ def test_a_face_that_is_none_is_refused(
 ) -> None:
     original = reading.find_faces
 
-    def upside_down(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
+    def upside_down(photo: Photo, min_face_px: int = 40, **_: object) -> list[Landmarks]:
         (found,) = original(photo, min_face_px=min_face_px)
         points = found.points.copy()
         points[27:68] = points[27:68][::-1]
@@ -402,7 +402,7 @@ def _crowd(
     """Photos show their face moved to the right by each number of pixels; where it is not sound, upside down."""
     points = marks(made_face(), made_faces(made_face(), 5, seed=2), SIDE).numpy()[int(name[4])]
 
-    def found(photo: Photo, min_face_px: int = 40) -> list[Landmarks]:
+    def found(photo: Photo, min_face_px: int = 40, **_: object) -> list[Landmarks]:
         faces = []
         for shift, sound in shifts:
             own = points + np.float32([shift, 0])

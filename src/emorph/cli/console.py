@@ -110,6 +110,17 @@ def mention_other_faces(edit: FileEdit, face: str, verb: str = "edited") -> None
         )
 
 
+def counted(edit: FileEdit, face: str) -> str:
+    """How many of a photo's faces were changed, where all were asked for: "5 of 5 faces, "."""
+    return f"{edit.n_edited} of {edit.n_faces} faces, " if face == "all" and edit.n_faces > 1 else ""
+
+
+def faces_of(edit: FileEdit) -> dict[str, int | float | None]:
+    """How many faces a photo has, how many were changed, and the detector's score of the least sure of these."""
+    score = None if edit.score is None else round(edit.score, 4)
+    return {"n_faces": edit.n_faces, "n_edited": edit.n_edited, "score": score}
+
+
 def mention_losses(edit: FileEdit) -> None:
     """Say what of the photo its result does not have, where people would look for it."""
     lost = [what for what in edit.lost if what not in QUIET_LOSSES]

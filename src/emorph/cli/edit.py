@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emorph.cli.console import (
+    counted,
     finish,
     items,
     mention_left_out,
@@ -17,12 +18,14 @@ from emorph.cli.console import (
     print_json,
 )
 from emorph.cli.options import (
+    DetectorOption,
     Device,
     DirectionsOption,
     Face,
     Frame,
     Json,
     MinFace,
+    MinScore,
     Photos,
     Solver,
     Steps,
@@ -39,6 +42,9 @@ from emorph.core.types import Target
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
+
+
+_TOLD = ("source", "edited", "strength", "n_faces", "n_edited", "score")
 
 
 def edit(
@@ -61,7 +67,9 @@ def edit(
         "edited"
     ),
     face: Face = "largest",
-    min_face: MinFace = 40,
+    min_face: MinFace = 24,
+    min_score: MinScore = 0.25,
+    detector: DetectorOption = "auto",
     frame: Frame = None,
     strip_location: StripLocation = False,
     model: Annotated[
@@ -109,7 +117,7 @@ def edit(
         mention_other_faces(done, face)
         mention_losses(done)
         if not as_json:
-            typer.echo(f"{done.files[-1]}  ({done.seconds:.1f} s)")
+            typer.echo(f"{done.files[-1]}  ({counted(done, face)}{done.seconds:.1f} s)")
 
     if by_rig or au is not None:
         refuse_options(
@@ -120,7 +128,7 @@ def edit(
         word = goal.word if isinstance(goal, Emotion) else UNITS_WORD
         jobs = plan_jobs(photos, out, word, strengths)
         mention_left_out(photos)
-        rig = load_rig_editor(name, face_model, device, steps, solver)
+        rig = load_rig_editor(name, face_model, device, steps, solver, detector=detector, min_score=min_score)
         with items(len(jobs), tell) as work:
             report = express_files(
                 rig, photos, out, goal, strengths, face=face, min_face_px=min_face,
@@ -131,7 +139,7 @@ def edit(
         target = _target(to, valence, arousal)
         jobs = plan_jobs(photos, out, target.word, strengths)
         mention_left_out(photos)
-        editor = load_editor(name, directions, device, steps, solver)
+        editor = load_editor(name, directions, device, steps, solver, detector, min_score)
         with items(len(jobs), tell) as work:
             report = edit_files(
                 editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal,
@@ -171,6 +179,9 @@ def _rows(done: FileEdit) -> list[dict[str, Any]]:
             "source": record.source,
             "edited": record.edited,
             "strength": record.strength,
+            "n_faces": record.n_faces,
+            "n_edited": record.n_edited,
+            "score": record.score,
             **done.made,
             "kept": record.kept,
             "lost": record.lost,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emorph.cli.console import items, mention_left_out, print_json, say, unbroken
-from emorph.cli.options import Face, Frame, Json, MinFace, Photos
+from emorph.cli.options import DetectorOption, Face, Frame, Json, MinFace, MinScore, Photos
 
 if TYPE_CHECKING:
     from emorph.face3d.model import FaceModel
@@ -21,7 +21,9 @@ def face(
         "faces3d"
     ),
     face: Face = "largest",
-    min_face: MinFace = 40,
+    min_face: MinFace = 24,
+    min_score: MinScore = 0.25,
+    detector: DetectorOption = "auto",
     frame: Frame = None,
     model: Annotated[
         Path | None,
@@ -41,8 +43,10 @@ def face(
     from emorph.edit.paths import SourcePhotos, check_writable, output_names, photo_files, result_paths
     from emorph.face3d.photo import fit_photo, open_model
     from emorph.faces import find_faces, select_faces
+    from emorph.faces.detect import as_detector
     from emorph.models.rig_faces import NETWORKS, NetworkReader, open_face, open_reader
 
+    sought_by = as_detector(detector)
     sources = photo_files(photos)
     paths = result_paths(out, output_names(sources))
     protected = SourcePhotos(sources)
@@ -57,8 +61,8 @@ def face(
         for source, path in zip(sources, paths, strict=True):
             with work.item(source.name):
                 photo = read_photo(source, frame=frame)
-                landmarks = find_faces(photo, min_face_px=min_face)
-                chosen = select_faces(landmarks, face, photo)
+                landmarks = find_faces(photo, min_face_px=min_face, detector=sought_by, min_score=min_score)
+                chosen = select_faces(landmarks, face, photo, min_score=min_score)
                 numbered = _numbered(path, len(chosen))
                 protected.refuse(file for one in numbered for file in _files(one, obj=obj))
                 if face == "largest" and len(landmarks) > 1:
@@ -66,7 +70,8 @@ def face(
                 for one, points in zip(numbered, chosen, strict=True):
                     fitted = fit_photo(face_model, photo, points, read)
                     with unbroken():
-                        listed.append(_write(one, source, face_model, fitted, obj=obj))
+                        written = _write(one, source, face_model, fitted, obj=obj)
+                        listed.append({**written, "score": round(points.score, 4)})
                         if not as_json:
                             error = 100 * listed[-1]["error"]
                             typer.echo(f"{one}  (mean landmark error: {error:.1f} % of the eye distance)")

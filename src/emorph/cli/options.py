@@ -27,7 +27,24 @@ MinFace = Annotated[
     typer.Option(
         "--min-face",
         min=16,
-        help="Ignore faces smaller than this, in photo pixels. Next to a large face, much smaller ones may be missed.",
+        help="Ignore faces smaller than this, in photo pixels. In photos of more than 1280 pixels, faces under "
+        "1/27 of the longer side are not sought.",
+    ),
+]
+MinScore = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Leave alone what the detector is less sure of than this; clear faces have 0.5 to 3, badges and "
+        "patterns less than 0.25. The score of each edited face is in the JSON output.",
+    ),
+]
+DetectorOption = Annotated[
+    str,
+    typer.Option(
+        "--detector",
+        help="Who looks for faces: hog (dlib; upright, frontal), mtcnn (also turned and small ones), or auto: both. "
+        "Where the features of a far turned head cannot be placed, it is left as it is, and a message says so.",
     ),
 ]
 Frame = Annotated[
@@ -51,12 +68,27 @@ Solver = Annotated[str, typer.Option(help="dpm (second order, few steps) or ddim
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 
 
-def load_editor(model: str, directions: Path | None, device: str, steps: int | None, solver: str) -> Editor:
+def load_editor(
+    model: str,
+    directions: Path | None,
+    device: str,
+    steps: int | None,
+    solver: str,
+    detector: str = "auto",
+    min_score: float = 0.25,
+) -> Editor:
     """The editor that the options ask for."""
     from emorph.edit.pipeline import DEFAULT_STEPS, Editor
+    from emorph.faces.detect import as_detector
 
     return Editor.from_pretrained(
-        model, directions=directions, device=device, steps=steps or DEFAULT_STEPS, solver_name=solver
+        model,
+        directions=directions,
+        device=device,
+        steps=steps or DEFAULT_STEPS,
+        solver_name=solver,
+        detector=as_detector(detector),
+        min_score=min_score,
     )
 
 
@@ -68,9 +100,12 @@ def load_rig_editor(
     solver: str,
     source_encoder: str | None = None,
     target_encoder: str | None = None,
+    detector: str = "auto",
+    min_score: float = 0.25,
 ) -> RigEditor:
     """The rig's editor that the options ask for."""
     from emorph.edit.rig.editor import DEFAULT_STEPS, RigEditor
+    from emorph.faces.detect import as_detector
 
     return RigEditor.from_pretrained(
         model,
@@ -80,6 +115,8 @@ def load_rig_editor(
         device=device,
         steps=steps or DEFAULT_STEPS,
         solver_name=solver,
+        detector=as_detector(detector),
+        min_score=min_score,
     )
 
 

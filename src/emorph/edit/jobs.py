@@ -36,6 +36,7 @@ class Recipe:
     draw: an edit for each strength. file_word: ends the names of files; target: what records call it.
     titles: how a strip of all strengths calls each. face, min_face_px: which faces of a photo are changed.
     metadata: what a file with these strengths says of itself. facts: what else to say of each result.
+    detector, min_score: how faces are sought.
     frame: as for ``read_photo``. strip_location: as for ``write_photo``.
     """
 
@@ -50,11 +51,13 @@ class Recipe:
     metadata: Callable[[Sequence[float]], dict[str, str]]
     records_file: str = RECORDS_FILE
     facts: Mapping[str, Any] = field(default_factory=dict)
+    detector: str = ""
+    min_score: float | None = None
     frame: int | None = None
     strip_location: bool = False
 
     def record(self, source: Path, edited: Path, strength: float, seconds: float) -> EditRecord:
-        """All that the result in ``edited`` depends on."""
+        """All that the result in ``edited`` depends on; what it turned out to be is for the caller to add."""
         return EditRecord(
             id=edited.name,
             source=str(source),
@@ -69,6 +72,8 @@ class Recipe:
             face=self.face,
             min_face_px=self.min_face_px,
             directions=self.maker.directions,
+            detector=self.detector,
+            min_score=self.min_score,
             frame=self.frame or 0,
             location_stripped=self.strip_location,
         )
@@ -110,7 +115,7 @@ class Job:
             for path, strength in zip(self.files, recipe.strengths, strict=True)
         ]
         kept = [known.get(path.name) for path in self.files]
-        same = [record for record in kept if record is not None and replace(record, seconds=0.0) in wanted]
+        same = [record for record in kept if record is not None and _planned(record) in wanted]
         return tuple(same) if len(same) == len(wanted) and self._is_up_to_date() else ()
 
     def _is_up_to_date(self) -> bool:
@@ -119,6 +124,11 @@ class Job:
             return all(path.stat().st_mtime >= changed_s for path in self.all_files)
         except OSError:
             return False
+
+
+def _planned(record: EditRecord) -> EditRecord:
+    """What was known of an edit before it was made."""
+    return replace(record, seconds=0.0, n_faces=0, n_edited=0, score=None)
 
 
 def plan_jobs(photos: Iterable[str | Path], out: str | Path, word: str, strengths: Sequence[float]) -> list[Job]:
@@ -193,7 +203,8 @@ def _write(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe) -> FileEdit:
         metadata = recipe.metadata([strength])
         said = write_photo(path, edit.photo, metadata=metadata, strip_location=recipe.strip_location)
         record = recipe.record(job.source, path, strength, edit.seconds)
-        records.append(replace(record, kept=said.kept, lost=said.lost))
+        seen = replace(record, n_faces=edit.n_faces, n_edited=len(edit.faces), score=round(edit.score, 4))
+        records.append(replace(seen, kept=said.kept, lost=said.lost))
     if job.strip:
         photos = (first.source, *(edit.photo for edit in edits))
         strip: UInt8 = np.asarray(
@@ -201,5 +212,6 @@ def _write(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe) -> FileEdit:
         )
         write_image(job.strip, strip, metadata=recipe.metadata(recipe.strengths))
     return FileEdit(
-        job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts, "", said.kept, said.lost
-    )
+        job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts, "", said.kept, said.lost,
+        n_edited=len(first.faces), score=first.score,
+    )  # fmt: skip

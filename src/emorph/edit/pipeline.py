@@ -41,7 +41,7 @@ from emorph.edit.redraw import motions, move_crops
 from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
-from emorph.faces.detect import find_faces, select_faces
+from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, find_faces, select_faces
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
@@ -75,6 +75,8 @@ class Editor:
         device: str | torch.device = "auto",
         steps: int = DEFAULT_STEPS,
         solver_name: str = "dpm",
+        detector: Detector = "auto",
+        min_score: float = SURE_SCORE,
         painter: Painter | None = None,
     ) -> None:
         self.device = choose_device(device)
@@ -83,6 +85,8 @@ class Editor:
         self.model_id = model_id
         self.steps = steps
         self.solver_name = solver_name
+        self.detector = as_detector(detector)
+        self.min_score = min_score
         self.codec = Codec(self.model, steps=steps, solver_name=solver_name)
         self.painter = painter.to(self.device) if painter else None
 
@@ -95,10 +99,13 @@ class Editor:
         device: str | torch.device = "auto",
         steps: int = DEFAULT_STEPS,
         solver_name: str = "dpm",
+        detector: Detector = "auto",
+        min_score: float = SURE_SCORE,
     ) -> Editor:
         """Load a bundled model, a folder, a hub id, or an official checkpoint file.
 
         directions: a folder or classifier checkpoint; by default the ones inside the model's folder, if any.
+        detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
         Raises UnknownNameError, CheckpointError.
         """
         model = load(name)
@@ -111,8 +118,9 @@ class Editor:
         model_id = f"{Path(name).name}-{fingerprint(model)}"  # no path: it goes into files that are published
         painter = painter_beside(name)
         return cls(
-            model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name, painter=painter
-        )
+            model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
+            detector=detector, min_score=min_score, painter=painter,
+        )  # fmt: skip
 
     # -- the whole path: photo in, photo out
 
@@ -143,15 +151,15 @@ class Editor:
         targets: Sequence[Target],
         *,
         face: str | int = "largest",
-        min_face_px: int = 40,
+        min_face_px: int = MIN_FACE_PX,
         on_step: OnStep | None = None,
     ) -> list[Edit[Target]]:
         """One photo, several targets: encoded once, drawn as one batch. Raises as ``edit``."""
         started_s = time.perf_counter()
         self._check_targets(targets)
         photo = read_photo(photo)
-        landmarks = find_faces(photo, min_face_px=min_face_px)
-        crops = self.align(photo, select_faces(landmarks, face, photo))
+        landmarks = find_faces(photo, min_face_px=min_face_px, detector=self.detector, min_score=self.min_score)
+        crops = self.align(photo, select_faces(landmarks, face, photo, min_score=self.min_score))
         changes = self.changes(crops, targets, on_step=on_step)
         return pasted_edits(photo, crops, len(landmarks), targets, changes, started_s, inside_painted_by(self.painter))
 
@@ -165,13 +173,16 @@ class Editor:
 
     # -- photo -> crops
 
-    def faces(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = 40) -> list[AlignedFace]:
+    def faces(
+        self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = MIN_FACE_PX
+    ) -> list[AlignedFace]:
         """The chosen faces of a photo, cropped as the model wants them.
 
         which: "largest", "left", "all", or a number from left to right, from 1. Raises ImageError, NoFaceError.
         """
         photo = read_photo(photo)
-        return self.align(photo, select_faces(find_faces(photo, min_face_px=min_face_px), which, photo))
+        landmarks = find_faces(photo, min_face_px=min_face_px, detector=self.detector, min_score=self.min_score)
+        return self.align(photo, select_faces(landmarks, which, photo, min_score=self.min_score))
 
     def align(self, photo: Photo, chosen: Sequence[Landmarks]) -> list[AlignedFace]:
         """Faces of known landmarks, cropped as the model wants them."""

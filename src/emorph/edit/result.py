@@ -42,6 +42,11 @@ class Edit(Generic[Goal]):
         return self.faces[0]
 
     @property
+    def score(self) -> float:
+        """Of the detector, for the least sure of the faces that were changed."""
+        return min(face.landmarks.score for face in self.faces)
+
+    @property
     def image(self) -> Image.Image:
         """The result as a PIL image: RGB in 8 bits, or RGBA where the photo is transparent.
 

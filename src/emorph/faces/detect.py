@@ -1,39 +1,48 @@
-"""Find the faces of a photo and their 68 points, with dlib's HOG detector and shape predictor."""
+"""Find the faces of a photo and their 68 points.
+
+Two detectors of different kinds look: dlib's HOG (hog.py), whose boxes the 68 points were trained on, and MTCNN
+(mtcnn.py), which also sees faces that are small, turned or partly hidden. A face that both see keeps HOG's box.
+"""
 
 from __future__ import annotations
 
-import functools
-import re
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Literal, get_args
 
-import cv2
 import numpy as np
 
-from emorph.core.assets import packaged_file
-from emorph.core.errors import NoFaceError, ShapeError, UnknownNameError
-from emorph.core.landmarks import EYES, MOUTH_CORNERS, N_LANDMARKS
+from emorph.core.errors import ShapeError, UnknownNameError
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
+from emorph.faces.hog import SURE_SCORE, seen_by_hog, shrunk
+from emorph.faces.mtcnn import FivePoints, seen_by_mtcnn
+from emorph.faces.points import eyes_to_mouth, five_of, lean_of, predict_points
+from emorph.faces.select import area_px, select_faces
 
-PREDICTOR_FILE = "shape_predictor_68_face_landmarks.dat"
-DETECT_SIDE_PX = 1280  # longest side of the copy on which faces are sought
-MAX_DETECT_PX = 8_000_000  # size limit of enlarged copies: about 1 s of one core
-HOG_FACE_PX = 80  # the smallest face that the detector sees without enlarging
-SURE_SCORE = 0.25  # below this a detection counts only if the photo has no surer one, and only the best
-BORDER_SHARE = 0.25  # of the longest side; repeated edge pixels give a tightly cropped head its surroundings
-POINTS_BOX_PX = 256  # the face box at which points are predicted: finer than dlib's whole pixels, and quick
-BOX_SCALES = (0.94, 1.0, 1.06)  # points are averaged over boxes of these sizes
-BOX_SPAN = 2.2  # side of the detector's box over the distance from the eyes to the mouth, on average
+Detector = Literal["auto", "hog", "mtcnn"]
+
+MIN_FACE_PX = 24  # the smallest face that is sought, unless somebody asks for others
+ENLARGED_FACE_PX = 40  # beside MTCNN, which needs no enlarging, HOG looks at enlarged copies for faces down to here
+MTCNN_FACE_PX = 48  # in the copy of DETECT_SIDE_PX; smaller faces are sought in small photos alone, where it is quick
+MTCNN_LEVEL_PX = 20_000  # up to this many pixels of the pyramid's finest level count as quick
+SAME_FACE_SHARE = 0.4  # of the smaller of two boxes: those that share more are of one face
+LOG_ODDS_PER_SCORE = 8.8  # so that MTCNN's probability of 0.9 is SURE_SCORE, and its surest 1.8
+BOX_SPAN = 2.2  # side of HOG's box over the distance from the eyes to the mouth, on average
+FIVE_BOX_SPAN = 2.24  # the same over MTCNN's distance from eyes to mouth, or between the eyes if that is longer
+UPRIGHT_SCORE = 0.6  # a photo whose faces MTCNN is less sure of may lie on its side: it is looked at turned, too
+MOST_MISMATCH = 0.06  # of the box's side, mean of five points: 68 points farther from MTCNN's five are not trusted
+QUARTER_TURNS = (1, 2, 3)
 
 
-def find_faces(photo: Photo, *, min_face_px: int = 40) -> list[Landmarks]:
-    """All frontal faces of a photo, the largest box first; empty if there is none.
+def find_faces(
+    photo: Photo, *, min_face_px: int = MIN_FACE_PX, detector: Detector = "auto", min_score: float = SURE_SCORE
+) -> list[Landmarks]:
+    """All faces of a photo, the largest box first; empty if there is none.
 
-    min_face_px: smallest face box in photo pixels. A photo that shows no face at normal size is searched
-        again with a border, then enlarged as far as such faces need (and MAX_DETECT_PX allows).
-        Once faces are seen, smaller ones that only an enlarged copy would show are not sought.
+    min_face_px: smallest face box (of MTCNN's its longer side) in photo pixels. In photos of more than 1280 px,
+        faces under a 27th of the longer side are not sought.
+    detector: "hog", "mtcnn", or "auto" for both. MTCNN looks at a photo turned by quarters if nothing is seen upright.
+    min_score: faces below it are not told, except the best where there is no other; ``Landmarks.score`` is HOG's score,
+        or log(p / (1 - p)) / 8.8 of MTCNN's probability p where HOG is not sure of the face.
+    Raises ShapeError, UnknownNameError.
 
     >>> from emorph.core.images import read_photo
     >>> (face,) = find_faces(read_photo("examples/astronaut.png"))
@@ -42,15 +51,25 @@ def find_faces(photo: Photo, *, min_face_px: int = 40) -> list[Landmarks]:
     """
     if photo.pixels.dtype != np.uint8 or photo.pixels.ndim != 3 or photo.pixels.shape[2] != 3:
         raise ShapeError(f"expected uint8 pixels (H, W, 3), found {photo.pixels.dtype} {photo.pixels.shape}.")
+    as_detector(detector)
     pixels = np.ascontiguousarray(photo.pixels)
-    boxes = _find_boxes(pixels, min_face_px)
-    faces = [_landmarks(pixels, box, score) for box, score in boxes]
-    return sorted(faces, key=_area, reverse=True)
+    faces = _seen(pixels, min_face_px, detector)
+    enough = [face for face in faces if face.score >= min_score]
+    told = enough or sorted(faces, key=lambda face: face.score, reverse=True)[:1]
+    return sorted(told, key=area_px, reverse=True)
+
+
+def as_detector(name: str) -> Detector:
+    """The detector that is called so. Raises UnknownNameError."""
+    known: dict[str, Detector] = {word: word for word in get_args(Detector)}
+    if name not in known:
+        raise UnknownNameError("detector", name, list(known))
+    return known[name]
 
 
 def known_face(points: Float32) -> Landmarks:
     """A face whose points (68, 2) somebody else found, with the box that the detector would draw around them."""
-    eyes, mouth = points[EYES].mean(axis=0), points[list(MOUTH_CORNERS)].mean(axis=0)
+    eyes, mouth = eyes_to_mouth(points.astype(np.float64))
     side = BOX_SPAN * float(np.linalg.norm(mouth - eyes))
     left, top = (int(v) for v in np.rint((eyes + mouth) / 2 - side / 2))
     size = max(round(side), 1)
@@ -59,134 +78,97 @@ def known_face(points: Float32) -> Landmarks:
 
 def refine_points(photo: Photo, face: Landmarks) -> Landmarks:
     """The points of the face that lies in a known box, for instance in an edit of the photo; nothing is sought."""
+    eyes, mouth = eyes_to_mouth(face.points.astype(np.float64))
     box = np.array(face.box, dtype=np.float64)
-    return _landmarks(np.ascontiguousarray(photo.pixels), box, face.score)
+    return _described(np.ascontiguousarray(photo.pixels), box, face.score, lean_of(mouth - eyes))
 
 
-def select_faces(faces: list[Landmarks], which: str | int, photo: Photo) -> list[Landmarks]:
-    """The faces that a user asks for.
-
-    which: "largest", "left" (left-most in the picture), "all" (left to right), or a number (2 or "2") that counts
-        from 1, left to right.
-    Raises NoFaceError if there is none or not so many, UnknownNameError for another word.
-    """
-    word = str(which).strip().lower()
-    number = int(word) if re.fullmatch(r"-?[0-9]{1,6}", word) else None
-    if number is None and word not in ("largest", "left", "all"):
-        raise UnknownNameError("face", str(which), ["largest", "left", "all", "1", "2"])
-    if not faces:
-        height, width = photo.pixels.shape[:2]
-        raise NoFaceError(
-            f"no face found in {photo.name} ({width}x{height} px). "
-            "Try a smaller --min-face (min_face_px in Python), turn the photo upright, or crop closer."
-        )
-    in_order = sorted(faces, key=lambda face: face.box[0] + face.box[2])
-    if word == "all":
-        return in_order
-    if word == "largest":
-        return [max(faces, key=_area)]
-    if number is None:
-        return in_order[:1]
-    if not 1 <= number <= len(faces):
-        count = f"{len(faces)} face{'s' if len(faces) > 1 else ''}"
-        raise NoFaceError(
-            f"{photo.name} has {count}, there is no face {number} (--face {number}, or face={number} in Python); "
-            "they count from 1, left to right."
-        )
-    return [in_order[number - 1]]
+def _seen(pixels: UInt8, min_face_px: int, detector: Detector) -> list[Landmarks]:
+    """What the detectors see, each face once."""
+    enlarge_to_px = min_face_px if detector == "hog" else max(min_face_px, ENLARGED_FACE_PX)
+    by_hog = seen_by_hog(pixels, min_face_px, enlarge_to_px) if detector != "mtcnn" else []
+    if detector == "hog":
+        return [_described(pixels, box, score) for box, score in by_hog]
+    by_mtcnn = _upright_or_turned(pixels, min_face_px, is_seen=any(score >= SURE_SCORE for _, score in by_hog))
+    faces = []
+    for box, score in by_hog:
+        same = max(by_mtcnn, key=lambda five: _shared(_square(five), box), default=None)
+        if same is None or _shared(_square(same), box) < SAME_FACE_SHARE:
+            faces.append(_described(pixels, box, score))
+            continue
+        by_mtcnn.remove(same)
+        surer = score if score >= SURE_SCORE else max(score, _score(same))
+        faces.append(_described(pixels, box, surer, five=same.points))
+    for five in by_mtcnn:
+        eyes, mouth = five.eyes_to_mouth
+        faces.append(_described(pixels, _square(five), _score(five), lean_of(mouth - eyes), five.points))
+    return faces
 
 
-@dataclass(frozen=True)
-class _Look:
-    """A copy of the photo to search: ``copy px = photo px * scale + border_px``."""
+def _upright_or_turned(pixels: UInt8, min_face_px: int, *, is_seen: bool) -> list[FivePoints]:
+    """MTCNN's faces, of the photo as it is, or if no face is sure, of the quarter turn that shows the surest ones."""
+    copy, scale = shrunk(pixels)
+    quick_px = 12 * float(np.sqrt(copy.shape[0] * copy.shape[1] / MTCNN_LEVEL_PX))
+    least_px = max(min_face_px * scale, min(MTCNN_FACE_PX, quick_px))
 
-    scale: float
-    border_px: int
+    def look(turns: int) -> list[FivePoints]:
+        seen = seen_by_mtcnn(np.ascontiguousarray(np.rot90(copy, turns)), least_px)
+        height, width = copy.shape[:2]
+        back = [five.turned_back(turns, height, width).scaled(1 / scale) for five in seen]
+        return [five for five in back if five.longer_side_px >= min_face_px]
 
-
-def _find_boxes(pixels: UInt8, min_face_px: int) -> list[tuple[Float64, float]]:
-    """Boxes (left, top, right, bottom) in photo px and scores, from the first look with a sure face."""
-    best_weak: list[tuple[Float64, float]] = []
-    for look in _looks(pixels.shape[0], pixels.shape[1], min_face_px):
-        seen = [f for f in _detect(pixels, look) if f[0][2] - f[0][0] >= min_face_px]
-        sure = [f for f in seen if f[1] >= SURE_SCORE]
-        if sure:
-            return sure
-        best_weak = sorted(seen + best_weak, key=lambda f: f[1], reverse=True)[:1]
-    return best_weak
+    upright = look(0)
+    if is_seen or any(_score(five) >= UPRIGHT_SCORE for five in upright):
+        return upright
+    return max([upright, *map(look, QUARTER_TURNS)], key=lambda faces: sum(map(_score, faces)))
 
 
-def _looks(height: int, width: int, min_face_px: int) -> Iterator[_Look]:
-    scale = min(1.0, DETECT_SIDE_PX / max(height, width))
-    yield _Look(scale, 0)
-    yield _Look(scale, round(BORDER_SHARE * max(height, width) * scale))
-    while scale * min_face_px < HOG_FACE_PX:
-        scale *= 2
-        if height * width * scale**2 > MAX_DETECT_PX:
-            return
-        yield _Look(scale, 0)
+def _score(five: FivePoints) -> float:
+    """MTCNN's probability on the scale of HOG's scores."""
+    p = min(five.probability, 1 - 1e-7)
+    return float(np.log(p / (1 - p))) / LOG_ODDS_PER_SCORE
 
 
-def _detect(pixels: UInt8, look: _Look) -> Iterator[tuple[Float64, float]]:
-    copy = pixels
-    if look.scale != 1:
-        height, width = (max(1, round(side * look.scale)) for side in pixels.shape[:2])
-        copy = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if look.scale < 1 else cv2.INTER_LINEAR)
-    if look.border_px:
-        copy = cv2.copyMakeBorder(copy, *(look.border_px,) * 4, cv2.BORDER_REPLICATE)
-    boxes, scores, _ = _detector(threading.get_ident()).run(np.ascontiguousarray(copy), 0, 0.0)
-    for box, score in zip(boxes, scores, strict=True):
-        corners = np.array([box.left(), box.top(), box.right() + 1, box.bottom() + 1], dtype=np.float64)
-        yield (corners - look.border_px) / look.scale, float(score)
+def _square(five: FivePoints) -> Float64:
+    """The box that HOG would draw: from eyes and mouth, because MTCNN's own box goes with the hair and the chin."""
+    eyes, mouth = five.eyes_to_mouth
+    apart = float(np.linalg.norm(five.points[1] - five.points[0]))
+    side = FIVE_BOX_SPAN * max(float(np.linalg.norm(mouth - eyes)), apart)
+    centre = (eyes + mouth) / 2 + 0.5  # boxes count from pixel corners
+    return np.concatenate([centre - side / 2, centre + side / 2])
 
 
-def _landmarks(pixels: UInt8, box: Float64, score: float) -> Landmarks:
-    """Predict the points on a window around the box, resized so that the box has POINTS_BOX_PX."""
-    side = box[2] - box[0]
-    height, width = pixels.shape[:2]
-    left, top = np.clip(np.floor(box[:2] - 0.6 * side), 0, [width - 1, height - 1]).astype(int)
-    right, bottom = np.clip(np.ceil(box[2:] + 0.6 * side), [left + 1, top + 1], [width, height]).astype(int)
-    window = pixels[top:bottom, left:right]
-    size = np.maximum(1, np.rint(np.array([right - left, bottom - top]) * POINTS_BOX_PX / side)).astype(int)
-    shrinks = side > POINTS_BOX_PX
-    window = cv2.resize(window, tuple(map(int, size)), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    per_px = size / np.array([right - left, bottom - top])
-    box_in_window = ((box.reshape(2, 2) - [left, top]) * per_px).reshape(4)
-    points = (_mean_points(window, box_in_window) + 0.5) / per_px - 0.5 + [left, top]
-    rounded = tuple(int(v) for v in np.rint(box))
-    return Landmarks(points.astype(np.float32), (rounded[0], rounded[1], rounded[2], rounded[3]), score)
+def _described(
+    pixels: UInt8, box: Float64, score: float, lean_deg: float = 0.0, five: Float64 | None = None
+) -> Landmarks:
+    points = predict_points(pixels, box, lean_deg)
+    left, top, right, bottom = (int(v) for v in np.rint(box))
+    doubt = "" if five is None else _doubt(points, five, box[2] - box[0])
+    return Landmarks(points.astype(np.float32), (left, top, right, bottom), score, doubt)
 
 
-def _mean_points(window: UInt8, box: Float64) -> Float64:
-    """(68, 2) points averaged over a few box sizes, because the prediction trembles with its box."""
-    import dlib
-
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
-    total = np.zeros((N_LANDMARKS, 2))
-    for scale in BOX_SCALES:
-        near, far = np.rint(centre - half * scale).astype(int), np.rint(centre + half * scale).astype(int) - 1
-        rectangle = dlib.rectangle(int(near[0]), int(near[1]), int(far[0]), int(far[1]))
-        shape = _predictor()(window, rectangle)
-        total += [(point.x, point.y) for point in shape.parts()]
-    return total / len(BOX_SCALES)
+def _doubt(points: Float64, five: Float64, side_px: float) -> str:
+    """Why 68 points are not to be trusted, given MTCNN's five; or ""."""
+    mismatch = float(np.linalg.norm(five_of(points) - five, axis=1).mean()) / side_px
+    if mismatch <= MOST_MISMATCH:
+        return ""
+    return f"two readings of the eyes, nose and mouth lie {mismatch:.0%} of the face's size apart"
 
 
-def _area(face: Landmarks) -> int:
-    left, top, right, bottom = face.box
-    return int(right - left) * int(bottom - top)
+def _shared(a: Float64, b: Float64) -> float:
+    """The area that two boxes share, of that of the smaller."""
+    width, height = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0)
+    smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+    return float(width * height / smaller) if smaller > 0 else 0.0
 
 
-@functools.lru_cache(maxsize=16)
-def _detector(thread: int) -> Any:
-    """One detector a thread, because it keeps the picture it works on."""
-    import dlib
-
-    return dlib.get_frontal_face_detector()
-
-
-@functools.cache
-def _predictor() -> Any:
-    """The 68-point predictor; reading its 100 MB takes about a second, hence only on first use."""
-    import dlib
-
-    return dlib.shape_predictor(str(packaged_file("face_recognition_models", f"models/{PREDICTOR_FILE}")))
+__all__ = [
+    "MIN_FACE_PX",
+    "SURE_SCORE",
+    "Detector",
+    "as_detector",
+    "find_faces",
+    "known_face",
+    "refine_points",
+    "select_faces",
+]

@@ -27,6 +27,7 @@ from emorph.edit.rig.draw import RigPainter
 from emorph.edit.rig.parts import Look, RigFace, check_parts, look_like, mean_shape
 from emorph.edit.rig.read import PhotoReader
 from emorph.face3d.model import FaceModel
+from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector
 from emorph.models.port import load_rig
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import FaceReader, NetworkReader, open_face, open_reader
@@ -53,6 +54,8 @@ class RigEditor:
         device: str | torch.device = "auto",
         steps: int = DEFAULT_STEPS,
         solver_name: str = "dpm",
+        detector: Detector = "auto",
+        min_score: float = SURE_SCORE,
     ) -> None:
         self.device = choose_device(device)
         # float64, which the geometry needs, is not there on Apple's GPUs
@@ -65,8 +68,10 @@ class RigEditor:
         self.model_id = model_id
         self.steps = steps
         self.solver_name = solver_name
-        self._read_source = PhotoReader(self.rig, self.source_reader, mesh_device)
-        self._read_target = PhotoReader(self.rig, self.target_reader, mesh_device)
+        self.detector = as_detector(detector)
+        self.min_score = min_score
+        self._read_source = PhotoReader(self.rig, self.source_reader, mesh_device, detector, min_score)
+        self._read_target = PhotoReader(self.rig, self.target_reader, mesh_device, detector, min_score)
         self._painter = RigPainter(self.rig, self.face_model, solver(solver_name), steps, mesh_device)
 
     @classmethod
@@ -80,11 +85,14 @@ class RigEditor:
         device: str | torch.device = "auto",
         steps: int = DEFAULT_STEPS,
         solver_name: str = "dpm",
+        detector: Detector = "auto",
+        min_score: float = SURE_SCORE,
     ) -> RigEditor:
         """Load a bundled rig, a folder, a hub id, or an official checkpoint file.
 
         face_model: ict_face.npz or a converted FLAME folder. source_encoder, target_encoder: "landmarks", "deca" or
         "emoca"; by default "landmarks" for a rig of ICT-FaceKit's faces, "deca" for one of FLAME's.
+        detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
         Raises MissingAssetError, UnknownNameError, CheckpointError, ConfigError.
         """
         rig = load_rig(name)
@@ -94,11 +102,16 @@ class RigEditor:
         readers = {encoder: open_reader(encoder, face, skin=rig.config.skin) for encoder in dict.fromkeys(encoders)}
         model_id = f"{Path(name).name}-{fingerprint(rig)}"
         source, target = (readers[encoder] for encoder in encoders)
-        return cls(rig, source, target, model_id=model_id, device=device, steps=steps, solver_name=solver_name)
+        return cls(
+            rig, source, target, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
+            detector=detector, min_score=min_score,
+        )  # fmt: skip
 
     # -- photo -> faces with coefficients and code
 
-    def sources(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = 40) -> list[RigFace]:
+    def sources(
+        self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = MIN_FACE_PX
+    ) -> list[RigFace]:
         """The chosen faces of a source photo: "largest", "left", "all", or a number from left to right, from 1.
 
         Of all faces, those that no 3D face fits are left out, and a warning names them.
@@ -106,7 +119,7 @@ class RigEditor:
         """
         return self._read_source.read(read_photo(photo), which, min_face_px)
 
-    def target(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = 40) -> RigFace:
+    def target(self, photo: PhotoSource, which: str | int = "largest", *, min_face_px: int = MIN_FACE_PX) -> RigFace:
         """The face to take from; of several chosen ones the first. Raises ImageError, NoFaceError."""
         return self._read_target.read(read_photo(photo), which, min_face_px)[0]
 

@@ -18,6 +18,7 @@ from emorph.edit.result import Edit
 from emorph.edit.rig.action_units import emotion_units, named_units
 from emorph.edit.rig.editor import RigEditor
 from emorph.edit.rig.parts import Look, Part, RigFace, check_parts, mean_shape
+from emorph.faces.detect import MIN_FACE_PX
 
 UNIT_RECORDS_FILE = "action_units.jsonl"  # beside edits.jsonl, whose targets are emotions that can be judged
 UNITS_WORD = "au"  # ends the names of files whose action units were set
@@ -31,7 +32,7 @@ def express_files(
     strengths: Sequence[float] = (1.0,),
     *,
     face: str | int = "largest",
-    min_face_px: int = 40,
+    min_face_px: int = MIN_FACE_PX,
     frame: int | None = None,
     strip_location: bool = False,
     again: bool = False,
@@ -54,7 +55,7 @@ def unit_recipe(
     strengths: Sequence[float],
     *,
     face: str | int = "largest",
-    min_face_px: int = 40,
+    min_face_px: int = MIN_FACE_PX,
 ) -> Recipe:
     """An emotion as action units, or action units, in one strength or several."""
     said: dict[str, Any]
@@ -89,6 +90,8 @@ def unit_recipe(
         metadata,
         records_file,
         told,
+        editor.detector,
+        editor.min_score,
     )
 
 
@@ -102,7 +105,7 @@ def transfer_files(
     album: bool = False,
     face: str | int = "largest",
     target_face: str | int = "largest",
-    min_face_px: int = 40,
+    min_face_px: int = MIN_FACE_PX,
     frame: int | None = None,
     strip_location: bool = False,
     seed: int | None = None,
@@ -141,7 +144,17 @@ def transfer_files(
                 said = write_photo(path, edit.photo, metadata=metadata, strip_location=strip_location)
                 remark = _remark(source.name, edit)
                 done = FileEdit(
-                    source, (path,), edit.seconds, edit.n_faces, (), made, remark, kept=said.kept, lost=said.lost
+                    source,
+                    (path,),
+                    edit.seconds,
+                    edit.n_faces,
+                    (),
+                    made,
+                    remark,
+                    kept=said.kept,
+                    lost=said.lost,
+                    n_edited=len(edit.faces),
+                    score=edit.score,
                 )
                 edits.append(done)
                 batch.watch.written(done)

@@ -13,7 +13,7 @@ from emorph.core.images import luminance, to_tensor
 from emorph.core.types import Landmarks, Photo
 from emorph.edit.rig.parts import RigFace
 from emorph.faces.align import align
-from emorph.faces.detect import find_faces, select_faces
+from emorph.faces.detect import SURE_SCORE, Detector, find_faces, select_faces
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import FaceReader
 
@@ -23,19 +23,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PhotoReader:
-    """Finds the faces of photos and reads them for a rig. mesh_device: where the 3D face is fitted."""
+    """Finds the faces of photos and reads them for a rig.
+
+    mesh_device: where the 3D face is fitted. detector, min_score: how faces are sought, see ``find_faces``.
+    """
 
     rig: Rig
     reader: FaceReader
     mesh_device: torch.device
+    detector: Detector = "auto"
+    min_score: float = SURE_SCORE
 
     def read(self, photo: Photo, which: str | int, min_face_px: int) -> list[RigFace]:
         """The chosen faces. Of several, those that no 3D face fits are left out, and a warning names them.
 
         Raises NoFaceError, also where no 3D face fits any.
         """
-        landmarks = find_faces(photo, min_face_px=min_face_px)
-        chosen = select_faces(landmarks, which, photo)
+        landmarks = find_faces(photo, min_face_px=min_face_px, detector=self.detector, min_score=self.min_score)
+        chosen = select_faces(landmarks, which, photo, min_score=self.min_score)
         fits = [self._fitted(photo, one, len(landmarks)) for one in chosen]
         unfit = [(number, reason) for number, (_, reason) in enumerate(fits, start=1) if reason]
         if len(unfit) == len(fits):
@@ -52,7 +57,7 @@ class PhotoReader:
         Raises NoFaceError if no face is found where it was, or no 3D face fits the one that is.
         """
         side = own.box[2] - own.box[0]
-        landmarks = find_faces(photo, min_face_px=min(40, side // 2))
+        landmarks = find_faces(photo, min_face_px=min(40, side // 2), detector=self.detector)
         nearest = min(landmarks, key=lambda other: _apart(other, own), default=None)
         if nearest is None or _apart(nearest, own) > MOST_SHIFT * side:
             raise NoFaceError(
