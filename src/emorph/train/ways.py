@@ -82,7 +82,7 @@ class Way:
 def plan_fit(config: FitConfig, wishes: Wishes) -> Planned:
     """Plan a task that is fitted in one go."""
     faces = wishes.faces
-    if faces is None and Path(config.data.path).exists():
+    if faces is None and config.data.is_there():
         faces = int((config.data.open(1, 1).labels >= 0).sum())
     text, values = config.planned(faces)
     return Planned(text, {"task": config.task, **values})
@@ -101,7 +101,7 @@ def plan_steps(config: RunConfig, wishes: Wishes) -> Planned:
     """Plan a run of steps and checkpoints. Raises ConfigError for a number of faces beside a scan that counts them."""
     config = _with_wishes(config, wishes)
     assumed = wishes.faces is not None or wishes.scan is not None
-    store = config.open_faces() if not assumed and Path(config.data.path).exists() else None
+    store = config.open_faces() if not assumed and config.data.is_there() else None
     accelerator = wishes.accelerator or "auto"
     plan = make_plan(
         config,
