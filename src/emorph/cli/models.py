@@ -102,11 +102,15 @@ def convert(
         Path, typer.Option("-o", "--out", help="The folder to create, with config.json and model.safetensors.")
     ],
     half: Annotated[bool, typer.Option("--half", help="Store 16-bit numbers, at half the size.")] = False,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="FLAME's release, 2020 or 2023, if its file's name does not say."),
+    ] = None,
 ) -> None:
     """Convert a model to safetensors, so that its pickle file never has to be read again."""
     import torch
 
     from emorph.models import port
 
-    port.convert(source, out, dtype=torch.float16 if half else torch.float32)
+    port.convert(source, out, dtype=torch.float16 if half else torch.float32, version=version)
     typer.echo(str(out))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from emorph.core.assets import OFFICIAL, is_offline, official
 from emorph.core.errors import CheckpointError, MissingAssetError, UnknownNameError
+from emorph.core.stand_ins import refuse_stand_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -162,6 +163,7 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
+    refuse_stand_in(path)
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -179,6 +181,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     path = folder / WEIGHTS_FILE
+    refuse_stand_in(path)
     try:
         return load_file(path)
     except FileNotFoundError:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from emorph.core.commands import command
 from emorph.core.downloads import HSEMOTION_NAMES, download, present
 from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 
@@ -109,6 +110,20 @@ def judge_card(name: str) -> JudgeCard:
     if name not in CARDS:
         raise UnknownNameError("judge", name, CARDS)
     return CARDS[name]
+
+
+def not_onnx(file: Path) -> str:
+    """What to say of a file that is named as a judge and is no ONNX file, such as HSEmotion's .pt."""
+    if file.stem in CARDS and file.stem in HSEMOTION_NAMES:
+        return (
+            f"{file} is HSEmotion's PyTorch file, which holds a program; its ONNX file is wanted: "
+            f"{command('models', 'get', file.stem)} (or {download(file.stem).url}), then --judge {file.stem}"
+        )
+    return (
+        f"{file} is no judge: a folder of emorph's, an .onnx file with its card beside it, or a name is; for EmoNet's "
+        "own file write --judge emonet_8, and for HSEmotion's networks the name of their ONNX file, such as "
+        f"--judge {HSEMOTION_NAMES[0]}."
+    )
 
 
 _HSE_CLASSES = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")

@@ -18,7 +18,7 @@ from emorph.core.images import luminance, to_tensor
 from emorph.core.pretrained import WEIGHTS_FILE, locate
 from emorph.core.types import CropSpec, FaceCoeffs, Float32, Float64, UInt8
 from emorph.evaluate.asked import POINTS_PX, CropPlan, PanelComparer, PanelEncoder, PanelJudge
-from emorph.evaluate.cards import CARDS, JudgeCard, Kind, judge_card, recogniser_card
+from emorph.evaluate.cards import CARDS, JudgeCard, Kind, judge_card, not_onnx, recogniser_card
 from emorph.evaluate.emonet_judge import TRAINED_ON, EmoNetJudge
 from emorph.evaluate.emotion import judge_crops
 from emorph.evaluate.judges import EmotionJudge, EmotionReading, Recogniser
@@ -61,6 +61,8 @@ def load_judge(name: str, threads: int) -> PanelJudge:
                 "pip install --force-reinstall emorph, or name another judge: --judge."
             ) from None
         raise UnknownNameError("judge", name, [BUNDLED_JUDGE, *EMONETS, *CARDS]) from error
+    if folder.is_file():
+        raise CheckpointError(not_onnx(folder))
     judge = Judge.from_pretrained(folder)
     config = judge.config
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from emorph.core.assets import official
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError, UnknownNameError
 from emorph.core.landmarks import JAW
+from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.types import FaceCoeffs
 from emorph.face3d.model import MAX_YAW_STEP, LandmarkBasis, UVMap, blend_shapes, yaw_step
 from emorph.face3d.skinning import rodrigues
@@ -63,6 +64,7 @@ class ICT(nn.Module):
                 f"there is no file {path}; ICT-FaceKit's model is a file ict_face.npz, which "
                 f"`emorph models get {ASSET}` makes."
             )
+        refuse_stand_in(path)
         try:
             with np.load(path, allow_pickle=False) as archive:
                 lacking = [key for key in _KEYS if key not in archive.files]
