@@ -15,9 +15,10 @@ def command(*words: str | Path) -> str:
     >>> command("face", Path("-my face.png"), "--model", Path("flame"))
     "emorph face './-my face.png' --model flame"
     """
-    return shlex.join(["emorph", *map(_word, words)])
+    return " ".join(["emorph", *map(quoted, words)])
 
 
-def _word(word: str | Path) -> str:
+def quoted(word: str | Path) -> str:
+    """One word of a command as a shell takes it; a Path as the name of a file, whatever it begins with."""
     text = str(word)
-    return f"./{text}" if isinstance(word, Path) and text.startswith("-") else text
+    return shlex.quote(f"./{text}" if isinstance(word, Path) and text.startswith("-") else text)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emorph.core.assets import OFFICIAL, is_offline, official
+from emorph.core.commands import quoted
 from emorph.core.errors import CheckpointError, MissingAssetError, UnknownNameError
 from emorph.core.stand_ins import refuse_stand_in
 
@@ -66,7 +67,7 @@ def _official(name: str) -> Path | None:
     except MissingAssetError as error:
         if not Path(name).exists():
             raise
-        raise MissingAssetError(f"{error} For {Path(name).absolute()} write ./{name}") from None
+        raise MissingAssetError(f"{error} For {Path(name).absolute()} write {quoted(f'./{name}')}") from None
 
 
 @cache  # a program asks for a model's role, its weights and its directions, and all are to be of one revision

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emorph.core.assets import official
+from emorph.core.commands import command
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError, UnknownNameError
 from emorph.core.landmarks import JAW
 from emorph.core.stand_ins import refuse_stand_in
@@ -62,7 +63,7 @@ class ICT(nn.Module):
         if path is None or not path.is_file():
             raise MissingAssetError(
                 f"there is no file {path}; ICT-FaceKit's model is a file ict_face.npz, which "
-                f"`emorph models get {ASSET}` makes."
+                f"`{command('models', 'get', ASSET)}` makes."
             )
         refuse_stand_in(path)
         try:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from emorph.core.commands import command
 from emorph.core.errors import ConfigError
 from emorph.core.types import OnStep
 from emorph.train.config import FitConfig, OnPart, RunConfig, TaskConfig
@@ -173,4 +174,8 @@ def _ending(outcome: Outcome, run: str) -> list[str]:
         f"{outcome.step:,} steps, {outcome.samples:,} samples, {outcome.epochs:.2f} epochs in "
         f"{duration(outcome.seconds)}: {outcome.because}."
     ]
-    return lines if outcome.ended_by == "budget" else [*lines, f"Continue it with: emorph train resume {run}"]
+    return (
+        lines
+        if outcome.ended_by == "budget"
+        else [*lines, f"Continue it with: {command('train', 'resume', Path(run))}"]
+    )
