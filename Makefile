@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | base | judge | quality | clean. Another Python: make demo PYTHON=python3.12
+# make demo | test | lint | docs | wheel | bench | base | judge | quality | clean. Another Python: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 PROCESSES ?= 2
@@ -8,15 +8,17 @@ INPUTS := pyproject.toml constraints.txt
 # -qq hides pip's progress and warnings, not its errors
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint bench base judge quality clean
+.PHONY: help demo test lint docs wheel bench base judge quality clean
 
 help:
 	@echo "make demo    install the editor, draw a sheet of examples/astronaut.png into demo/"
 	@echo "make test    install everything, run the tests: PROCESSES=2, and ARGS='-k paste' for some of them"
 	@echo "make lint    check style, format and types"
+	@echo "make docs    build the documentation into site/, strictly"
+	@echo "make wheel   build the distributions into dist/, install the wheel on its own and use it"
 	@echo "make bench   run the measurements in bench/"
-	@echo "make base    train emorph-base anew: DATA=lfw_expressions.parquet, hours (go on with the same command)"
-	@echo "make judge   train emorph-judge anew: DATA=fer2013.parquet, half an hour and more"
+	@echo "make base    train emorph-base again: DATA=lfw_expressions.parquet, hours (run it again to resume)"
+	@echo "make judge   train emorph-judge again: DATA=fer2013.parquet, half an hour or more"
 	@echo "make quality measure the bundled model's edits: DATA=lfw_expressions.parquet"
 	@echo "make clean   remove what these made"
 
@@ -31,6 +33,13 @@ lint: $(VENV)/.dev
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+wheel: $(VENV)/.dev
+	@.ci/wheel $(BIN)/python
 
 bench: $(VENV)/.dev
 	@set -e; for script in bench/*.py; do \
@@ -51,7 +60,7 @@ quality: $(VENV)/.dev
 	@$(BIN)/python bench/quality.py --data "$(DATA)"
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) demo build dist site .pytest_cache .ruff_cache .mypy_cache
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps say what is installed; they are renewed when a dependency or a pin changes.

@@ -3,7 +3,7 @@
 python bench/evaluate.py --data lfw_expressions.parquet [--faces 100] [--model emorph-base] [--workers 1 2 4]
 
 The edits (faces x 8 emotions, at strengths 1 and 1.5) are made beforehand and kept in runs/evaluate: stop with Ctrl-C
-and run it again to go on. Faces are found anew as for any user's photos, not taken from the data.
+and run it again to go on. Faces are found again, as in any user's photos; the data set's own landmarks are not used.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ import torch
 from emorph.core.images import read_photo, to_tensor
 from emorph.core.types import Landmarks, Photo
 from emorph.edit.pipeline import Editor
-from emorph.evaluate.emotion import crop_for, judge_crops
-from emorph.evaluate.fidelity import ms_ssim, psnr, ssim
-from emorph.evaluate.identity import describe
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
+from emorph.evaluate.judges.own import crop_for, judge_crops
+from emorph.evaluate.metrics.table import metrics
+from emorph.evaluate.metrics.takes import Takes
 from emorph.faces.detect import find_faces
 from emorph.models.judge import Judge
 from support.edit_sets import edit_sets
@@ -42,7 +43,6 @@ LIMIT_S = 300
 BATCHES = (8, 32, 64, 128)
 N_TIMED = 64  # faces that each part is timed on
 LARGE_PX = 256  # fidelity is timed on pictures of the usual size
-ROWS = ("Success gain", "HES", "Area of identity")
 NAMES = ("unedited", "swapped", "edited", "strong")  # as edit_sets calls them; "edited" must come first
 
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def command_s(edits: Path, out: Path, workers: int) -> float:
-    """Wall time of one whole `emorph evaluate`, from nothing to the page."""
+    """Wall time of one whole `emorph evaluate`, from start to page."""
     shutil.rmtree(out, ignore_errors=True)
     words = [sys.executable, "-m", "emorph", "evaluate", str(edits), "-o", str(out), "--workers", str(workers)]
     before = time.perf_counter()
@@ -110,15 +110,16 @@ def part_rates(paths: list[Path]) -> list[tuple[str, str]]:
     for batch in BATCHES:
         many = (crops * (batch // len(crops) + 1))[:batch]
         rows.append((f"emorph-judge, batches of {batch}", rate(batch, functools.partial(judge_crops, judge, many))))
-    for name, measure in (("PSNR", psnr), ("SSIM", ssim), ("MS-SSIM", ms_ssim)):
-        work = functools.partial(measure, large, large.flip(-1), data_range=2)
-        rows.append((f"{name}, {LARGE_PX} px, pairs", rate(len(large), work)))
+    for metric in metrics(Takes.RECONSTRUCTION):
+        if not metric.network:
+            work = functools.partial(metric.load(), large, large.flip(-1), data_range=2)
+            rows.append((f"{metric.title}, {LARGE_PX} px, pairs", rate(len(large), work)))
     return rows
 
 
 def described(photo: Photo, face: Landmarks) -> object:
     """One face's descriptor."""
-    return describe(photo, face)
+    return descriptor_of(photo, face)
 
 
 def text(
@@ -133,7 +134,7 @@ def text(
     best = min(timed, key=lambda n: timed[n])
     rows = [[n, f"{seconds:.0f}", f"{n_edits / seconds:.1f}"] for n, seconds in timed.items()]
     side = {row["measure"]: row for row in ranking["tables"]["side_by_side"]["rows"]}
-    shown = [[title, *(number(row[name]) for name in NAMES)] for title, row in side.items() if title.startswith(ROWS)]
+    shown = [[title, *(number(row[name]) for name in NAMES)] for title, row in side.items()]
     verdict = "as a person would" if all(ranks(row) for row in side.values()) else "NOT as a person would"
     limit = "within" if timed[best] < LIMIT_S else "NOT within"
     return f"""One command makes the whole report (faces, dlib's recogniser, `emorph-judge`, geometry, fidelity, tables,

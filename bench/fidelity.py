@@ -74,7 +74,8 @@ def main() -> None:
         plot(found)
     source = f"{len(x)} faces of {arguments.data.name}, split val" if arguments.data else "the example photo's face"
     body = f"""{arguments.model}, {source}, {model.config.image_size} px, levels 0..255: each face inverted and sampled
-again with as many network evaluations in each direction; nothing random in it. Means over faces; "worst" is the lowest.
+again with the same number of network evaluations in each direction; nothing is random. Means over faces;
+"worst" is the lowest.
 A solver is not taken further once its worst SSIM is above {PERFECT} ("-").
 The editor's default is {editor.steps} evaluations of "{editor.solver_name}".
 
@@ -85,7 +86,7 @@ The editor's default is {editor.steps} evaluations of "{editor.solver_name}".
     if arguments.data:
         write_section("Fidelity", f"python bench/fidelity.py --data {arguments.data.name}", body)
     else:
-        print(body + "\nRESULTS.md is left as it is: it tells of many faces, see --data.")
+        print(body + "\nRESULTS.md is not changed: its numbers are for many faces (--data).")
 
 
 def cells(values: list[tuple[float, float, float]], i: int) -> list[str]:

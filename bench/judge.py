@@ -10,7 +10,7 @@ from pathlib import Path
 
 from emorph.core.config import read_toml
 from emorph.data.store import FaceStore
-from emorph.evaluate.statistics import bootstrap
+from emorph.evaluate.metrics.statistics import bootstrap
 from emorph.models.judge import Judge
 from emorph.models.weights import count_parameters
 from emorph.train.tasks.judge import held_out_confusion

@@ -23,8 +23,8 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import Photo, Target
 from emorph.edit.pipeline import Editor
 from emorph.edit.sheet import Row, grid
-from emorph.evaluate.emotion import crop_for, judge_crops
-from emorph.evaluate.identity import describe
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
+from emorph.evaluate.judges.own import crop_for, judge_crops
 from emorph.faces.mask import face_mask
 from emorph.models.judge import Judge
 from support.quality_report import SOURCES, STRENGTHS, Controls, Score, report
@@ -123,13 +123,13 @@ def _score(task: tuple[Face, Path]) -> list[Score]:
     editor, judge = _tools
     photos = [Photo(pixels) for pixels in np.load(file)["photos"]]
     answers = judge_crops(judge, [crop_for(judge, photo, face.landmarks) for photo in photos])
-    own = describe(face.photo, face.landmarks)
+    own = descriptor_of(face.photo, face.landmarks)
     outside = _outside(face, editor)
     scores = []
     for target, photo, answer in zip(TARGETS, photos, answers, strict=True):
         change = np.abs(photo.pixels.astype(int) - face.photo.pixels)
         assert target.emotion is not None
-        descriptor = describe(photo, face.landmarks)
+        descriptor = descriptor_of(photo, face.landmarks)
         scores.append(
             Score(
                 label=face.label,
@@ -157,7 +157,7 @@ def _outside(face: Face, editor: Editor) -> np.ndarray:
 def controls(judge: Judge, faces: Sequence[Face]) -> Controls:
     """What judge and identity network say of the unedited photos."""
     answers = judge_crops(judge, [crop_for(judge, face.photo, face.landmarks) for face in faces])
-    descriptors = np.stack([describe(face.photo, face.landmarks) for face in track(faces, "unedited photos")])
+    descriptors = np.stack([descriptor_of(face.photo, face.landmarks) for face in track(faces, "unedited photos")])
     return Controls(
         judge.config.emotions,
         [face.label for face in faces],

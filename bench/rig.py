@@ -1,4 +1,4 @@
-"""The rig between photos: what moved towards the target, and who is still known.
+"""The rig between photos: what moved towards the target, and who is still recognised.
 
 python bench/rig.py --data shared/data    a folder with photos/ and ict_face.npz
 """
@@ -14,7 +14,7 @@ from emorph.edit.rig.editor import DEFAULT_RIG, MOST_TURN_DEG, RigEditor
 from emorph.edit.rig.files import facts, write_edit
 from emorph.edit.rig.matrix import draw_matrix
 from emorph.edit.rig.parts import PARTS
-from emorph.evaluate.rig_edits import PairScores
+from emorph.evaluate.measure.rig_edits import PairScores
 from support.measure import table, write_section
 
 

@@ -68,7 +68,7 @@ def run_config(out: Path, data: Path, steps: int, batch: int, variant: dict[str,
 
 
 def faces_of(config: AutoencoderConfig) -> FaceStore:
-    """The data set, opened anew for each run."""
+    """The data set, opened again for each run."""
     data = config.data
     window = CropWindow(*data.window) if data.window else None
     side, channels = config.picture

@@ -1,4 +1,4 @@
-"""Train a bundled model anew: all configurations of a folder in their order.
+"""Train a bundled model again: all configurations of a folder in their order.
 
 python examples/train.py examples/emorph-base lfw_expressions.parquet
 

@@ -13,11 +13,11 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image
 from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import CropSpec
-from emorph.evaluate.asked import PROBABILITY, CropPlan, NotMeasured, PanelJudge
-from emorph.evaluate.inputs import Pair
-from emorph.evaluate.panel import Panel
-from emorph.evaluate.run import Judged, Records
-from emorph.evaluate.summary import Summary, summarise
+from emorph.evaluate.judges.asked import PROBABILITY, CropPlan, NotMeasured, PanelJudge
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure.inputs import Pair
+from emorph.evaluate.measure.records import Identified, Records
+from emorph.evaluate.report.summary import Summary, summarise
 from emorph.models.judge import Judge, JudgeConfig
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.png"
@@ -77,7 +77,7 @@ class Made:
     def __init__(self, *, photos_each: int = 2) -> None:
         rng = np.random.default_rng(0)
         self.records = Records()
-        self.judged: list[Judged] = []
+        self.judged: list[Identified] = []
         self.rng = rng
         self.sources = [(f"p{i}", f"s{i}_{k}") for i in range(N_PERSONS) for k in range(photos_each)]
         centres = {f"p{i}": self.direction(0.8 / 2**0.5) for i in range(N_PERSONS)}
@@ -118,7 +118,7 @@ class Made:
             values = {"mae_outside": 0.001, "expression_distance": moved, "pose_distance": moved / 10}
             self.records.add([], [ScoreRecord(id, metric, value) for metric, value in values.items()])
             pair = Pair(method, Path(f"{source}.png"), Path(f"{id}.png"), target, strength, person)
-            self.judged.append(Judged(pair, source, id))
+            self.judged.append(Identified(pair, source, id))
 
     def summary(self, panel: Panel = PANEL) -> Summary:
         return summarise(self.judged, self.records, panel)

@@ -15,7 +15,7 @@ from emorph.core.pretrained import BUNDLED
 from emorph.core.types import FaceCode, Target
 from emorph.edit.rig import RigEditor
 from emorph.edit.rig.action_units import emotion_units
-from emorph.evaluate.emotion import crop_for, judge_crops
+from emorph.evaluate.judges.own import crop_for, judge_crops
 from emorph.models.judge import Judge
 
 

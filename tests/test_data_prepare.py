@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emorph.cli.rate import describe
+from emorph.cli.rate import progress_text as describe
 from emorph.core.errors import ConfigError, DataError
 from emorph.core.images import read_photo
 from emorph.core.records import FaceRecord

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emorph.core.errors import ShapeError
-from emorph.evaluate.affect import ccc, pcc, rmse, sagr
+from emorph.evaluate.metrics.affect import ccc, pcc, rmse, sagr
 
 
 def test_against_numpy() -> None:

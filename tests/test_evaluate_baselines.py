@@ -21,6 +21,7 @@ from emorph.core.images import write_image
 
 N_PERSONS = 16
 OTHERS_SHARE = 0.5
+WHAT_A_LOST_FACE_FAILS = ("Success", "HES", "Area", "Recognised", "Gain", "Passes for the person", "Found first")
 SETS = ("edited", "strong", "unedited", "swapped")
 
 Command = Callable[..., tuple[int, str, str]]
@@ -64,6 +65,38 @@ def write_sets(pack: Path, folder: Path) -> list[Path]:
             writer.writerow(("source", "edited", "target", "strength", "identity", "landmarks"))
             writer.writerows(rows)
     return tables
+
+
+def test_destroying_faces_does_not_pay(emorph: Command, face_pack: Path, tmp_path: Path) -> None:
+    """Of two methods that are alike but for a third of the edits, which shows no face any more, that one loses."""
+    rows: dict[str, list[tuple[str, ...]]] = {"kept": [], "destroyed": []}
+    for i, (person, neutral, happy, _) in enumerate(photos(face_pack, N_PERSONS)):
+        write_image(tmp_path / f"{i}.png", neutral)
+        write_image(tmp_path / f"{i}_kept.png", happy)
+        write_image(tmp_path / f"{i}_gone.png", np.full_like(happy, int(happy.mean())))
+        rows["kept"].append((f"{i}.png", f"{i}_kept.png", "happy", person))
+        rows["destroyed"].append((f"{i}.png", f"{i}_kept.png" if i % 3 else f"{i}_gone.png", "happy", person))
+    for name, lines in rows.items():
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("source", "edited", "target", "identity"), *lines])
+    tables = [tmp_path / f"{name}.csv" for name in rows]
+    words = ["--compare", *tables, "-o", tmp_path / "out", "--workers", 1, "--json"]
+    _, printed, _ = emorph("evaluate", *words)
+    found = json.loads(printed)
+    n_lost = len(range(0, N_PERSONS, 3))
+    assert found["warnings"][0].startswith(f"destroyed: {n_lost} of ")
+    side = found["tables"]["side_by_side"]["rows"] + found["tables"]["side_by_side_parts"]["rows"]
+    shares = {row["measure"]: row for row in side if row["measure"].startswith(WHAT_A_LOST_FACE_FAILS)}
+    assert len(shares) == len(WHAT_A_LOST_FACE_FAILS)
+    for row in shares.values():
+        assert row["destroyed"]["mean"] < row["kept"]["mean"], row["measure"]
+        assert row["destroyed"]["n"] == row["kept"]["n"], "a lost face is in every n of its failures"
+    assert "kept is better than destroyed" in " ".join(found["conclusions"])
+
+    _, printed, _ = emorph("evaluate", *words, "--lost-faces", "skip")
+    skipped = {row["measure"]: row for row in json.loads(printed)["tables"]["side_by_side_parts"]["rows"]}
+    (row,) = [row for name, row in skipped.items() if name.startswith("Recognised")]
+    assert row["destroyed"]["n"] == row["kept"]["n"] - n_lost
 
 
 def test_both_baselines_lose_in_every_headline_score(emorph: Command, face_pack: Path, tmp_path: Path) -> None:

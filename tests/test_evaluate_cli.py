@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emorph.evaluate import look
-from emorph.evaluate.run import Records
+from emorph.evaluate.measure import look
+from emorph.evaluate.measure.records import Records
 from evaluate_sets import made_set, save_judge
 
 Command = Callable[..., tuple[int, str, str]]

@@ -11,7 +11,7 @@ from scipy.linalg import sqrtm
 from torch import Generator, Tensor
 
 from emorph.core.errors import ShapeError
-from emorph.evaluate.distribution import fid, kid, mmd
+from emorph.evaluate.metrics.distribution import fid, kid, mmd
 
 
 def features(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:

@@ -11,7 +11,8 @@ import torch
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Landmarks, Photo
-from emorph.evaluate.emonet_judge import EmoNetJudge, emonet_crop
+from emorph.evaluate.judges.crops import emonet_crop
+from emorph.evaluate.judges.emonet import EmoNetJudge
 from emorph.models.emonet import EmoNet
 
 
@@ -47,7 +48,7 @@ def test_classes_are_mapped_by_name_and_range_kept(judge: EmoNetJudge) -> None:
 def test_a_reading_depends_on_no_batch(judge: EmoNetJudge, monkeypatch: pytest.MonkeyPatch) -> None:
     crops = np.random.default_rng(1).integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
     whole = judge(crops)
-    monkeypatch.setattr("emorph.evaluate.emonet_judge.MAX_BATCH", 2)
+    monkeypatch.setattr("emorph.evaluate.judges.emonet.MAX_BATCH", 2)
     parts = judge(crops)
     np.testing.assert_allclose(whole.probabilities, parts.probabilities, atol=1e-5)
     assert whole.arousal is not None

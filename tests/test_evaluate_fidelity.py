@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from emorph.core.errors import ShapeError
-from emorph.evaluate.fidelity import SCALE_WEIGHTS, ms_ssim, psnr, ssim
+from emorph.evaluate.metrics.fidelity import SCALE_WEIGHTS, ms_ssim, psnr, ssim
 
 
 def pictures(n: int, side: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -28,7 +28,7 @@ def test_each_picture_equals_scikit_image() -> None:
     a, b = pictures(3, 40)
     for i, (p, q) in enumerate(zip(a.numpy(), b.numpy(), strict=True)):
         similarity = structural_similarity(
-            p, q, data_range=2, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+            p + 1, q + 1, data_range=2, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
         )
         assert float(ssim(a, b, data_range=2)[i]) == pytest.approx(similarity, abs=1e-9)
         assert float(psnr(a, b, data_range=2)[i]) == pytest.approx(
@@ -61,7 +61,7 @@ def ms_ssim_by_the_paper(p: NDArray[np.float64], q: NDArray[np.float64], data_ra
 def test_ms_ssim_equals_the_formula() -> None:
     a, b = pictures(2, 179)
     expected = [
-        np.mean([ms_ssim_by_the_paper(p, q, 2.0) for p, q in zip(x, y, strict=True)])
+        np.mean([ms_ssim_by_the_paper(p + 1, q + 1, 2.0) for p, q in zip(x, y, strict=True)])
         for x, y in zip(a.numpy(), b.numpy(), strict=True)
     ]
     np.testing.assert_allclose(ms_ssim(a, b, data_range=2).numpy(), expected, atol=1e-9)

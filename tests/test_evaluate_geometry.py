@@ -11,8 +11,8 @@ from torch import Tensor
 
 from emorph.core.errors import ShapeError
 from emorph.core.types import Landmarks
-from emorph.evaluate.fidelity import psnr
-from emorph.evaluate.geometry import (
+from emorph.evaluate.metrics.fidelity import psnr
+from emorph.evaluate.metrics.geometry import (
     STABLE,
     STABLE_MM,
     expression_distance,

@@ -6,22 +6,24 @@ import pytest
 from emorph.core.errors import DataError
 from emorph.core.records import SeenFace
 from emorph.core.types import Landmarks, Photo
-from emorph.evaluate.identity import csim, describe, distances, pairs
-from emorph.evaluate.identity_scores import Gallery
-from emorph.evaluate.statistics import bootstrap, bootstrap_pairs, pearson
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
+from emorph.evaluate.metrics.identity import csim, distances, pairs
+from emorph.evaluate.metrics.statistics import bootstrap, bootstrap_pairs, pearson
+from emorph.evaluate.metrics.table import metric
+from emorph.evaluate.scores.gallery import Gallery
 
 
 def test_descriptor_knows_the_face_and_not_its_size_or_light(photo: Photo, landmarks: Landmarks) -> None:
-    reference = describe(photo, landmarks)
+    reference = descriptor_of(photo, landmarks)
     assert reference.shape == (128,)
     darker = Photo((photo.pixels * 0.8).astype(np.uint8))
     doubled = Photo(photo.pixels.repeat(2, axis=0).repeat(2, axis=1))
     left, top, right, bottom = (2 * v for v in landmarks.box)
     twice = Landmarks(2 * landmarks.points + 0.5, (left, top, right, bottom), landmarks.score)
-    same = np.stack([describe(darker, landmarks), describe(doubled, twice)])
+    same = np.stack([descriptor_of(darker, landmarks), descriptor_of(doubled, twice)])
     assert distances(same, np.stack([reference] * 2)).max() < 0.2
     upside_down = Photo(np.ascontiguousarray(photo.pixels[::-1]))
-    assert distances(describe(upside_down, landmarks)[None], reference[None])[0] > 0.5
+    assert distances(descriptor_of(upside_down, landmarks)[None], reference[None])[0] > 0.5
 
 
 def test_pairs_equal_brute_force() -> None:
@@ -99,7 +101,7 @@ def test_pearson() -> None:
 
 def gallery(persons: list[str], between: np.ndarray) -> Gallery:
     photos = tuple(SeenFace(f"photo{i}", trouble="made") for i in range(len(persons)))
-    return Gallery("made", "distance", tuple(persons), photos, lambda _: between)
+    return Gallery("made", metric("dlib_distance"), tuple(persons), photos, lambda _: between, lambda _: between)
 
 
 def covered(photos_each: int, *, same_person: bool) -> float:

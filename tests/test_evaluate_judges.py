@@ -22,17 +22,10 @@ from emorph.core.errors import (
 )
 from emorph.core.expressions import Emotion
 from emorph.core.types import Landmarks, Photo, UInt8
-from emorph.evaluate.cards import CARDS, check_fair, judge_card
-from emorph.evaluate.judges import (
-    ARCFACE_TEMPLATE,
-    EmotionJudge,
-    Recogniser,
-    arcface_crop,
-    box_crop,
-    five_points,
-    similarity,
-)
-from emorph.evaluate.onnx_file import opening_operations
+from emorph.evaluate.judges.cards import CARDS, check_fair, network_card
+from emorph.evaluate.judges.crops import ARCFACE_TEMPLATE, arcface_crop, box_crop, five_points, similarity
+from emorph.evaluate.judges.onnx_file import opening_operations
+from emorph.evaluate.judges.onnx_networks import EmotionJudge, Recogniser
 
 HSEMOTION = [name for name, card in CARDS.items() if card.kind == "emotion"]
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -194,7 +187,7 @@ def test_a_result_depends_on_no_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", CARDS)
 def test_cards_say_what_is_missing_and_where_it_is(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
-    card = judge_card(name)
+    card = CARDS[name]
     assert len({Emotion.parse(word) for word in card.classes}) == len(card.classes)
     assert card.trained_on
     load = EmotionJudge.load if card.kind == "emotion" else Recogniser.load
@@ -208,7 +201,7 @@ def test_cards_say_what_is_missing_and_where_it_is(name: str, tmp_path: Path, mo
 
 
 def test_a_judge_does_not_mark_its_own_homework() -> None:
-    card = judge_card("enet_b2_8")
+    card = network_card("enet_b2_8", "emotion")
     check_fair(card.name, card.trained_on, "affectnet/val")
     with pytest.raises(DataError, match="enet_b2_8 was trained on affectnet/train"):
         check_fair(card.name, card.trained_on, "affectnet/train")
@@ -225,7 +218,7 @@ def test_files_and_pictures_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             opening_operations(path)
     with pytest.raises(CheckpointError, match="takes pictures of 224 px, enet_b2_8 those of 260 px"):
         EmotionJudge.load("enet_b2_8", good)
-    with pytest.raises(CheckpointError, match="enet_b2_8 judges emotion, not identity"):
+    with pytest.raises(CheckpointError, match="enet_b2_8 is a judge, not a recogniser"):
         Recogniser.load("enet_b2_8", good)
     with pytest.raises(UnknownNameError, match="did you mean 'enet_b2_8'"):
         EmotionJudge.load("enet_b28")

@@ -10,7 +10,7 @@ import torch
 
 import emorph.evaluate
 from emorph.core.errors import MissingAssetError, ShapeError, UnknownNameError
-from emorph.evaluate.perceptual import LPIPS, find_files, lpips
+from emorph.evaluate.metrics.lpips import LPIPS, find_files, lpips
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_pairs_are_independent_and_gray_is_colour(model: LPIPS) -> None:
 
 def test_the_smallest_picture_and_what_is_refused(model: LPIPS) -> None:
     a = torch.zeros(1, 3, 31, 31)
-    assert lpips(a, a + 0.5, net=model).isfinite().all()
+    assert lpips(a, a + 0.5, net=model, data_range=2).isfinite().all()
     with pytest.raises(ShapeError, match="at least 31 px, found 31x30 px"):
         lpips(a[:, :, :30], a[:, :, :30], net=model)
     with pytest.raises(ShapeError, match=r"expected values in \[-1, 1\], found up to 255"):

@@ -12,20 +12,23 @@ import torch
 from emorph.core.errors import UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, to_tensor, write_image
-from emorph.core.records import Embedding
+from emorph.core.records import Embedding, SeenFace
 from emorph.core.types import CropSpec, Float64, Landmarks, Photo, UInt8
-from emorph.evaluate.asked import CropPlan, PanelComparer, PanelEncoder
-from emorph.evaluate.distribution import fid, mmd
-from emorph.evaluate.fidelity import psnr, ssim
-from emorph.evaluate.geometry import psnr_outside
-from emorph.evaluate.inputs import Pair
-from emorph.evaluate.look import landmarks_of
-from emorph.evaluate.open_panel import load_face_model
-from emorph.evaluate.panel import OPTIONAL, Panel
-from emorph.evaluate.run import Records, evaluate, identify
-from emorph.evaluate.summary import summarise
-from emorph.evaluate.surroundings import Surroundings
-from emorph.evaluate.tables import Table, Value
+from emorph.evaluate.judges.asked import CropPlan, PanelComparer, PanelEncoder
+from emorph.evaluate.judges.open_networks import load_face_model
+from emorph.evaluate.judges.panel import Panel, optional
+from emorph.evaluate.measure.inputs import Pair
+from emorph.evaluate.measure.look import landmarks_of
+from emorph.evaluate.measure.records import NO_FACE, Records, identify
+from emorph.evaluate.measure.run import evaluate
+from emorph.evaluate.measure.surroundings import Surroundings
+from emorph.evaluate.metrics.distribution import fid, mmd
+from emorph.evaluate.metrics.fidelity import psnr, ssim
+from emorph.evaluate.metrics.geometry import psnr_outside
+from emorph.evaluate.metrics.table import by_network, metrics
+from emorph.evaluate.metrics.takes import Takes
+from emorph.evaluate.report.summary import summarise
+from emorph.evaluate.report.tables import Table, Value
 from emorph.faces.detect import find_faces
 from evaluate_sets import JUDGE, PANEL, Made, face, smudged
 
@@ -77,7 +80,7 @@ def test_pictures_are_compared_outside_the_face_and_as_reconstructions(pairs: li
         asked.append(len(a))
         return np.abs(a.astype(float) - b).mean(axis=(1, 2, 3))
 
-    panel = Panel((), (), comparers=(PanelComparer("far@1", "lpips_alex", answer),))
+    panel = Panel((), (), comparers=(PanelComparer("far@1", "lpips_alex", answer, by_network()["lpips_alex"]),))
     judged = identify(pairs)
     records = evaluate(judged, tmp_path, panel)
     mouth, corner, rebuilt, half, copy = (records.scores[item.edit_id, ""] for item in judged)
@@ -129,12 +132,14 @@ def test_how_much_more_is_in_the_photo_does_not_count(pairs: list[Pair]) -> None
     source, edit = (read_photo(pairs[i].edited).pixels for i in (4, 1))
     landmarks = find_faces(Photo(source))[0]
 
+    plain = [row for row in metrics(Takes.MASKED, Takes.SURROUNDINGS) if not row.network]
+
     def measured(border_px: int) -> dict[str, float]:
         border = ((border_px, 0), (border_px, 0), (0, 0))
         a, b = (Photo(np.pad(pixels, border)) for pixels in (source, edit))
         left, top, right, bottom = (value + border_px for value in landmarks.box)
         moved = Landmarks(landmarks.points + border_px, (left, top, right, bottom), 1.0)
-        return Surroundings(a, moved).measured(b, is_reconstruction=False)
+        return Surroundings(a, moved).measured(b, plain)
 
     near, far = measured(200), measured(400)  # the window of both lies in the photo
     assert set(near) == {"mae_outside", "psnr_outside", "ssim_outside"}
@@ -144,7 +149,7 @@ def test_how_much_more_is_in_the_photo_does_not_count(pairs: list[Pair]) -> None
 def test_known_landmarks_are_taken_and_their_edits_refined(
     pairs: list[Pair], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from emorph.evaluate import look
+    from emorph.evaluate.measure import look
 
     photo = read_photo(pairs[0].source)
     found = find_faces(photo)[0]
@@ -186,6 +191,25 @@ def test_coefficients_lie_between_their_controls() -> None:
     assert same.estimate.mean == 0 < other.estimate.mean  # type: ignore[attr-defined]
 
 
+def test_a_lost_face_has_no_coefficients_and_no_features() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY)
+    network = PanelEncoder("inception-fid@1", CropPlan("ffhq", 256, CropSpec()), lambda c: c, role="features")
+    gone = made.judged[0].edit_id
+    made.records.faces[gone] = SeenFace(gone, trouble=f"{NO_FACE} {gone}.png (64x64 px).")
+    rng = np.random.default_rng(3)
+    for id in made.records.faces:
+        if id != gone:
+            row = (1.0, *rng.normal(size=7).tolist())
+            made.records.add((), (), [Embedding(id, FIT.id, row), Embedding(id, network.id, row)])
+    summary = made.summary(replace(PANEL, face_models=(FIT,), features=(network,)))
+    n_left = len(made.judged) - 1
+    for end in ("ict_facekit", "m_set"):
+        table = named(summary.tables, end)
+        assert {row[2].estimate.n for row in table.rows} == {n_left}, end  # type: ignore[union-attr]
+    assert "edits are left out here" not in named(summary.tables, "ict_facekit").note  # the first warning says it
+
+
 def test_ict_fits_the_landmarks_of_a_run(pairs: list[Pair], ict_file: Path, tmp_path: Path) -> None:
     encoder = load_face_model(str(ict_file))
     judged = identify(pairs[:2])
@@ -194,7 +218,8 @@ def test_ict_fits_the_landmarks_of_a_run(pairs: list[Pair], ict_file: Path, tmp_
     assert {len(row) for row in records.embeddings.values()} == {size}
     assert len(records.embeddings) == 3
     summary = summarise(judged, records, Panel((), (), face_models=(encoder,)))
-    shape = summary.scores[0].face_models[0].distance("shape")
+    (shape,) = [line.values for line in summary.scores[0].lines if line.metric.takes == Takes.SHAPE]
+    assert shape is not None
     assert shape[1] < 0.3  # nearly the same points give nearly the same head
     with pytest.raises(UnknownNameError, match="face model 'decca' is not known; did you mean 'deca'"):
         load_face_model("decca")
@@ -223,7 +248,7 @@ def test_fid_and_kid_of_a_set_with_what_chance_gives() -> None:
     few.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(5))
     few.records.add((), (), [Embedding(id, network.id, (1.0, 2.0)) for id in few.records.faces])
     few_table = named(few.summary(replace(PANEL, features=(network,))).tables, "m_set")
-    assert few_table.rows[0][2] == "not measured: needs eight source photos"
+    assert str(few_table.rows[0][2]).startswith("not measured: needs eight source photos")
 
 
 def test_what_is_not_here_or_left_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +260,7 @@ def test_what_is_not_here_or_left_out_is_named(tmp_path: Path, monkeypatch: pyte
     assert "get it with emorph models get inception-fid" in missing["FID, KID (inception-fid)"]
     assert "emorph models get lpips-vgg16" in missing["lpips_vgg"]
     assert "emorph models get ict-facekit" in missing["AED, APD, ASD (ict-facekit)"]
-    assert set(OPTIONAL) == {"lpips_alex", "lpips_vgg", "dists", "inception-fid"}
+    assert set(optional()) == {"lpips_alex", "lpips_vgg", "dists", "inception-fid"}
     with pytest.raises(UnknownNameError, match="measure 'lpips' is not known"):
         Panel.load([], without=["lpips"])
 

@@ -15,11 +15,11 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import write_image
 from emorph.core.records import EditRecord, Embedding, append
 from emorph.core.types import CropSpec
-from emorph.evaluate.asked import CropPlan, PanelEncoder, PanelJudge
-from emorph.evaluate.cards import judge_card
-from emorph.evaluate.open_panel import load_judge
-from emorph.evaluate.panel import Panel
-from emorph.evaluate.run import Records
+from emorph.evaluate.judges.asked import CropPlan, PanelEncoder, PanelJudge
+from emorph.evaluate.judges.cards import network_card
+from emorph.evaluate.judges.open_networks import load_judge
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure.records import Records
 from evaluate_sets import PANEL, Made, face, made_set, save_judge, smudged
 from test_evaluate_judges import graph
 
@@ -58,7 +58,7 @@ def test_the_ensemble_is_the_mean_of_calibrated_identities() -> None:
     item = made.judged[0]
     a, b = (np.array(made.records.embeddings[id, "arc@1"]) for id in (item.source_id, item.edit_id))
     assert identities["arc@1"].gallery.shown(identities["arc@1"].distance)[0] == pytest.approx(a @ b)
-    both = (identities["arc@1"].calibrated + identities["dlib"].calibrated) / 2
+    both = np.mean([i.gallery.pairs.calibrated(i.distance) for i in (identities["arc@1"], identities["dlib"])], axis=0)
     ensemble = identities["ensemble"]
     np.testing.assert_allclose(ensemble.gallery.shown(ensemble.distance), both)
     assert ensemble.passes.mean() == 1
@@ -121,7 +121,7 @@ def test_edits_to_valence_and_arousal_are_held_against_what_was_asked(emorph: Co
 
 def test_a_judge_of_emotions_gets_the_crop_of_its_card(tmp_path: Path) -> None:
     file = graph(tmp_path / "mine.onnx", 112, 7)
-    card = judge_card("mbf_va_mtl").as_json() | {"name": "mine", "has_va": False}
+    card = network_card("mbf_va_mtl", "emotion").as_json() | {"name": "mine", "has_va": False}
     card["classes"] = card["classes"][:7]
 
     def judge(**changed: object) -> PanelJudge:
@@ -143,5 +143,5 @@ def test_what_is_no_recogniser_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"needs a card .*mine\.json beside it"):
         Panel.load([str(file)])
     (tmp_path / "mine.json").write_text('{"name": 1}')
-    with pytest.raises(DataError, match=r"mine\.json is no judge's card"):
+    with pytest.raises(DataError, match=r"mine\.json is no card of a judge or recogniser"):
         Panel.load([], [str(file)])

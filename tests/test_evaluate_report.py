@@ -20,10 +20,10 @@ from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import write_image
 from emorph.core.records import SeenFace
-from emorph.evaluate.cases import best_and_worst, ranked
-from emorph.evaluate.metric import METRICS
-from emorph.evaluate.plots import curve, histogram
-from emorph.evaluate.report import page, write_report
+from emorph.evaluate.metrics.table import METRICS
+from emorph.evaluate.report.cases import best_and_worst, ranked
+from emorph.evaluate.report.plots import curve, histogram
+from emorph.evaluate.report.write import page, write_report
 from evaluate_sets import PANEL, Made
 
 

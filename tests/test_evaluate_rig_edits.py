@@ -12,8 +12,8 @@ import torch
 
 from emorph.core.errors import NoFaceError, ShapeError
 from emorph.core.types import AlignedFace, FaceCoeffs, Landmarks, Photo
-from emorph.evaluate import rig_edits
-from emorph.evaluate.rig_edits import LostPair, PairScore, PairScores, ball, coeff_distance
+from emorph.evaluate.measure import rig_edits
+from emorph.evaluate.measure.rig_edits import LostPair, PairScore, PairScores, ball, coeff_distance
 from emorph.face3d import neutral
 from emorph.face3d.lighting import CONSTANTS
 from made_face import made_face, made_faces
@@ -69,7 +69,7 @@ def test_pairs_are_measured_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def describe(photo: Photo, landmarks: Landmarks) -> np.ndarray:
         return np.array([photo.pixels.mean() / 100], np.float32)
 
-    monkeypatch.setattr(rig_edits, "describe", describe)
+    monkeypatch.setattr(rig_edits, "descriptor_of", describe)
     own = neutral(made_face())
     a, b, c = own, replace(own, expression=own.expression + 0.4), replace(own, expression=own.expression + 1.0)
     faces = [_face("a", 0, a), _face("b", 100, b), _face("c", 200, c)]

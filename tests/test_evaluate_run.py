@@ -15,12 +15,13 @@ import pytest
 from emorph.core.errors import CheckpointError, ConfigError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.images import write_image
 from emorph.core.shard import Shard
-from emorph.evaluate import look, run
-from emorph.evaluate.asked import CropPlan, PanelEncoder
-from emorph.evaluate.inputs import Pair, read_pairs
-from emorph.evaluate.open_panel import BUNDLED_JUDGE
-from emorph.evaluate.panel import Panel
-from emorph.evaluate.run import Judged, Records, evaluate, identify, unfinished
+from emorph.evaluate.judges.asked import CropPlan, PanelEncoder
+from emorph.evaluate.judges.open_networks import BUNDLED_JUDGE
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure import look, run
+from emorph.evaluate.measure.inputs import Pair, read_pairs
+from emorph.evaluate.measure.records import INFINITE, REVISION, Identified, Records, identify
+from emorph.evaluate.measure.run import evaluate, unfinished
 from evaluate_sets import made_set, save_judge
 
 
@@ -30,12 +31,12 @@ def panel(tmp_path_factory: pytest.TempPathFactory) -> Panel:
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> list[Identified]:
     return identify(read_pairs(made_set(tmp_path_factory.mktemp("set"))))
 
 
 @pytest.fixture(scope="module")
-def whole(judged: list[Judged], panel: Panel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Records]:
+def whole(judged: list[Identified], panel: Panel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Records]:
     folder = tmp_path_factory.mktemp("whole")
     return folder, evaluate(judged, folder, panel)
 
@@ -60,7 +61,7 @@ def agree(found: Records, expected: Records) -> bool:
     return (found.faces, found.scores) == (expected.faces, scores) and not found.embeddings
 
 
-def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[Judged], panel: Panel) -> None:
+def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[Identified], panel: Panel) -> None:
     folder, records = whole
     (judge,) = panel.judges
     assert len(records.faces) == 2 + 6
@@ -74,13 +75,14 @@ def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[J
         assert 0 <= pair["mae_outside"] < 1e-3
         assert pair["expression_distance"] < 0.2
     lines = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
-    assert {line["judge"] for line in lines} == {"", judge.id}
-    assert len(lines) == 6 * 4 + 8 * 3
+    assert {line["judge"] for line in lines} == {"", INFINITE, REVISION, judge.id}
+    # nothing changed around the face, so that its PSNR is infinite; SSIM says which of its functions gave it
+    assert len(lines) == 6 * (4 + 1 + 1) + 8 * 3
     assert judge.id.startswith("small@")
 
 
 def test_a_second_run_does_nothing(
-    whole: tuple[Path, Records], judged: list[Judged], panel: Panel, looked_for: list[str]
+    whole: tuple[Path, Records], judged: list[Identified], panel: Panel, looked_for: list[str]
 ) -> None:
     folder, records = whole
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -90,7 +92,7 @@ def test_a_second_run_does_nothing(
 
 
 def test_a_stopped_run_goes_on(
-    whole: tuple[Path, Records], judged: list[Judged], panel: Panel, looked_for: list[str], tmp_path: Path
+    whole: tuple[Path, Records], judged: list[Identified], panel: Panel, looked_for: list[str], tmp_path: Path
 ) -> None:
     def stop(done: int, total: int) -> None:
         assert total == 2
@@ -109,7 +111,7 @@ def test_a_stopped_run_goes_on(
 
 
 def test_half_an_answer_is_no_answer(
-    whole: tuple[Path, Records], judged: list[Judged], panel: Panel, looked_for: list[str], tmp_path: Path
+    whole: tuple[Path, Records], judged: list[Identified], panel: Panel, looked_for: list[str], tmp_path: Path
 ) -> None:
     folder, records = whole
     shutil.copytree(folder, tmp_path / "cut")
@@ -120,8 +122,23 @@ def test_half_an_answer_is_no_answer(
     assert looked_for == []  # the judge is asked again, but no face is sought again
 
 
+def test_numbers_of_a_mended_function_are_measured_anew(
+    whole: tuple[Path, Records], judged: list[Identified], panel: Panel, looked_for: list[str], tmp_path: Path
+) -> None:
+    folder, records = whole
+    shutil.copytree(folder, tmp_path / "old")
+    scores = tmp_path / "old" / "scores.jsonl"
+    lines = [json.loads(line) for line in scores.read_text().splitlines()]
+    for line in lines:
+        if line["metric"] == "ssim_outside":
+            line["value"] = 0.5  # as an older function had it, which said no revision
+    scores.write_text("".join(json.dumps(line) + "\n" for line in lines if line["judge"] != REVISION))
+    assert evaluate(judged, tmp_path / "old", panel) == records
+    assert looked_for == []
+
+
 def test_shards_merge_to_one_run(
-    whole: tuple[Path, Records], judged: list[Judged], panel: Panel, tmp_path: Path
+    whole: tuple[Path, Records], judged: list[Identified], panel: Panel, tmp_path: Path
 ) -> None:
     evaluate(judged, tmp_path, panel, shard=Shard.parse("1/2"))
     assert unfinished(judged, Records.read(tmp_path), panel) == 1
@@ -134,7 +151,9 @@ def test_shards_merge_to_one_run(
 
 
 @pytest.mark.xdist_group("processes")
-def test_workers_find_the_same(whole: tuple[Path, Records], judged: list[Judged], panel: Panel, tmp_path: Path) -> None:
+def test_workers_find_the_same(
+    whole: tuple[Path, Records], judged: list[Identified], panel: Panel, tmp_path: Path
+) -> None:
     steps: list[tuple[int, int]] = []
     found = evaluate(judged, tmp_path, panel, workers=2, on_step=lambda *step: steps.append(step))
     assert agree(found, whole[1])
@@ -142,7 +161,7 @@ def test_workers_find_the_same(whole: tuple[Path, Records], judged: list[Judged]
 
 
 def test_vectors_are_kept_in_four_bytes_a_number_and_read_as_they_were_written(
-    judged: list[Judged], tmp_path: Path
+    judged: list[Identified], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
     encoder = PanelEncoder("made@1", CropPlan("box", 16), lambda crops: rng.normal(size=(len(crops), 2048)))
@@ -162,7 +181,7 @@ def die(task: look.Task) -> look.Looked:
 
 @pytest.mark.xdist_group("processes")
 def test_a_killed_worker_ends_the_run_with_a_sentence(
-    judged: list[Judged], panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    judged: list[Identified], panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "look", die)
     with pytest.raises(DataError, match="a worker process died"):
@@ -170,7 +189,7 @@ def test_a_killed_worker_ends_the_run_with_a_sentence(
 
 
 def test_trouble_is_listed_and_remembered(
-    judged: list[Judged], panel: Panel, looked_for: list[str], tmp_path: Path
+    judged: list[Identified], panel: Panel, looked_for: list[str], tmp_path: Path
 ) -> None:
     source = judged[0].pair.source
     (tmp_path / "cut.png").write_bytes(judged[0].pair.edited.read_bytes()[:500])
@@ -209,7 +228,7 @@ def test_a_missing_judge_is_said_and_a_wrong_one_refused(tmp_path: Path, monkeyp
 
 
 def test_a_missing_detector_is_no_trouble_of_a_photo(
-    judged: list[Judged], panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    judged: list[Identified], panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent(photo: look.Photo) -> list[look.Landmarks]:
         raise MissingAssetError("no detector")
@@ -220,7 +239,7 @@ def test_a_missing_detector_is_no_trouble_of_a_photo(
     assert not Records.read(tmp_path).faces
 
 
-def test_wrong_shards_and_files_are_named(judged: list[Judged], panel: Panel, tmp_path: Path) -> None:
+def test_wrong_shards_and_files_are_named(judged: list[Identified], panel: Panel, tmp_path: Path) -> None:
     for text in ("2", "0/2", "3/2", "a/b", "1/-2"):
         with pytest.raises(ConfigError, match="expected NUMBER/OF counting from 1"):
             Shard.parse(text)

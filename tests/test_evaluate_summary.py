@@ -12,14 +12,19 @@ import pytest
 
 from emorph.core.expressions import Emotion
 from emorph.core.records import SeenFace
-from emorph.evaluate import compare, identity_scores
-from emorph.evaluate.evidence import Ints, bootstrapped, join
-from emorph.evaluate.panel import Panel
-from emorph.evaluate.statistics import Estimate, bootstrap_pairs
-from emorph.evaluate.summary import Summary
-from emorph.evaluate.tables import Table, Value, as_csv
-from emorph.evaluate.tradeoff import area_under, harmonic_mean, identity_at
-from evaluate_sets import N_PERSONS, PANEL, Made
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure.records import NO_FACE
+from emorph.evaluate.metrics.statistics import Estimate, bootstrap_pairs
+from emorph.evaluate.metrics.table import metric
+from emorph.evaluate.metrics.tradeoff import area_under, harmonic_mean, identity_at
+from emorph.evaluate.report import comparison
+from emorph.evaluate.report.cases import best_and_worst
+from emorph.evaluate.report.summary import Summary, summarise
+from emorph.evaluate.report.tables import Table, Value, as_csv
+from emorph.evaluate.report.write import per_edit
+from emorph.evaluate.scores import gallery
+from emorph.evaluate.scores.evidence import Ints, bootstrapped, join
+from evaluate_sets import JUDGE, N_PERSONS, PANEL, Made
 
 
 def cell(table: Table, row: str, column: str) -> str | Value:
@@ -31,6 +36,12 @@ def mean(table: Table, row: str, column: str = "edits") -> float:
     value = cell(table, row, column)
     assert isinstance(value, Value), value
     return value.estimate.mean
+
+
+def n(table: Table, row: str) -> int:
+    value = cell(table, row, "edits")
+    assert isinstance(value, Value), value
+    return value.estimate.n
 
 
 def table(summary: Summary, name: str) -> Table:
@@ -95,7 +106,7 @@ def test_each_control_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> Non
         n_pairs.append(len(values))
         return bootstrap_pairs(values, first, second)
 
-    monkeypatch.setattr(identity_scores, "bootstrap_pairs", counted)
+    monkeypatch.setattr(gallery, "bootstrap_pairs", counted)
     made = Made()
     for method in ("a", "b", "c"):
         made.edit(method, Emotion.HAPPY, Emotion.HAPPY)
@@ -135,13 +146,15 @@ def test_baselines_rank_as_a_person_would_rank_them() -> None:
         assert estimate is not None
         return estimate.mean
 
-    harmonic = {name: value(score.tradeoffs[0].harmonic()) for name, score in scores.items()}
-    area = {name: value(score.tradeoffs[0].area()) for name, score in scores.items()}
+    def told(metric: str) -> dict[str, float]:
+        lines = {name: [line for line in score.lines if line.metric.name == metric] for name, score in scores.items()}
+        return {name: value(found[0].at_dose) for name, found in lines.items()}
+
+    harmonic, area, success = told("hes"), told("tradeoff_area"), told("success")
     assert harmonic["nothing"] == area["nothing"] == 0
     assert harmonic["good"] > harmonic["strong"]
     assert harmonic["good"] > 0.8 > 0.1 > harmonic["swap"]
     assert area["good"] > 0.5 > 0.05 > area["swap"] >= 0
-    success = {name: value(score.tradeoffs[0].success()) for name, score in scores.items()}
     assert success["good"] > 0.6 > 0.2 > success["strong"]
     assert success["nothing"] == 0 >= success["swap"]
     first = {name: score.identity.is_first.mean() for name, score in scores.items()}
@@ -189,6 +202,56 @@ def test_what_could_not_be_measured_is_in_no_n() -> None:
     nothing = made.summary()
     assert nothing.tables == ()
     assert "Not one edit could be measured." in nothing.warnings
+
+
+def lost(made: Made, rows: Sequence[int]) -> None:
+    """As if no face were found any more in these edits."""
+    for i in rows:
+        id = made.judged[i].edit_id
+        made.records.faces[id] = SeenFace(id, trouble=f"{NO_FACE} {id}.png (64x64 px).")
+        for judge in ("", JUDGE.id):
+            del made.records.scores[id, judge]
+
+
+def test_an_edit_without_a_face_is_a_failure_and_no_gap() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(12))
+    lost(made, range(4))
+    found = made.summary()
+    head = table(found, "summary")
+    assert found.warnings[0].startswith("4 of 12 edits show no face any more.")
+    for row in ("Recognised", "Passes for the person", "Passes for other photos", "Found first"):
+        assert (mean(head, row), n(head, row)) == (pytest.approx(8 / 12), 12), row
+    assert (mean(head, "Gain"), n(head, "Gain")) == (pytest.approx(8 / 12), 12)
+    assert mean(head, "Probability") == pytest.approx(0.7 * 8 / 12)
+    assert mean(table(found, "headline"), "Success") == pytest.approx(8 / 12)
+    assert n(head, "Calibrated") == 12
+    assert n(head, "Distance") == n(head, "Head turned") == 8  # no face has no distance
+    matrix = table(found, "confusion_judge")
+    assert matrix.rows[0][0] == "happy (n = 8)"
+    assert {case.lines[1] for case in best_and_worst(found.scores[0])[1][:4]} == {"no face is found any more"}
+    edits = list(csv.DictReader(io.StringIO(per_edit(found.scores))))
+    assert [bool(row["lost"]) for row in edits] == [True] * 4 + [False] * 8
+    assert edits[0]["distance dlib"] == ""
+    assert float(edits[0]["passes dlib"]) == 0
+
+    skipped = summarise(made.judged, made.records, PANEL, lost_faces="skip")
+    head = table(skipped, "summary")
+    assert (mean(head, "Recognised"), n(head, "Recognised")) == (1, 8)
+    assert any("4 of 12 edits could not be measured" in warning for warning in skipped.warnings)
+
+
+def test_a_set_without_any_face_left_has_a_report() -> None:
+    made = Made()
+    made.edit("good", Emotion.HAPPY, Emotion.HAPPY, sources=range(6))
+    made.edit("gone", Emotion.HAPPY, Emotion.HAPPY, sources=range(6))
+    lost(made, range(6, 12))
+    found = made.summary()
+    assert found.warnings[0].startswith("gone: 6 of 6 edits show no face any more.")
+    beside = table(found, "side_by_side")
+    assert (mean(beside, "Success", "good"), mean(beside, "Success", "gone")) == (1, 0)
+    compared = table(found, "compare_good_gone")
+    assert cell(compared, "passes for the person", "verdict") == "good is better"
 
 
 def test_no_judge_stops_nothing() -> None:
@@ -264,8 +327,8 @@ def test_every_resample_has_a_say_in_identity_at_matched_gain(monkeypatch: pytes
         shares.append(float(np.isfinite(found).mean()))
         return estimate
 
-    monkeypatch.setattr(compare, "bootstrapped", counted)
-    row = compare._matched_row(0, *scores)
+    monkeypatch.setattr(comparison, "bootstrapped", counted)
+    row = comparison._matched_row(metric("identity_at_gain"), 0, *scores)
     assert row[0] == "identity at matched gain of 0.50 (judge@1)"
     assert shares == [1.0] * 3
     gap = row[4]

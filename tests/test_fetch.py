@@ -24,7 +24,7 @@ from emorph.core.assets import Asset
 from emorph.core.downloads import DOWNLOADS
 from emorph.core.errors import CheckpointError, DataError, MissingAssetError
 from emorph.core.fetch import fetch
-from emorph.evaluate.cards import CARDS
+from emorph.evaluate.judges.cards import CARDS
 from emorph.face3d import ict_fetch, ict_source
 from emorph.face3d.ict_fetch import obtain_ict
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from emorph.core.errors import CheckpointError, EmorphError
-from emorph.evaluate.onnx_file import OnnxGraph, opening_operations
-from emorph.evaluate.open_panel import load_judge
+from emorph.evaluate.judges.onnx_file import OnnxGraph, opening_operations
+from emorph.evaluate.judges.open_networks import load_judge
 from emorph.face3d.flame import FLAME
 from emorph.face3d.ict import ICT
 from emorph.face3d.licensed import read_texture, read_uv

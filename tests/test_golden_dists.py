@@ -10,7 +10,7 @@ from torch import Tensor
 
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
 from emorph.evaluate import dists
-from emorph.evaluate.texture import DISTS
+from emorph.evaluate.metrics.dists import DISTS
 from golden_cases import case, seeded_weights
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import CheckpointError
-from emorph.evaluate.perceptual import LPIPS, Net
+from emorph.evaluate.metrics.lpips import LPIPS, Net
 from golden_cases import case, seeded_weights
 
 NETS: list[Net] = ["alex", "vgg"]

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from emorph.evaluate.affect import ccc, pcc, rmse, sagr
-from emorph.evaluate.fidelity import psnr, ssim, ssim_map
+from emorph.evaluate.metrics.affect import ccc, pcc, rmse, sagr
+from emorph.evaluate.metrics.fidelity import psnr, ssim, ssim_map
 from golden_cases import Case, case
 
 GOLDEN = case("metrics")

@@ -23,6 +23,12 @@ OPTIONAL = [
     "onnxruntime",
     "pandas",
     "scipy",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "choix",
+    "statsmodels",
+    "krippendorff",
     "pytest",
 ]
 

@@ -15,7 +15,8 @@ from emorph.cli.main import app
 from emorph.core.errors import CheckpointError, ConfigError, DataError, ShapeError
 from emorph.core.expressions import Emotion
 from emorph.data.memory import TensorFaces
-from emorph.evaluate.emotion import confusion, judge_crops
+from emorph.evaluate.judges.own import judge_crops
+from emorph.evaluate.metrics.emotion import confusion
 from emorph.models.judge import Judge, JudgeConfig
 from emorph.train.loop import train
 from emorph.train.tasks import config_class

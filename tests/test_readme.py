@@ -1,7 +1,7 @@
-"""What README tells a reader to type is run, line by line, in one folder.
+"""What the README and the guides tell a reader to type is run, line by line, in a folder of its own for each page.
 
 Run are the ``emorph`` lines of ```bash blocks and whole ```python blocks. A block that cannot run here (a GPU, a file
-behind a licence, hours) is marked in the README, directly before it: ``<!-- not run: reason -->``.
+behind a licence, hours) is marked in the page, directly before it: ``<!-- not run: reason -->``.
 """
 
 from __future__ import annotations
@@ -13,29 +13,19 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from markdown_blocks import NOT_RUN, blocks, joined_lines
+
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.ja.md")
+GUIDES = tuple(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("g*/*.md")))
+PAGES = (*READMES, "docs/gallery.md", *GUIDES)
 LIMIT_S = 900
-
-_FENCE = re.compile(r"^(?P<indent>[ ]*)(?P<ticks>`{3,})[ ]*(?P<language>[\w+-]*)")
-_NOT_RUN = re.compile(r"<!--\s*not run\b:?\s*(?P<reason>.*?)\s*-->", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: ``not_run`` is None without a mark before it, else the reason, perhaps empty."""
-
-    language: str
-    text: str
-    line: int  # of the block's first line, from 1
-    not_run: str | None
 
 
 @dataclass(frozen=True)
@@ -45,40 +35,6 @@ class Command:
     language: str
     text: str
     where: str
-
-
-def blocks(markdown: str) -> list[Block]:
-    """All fenced blocks in order, without their own indentation."""
-    lines = markdown.splitlines()
-    found, before, i = [], 0, 0
-    while i < len(lines):
-        fence = _FENCE.match(lines[i])
-        if not fence:
-            i += 1
-            continue
-        end = i + 1
-        while end < len(lines) and not re.fullmatch(rf"\s*`{{{len(fence['ticks'])},}}\s*", lines[end]):
-            end += 1
-        marks = list(_NOT_RUN.finditer("\n".join(lines[before:i]).rstrip() + "\n"))
-        marked = marks and not "\n".join(lines[before:i]).rstrip()[marks[-1].end() :]
-        text = "\n".join(line.removeprefix(fence["indent"]) for line in lines[i + 1 : end])
-        found.append(Block(fence["language"], text, i + 2, marks[-1]["reason"] if marked else None))
-        before = i = end + 1
-    return found
-
-
-def joined_lines(block: Block) -> Iterator[tuple[int, str]]:
-    """Lines of the block with their number; one that ends in a backslash goes on in the next."""
-    number, so_far = block.line, ""
-    for offset, line in enumerate(block.text.splitlines()):
-        if not so_far:
-            number = block.line + offset
-        so_far += line.strip()
-        if so_far.endswith("\\"):
-            so_far = so_far[:-1].rstrip() + " "
-            continue
-        yield number, so_far
-        so_far = ""
 
 
 def commands(markdown: str, document: str) -> list[Command]:
@@ -95,14 +51,15 @@ def commands(markdown: str, document: str) -> list[Command]:
     return found
 
 
-def all_commands() -> list[Command]:
-    """The commands of all READMEs; what stands in both is run once."""
-    first: dict[str, Command] = {}
-    for document in READMES:
-        path = ROOT / document
-        for command in commands(path.read_text(encoding="utf-8"), document) if path.exists() else []:
-            first.setdefault(_essence(command), command)
-    return list(first.values())
+def commands_of(page: str) -> list[Command]:
+    """The commands of a page, without those that an earlier page has, too."""
+    earlier = PAGES[: PAGES.index(page)]
+    known = {_essence(command) for other in earlier for command in commands(_text(other), other)}
+    return [command for command in commands(_text(page), page) if _essence(command) not in known]
+
+
+def _text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def _essence(command: Command) -> str:
@@ -112,10 +69,10 @@ def _essence(command: Command) -> str:
     return "\n".join(re.sub(r"(^|\s)#.*", "", line).rstrip() for line in command.text.splitlines())
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     """The reader's folder: the examples, a photo, and a command named emorph."""
-    path = tmp_path_factory.mktemp("reader")
+    path = tmp_path
     shutil.copytree(ROOT / "examples", path / "examples")
     with Image.open(ROOT / "examples" / "astronaut.png") as photo:
         photo.convert("RGB").save(path / "me.jpg", quality=95)
@@ -139,19 +96,28 @@ def run(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S)
 
 
-@pytest.mark.parametrize("command", all_commands(), ids=lambda command: command.where)
-def test_what_readme_says_works(command: Command, folder: Path) -> None:
-    done = run(command, folder)
-    assert done.returncode == 0, f"{command.where}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_says_works(page: str, folder: Path) -> None:
+    found = commands_of(page)
+    if not found:
+        pytest.skip("all that it says is run for an earlier page, or is marked as not run")
+    for command in found:
+        done = run(command, folder)
+        assert done.returncode == 0, f"{command.where}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
 @pytest.mark.parametrize("document", READMES)
-def test_readme_has_commands_and_reasons(document: str) -> None:
-    markdown = (ROOT / document).read_text(encoding="utf-8")
-    assert {command.language for command in commands(markdown, document)} == {"bash", "python"}
+def test_readmes_have_commands(document: str) -> None:
+    found = commands(_text(document), document)
+    assert {command.language for command in found} == {"bash", "python"}
+
+
+@pytest.mark.parametrize("document", PAGES)
+def test_what_is_not_run_has_a_reason(document: str) -> None:
+    markdown = _text(document)
     silent = [block.line for block in blocks(markdown) if block.not_run is not None and len(block.not_run) < 8]
     assert not silent, f"{document}: no reason is given at the blocks of lines {silent}"
-    n_marks, n_marked = len(_NOT_RUN.findall(markdown)), sum(b.not_run is not None for b in blocks(markdown))
+    n_marks, n_marked = len(NOT_RUN.findall(markdown)), sum(b.not_run is not None for b in blocks(markdown))
     assert n_marks == n_marked, f"{document}: a 'not run' mark does not stand directly before a block"
     hidden = [
         f"{document}:{number} {line}"
@@ -248,3 +214,33 @@ def test_a_failing_line_fails(folder: Path) -> None:
     assert run(Command("python", "raise SystemExit(3)", ""), folder).returncode == 3
     shown = run(Command("bash", "command -v emorph && ls examples/astronaut.png me.jpg", ""), folder)
     assert shown.stdout.split() == [str(folder / "bin" / "emorph"), "examples/astronaut.png", "me.jpg"]
+
+
+def make_targets() -> set[str]:
+    """The targets that the Makefile says are its own."""
+    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert phony is not None
+    return set(phony[1].split())
+
+
+def asked_of_make(text: str) -> set[str]:
+    """The targets that a text asks make for: in code, in a workflow's matrix."""
+    lines = re.findall(r"(?:^|`|run: |  )make ((?:[a-z]+ ?)+)", text, re.MULTILINE)
+    matrix = re.findall(r"^ +target: \[(.+)\]$", text, re.MULTILINE)
+    return {word for line in lines for word in line.split()} | {word for row in matrix for word in row.split(", ")}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["README.md", "README.ja.md", "CONTRIBUTING.md", ".github/workflows/ci.yml", ".github/workflows/release.yml"],
+)
+def test_make_targets_that_texts_name_exist(path: str) -> None:
+    asked = asked_of_make((ROOT / path).read_text(encoding="utf-8"))
+    assert asked, "no target is found"
+    assert asked <= make_targets()
+
+
+def test_make_targets_are_found_in_texts() -> None:
+    text = "`make lint test` and\nmake demo  # so\n      - run: make wheel PYTHON=x\nto make sense"
+    assert asked_of_make(text) == {"lint", "test", "demo", "wheel"}
+    assert asked_of_make("        target: [demo, lint]\n") == {"demo", "lint"}

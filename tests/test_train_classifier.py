@@ -15,12 +15,13 @@ from emorph.core.errors import ConfigError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Target
 from emorph.edit import latent
-from emorph.evaluate.emotion import Confusion
+from emorph.evaluate.metrics.emotion import Confusion
 from emorph.models.directions import Directions
 from emorph.train.calibration import calibration, expected_error, fit_temperature, reliability
 from emorph.train.codes import Codes
 from emorph.train.tasks.affect import fit_affect, score_affect
-from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, class_means, fit_layer, train_classifier
+from emorph.train.tasks.class_means import class_means
+from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, fit_layer, on_one_skull, train_classifier
 from emorph.train.tasks.classifier_report import lines
 from test_data import datasets, make_store
 from tiny import tiny_directions, tiny_model
@@ -113,15 +114,29 @@ def test_mirror_images_are_no_faces_more() -> None:
     noise = torch.randn(len(codes.z), 48, generator=torch.Generator().manual_seed(3))
     codes = dataclasses.replace(codes, z=codes.z + 4 * noise)
     both = twice(codes)
-    means = [class_means(c.z, c.labels, 8, own=c.own, enough=5) for c in (codes, both)]
-    torch.testing.assert_close(means[1], means[0], atol=1e-4, rtol=1e-4)
-    careless = class_means(both.z, both.labels, 8, enough=5)
-    assert (careless - means[0]).norm() > 0.05 * means[0].norm()
+    found = [class_means(c.z, c.labels, 8, own=c.own) for c in (codes, both)]
+    torch.testing.assert_close(found[1].means, found[0].means, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found[1].variance, found[0].variance, atol=0, rtol=0.05)
+    careless = class_means(both.z, both.labels, 8)
+    torch.testing.assert_close(careless.variance, found[0].variance / 2, atol=0, rtol=0.05)
     axes = [fit_affect(c.z, c) for c in (codes, both, dataclasses.replace(both, own=None))]
     assert all(axes)
     one, two, counted = (found.weight for found in axes if found is not None)
     torch.testing.assert_close(two, one, atol=1e-4, rtol=1e-3)
     assert (counted - one).norm() > 0.02 * one.norm()  # of twice the faces, a smaller ridge is the best
+
+
+def test_a_skull_stays_where_it_is_when_the_crop_follows_the_mouth() -> None:
+    g = torch.Generator().manual_seed(0)
+    face = torch.randn(68, 2, generator=g, dtype=torch.float64)
+    smiling = face.clone()
+    smiling[48:] += torch.tensor([0.0, -0.1], dtype=torch.float64)
+    turn = torch.tensor([[0.9, -0.2], [0.2, 0.9]], dtype=torch.float64)
+    crops = torch.stack([face, 1.1 * smiling @ turn.T + 0.05])  # the crop of the smile is tighter, shifted and turned
+    aligned = on_one_skull(crops)
+    step = aligned[1] - aligned[0]
+    assert step[:48].abs().max() < 1e-6
+    assert step[48:].norm(dim=1).min() > 0.05
 
 
 @pytest.mark.parametrize("key", ["balance", "class_power", "assumed_faces"])
@@ -203,5 +218,5 @@ def test_train_and_edit_as_a_user_does(emorph: Command, example_photo: Path, tmp
     status, out, err = emorph(*words, "--valence", 0.5, "--arousal", -0.2, *quick)
     assert status == 0, err
     assert (tmp_path / "out" / "astronaut_valence_0.5_arousal_-0.2.png").exists()
-    assert emorph(*words, *quick)[2].startswith("ConfigError: say what the faces shall show")
+    assert emorph(*words, *quick)[2].startswith("ConfigError: say what the faces should show")
     assert emorph(*words, "--to", "sad", "--valence", 0.5, *quick)[2].startswith("ConfigError: a target is")

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.expressions import Emotion
-from emorph.evaluate.emotion import confusion, gain, recognised
-from emorph.evaluate.identity import Pairs, pairs, verified
-from emorph.evaluate.statistics import Estimate, bootstrap, pearson
+from emorph.evaluate.metrics.emotion import confusion, gain, recognised
+from emorph.evaluate.metrics.identity import Pairs, pairs, verified
+from emorph.evaluate.metrics.statistics import Estimate, bootstrap, pearson
 from support.measure import table, write_section
 
 BENCH = Path(__file__).parent.parent

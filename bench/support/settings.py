@@ -11,7 +11,7 @@ from emorph.edit.pipeline import Editor
 def settings(editor: Editor, data: Path | None = None) -> str:
     """Eight digits that tell directions, gain, solver and steps apart, and the faces' file where it is given.
 
-    ``editor.model_id`` stands beside them: it tells of the autoencoder alone.
+    ``editor.model_id`` stands beside them: it names the autoencoder alone.
     """
     known = editor.directions
     if known is None:

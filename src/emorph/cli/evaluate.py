@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,10 +18,17 @@ from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from emorph.core.shard import Shard
-    from emorph.evaluate.inputs import Pair
-    from emorph.evaluate.panel import Panel
-    from emorph.evaluate.run import Judged, Records
-    from emorph.evaluate.summary import Summary
+    from emorph.evaluate.judges.panel import Panel
+    from emorph.evaluate.measure.inputs import Pair
+    from emorph.evaluate.measure.records import Identified, Records
+    from emorph.evaluate.report.summary import Summary
+
+
+class LostFaces(Enum):
+    """The choices of --lost-faces."""
+
+    FAIL = "fail"
+    SKIP = "skip"
 
 
 def evaluate(
@@ -61,10 +69,18 @@ def evaluate(
     without: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of lpips_alex, lpips_vgg, dists and inception-fid, one that shall not be asked although its files "
-            "are here; may be repeated."
+            help="A measure that needs a large network and shall be left out although its files are here, by the name "
+            "that the report gives it; may be repeated."
         ),
     ] = None,
+    lost_faces: Annotated[
+        LostFaces,
+        typer.Option(
+            "--lost-faces",
+            help="What becomes of edits in which no face is found any more: fail counts them as failures of expression "
+            "and identity, skip leaves them out.",
+        ),
+    ] = LostFaces.FAIL,
     split: Annotated[
         str | None, typer.Option(help="What the sources are, as affectnet/train; judges trained on it are refused.")
     ] = None,
@@ -78,9 +94,10 @@ def evaluate(
 ) -> None:
     """Judge edits, of emorph or of any other method: is it still the person, and is it the expression asked for?"""
     from emorph.core.shard import Shard
-    from emorph.evaluate.report import check_template, write_report
-    from emorph.evaluate.run import identify
-    from emorph.evaluate.summary import summarise
+    from emorph.evaluate.measure.records import identify
+    from emorph.evaluate.report.set_records import keep_set_scores
+    from emorph.evaluate.report.summary import summarise
+    from emorph.evaluate.report.write import check_template, write_report
 
     part = Shard.parse(shard)
     pairs = _pairs(edits, sources, compare=compare)
@@ -89,12 +106,13 @@ def evaluate(
     judged = identify(pairs)
     records = _measured(judged, out, panel, workers, part)
     if records is not None:
-        summary = summarise(judged, records, panel)
+        summary = summarise(judged, records, panel, lost_faces=lost_faces.value)
+        keep_set_scores(out, summary, records)
         _tell(summary, write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]])), as_json=as_json)
 
 
 def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pair]:
-    from emorph.evaluate.inputs import method_names, read_pairs
+    from emorph.evaluate.measure.inputs import method_names, read_pairs
 
     if len(edits) > 1 and not compare:
         raise ConfigError(f"{len(edits)} sets of edits are given; add --compare to compare them, or name one.")
@@ -108,8 +126,8 @@ def _panel(
     judges: list[str], recognisers: list[str], face_models: list[str], without: list[str], split: str | None
 ) -> Panel:
     """What is asked; tells of what was named and is not here."""
-    from emorph.evaluate.open_panel import BUNDLED_JUDGE, FACE_MODELS
-    from emorph.evaluate.panel import Panel
+    from emorph.evaluate.judges.open_networks import BUNDLED_JUDGE, FACE_MODELS
+    from emorph.evaluate.judges.panel import Panel
 
     panel = Panel.load(judges or [BUNDLED_JUDGE], recognisers, face_models or [FACE_MODELS[0]], without=without)
     if split is not None:
@@ -120,9 +138,10 @@ def _panel(
     return panel
 
 
-def _measured(judged: Sequence[Judged], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:
+def _measured(judged: Sequence[Identified], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:
     """All records of the pairs; None, and a word about it, while other shards have sources to look at."""
-    from emorph.evaluate.run import Records, evaluate, unfinished
+    from emorph.evaluate.measure.records import Records
+    from emorph.evaluate.measure.run import evaluate, unfinished
 
     with items(1) as work:
         records = evaluate(judged, out, panel, workers=workers, shard=part, on_step=work.step)
@@ -136,7 +155,7 @@ def _measured(judged: Sequence[Judged], out: Path, panel: Panel, workers: int, p
 
 def _tell(summary: Summary, page: Path, *, as_json: bool) -> None:
     """What was found, and what could not be measured; then exit status 1."""
-    from emorph.evaluate.report import as_json as summary_as_json
+    from emorph.evaluate.report.write import as_json as summary_as_json
 
     if as_json:
         print_json({"report": str(page), **summary_as_json(summary)})
@@ -160,7 +179,11 @@ def _show(summary: Summary) -> None:
 
 
 def _mention_left_out(summary: Summary) -> None:
-    """List what could not be measured and end with exit status 1, if anything could not."""
+    """List the edits without a face and what could not be measured; end with exit status 1 if anything could not."""
+    for score in summary.scores:
+        for scored in score.evidence.edits:
+            if scored.is_lost:
+                say(f"counted as a failure: {scored.edit.trouble}")
     left_out = [item for score in summary.scores for item in score.evidence.excluded]
     for item in left_out:
         say(f"left out: {item.edited}: {item.why}")

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from emorph import __version__
-from emorph.cli import data, doctor, edit, evaluate, face, models, sample, sheet, train, transfer
+from emorph.cli import data, doctor, edit, evaluate, face, models, sample, sheet, study, train, transfer
 from emorph.cli.console import say
 from emorph.core.errors import EmorphError
 
@@ -47,6 +47,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
+app.add_typer(study.app, name="study")
 app.command("doctor")(doctor.doctor)
 
 

@@ -14,7 +14,7 @@ from emorph.core.errors import ConfigError
 if TYPE_CHECKING:
     from emorph.edit.rig.editor import RigEditor
     from emorph.edit.rig.parts import Part
-    from emorph.evaluate.rig_edits import PairMeans
+    from emorph.evaluate.measure.rig_edits import PairMeans
 
 
 def matrix(
@@ -24,7 +24,7 @@ def matrix(
     from emorph.edit.paths import SourcePhotos, result_paths
     from emorph.edit.rig.files import facts, write_edit
     from emorph.edit.rig.matrix import draw_matrix, write_scores
-    from emorph.evaluate.rig_edits import PairScores
+    from emorph.evaluate.measure.rig_edits import PairScores
 
     (path,) = result_paths(out, [f"matrix_{'-'.join(parts)}"])
     SourcePhotos(sources).refuse([path])

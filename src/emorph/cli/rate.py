@@ -26,7 +26,7 @@ def rate(what: str) -> Iterator[Callable[[int, int, int], None]]:
         def show(done: int, total: int, before: int) -> None:
             nonlocal last_line
             now = time.monotonic()
-            text = describe(done, total, before, now - started)
+            text = progress_text(done, total, before, now - started)
             progress.update(bar, total=float(total), completed=float(done), text=text)
             if not console.is_terminal and (done == total or now - last_line >= LINE_EVERY_S):
                 say(f"{done:,} of {total:,} {what}{f', {text}' if text else ''}")
@@ -35,7 +35,7 @@ def rate(what: str) -> Iterator[Callable[[int, int, int], None]]:
         yield show
 
 
-def describe(done: int, total: int, before: int, seconds: float) -> str:
+def progress_text(done: int, total: int, before: int, seconds: float) -> str:
     """ "31.2/s, ETA 2:27:03"; empty before anything was done in this run."""
     if done <= before or seconds <= 0:
         return ""

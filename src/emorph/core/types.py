@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from emorph.core.tone import Tone
+
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -107,12 +109,14 @@ class FaceCode:
     """What a diffusion autoencoder knows of B faces.
 
     z_sem: float (B, z_dim). x_T: float (B, C, S, S), the noise that holds the rest; None where it was not inverted.
-    model_id: of the model that made it; another model cannot read it.
+    model_id: of the model that made it; another model cannot read it. tone: what was taken off the pictures before they
+    were encoded; None for nothing.
     """
 
     z_sem: Tensor
     x_T: Tensor | None
     model_id: str
+    tone: Tone | None = None
 
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from emorph.core.errors import DataError, UnknownNameError
+from emorph.data import affectnet, affectnet8
 from emorph.data.affectnet import holds_files_of_faces
 from emorph.data.index import FaceIndex, subfolders
 from emorph.data.tables import is_elsewhere
@@ -139,6 +140,9 @@ def _choose(root: Path, name: str | None) -> Layout:
         raise DataError(f"{root} holds data sets of its own in its folders: name one of {named}.")
     if (root / "plan.json").is_file():
         raise DataError(f"{root} is not prepared to its end; run the same emorph data prepare, or merge its shards.")
+    lacking = affectnet.what_is_lacking(root) or affectnet8.what_is_lacking(root) if root.is_dir() else None
+    if lacking:
+        raise DataError(lacking)
     known = "; ".join(f"{layout.name}: {layout.what}" for layout in LAYOUTS)
     raise DataError(f"{root} is in no layout that emorph reads; found {_contents(root)}. Known are {known}.")
 

@@ -13,6 +13,7 @@ from emorph.core.assets import is_offline
 from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.data.folder import SPLITS, TESTS
+from emorph.data.index import subfolders
 
 _TEXT, _NUMBER = "text", "a number"
 # column -> what its cells may be; the picture's column has rules of its own
@@ -25,6 +26,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "valence": (_NUMBER,),
     "arousal": (_NUMBER,),
 }
+_SHARD_FOLDERS = ("data", *SPLITS)
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*", re.ASCII)
 _SPLIT_NAME = re.compile(rf"({'|'.join(SPLITS)})(?![^\W_])", re.IGNORECASE)
 
@@ -213,8 +215,9 @@ def _split_of(file: Path) -> str | None:
 
 def _shards(folder: Path) -> list[Path]:
     """Parquet files in a folder, or in its folders as the hub has them: data/train-00000-of-00002.parquet."""
-    here = sorted(folder.glob("*.parquet"))
-    return [file for file in here or sorted(folder.glob("*/*.parquet")) if file.is_file()]
+    folders = [folder, *(inner for inner in subfolders(folder) if inner.name.lower() in _SHARD_FOLDERS)]
+    found = ([file for file in sorted(place.glob("*.parquet")) if file.is_file()] for place in folders)
+    return next(found) or [file for files in found for file in files]
 
 
 def _is_pattern(path: Path) -> bool:

@@ -191,14 +191,17 @@ class Editor:
         active = [target for target in targets if target.strength]
         if not active:
             return [[CropChange.nothing(levels)] * len(targets) for levels in to_levels(crops)]
-        z = self.model.encode(crops)
+        tone = self.model.tone(crops)
+        seen = tone.take_off(crops)
+        z = self.model.encode(seen)
         z_to = latent.edited_codes(z, directions, active)
         motion, opened = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
-        moved = move_crops(crops, motion)
+        moved = move_crops(seen, motion)
         new = torch.from_numpy(opened).flatten(0, 1)[:, None].to(moved.device)
         drawn = self.codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step).view_as(moved)
         results = []
-        for own, before, after, *fields in zip(to_levels(crops), moved, drawn, motion, opened, strict=True):
+        toned = map(tone.put_back, (moved, drawn))
+        for own, before, after, *fields in zip(to_levels(crops), *toned, motion, opened, strict=True):
             rows = map(CropChange, to_levels(before), to_levels(after), *fields)
             results.append([next(rows) if target.strength else CropChange.nothing(own) for target in targets])
         return results
@@ -209,12 +212,17 @@ class Editor:
     def encode(self, faces: Sequence[AlignedFace], *, on_step: OnStep | None = None) -> FaceCode:
         """z_sem and x_T of faces; a face's code does not depend on the others."""
         crops = self._pictures(faces)
-        z = self.model.encode(crops)
-        return FaceCode(z, self.codec.invert(crops, z, on_step), self.model_id)
+        tone = self.model.tone(crops)
+        seen = tone.take_off(crops)
+        z = self.model.encode(seen)
+        return FaceCode(z, self.codec.invert(seen, z, on_step), self.model_id, tone)
 
     @torch.inference_mode()
     def decode(self, x_T: Tensor, z: Tensor, *, on_step: OnStep | None = None) -> Tensor:
-        """Pictures (B, C, S, S), clamped to [-1, 1], from x_T of the same shape and z (B, z_dim)."""
+        """Pictures (B, C, S, S), clamped to [-1, 1], from x_T of the same shape and z (B, z_dim).
+
+        They are as the model sees pictures: a code's tone, if it has one, is still to be put back.
+        """
         return self.codec.decode(x_T, z, on_step)
 
     @torch.inference_mode()
@@ -235,6 +243,7 @@ class Editor:
         x_T = code.x_T[:, None].expand(-1, rows.shape[1], -1, -1, -1)
         flat = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step)
         pictures = torch.unflatten(flat, 0, rows.shape[:2])
+        pictures = pictures if code.tone is None else code.tone.put_back(pictures)
         row_of = {i: 1 + k for k, i in enumerate(active)}
         return pictures[:, [0, *(row_of.get(i, 0) for i in range(len(targets)))]]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, UnknownNameError
+from emorph.core.tone import Tone, ToneName, tone_of
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
@@ -33,8 +34,9 @@ class DiffAEConfig(Config):
     image_size, image_channels: of the pictures it takes. patch_size p folds p x p pixels into channels before the
     networks and back after them; ``attention_resolutions`` are sides of the feature maps after folding.
     prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
-    crop: the part of a face that the training pictures show. In place of the sizes, ``preset = "ffhq128"`` names one of
-    ``preset``; what is stated beside it comes instead of the preset's.
+    crop: the part of a face that the training pictures show. tone: whether the light of a face is taken off its picture
+    before the networks see it ("face", see ``emorph.core.tone``); who calls them does that. In place of the sizes,
+    ``preset = "ffhq128"`` names one of ``preset``; what is stated beside it comes instead of the preset's.
     """
 
     image_size: int = Field(gt=0, le=4096)
@@ -53,6 +55,7 @@ class DiffAEConfig(Config):
     dropout: float = Field(0.0, ge=0, lt=1)
     latent: LatentNetConfig | None = None
     crop: CropSpec = CropSpec()
+    tone: ToneName = "as_is"
 
     @model_validator(mode="before")
     @classmethod
@@ -149,6 +152,10 @@ class DiffAE(UNet, PretrainedModule):
     def latent_stats(self, stats: LatentStats | None) -> None:
         self.conds_mean = stats.mean if stats else None
         self.conds_std = stats.std if stats else None
+
+    def tone(self, x: Tensor) -> Tone:
+        """What is to be taken off pictures, float (B, image_channels, S, S) in [-1, 1], before this model sees them."""
+        return tone_of(x, self.config.tone)
 
     def encode(self, x: Tensor) -> Tensor:
         """z_sem (B, z_dim) of pictures x, float (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""

@@ -130,7 +130,10 @@ def _halves(
 
 
 def _encoded(model: DiffAE, picture: Tensor, points: Tensor | None) -> Numbers:
-    values = {"z": model.encode(picture).float().cpu(), "measured": light_and_pose(picture.cpu(), points)}
+    values = {
+        "z": model.encode(model.tone(picture).take_off(picture)).float().cpu(),
+        "measured": light_and_pose(picture.cpu(), points),
+    }
     return values if points is None else values | {"landmarks": points}
 
 

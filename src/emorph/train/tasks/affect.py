@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from emorph.data.store import AFFECT_COLUMNS
-from emorph.evaluate.affect import ccc, pcc, rmse, sagr
+from emorph.evaluate.metrics.affect import ccc, pcc, rmse, sagr
 from emorph.models.directions import AffectAxes, Directions
 from emorph.train.codes import Codes
 

@@ -23,13 +23,16 @@ from emorph.core.config import Config
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
-from emorph.core.landmarks import INNER, MIRRORED
+from emorph.core.landmarks import INNER, LEFT_EYE, MIRRORED, MOUTH, RIGHT_EYE
+from emorph.core.tone import face_window
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.port import load
 from emorph.train.config import RunConfig
 from emorph.train.sheets import Sheet, Shown, drawn, reconstructed, sheet_of
 from emorph.train.task import Task, check_started, hash_seed
+
+MOUTH_RADIUS, EYE_RADIUS = 0.22, 0.15  # where errors of mouth and eyes count more: sigma, in half sides of the crop
 
 
 class AuxConfig(Config):
@@ -43,12 +46,38 @@ class AuxConfig(Config):
     labels: float = Field(0.0, ge=0)
 
 
+class FocusConfig(Config):
+    """Where in a picture an error counts: by default everywhere the same.
+
+    outside: weight of what lies outside the face, where it is 1. mouth, eyes: what is added around them, where the data
+    set has landmarks. The weights of a picture are then brought to a mean of 1.
+    """
+
+    outside: float = Field(1.0, gt=0)
+    mouth: float = Field(0.0, ge=0)
+    eyes: float = Field(0.0, ge=0)
+
+    def weights(self, side_px: int, landmarks: Tensor | None, device: torch.device) -> Tensor:
+        """Weights (B or 1, 1, S, S), mean 1. landmarks: (B, 68, 2) in [-1, 1] across the picture."""
+        found = (self.outside + (1 - self.outside) * face_window(side_px, device))[None, None]
+        if landmarks is not None:
+            for points, radius, weight in (
+                (MOUTH, MOUTH_RADIUS, self.mouth),
+                (LEFT_EYE, EYE_RADIUS, self.eyes),
+                (RIGHT_EYE, EYE_RADIUS, self.eyes),
+            ):
+                if weight:
+                    found = found + weight * _bump(landmarks[:, points].mean(dim=1), radius, side_px)
+        return found / found.mean(dim=(-2, -1), keepdim=True)
+
+
 class AutoencoderConfig(RunConfig):
     """A training run of the diffusion autoencoder."""
 
     task: Literal["autoencoder"] = "autoencoder"
     model: DiffAEConfig
     aux: AuxConfig = AuxConfig()
+    focus: FocusConfig = FocusConfig()
 
     @property
     def picture(self) -> tuple[int, int]:
@@ -62,7 +91,7 @@ class AutoencoderConfig(RunConfig):
 
     def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
         stats = LabelStats(torch.ones(len(Emotion)), torch.zeros(68, 2), torch.ones(68, 2))
-        loss = AutoencoderLoss(self.model, self.optim.loss_weight, self.aux, stats)
+        loss = AutoencoderLoss(self.model, self.optim.loss_weight, self.aux, stats, self.focus)
         side, channels = self.picture
         x0, zeros = torch.zeros(n, channels, side, side), torch.zeros(n, dtype=torch.int64)
         return loss, (x0, zeros, torch.zeros(n, 68, 2), zeros, torch.zeros_like(x0))
@@ -92,11 +121,19 @@ class LabelStats:
 class AutoencoderLoss(nn.Module):
     """The model and its loss in one module, so that every wrapper (DDP, compile, autocast) sees one forward."""
 
-    def __init__(self, config: DiffAEConfig, weight: LossWeight, aux: AuxConfig, stats: LabelStats) -> None:
+    def __init__(
+        self,
+        config: DiffAEConfig,
+        weight: LossWeight,
+        aux: AuxConfig,
+        stats: LabelStats,
+        focus: FocusConfig | None = None,
+    ) -> None:
         super().__init__()
         self.model = DiffAE(config)
         self.weight = weight
         self.aux = aux
+        self.focus = focus or FocusConfig()
         self.heads = nn.ModuleDict()
         if aux.landmarks:
             self.heads["landmarks"] = nn.Linear(config.z_dim, 2 * (INNER.stop - INNER.start))
@@ -120,7 +157,8 @@ class AutoencoderLoss(nn.Module):
         z = self.model.encode(x0)
         raw = self.model.predict(x_t, t, z)
         target = training_target(x0, t, noise, table, config.prediction)
-        errors = (raw.float() - target).square().mean(dim=(1, 2, 3))
+        weights = self.focus.weights(config.image_size, landmarks, x0.device)
+        errors = ((raw.float() - target).square() * weights).mean(dim=(1, 2, 3))
         parts = {"diffusion": (errors * loss_weight(t, table, config.prediction, self.weight)).mean()}
         total = parts["diffusion"]
         if self.aux.landmarks and landmarks is not None:
@@ -148,7 +186,7 @@ class AutoencoderTask(Task[DiffAE]):
 
     def __init__(self, config: AutoencoderConfig, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> None:
         stats = label_stats(faces, len(faces), config.aux, repeats)  # type: ignore[arg-type]  # a map-style data set
-        self.loss = AutoencoderLoss(config.model, config.optim.loss_weight, config.aux, stats)
+        self.loss = AutoencoderLoss(config.model, config.optim.loss_weight, config.aux, stats, config.focus)
         self.model = self.loss.model
         self.watched = {"encoder": self.model.encoder}
         self.mirror = config.data.mirror
@@ -156,7 +194,7 @@ class AutoencoderTask(Task[DiffAE]):
     def start(self, name: str) -> DiffAE:
         """A folder, a bundled name, a hub id or an official checkpoint. Raises ConfigError for another prediction."""
         model = load(name)
-        check_started(model.config, self.model.config, ("prediction",), name)
+        check_started(model.config, self.model.config, ("prediction", "tone"), name)
         return model
 
     def draw(
@@ -167,6 +205,7 @@ class AutoencoderTask(Task[DiffAE]):
         flips, steps = zip(*(flip_and_step(seed, n_steps) for seed in seeds), strict=True)
         landmarks = items["landmarks"].to(device, non_blocking=True) if "landmarks" in items else None
         x0 = unit_range(items["image"].to(device, non_blocking=True))
+        x0 = self.model.tone(x0).take_off(x0)
         batch = Batch(x0, items["label"].to(device, non_blocking=True), landmarks)
         if self.mirror:
             batch = mirrored(batch, torch.tensor(flips, device=device))
@@ -176,11 +215,20 @@ class AutoencoderTask(Task[DiffAE]):
     def sheet(self, model: DiffAE, shown: Shown) -> Sheet:
         """Each face, its reconstruction, and its z_sem with other noises."""
         x = unit_range(shown.images.to(model.rates.device))
-        given = (model.encode(x),)
-        columns = [reconstructed(model.diffusion, model.denoiser, given, x)]
+        tone = model.tone(x)
+        seen = tone.take_off(x)
+        given = (model.encode(seen),)
+        columns = [reconstructed(model.diffusion, model.denoiser, given, seen)]
         columns += [drawn(model.diffusion, model.denoiser, given, x.shape, seed) for seed in shown.seeds]
         titles = ("Original", "Reconstruction", *(f"z, noise {seed}" for seed in shown.seeds))
-        return sheet_of([x, *columns], titles, n_fixed=1)
+        return sheet_of([x, *map(tone.put_back, columns)], titles, n_fixed=1)
+
+
+def _bump(centre: Tensor, radius: float, side_px: int) -> Tensor:
+    """A Gaussian of height 1 around each centre (B, 2) in [-1, 1], (B, 1, S, S)."""
+    at = (torch.arange(side_px, device=centre.device) + 0.5) * (2 / side_px) - 1
+    across, down = ((at - centre[:, axis, None]).square() for axis in (0, 1))
+    return torch.exp((across[:, None, None, :] + down[:, None, :, None]) / (-2 * radius**2))
 
 
 def flip_and_step(seed: int, n_steps: int) -> tuple[bool, int]:

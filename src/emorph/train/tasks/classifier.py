@@ -20,8 +20,9 @@ from emorph.core.config import Config
 from emorph.core.device import choose_device
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import STABLE
 from emorph.data.balance import balanced_order
-from emorph.evaluate.emotion import Confusion, confusion
+from emorph.evaluate.metrics.emotion import Confusion, confusion
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
@@ -29,8 +30,8 @@ from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.config import FitConfig, OnPart
 from emorph.train.sections import DataConfig
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
+from emorph.train.tasks.class_means import class_means, guarded
 from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
-from emorph.train.tasks.confounds import without_confounds
 from emorph.train.tasks.mouth import fit_mouth, ridge_regression
 
 Balance = Literal["weights", "sampling", "none"]
@@ -190,8 +191,7 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
         raise DataError(f"{len(held_out.z)} held-out faces have a label; the classifier is measured on them.")
     z = stats.normalise(train.z)
     weight, bias = fit_layer(config, seed, train.labels, lambda rows: z[rows])
-    means = class_means(z, train.labels, len(Emotion), own=train.own)
-    means = without_confounds(means, z, train.confounds)
+    means = expression_means(z, train)
     labels = tuple(emotion.word for emotion in Emotion)
     gain = tuple(config.gains.get(word, config.gain) for word in labels) if config.gains else config.gain
     points = None if train.landmarks is None else landmark_map(z, train.landmarks, config.landmark_ridge)
@@ -244,40 +244,31 @@ def _orders(config: HeadConfig, seed: int, labels: Tensor) -> list[Tensor]:
     return [torch.randperm(len(labels), generator=generator) for _ in range(config.epochs)]
 
 
+def expression_means(z: Tensor, train: Codes) -> Tensor:
+    """The mean code of each emotion at equal person, light and pose, (8, z_dim). z: ``train.z``, normalised."""
+    found = class_means(z, train.labels, len(Emotion), persons=train.persons, confounds=train.confounds, own=train.own)
+    faces = train.labels if train.own is None else train.labels[train.own]
+    return guarded(found, torch.bincount(faces, minlength=len(Emotion))).to(z.dtype)
+
+
 def landmark_map(z: Tensor, landmarks: Tensor, ridge: float) -> Tensor:
     """How landmarks move with the code: ridge regression. z: (N, z_dim), normalised; landmarks: (N, 68, 2).
 
+    They move against the skull, and not with the crop, whose size goes by where the mouth is.
     Returns (68, 2, z_dim).
     """
-    weight, _ = ridge_regression(z.double(), landmarks.flatten(1).double(), ridge)
+    weight, _ = ridge_regression(z.double(), on_one_skull(landmarks.double()).flatten(1), ridge)
     return weight.reshape(landmarks.shape[1], 2, -1).to(z.dtype).contiguous()
 
 
-def class_means(z: Tensor, labels: Tensor, n_classes: int, *, own: Tensor | None = None, enough: int = 50) -> Tensor:
-    """Mean code of each class, (K, z_dim), guarded against classes of few faces.
-
-    A mean of n codes keeps n / (n + n0) of its distance from the mean of all classes, n0 being the variance within
-    classes over the variance between them (James & Stein's estimator, as in Efron & Morris 1975). A class of fewer than
-    ``enough`` codes is moreover expressed by what the others differ in: else it would be the few people's looks.
-    z: (N, z_dim), normalised; labels: int64 (N,). own: bool (N,), False for mirror images, which are in the means and
-    are no faces more.
-    """
-    faces = torch.ones_like(labels, dtype=torch.bool) if own is None else own
-    counts = torch.bincount(labels[faces], minlength=n_classes).double()
-    means, means_of_faces = (
-        torch.stack([z[which & (labels == k)].double().mean(dim=0) for k in range(n_classes)])
-        for which in (torch.ones_like(faces), faces)
-    )
-    within = (z[faces].double() - means_of_faces[labels[faces]]).square().sum() / (int(faces.sum()) - n_classes)
-    known = counts >= enough if (counts >= enough).sum() > 1 else counts > 0
-    spread = (means_of_faces - means_of_faces[known].mean(dim=0)).square().sum(dim=1) - within / counts
-    n0 = within / spread[known].clamp(min=0).mean().clamp(min=1e-6)
-    centre = means[known].mean(dim=0)
-    offsets = (means - centre) * (counts / (counts + n0))[:, None]
-    basis = torch.linalg.svd(offsets[known], full_matrices=False)[2][: int(known.sum()) - 1]
-    offsets[~known] = offsets[~known] @ basis.T @ basis
-    guarded: Tensor = (centre + offsets).to(z.dtype)
-    return guarded
+def on_one_skull(landmarks: Tensor) -> Tensor:
+    """Landmarks (N, 68, 2), each face moved, turned and sized so that what no expression moves lies as on the mean."""
+    complexes = torch.view_as_complex(landmarks.contiguous())
+    fixed = complexes[:, list(STABLE)]
+    middle = fixed.mean(dim=1, keepdim=True)
+    mean = (fixed - middle).mean(dim=0, keepdim=True)
+    turn = ((fixed - middle).conj() * mean).sum(dim=1, keepdim=True) / (fixed - middle).abs().square().sum(1, True)
+    return torch.view_as_real((complexes - middle) * turn + middle.mean())
 
 
 def judged(directions: Directions, held_out: Codes) -> ClassifierResult:

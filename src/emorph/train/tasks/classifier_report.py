@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from emorph.evaluate.emotion import Confusion
+from emorph.evaluate.metrics.emotion import Confusion
 from emorph.train.calibration import Calibration
 from emorph.train.tasks.affect import AffectScore
 

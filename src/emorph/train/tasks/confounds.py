@@ -41,26 +41,6 @@ def one_hot_columns(faces: FaceStore, names: Sequence[str]) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
-def without_confounds(means: Tensor, z: Tensor, confounds: Tensor, *, ridge: float = 0.1) -> Tensor:
-    """Class means (K, z_dim) whose differences no longer carry the confounds.
-
-    z: (N, z_dim), normalised; confounds: (N, n). Each confound has a filter (the ridge regression that reads it from z)
-    and a pattern (the direction in which z varies with it); what the filters read in the means is taken back along the
-    patterns, so that all else stays (Haufe et al. 2014, Eq. 6).
-    """
-    y = standardised(confounds.double())
-    if not y.shape[1]:
-        return means
-    codes = z.double()
-    covariance = codes.T @ codes / len(codes) + ridge * torch.eye(codes.shape[1], dtype=torch.float64)
-    patterns = codes.T @ y / len(codes)
-    filters = torch.linalg.solve(covariance, patterns)
-    answers = means.double() @ filters
-    correction = torch.linalg.solve(patterns.T @ filters, answers, left=False) @ patterns.T
-    cleaned: Tensor = (means.double() - correction).to(means.dtype)
-    return cleaned
-
-
 def standardised(confounds: Tensor) -> Tensor:
     """Those of the confounds (N, n) that vary, with mean 0 and standard deviation 1."""
     centred = confounds - confounds.mean(dim=0)

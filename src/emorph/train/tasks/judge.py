@@ -20,7 +20,8 @@ from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
 from emorph.data.store import FaceStore
-from emorph.evaluate.emotion import Confusion, confusion, judge_crops
+from emorph.evaluate.judges.own import judge_crops
+from emorph.evaluate.metrics.emotion import Confusion, confusion
 from emorph.models.judge import Judge, JudgeConfig
 from emorph.train.config import RunConfig
 from emorph.train.task import Task, hash_seed

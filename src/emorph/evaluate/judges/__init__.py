@@ -1,0 +1,1 @@
+"""The networks that look at faces: judges of emotions judge, recognisers recognise, encoders and comparers measure."""

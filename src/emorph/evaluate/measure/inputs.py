@@ -1,0 +1,246 @@
+"""What is to be judged: pairs of a photo and its edit, from emorph's own records, a folder, or anybody's table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from emorph.core import records
+from emorph.core.csv_rows import read_rows
+from emorph.core.errors import ConfigError, DataError, UnknownNameError
+from emorph.core.expressions import Emotion
+from emorph.core.images import READABLE_SUFFIXES
+from emorph.core.types import Target
+from emorph.evaluate.metrics.affect import NOT_ANNOTATED
+
+RECORDS_FILE = "edits.jsonl"
+NEEDED_COLUMNS = ("source", "edited", "target")
+KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "valence", "arousal", "landmarks")
+N_POINTS = 68
+
+T = TypeVar("T")
+Affect = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photo and what a method made of it.
+
+    method: what reports call the set. target: None where valence or arousal was asked for.
+    person: whose photo the source is, "" where nobody says.
+    affect: the valence and the arousal that the edit should show: asked for, or annotated; None where nobody says.
+    points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
+    """
+
+    method: str
+    source: Path
+    edited: Path
+    target: Emotion | None
+    strength: float = 1.0
+    person: str = ""
+    affect: Affect = (None, None)
+    points: tuple[tuple[float, float], ...] = ()
+    affect_word: str = ""
+
+    @property
+    def word(self) -> str:
+        """What was asked for: "happy", "valence_0.5"."""
+        return self.affect_word if self.target is None else self.target.word
+
+
+def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None = None) -> list[Pair]:
+    """The pairs of one set, in its order; nothing is said yet about whether the pictures can be read.
+
+    edits: an edits.jsonl, or a folder that holds one; a CSV with the columns source, edited, target and perhaps
+        strength, identity, valence and arousal (in [-1, 1]; empty or -2 where not known) and landmarks (of the source,
+        "x;y;x;y;..." of its 68 points in pixels, as AffectNet's lists have them); or a folder of pictures
+        STEM_EMOTION.png, STEM_EMOTION_STRENGTH.png or EMOTION/STEM.png, each beside its source STEM.* or with it in
+        ``sources``.
+    Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
+    """
+    name = method or method_name(edits)
+    if (edits / RECORDS_FILE).is_file():
+        edits = edits / RECORDS_FILE
+    if edits.is_dir():
+        found = list(_folder_pairs(edits, sources or edits, name))
+    elif edits.suffix.lower() == ".jsonl":
+        found = list(_record_pairs(edits, name))
+    elif edits.suffix.lower() == ".csv":
+        found = list(_table_pairs(edits, name))
+    else:
+        raise DataError(f"{edits} is no folder, edits.jsonl or CSV of source, edited, target; check the path.")
+    if not found:
+        raise DataError(f"{edits} holds no edit; there is nothing to evaluate.")
+    _refuse_repeats(found, edits)
+    return found
+
+
+def method_name(edits: Path) -> str:
+    """What a set is called: its folder, or the name of its table."""
+    path = edits.absolute()
+    if path.name == RECORDS_FILE:
+        return path.parent.name
+    return path.name if path.is_dir() else path.stem
+
+
+def method_names(sets: Iterable[Path]) -> list[str]:
+    """A different name for each set; repeated ones are numbered."""
+    names: list[str] = []
+    for edits in sets:
+        name, number = method_name(edits), 1
+        while name in names:
+            number += 1
+            name = f"{method_name(edits)}-{number}"
+        names.append(name)
+    return names
+
+
+def _record_pairs(path: Path, method: str) -> Iterator[Pair]:
+    for record in _readable(path, records.read):
+        fields = {"source": record.source, "edited": record.edited, "target": record.target}
+        if record.source == "":
+            raise DataError(f"{path}: {record.id} does not say which photo it was made from, so it cannot be judged.")
+        yield _pair(fields | {"strength": record.strength}, method, path.parent, f"{path}, {record.id}")
+
+
+def _table_pairs(path: Path, method: str) -> Iterator[Pair]:
+    for row in read_rows(path, NEEDED_COLUMNS):
+        fields = {column: row.cells[column] for column in KNOWN_COLUMNS if column in row.cells}
+        yield _pair(fields, method, path.parent, f"{path}, line {row.line}")
+
+
+def _readable(path: Path, read: Callable[[Path], T]) -> T:
+    try:
+        return read(path)
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no UTF-8 text; save it as UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from None
+
+
+def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -> Pair:
+    """Check one row. Raises DataError naming ``where``."""
+    texts = {key: fields[key] for key in NEEDED_COLUMNS}
+    for key, text in texts.items():
+        if not isinstance(text, str) or not text.strip() or "\0" in text:
+            raise DataError(f"{where}: {key} must be a text, found {text!r}.")
+    source, edited, target = (str(texts[key]).strip() for key in NEEDED_COLUMNS)
+    try:
+        wanted = Target.parse(target)
+    except (UnknownNameError, ConfigError) as error:
+        raise DataError(f"{where}: {error}") from None
+    said = fields.get("strength")
+    strength = 1.0 if said is None or said == "" else _finite(said)
+    if strength is None:
+        raise DataError(f"{where}: strength must be a finite number, found {fields['strength']!r}.")
+    person = str(fields.get("identity") or "").strip()
+    try:
+        files = _located(source, folder), _located(edited, folder)
+        affect, points = _affect(fields, where), _points(fields.get("landmarks"), where)
+        if affect == (None, None) and strength == 1:  # what was asked for at another strength lies nobody knows where
+            affect = (wanted.valence, wanted.arousal)
+        word = wanted.word if wanted.emotion is None else ""
+        return Pair(method, *files, wanted.emotion, strength, person, affect, points, word)
+    except OSError as error:
+        raise DataError(f"{where}: a file name cannot be looked up ({error.strerror}).") from None
+
+
+def _affect(fields: Mapping[str, object], where: str) -> Affect:
+    """Valence and arousal of their columns; neither where one is empty, or -2 as AffectNet has it. Raises DataError."""
+    texts = [fields.get(name) for name in ("valence", "arousal")]
+    if any(text in (None, "") for text in texts):
+        return None, None
+    numbers = [_finite(text) for text in texts]
+    if NOT_ANNOTATED in numbers:
+        return None, None
+    if numbers[0] is None or numbers[1] is None or max(abs(numbers[0]), abs(numbers[1])) > 1:
+        raise DataError(f"{where}: valence and arousal must be numbers from -1 to 1, found {texts}.")
+    return numbers[0], numbers[1]
+
+
+def _points(value: object, where: str) -> tuple[tuple[float, float], ...]:
+    """68 points of "x;y;x;y;..."; () where nothing is given. Raises DataError."""
+    if value is None or value == "":
+        return ()
+    numbers = [_finite(text) for text in str(value).split(";")]
+    known = [number for number in numbers if number is not None]
+    if len(known) != len(numbers) or len(known) != 2 * N_POINTS:
+        raise DataError(
+            f"{where}: landmarks must be {2 * N_POINTS} finite numbers x;y;x;y;..., found {len(known)} of them among "
+            f"{len(numbers)}; leave the column empty to have the face found."
+        )
+    return tuple(zip(known[::2], known[1::2], strict=True))
+
+
+def _finite(value: object) -> float | None:
+    """None for what is no finite number."""
+    try:
+        number = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _located(text: str, folder: Path) -> Path:
+    """The file as it is written if it is there, else as seen from the table's folder, else beside the table.
+
+    A table of Windows has back-slashes; they are tried as such first.
+    """
+    written = Path(text)
+    for path in (written, Path(text.replace("\\", "/"))):
+        for place in (path, folder / path, folder / path.name):
+            if place.is_file():
+                return place
+    return written
+
+
+def _folder_pairs(folder: Path, sources: Path, method: str) -> Iterator[Pair]:
+    """Pictures whose names or folders name an emotion; the others are sources, or not looked at."""
+    originals = {path.stem: path for path in _pictures(sources) if _asked(path.stem) is None}
+    for edited in _pictures(folder):
+        asked = _asked(edited.stem)
+        if asked is not None:
+            stem, emotion, strength = asked
+            yield Pair(method, _original(originals, stem, edited, sources), edited, emotion, strength)
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+        emotion_of_all = Emotion.known(inner.name)
+        if emotion_of_all is not None:
+            for edited in _pictures(inner):
+                yield Pair(method, _original(originals, edited.stem, edited, sources), edited, emotion_of_all)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    try:
+        files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"the folder {folder} cannot be read ({error.strerror}); check the path.") from None
+    return sorted(path for path in files if path.suffix.lower() in READABLE_SUFFIXES)
+
+
+def _original(originals: Mapping[str, Path], stem: str, edited: Path, sources: Path) -> Path:
+    if stem not in originals:
+        raise DataError(f"{edited.name} was made from {stem}.*, which is not in {sources}; name its folder: --sources.")
+    return originals[stem]
+
+
+def _asked(stem: str) -> tuple[str, Emotion, float] | None:
+    """ "me_happy_0.5" is "me", happy, 0.5; None for a name that asks for nothing."""
+    parts = stem.split("_")
+    strength = 1.0
+    if len(parts) > 2 and (found := _finite(parts[-1])) is not None:
+        strength, parts = found, parts[:-1]
+    emotion = Emotion.known(parts[-1]) if len(parts) > 1 else None
+    return None if emotion is None else ("_".join(parts[:-1]), emotion, strength)
+
+
+def _refuse_repeats(pairs: Sequence[Pair], edits: Path) -> None:
+    seen: set[Pair] = set()
+    for pair in pairs:
+        if pair in seen:
+            raise DataError(
+                f"{edits} names {pair.edited} twice for {pair.word}, strength {pair.strength:g}; each edit counts once."
+            )
+        seen.add(pair)

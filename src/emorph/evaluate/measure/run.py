@@ -1,0 +1,181 @@
+"""From pairs to scores on disk: every photo is looked at once, and a run that was stopped goes on where it was.
+
+Records carry the SHA-256 of the files they tell of, so a changed picture is judged anew, and records of several
+machines merge by lying in one folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emorph.core.errors import DataError
+from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend
+from emorph.core.shard import Shard
+from emorph.core.types import OnStep
+from emorph.core.workers import spread
+from emorph.evaluate.judges.asked import (
+    Crop,
+    PanelComparer,
+    PanelEncoder,
+    PanelJudge,
+)
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure.look import Task, View, Window, look
+from emorph.evaluate.measure.records import Identified, Records
+from emorph.evaluate.metrics.table import METRICS
+from emorph.evaluate.metrics.takes import Takes
+
+BATCH = 64  # crops that a judge takes at once
+AROUND = frozenset({Takes.SURROUNDINGS, Takes.MASKED, Takes.LANDMARKS})  # measured of every edit and its source
+
+
+def evaluate(
+    judged: Sequence[Identified],
+    folder: Path,
+    panel: Panel,
+    *,
+    workers: int = 1,
+    shard: Shard = Shard(),
+    on_step: OnStep | None = None,
+) -> Records:
+    """Measure what ``folder`` does not hold yet, append it to the .jsonl files there, and return it all.
+
+    workers: processes that find faces; 1 stays in this one. on_step: called with (done, total) sources.
+    Raises DataError if a record file is damaged or cannot be written, or a worker dies.
+    """
+    files = _Files.opened(folder, shard)
+    records = Records.read(folder)
+    tasks = _tasks(judged, records, panel, shard)
+    waiting: dict[str, list[tuple[str, Crop]]] = {asked.id: [] for asked in panel.asked}
+    windows: list[Window] = []
+    with spread(look, tasks, workers) as results:
+        for done, looked in enumerate(results, 1):
+            files.write(records, looked.faces, looked.scores)
+            for judge_id, face_id, crop in looked.crops:
+                waiting[judge_id].append((face_id, crop))
+            for asked in panel.asked:
+                if len(waiting[asked.id]) >= BATCH or done == len(tasks):
+                    _answer(asked, waiting[asked.id], files, records)
+                    waiting[asked.id].clear()
+            windows += looked.windows
+            if len(windows) >= BATCH or done == len(tasks):
+                _compare(panel.comparers, windows, files, records)
+                windows.clear()
+            if on_step is not None:
+                on_step(done, len(tasks))
+    return records
+
+
+def unfinished(judged: Sequence[Identified], records: Records, panel: Panel) -> int:
+    """How many sources other shards have still to look at."""
+    return len(_tasks(judged, records, panel, Shard()))
+
+
+@dataclass(frozen=True)
+class _Files:
+    faces: Path
+    scores: Path
+    embeddings: Path
+
+    @classmethod
+    def opened(cls, folder: Path, shard: Shard) -> _Files:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            files = cls(*(folder / f"{name}{shard.ending}.jsonl" for name in ("faces", "scores", "embeddings")))
+            for path in (files.faces, files.scores, files.embeddings):
+                mend(path)
+        except OSError as error:
+            raise DataError(f"{folder} cannot be written ({error.strerror}); choose another -o.") from None
+        return files
+
+    def write(
+        self,
+        records: Records,
+        faces: Sequence[SeenFace] = (),
+        scores: Sequence[ScoreRecord] = (),
+        embeddings: Sequence[Embedding] = (),
+    ) -> None:
+        for path, rows in ((self.embeddings, embeddings), (self.scores, scores), (self.faces, faces)):
+            if rows:
+                append(path, rows)
+        records.add(faces, scores, embeddings)
+
+
+def _tasks(judged: Sequence[Identified], records: Records, panel: Panel, shard: Shard) -> list[Task]:
+    """The sources of a shard of which something is missing, with those of their edits that miss something."""
+    by_source: dict[str, list[Identified]] = {}
+    for item in judged:
+        if not item.trouble:
+            by_source.setdefault(item.source_id, []).append(item)
+    plans = {asked.id: asked.plan for asked in panel.asked}
+    tasks = []
+    for source_id in list(by_source)[shard.number - 1 :: shard.of]:
+        items = by_source[source_id]
+        pair = items[0].pair
+        known = records.faces.get(source_id)
+        source = View(source_id, pair.source, known, _wanted(source_id, records, panel), pair.points)
+        if known is not None and known.trouble:
+            continue
+        todo = tuple(view for view in _edits(items, records, panel) if not _is_done(view))
+        if todo or not _is_done(source):
+            tasks.append(Task(source, todo, plans))
+    return tasks
+
+
+def _edits(items: Sequence[Identified], records: Records, panel: Panel) -> list[View]:
+    """The edits of a source, each content once, however often and at whatever strengths it is listed."""
+    strengths: dict[str, set[float]] = {}
+    for item in items:
+        strengths.setdefault(item.edit_id, set()).add(item.pair.strength)
+    paths = {item.edit_id: item.pair.edited for item in items}
+    size = getattr(records.faces.get(items[0].source_id), "size", ())
+    views = []
+    for id, asked in strengths.items():
+        known = records.faces.get(id)
+        wanted = _wanted(id, records, panel)
+        if known is not None and known.trouble:
+            views.append(View(id, paths[id], known, wanted))
+            continue
+        kinds = {*AROUND, Takes.RECONSTRUCTION} if 0 in asked else AROUND
+        plain = [row for row in METRICS.values() if row.takes in kinds and not row.network]
+        missing = tuple(row for row in plain if not records.was_asked(id, row))
+        ways = {Takes.RECONSTRUCTION} if 0 in asked else set()
+        ways |= {Takes.SURROUNDINGS} if asked - {0} else set()
+        if known is not None and size and known.size != size:
+            ways = set()  # pictures of two sizes are not compared
+        windows = tuple(takes for takes in Takes if takes in ways and records.lacks(id, takes, panel.comparers))
+        views.append(View(id, paths[id], known, wanted, metrics=missing, for_networks=windows))
+    return views
+
+
+def _is_done(view: View) -> bool:
+    if view.known is None:
+        return False
+    return bool(view.known.trouble) or not (view.wanted or view.metrics or view.for_networks)
+
+
+def _wanted(id: str, records: Records, panel: Panel) -> tuple[str, ...]:
+    return tuple(asked.id for asked in panel.asked if not records.has(id, asked))
+
+
+def _answer(
+    asked: PanelJudge | PanelEncoder, waiting: Sequence[tuple[str, Crop]], files: _Files, records: Records
+) -> None:
+    for start in range(0, len(waiting), BATCH):
+        ids, crops = zip(*waiting[start : start + BATCH], strict=True)
+        if isinstance(asked, PanelEncoder):
+            files.write(records, embeddings=asked.encode(ids, np.stack(crops)))
+        else:
+            files.write(records, scores=asked.judge(ids, np.stack(crops)))
+
+
+def _compare(comparers: Sequence[PanelComparer], windows: Sequence[Window], files: _Files, records: Records) -> None:
+    for takes in dict.fromkeys(window.takes for window in windows):
+        those = [window for window in windows if window.takes == takes]
+        a, b = (np.stack(pictures) for pictures in zip(*((w.source, w.edited) for w in those), strict=True))
+        for comparer in comparers:
+            files.write(records, scores=comparer.compare([w.id for w in those], takes, a, b))

@@ -1,0 +1,1 @@
+"""From numbers to what people read: warnings, conclusions, tables, pictures and the page."""

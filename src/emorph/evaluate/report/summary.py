@@ -1,0 +1,83 @@
+"""From score records to what a report says: warnings first, then tables with controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emorph.evaluate.judges.asked import AFFECT, NotMeasured
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure.records import Identified, Records
+from emorph.evaluate.metrics.table import metrics
+from emorph.evaluate.metrics.takes import Takes
+from emorph.evaluate.report.comparison import comparison, side_by_side
+from emorph.evaluate.report.conclusions import conclusions
+from emorph.evaluate.report.detail_tables import details
+from emorph.evaluate.report.scorecard import headline, parts
+from emorph.evaluate.report.tables import Table
+from emorph.evaluate.report.warnings import warnings
+from emorph.evaluate.scores.evidence import LostFaces, join
+from emorph.evaluate.scores.face_models import FaceModelControls
+from emorph.evaluate.scores.gallery import galleries
+from emorph.evaluate.scores.method import MethodScores
+
+GET_AFFECT = (
+    "not measured: needs a judge that tells them; get it with emorph models get enet_b0_8_va_mtl (or emonet_8) and "
+    "name it: --judge enet_b0_8_va_mtl."
+)
+GET_RECOGNISER = (
+    "not measured: needs a recogniser in ArcFace's format; get it with emorph models get w600k_r50 and name it: "
+    "--recogniser w600k_r50."
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a report says. warnings, conclusions: its first lines. scores: a set each, in the order of the command.
+
+    lead: how many of the tables a reader needs first.
+    """
+
+    warnings: tuple[str, ...]
+    conclusions: tuple[str, ...]
+    tables: tuple[Table, ...]
+    missing: tuple[NotMeasured, ...]
+    scores: tuple[MethodScores, ...]
+    lead: int
+
+
+def summarise(
+    judged: Sequence[Identified], records: Records, panel: Panel, *, lost_faces: LostFaces = "fail"
+) -> Summary:
+    """Everything that the records tell of the pairs.
+
+    lost_faces: whether edits in which no face is found any more count as failures or are left out.
+    """
+    sets = join(judged, records, lost_faces)
+    all_galleries = galleries(sets, panel, records)
+    models = tuple(FaceModelControls(model, all_galleries[0], records) for model in panel.face_models)
+    scores = tuple(MethodScores.of(evidence, all_galleries, models, panel) for evidence in sets)
+    measured = [score for score in scores if score.evidence.edits]
+    names = ["" if len(scores) == 1 else f"{score.evidence.method}: " for score in measured]
+    heads = [(headline(score, name), parts(score, name)) for score, name in zip(measured, names, strict=True)]
+    tables: list[Table] = []
+    if len(measured) > 1:
+        tables += side_by_side([score.evidence.method for score in measured], heads)
+        tables += [comparison(measured[0], other) for other in measured[1:]]
+    lead = len(tables) or 2
+    tables += [table for head in heads for table in head]
+    for score, name in zip(measured, names, strict=True):
+        tables += details(score, name)
+    told_first = tuple(warnings(scores, all_galleries[0], panel))
+    return Summary(told_first, tuple(conclusions(measured)), tuple(tables), _missing(panel), scores, lead)
+
+
+def _missing(panel: Panel) -> tuple[NotMeasured, ...]:
+    """What no number of the report tells, and how to have it told."""
+    found = list(panel.missing)
+    if not any(judge.has_va for judge in panel.judges):
+        found.append(NotMeasured(", ".join(AFFECT), GET_AFFECT))
+    if not panel.recognisers:
+        by_recogniser = ", ".join(row.short for row in metrics(Takes.FEATURES, Takes.IDENTITIES))
+        found.append(NotMeasured(by_recogniser, GET_RECOGNISER))
+    return tuple(found)

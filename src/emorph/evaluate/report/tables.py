@@ -1,0 +1,112 @@
+"""Tables of a report: cells that carry n and interval, written as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emorph.evaluate.metrics.statistics import Estimate
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_MARKDOWN = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " "})
+
+
+@dataclass(frozen=True)
+class Value:
+    """A mean with its interval. is_share: shown in percent."""
+
+    estimate: Estimate
+    is_share: bool = False
+
+    @property
+    def number(self) -> str:
+        """The mean with its unit."""
+        return f"{100 * self.estimate.mean:.1f} %" if self.is_share else f"{self.estimate.mean:.3g}"
+
+    @property
+    def interval(self) -> str:
+        """The interval and n."""
+        low, high = self.estimate.low, self.estimate.high
+        text = f"{100 * low:.1f} to {100 * high:.1f}" if self.is_share else f"{low:.3g} to {high:.3g}"
+        return f"{text}; n = {self.estimate.n}"
+
+    def __str__(self) -> str:
+        """A mean is never shown without n and interval."""
+        return f"{self.number} ({self.interval})"
+
+
+Cell = str | Value
+NOTHING = "–"
+
+
+def cell(estimate: Estimate | None, is_share: bool = False, absent: str = NOTHING) -> Cell:
+    """An estimate, or why there is none."""
+    return absent if estimate is None else Value(estimate, is_share)
+
+
+def slug(*words: str) -> str:
+    """A name for files."""
+    return "_".join("".join(c if c.isalnum() else "_" for c in word) for word in words if word)
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: for files. note: what the numbers mean. shades: in [0, 1], of all cells but the first column's."""
+
+    name: str
+    title: str
+    note: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    shades: tuple[tuple[float, ...], ...] = ()
+
+    def markdown(self) -> str:
+        """A heading, the note, and a pipe table."""
+        lines = [f"## {self.title}", "", self.note, ""]
+        lines.append(_row(self.header))
+        lines.append("|" + " --- |" * len(self.header))
+        lines += [_row([str(cell) for cell in row]) for row in self.rows]
+        return "\n".join(lines) + "\n"
+
+    def latex(self) -> str:
+        """A table environment that needs no package."""
+        lines = [
+            r"\begin{table}",
+            rf"\caption{{{escaped(self.title)}. {escaped(self.note)}}}",
+            rf"\label{{tab:{self.name}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}",
+            r"\hline",
+            " & ".join(escaped(text) for text in self.header) + r" \\",
+            r"\hline",
+            *(" & ".join(escaped(str(cell)) for cell in row) + r" \\" for row in self.rows),
+            r"\hline",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def as_csv(tables: Sequence[Table]) -> str:
+    """All tables as one, a line a cell: table, row, column, text, mean, low, high, n."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["table", "row", "column", "text", "mean", "low", "high", "n"])
+    for table in tables:
+        for row in table.rows:
+            for column, cell in zip(table.header[1:], row[1:], strict=True):
+                known = dataclasses.astuple(cell.estimate)[:4] if isinstance(cell, Value) else ("",) * 4
+                writer.writerow([table.name, str(row[0]), column, str(cell), *known])
+    return file.getvalue()
+
+
+def escaped(text: str) -> str:
+    """Text as LaTeX takes it."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.translate(_MARKDOWN) for cell in cells) + " |"

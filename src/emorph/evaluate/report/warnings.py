@@ -1,0 +1,109 @@
+"""What a reader must know before any number: the plain warnings that stand in a report's first lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.metrics.takes import Takes
+from emorph.evaluate.report.tables import Value
+from emorph.evaluate.scores.gallery import DLIB, DLIB_THRESHOLD, LEAST_SEPARATION, Gallery
+from emorph.evaluate.scores.method import MethodScores
+
+FEW_SOURCES = 10
+NEAR_0 = 0.25  # cosines of different persons average about 0 in a recogniser that tells persons apart
+FEW_IMPOSTORS = 100  # a threshold at 1 % rests on one pair then
+
+
+def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> Iterator[str]:
+    """Sentences, the gravest first; none where all is well."""
+    names = ["" if len(scores) == 1 else f"{score.evidence.method}: " for score in scores]
+    for score, name in zip(scores, names, strict=True):
+        yield from _of_lost_faces(score, name)
+    for score, name in zip(scores, names, strict=True):
+        yield from _of_method(score, name)
+    yield from _of_controls(gallery)
+    for identity in scores[0].identities if scores else ():
+        if identity.gallery.separation < LEAST_SEPARATION and identity.gallery is not gallery:
+            yield (
+                f"{identity.gallery.name} does not tell these persons apart ({100 * identity.gallery.separation:.0f} % "
+                "of genuine pairs are nearer than impostors): it is in no ensemble; do not believe its row."
+            )
+        impostors = identity.gallery.impostor
+        if identity.gallery.metric.takes == Takes.FEATURES and impostors is not None and abs(impostors.mean) > NEAR_0:
+            yield (
+                f"Cosines of different persons average {Value(impostors)} by {identity.gallery.name}, not near 0: its "
+                "crops or features are wrong, or the set is of people who look alike. Its CSIM is no success."
+            )
+    if not panel.judges:
+        yield "No judge of emotions is here, so nothing is said of whether the edits show what was asked for."
+    n_photos = len(gallery.ids)
+    if 0 < n_photos < FEW_SOURCES:
+        yield f"Only {n_photos} source photo{'s' if n_photos > 1 else ''}: intervals of so few are too narrow."
+    for score in scores:
+        excluded = len(score.evidence.excluded)
+        if excluded:
+            whole = excluded + len(score.evidence.edits)
+            yield (
+                f"{score.evidence.method}: {excluded} of {whole} edits could not be measured; they are in no number "
+                "and no n, and are listed below."
+            )
+
+
+def _of_lost_faces(score: MethodScores, name: str) -> Iterator[str]:
+    n_lost = int(score.evidence.lost.sum())
+    if n_lost:
+        yield (
+            f"{name}{n_lost} of {len(score.evidence.edits)} edits show no face any more. They count as failures of "
+            "expression and of identity, and have no distance; --lost-faces skip leaves them out."
+        )
+
+
+def _of_method(score: MethodScores, name: str) -> Iterator[str]:
+    evidence, dose = score.evidence, score.evidence.at_dose if score.evidence.edits else None
+    if dose is None:
+        yield f"{name}Not one edit could be measured."
+        return
+    gains = [evidence.mean(emotion.gain, dose) for emotion in score.emotions]
+    known = [gain for gain in gains if gain is not None]
+    if known and all(gain.mean <= 0 for gain in known):
+        yield (
+            f"{name}The unedited photos are recognised as the target as often as the edits or more often, and are the "
+            "person for certain: doing nothing beats these edits on everything."
+        )
+    elif known and all(gain.low <= 0 for gain in known):
+        yield f"{name}The gain over the unedited photos cannot be told from none: its interval holds 0."
+    first = evidence.mean(score.identity.is_first, dose)
+    passes = evidence.mean(score.identity.passes, dose)
+    if passes is not None and first is not None and passes.mean < 0.5 and first.mean < 0.5:
+        yield (
+            f"{name}Most edits are not the person any more: {Value(passes, is_share=True)} pass for the person of "
+            f"their source, {Value(first, is_share=True)} are nearest to it."
+        )
+
+
+def _of_controls(gallery: Gallery) -> Iterator[str]:
+    if not gallery.ids:
+        return
+    impostor, genuine = gallery.pairs.impostor, gallery.pairs.genuine
+    if not len(impostor):
+        yield "There are photos of one person only, so no impostors: identity has no threshold and no scale here."
+        return
+    if len(impostor) < FEW_IMPOSTORS:
+        yield f"Identity's threshold rests on {len(impostor)} impostor pair{'s' if len(impostor) > 1 else ''} only."
+    end = "Read no identity number of this report as a success."
+    if len(genuine):
+        nearer = gallery.separation
+        if nearer < LEAST_SEPARATION:
+            yield (
+                "The impostors are not apart: two photos of one person are more alike to the recogniser than photos of "
+                f"two persons in only {100 * nearer:.0f} % of {len(genuine)} x {len(impostor)} cases. {end}"
+            )
+    elif gallery.name == DLIB and float(np.median(impostor)) < DLIB_THRESHOLD:
+        share = float((impostor < DLIB_THRESHOLD).mean())
+        yield (
+            f"The impostors are not apart: {100 * share:.0f} % of the {len(impostor)} pairs of different persons lie "
+            f"under {DLIB_THRESHOLD}, where the recogniser takes two photos for one person. {end}"
+        )

@@ -1,0 +1,1 @@
+"""From records to numbers with intervals and controls."""

@@ -1,0 +1,191 @@
+"""The scores of one set of edits, joined to rows that statistics can be made of."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emorph.core.records import SeenFace
+from emorph.core.types import Float64
+from emorph.evaluate.judges.asked import PanelJudge
+from emorph.evaluate.measure.inputs import Pair
+from emorph.evaluate.measure.records import NO_FACE, Identified, Records
+from emorph.evaluate.metrics.statistics import Estimate, bootstrap
+
+N_RESAMPLES = 1000
+LEVEL = 0.95
+
+LostFaces = Literal["fail", "skip"]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An edit that counts: one that could be measured, or one in which no face is found any more (``is_lost``)."""
+
+    pair: Pair
+    source: SeenFace
+    edit: SeenFace
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the edit destroyed the face, so that it has no points and no descriptor."""
+        return bool(self.edit.trouble)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """An edit that is in no number."""
+
+    edited: Path
+    why: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One method's edits, in the order of its list."""
+
+    method: str
+    edits: tuple[Scored, ...]
+    excluded: tuple[Excluded, ...]
+    records: Records
+
+    @functools.cached_property
+    def strengths(self) -> Float64:
+        """Asked strength of each edit."""
+        return np.array([scored.pair.strength for scored in self.edits], dtype=np.float64)
+
+    @functools.cached_property
+    def lost(self) -> Bools:
+        """In which edits no face is found any more."""
+        return np.array([scored.is_lost for scored in self.edits], dtype=bool)
+
+    def filled(self, of_found: Float64) -> Float64:
+        """Rows of those edits whose face is found, with NaN for the others between them."""
+        rows = np.full((len(self.edits), *of_found.shape[1:]), np.nan)
+        rows[~self.lost] = of_found
+        return rows
+
+    @functools.cached_property
+    def groups(self) -> list[str]:
+        """What is drawn by the bootstrap: the source photo of each edit."""
+        return [scored.source.id for scored in self.edits]
+
+    @functools.cached_property
+    def dose(self) -> float:
+        """The strength of the headline numbers: that nearest to 1, and not 0 where there is another."""
+        asked: list[float] = self.sweep()[::-1]
+        return min([s for s in asked if s] or asked, key=lambda s: abs(s - 1))
+
+    @functools.cached_property
+    def at_dose(self) -> Bools:
+        """Which edits the headline numbers are made of."""
+        return self.at(self.dose)
+
+    def at(self, strength: float) -> Bools:
+        """Which edits were asked for at a strength."""
+        chosen: Bools = self.strengths == strength
+        return chosen
+
+    def sweep(self) -> list[float]:
+        """All strengths, rising."""
+        return sorted(set(self.strengths.tolist()))
+
+    def mean(self, values: Float64, chosen: Bools) -> Estimate | None:
+        """The mean of the chosen edits' values with its interval by source photo; None of none or where all are NaN."""
+        chosen = chosen & np.isfinite(values)
+        if not chosen.any():
+            return None
+        return bootstrap(values[chosen], [group for group, is_in in zip(self.groups, chosen, strict=True) if is_in])
+
+    def measured(self, metric: str, judge: str = "") -> Float64:
+        """A number of each edit and its source, plain or by a network's id; NaN where it was not measured."""
+        known = [self.records.scores.get((scored.edit.id, judge), {}) for scored in self.edits]
+        return np.array([found.get(metric, np.nan) for found in known], dtype=np.float64)
+
+    def affect(self, judge: PanelJudge) -> tuple[Float64, Float64]:
+        """The judge's valence and arousal of the sources and of the edits, (n, 2) each; NaN where it tells none."""
+        nothing = np.full(2, np.nan)
+        rows = [(scored.source.id, scored.edit.id) for scored in self.edits]
+        found = [[self.records.affect(id, judge) for id in ids] for ids in rows]
+        known = np.array([[nothing if row is None else row for row in pair] for pair in found]).reshape(-1, 2, 2)
+        return known[:, 0], known[:, 1]
+
+    def answers(self, judge: PanelJudge) -> tuple[Float64, Float64]:
+        """The judge's probabilities for the sources and for the edits, (n, n_emotions) each."""
+        n = len(judge.emotions)
+        before = [self.records.answer(scored.source.id, judge) for scored in self.edits]
+        after = [self.records.answer(scored.edit.id, judge) for scored in self.edits]
+        first, second = (
+            np.array([np.full(n, np.nan) if row is None else row for row in rows]).reshape(-1, n)
+            for rows in (before, after)
+        )
+        return first, second
+
+
+def join(judged: Sequence[Identified], records: Records, lost_faces: LostFaces = "fail") -> list[Evidence]:
+    """The edits of each method, in the order of their first appearance.
+
+    lost_faces: whether an edit in which no face is found any more counts as a failure, or is left out.
+    """
+    found = []
+    for method in dict.fromkeys(item.pair.method for item in judged):
+        edits, excluded = [], []
+        for item in judged:
+            if item.pair.method != method:
+                continue
+            why = _trouble(item, records)
+            if why and not (lost_faces == "fail" and _is_lost(item, records)):
+                excluded.append(Excluded(item.pair.edited, why))
+                continue
+            source, edit = records.faces[item.source_id], records.faces[item.edit_id]
+            edits.append(Scored(item.pair, source, edit))
+        found.append(Evidence(method, tuple(edits), tuple(excluded), records))
+    return found
+
+
+def _is_lost(item: Identified, records: Records) -> bool:
+    """Whether the source shows a face, and the edit, which can be read, none."""
+    source, edit = records.faces.get(item.source_id), records.faces.get(item.edit_id)
+    if item.trouble or source is None or edit is None:
+        return False
+    return not source.trouble and edit.trouble.startswith(NO_FACE)
+
+
+def _trouble(item: Identified, records: Records) -> str:
+    if item.trouble:
+        return item.trouble
+    source, edit = records.faces.get(item.source_id), records.faces.get(item.edit_id)
+    if source is not None and source.trouble:
+        return f"its source: {source.trouble}"
+    if source is None or edit is None:
+        return "not looked at yet (another shard)"
+    return edit.trouble
+
+
+def bootstrapped(
+    statistic: Callable[[Ints], float], groups: Sequence[str], n: int, *, level: float = LEVEL, seed: int = 0
+) -> Estimate | None:
+    """A statistic of rows that is no plain mean, with its percentile interval over groups.
+
+    statistic: of the numbers of the drawn rows. n: what the statistic counts. None where it is NaN for all rows;
+    resamples for which it is NaN are left out.
+    """
+    rows = np.arange(len(groups))
+    value = statistic(rows) if len(rows) else np.nan
+    if not np.isfinite(value):
+        return None
+    of_group = np.unique(np.asarray(groups), return_inverse=True)[1]
+    n_groups = int(of_group.max()) + 1
+    times = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_RESAMPLES)
+    found = [statistic(np.repeat(rows, drawn[of_group])) for drawn in times]
+    kept = np.array(found)[np.isfinite(found)]
+    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]) if len(kept) else (value, value)
+    return Estimate(float(value), float(low), float(high), n, level)
