@@ -41,7 +41,7 @@ def locate(name: str | Path, *, offline: bool = False) -> Path:
     Hugging Face cache.
     Raises UnknownNameError, MissingAssetError (an official file is not there), CheckpointError (the hub refuses).
     """
-    text, path = str(name), Path(name).expanduser()
+    text, path = str(name), _expanded(name)
     if isinstance(name, Path) and path.exists():
         return path
     if text in bundled_models():
@@ -59,6 +59,17 @@ def locate(name: str | Path, *, offline: bool = False) -> Path:
             f"{text}: there is no such file or folder. Check the path; it is taken from {Path.cwd()}."
         )
     raise UnknownNameError("model", text, [*bundled_models(), *(asset.name for asset in OFFICIAL)])
+
+
+def _expanded(name: str | Path) -> Path:
+    """The path with ~ resolved. Raises CheckpointError for a name that no file can have."""
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{str(name)[:80]!r} is no path of a file or folder ({reason}); check it.") from None
+    return path
 
 
 def _official(name: str) -> Path | None:

@@ -113,12 +113,14 @@ def open_index(root: Path, layout: str | None = None, *, landmarks: bool = False
     layout: a name of ``LAYOUTS``, by default what the contents show. landmarks: keep the points it brings.
     Raises DataError if there is nothing at ``root`` or no layout fits, UnknownNameError for an unknown layout.
     """
-    if not root.exists() and not is_elsewhere(root):
-        raise DataError(f"{root}: there is no such folder or file.")
     try:
+        if not root.exists() and not is_elsewhere(root):
+            raise DataError(f"{root}: there is no such folder or file.")
         return _choose(root, layout).read(root, landmarks=landmarks)
     except PermissionError as error:
         raise DataError(f"{error.filename} cannot be read ({error.strerror}); check its permissions.") from None
+    except OSError as error:
+        raise DataError(f"{str(root)[:80]!r} cannot be read ({error.strerror}); check the path.") from None
 
 
 def _choose(root: Path, name: str | None) -> Layout:

@@ -12,6 +12,7 @@ from typing import Any
 from emorph.core.assets import is_offline
 from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
+from emorph.core.pretrained import FILE_SUFFIXES
 from emorph.data.folder import SPLITS, TESTS
 from emorph.data.index import subfolders
 
@@ -26,6 +27,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "valence": (_NUMBER,),
     "arousal": (_NUMBER,),
 }
+_DATA_SUFFIXES = (".parquet", ".arrow", ".csv", ".tsv", ".jsonl", ".zip", ".toml")
 _SHARD_FOLDERS = ("data", *SPLITS)
 _HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*", re.ASCII)
 _SPLIT_NAME = re.compile(rf"({'|'.join(SPLITS)})(?![^\W_])", re.IGNORECASE)
@@ -104,8 +106,13 @@ def is_elsewhere(path: Path) -> bool:
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether ``name`` may be a data set of the Hugging Face hub, "owner/name", and is no path to be found here."""
-    return bool(_HUB_ID.fullmatch(name)) and not name.endswith(".parquet") and not Path(name).exists()
+    """Whether ``name`` may be a data set of the Hugging Face hub, "owner/name".
+
+    It is not if something of the name, or the folder that it would lie in, is here, or if it ends as files do.
+    """
+    path = Path(name)
+    here = path.parent.is_dir() or path.suffix.lower() in (*FILE_SUFFIXES, *_DATA_SUFFIXES)
+    return bool(_HUB_ID.fullmatch(name)) and not here
 
 
 def picture_bytes(cell: object, row: int, table: FaceTable, path: Path) -> bytes:

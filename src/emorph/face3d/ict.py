@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from emorph.core.assets import official
 from emorph.core.commands import command
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError, UnknownNameError
+from emorph.core.files import NPZ_ERRORS
 from emorph.core.landmarks import JAW
 from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.types import FaceCoeffs
@@ -72,7 +72,7 @@ class ICT(nn.Module):
                 if lacking:
                     raise CheckpointError(f"{path.name} is not ICT-FaceKit's model: it has no {lacking[0]}.")
                 arrays = {key: archive[key] for key in _KEYS}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except NPZ_ERRORS as error:
             why = str(error).partition(" If you trust")[0]  # numpy's advice to run what is in the file
             raise CheckpointError(f"{path.name} is damaged or no .npz file ({why}); get it again.") from None
         _check(arrays, path.name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import CheckpointError
+from emorph.core.files import NPZ_ERRORS
 from emorph.core.inert import Placeholder, Replacement
 from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.unpickle import read_pickle, read_pickled_dict
@@ -125,7 +125,7 @@ def read_texture(path: Path) -> tuple[NDArray[Any], NDArray[Any], float]:
                 if mean in archive.files and directions in archive.files:
                     return archive[mean], archive[directions], scale
             found = ", ".join(archive.files[:6]) or "nothing"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except NPZ_ERRORS as error:
         raise CheckpointError(f"{path.name} is damaged or not a texture file ({error}); get it again.") from None
     raise CheckpointError(f"{path.name} is not FLAME's texture: it holds {found}, not mean and tex_dir (or MU and PC).")
 
@@ -145,7 +145,7 @@ def read_uv(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray
         corners = (
             np.array([[c.split("/")[:2] for c in row[1:]] for row in rows if row[:1] == ["f"]], dtype=np.int64) - 1
         )
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, OverflowError) as error:
         raise CheckpointError(f"{path.name} cannot be read as a mesh of triangles: {error}.") from None
     if uv.ndim != 2 or corners.shape[1:] != (3, 2) or not 0 <= corners[..., 1].min() <= corners[..., 1].max() < len(uv):
         raise CheckpointError(f"{path.name} is no mesh of triangles with texture coordinates.")

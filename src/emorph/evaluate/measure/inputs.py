@@ -62,8 +62,12 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
     Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
     """
     name = method or method_name(edits)
-    if (edits / RECORDS_FILE).is_file():
-        edits = edits / RECORDS_FILE
+    try:
+        if (edits / RECORDS_FILE).is_file():
+            edits = edits / RECORDS_FILE
+        edits.exists()
+    except OSError as error:
+        raise DataError(f"{str(edits)[:80]!r} cannot be looked up ({error.strerror}); check the path.") from None
     if edits.is_dir():
         found = list(_folder_pairs(edits, sources or edits, name))
     elif edits.suffix.lower() == ".jsonl":
