@@ -68,8 +68,9 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _read_checkpoint(path: Path) -> None:
-    for read in (read_torch_file, read_pickle, load_any):
+    for read in (read_torch_file, read_pickle):
         _each(lambda read=read: read(path))  # type: ignore[misc]
+    load_any(path)
 
 
 def _each(read: Callable[[], object]) -> None:

@@ -151,7 +151,7 @@ def _rows(path: Path, landmarks: bool, problems: Problems) -> Iterator[_Row]:
             numbers = zip(*(_numbers(column[name]) for name in NUMBERS), strict=True)
             texts = (column[name].to_pylist() for name in ("subDirectory_filePath", "expression"))
             yield from map(_Row, *texts, numbers, points, fine)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a list of AffectNet: {_reason(path, error)}") from None
 
 

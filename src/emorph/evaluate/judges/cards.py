@@ -73,7 +73,7 @@ class NetworkCard:
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             card = cls(**{key: _frozen(value) for key, value in found.items()})
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{path} is no card of a judge or recogniser ({error}); its fields are {', '.join(_FIELDS)}."
             ) from None

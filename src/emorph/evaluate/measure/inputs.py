@@ -61,8 +61,8 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
         ``sources``.
     Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
     """
-    name = method or method_name(edits)
     try:
+        name = method or method_name(edits)
         if (edits / RECORDS_FILE).is_file():
             edits = edits / RECORDS_FILE
         edits.exists()
