@@ -183,7 +183,7 @@ def _finite(value: object) -> float | None:
     """None for what is no finite number."""
     try:
         number = float(value) if isinstance(value, str | int | float) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
