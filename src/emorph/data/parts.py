@@ -98,7 +98,7 @@ def read_plan(out: Path) -> Plan:
     try:
         return Plan(**json.loads((out / PLAN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise DataError(f"{out} was not written by emorph data prepare: {PLAN} cannot be read ({error}).") from None
+        raise DataError(f"{out} was not written by `emorph data prepare`: {PLAN} cannot be read ({error}).") from None
 
 
 def part_path(out: Path, number: int, suffix: str = ".arrow") -> Path:

@@ -86,8 +86,8 @@ def open_table(path: Path) -> FaceTable:
     except Exception as error:  # datasets and pyarrow raise many kinds; all mean the same to a user
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise DataError(
-            f"{path} is neither a Parquet file nor a saved Arrow data set ({reason}). To make one of photos or of a raw "
-            f"data set: {command('data', 'prepare', path, 'PREPARED')}, and name PREPARED."
+            f"{path} is neither a Parquet file nor a saved Arrow data set ({reason}). To make one of photos or of a "
+            f"raw data set: `{command('data', 'prepare', path, 'PREPARED')}`, and name PREPARED."
         ) from None
     _check_columns(rows, path)
     if isinstance(rows.features["image"], datasets.Image):
