@@ -2,17 +2,19 @@
 
 PYTHON ?= python3
 PROCESSES ?= 2
+N ?= 1500
 VENV := .venv
 BIN := $(VENV)/bin
 INPUTS := pyproject.toml constraints.txt
 # -qq hides pip's progress and warnings, not its errors
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test lint docs wheel bench base judge quality clean
+.PHONY: help demo test fuzz lint docs wheel bench base judge quality clean
 
 help:
 	@echo "make demo    install the editor, draw a sheet of examples/astronaut.png into demo/"
 	@echo "make test    install everything, run the tests: PROCESSES=2, and ARGS='-k paste' for some of them"
+	@echo "make fuzz    read damaged files of every kind: N=1500 of each, and ARGS='--kind parquet' for some of them"
 	@echo "make lint    check style, format and types"
 	@echo "make docs    build the documentation into site/, strictly"
 	@echo "make wheel   build the distributions into dist/, install the wheel on its own and use it"
@@ -28,6 +30,9 @@ demo: $(VENV)/.core
 # Each process has one thread, or they would wait for each other; and takes whole groups, in the order of conftest.py.
 test: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+fuzz: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 $(BIN)/python fuzz/run.py --n $(N) $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check

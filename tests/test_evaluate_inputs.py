@@ -94,8 +94,8 @@ def test_a_folder_with_its_sources_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no column source"),
-        ("source,edited\na.png,b.png\n", "no column target"),
+        ("", "no column 'source'"),
+        ("source,edited\na.png,b.png\n", "no column 'target'"),
         ("source,edited,target\n", "holds no edit"),
         ("source,edited,target\na.png,,happy\n", "line 2: edited must be text"),
         ("source,edited,target\na.png,b.png,hapy\n", "line 2: emotion 'hapy' is not known; did you mean 'happy'"),
@@ -135,7 +135,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is not a folder, edits\.jsonl or CSV"):
         read_pairs(tmp_path / "nothing")
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="is not UTF-8 text"):
+    with pytest.raises(DataError, match="neither UTF-8 nor UTF-16 text"):
         read_pairs(tmp_path / "t.csv")
 
 

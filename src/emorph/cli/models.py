@@ -25,6 +25,7 @@ app = typer.Typer(help="List, download, inspect and convert models.", no_args_is
 def list_models(as_json: Json = False) -> None:
     """List the models that come with emorph and the official ones it can use."""
     from emorph.core.assets import OFFICIAL
+    from emorph.core.commands import command
     from emorph.core.downloads import DOWNLOADS
     from emorph.core.pretrained import bundled_models
 
@@ -40,7 +41,7 @@ def list_models(as_json: Json = False) -> None:
         typer.echo(f"{asset.name:<24} {asset.what}; {state}")
     typer.echo("Used by emorph evaluate:")
     for asset in DOWNLOADS:
-        way = f"emorph models get {asset.name}" if asset.url else f"get it from {asset.page}"
+        way = command("models", "get", asset.name) if asset.url else f"get it from {asset.page}"
         typer.echo(f"{asset.name:<24} {asset.what}; {'installed' if asset.path.exists() else way}")
 
 
@@ -102,11 +103,15 @@ def convert(
         Path, typer.Option("-o", "--out", help="The folder to create, with config.json and model.safetensors.")
     ],
     half: Annotated[bool, typer.Option("--half", help="Store 16-bit numbers, at half the size.")] = False,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", help="FLAME's release, 2020 or 2023, if its file's name does not say."),
+    ] = None,
 ) -> None:
     """Convert a model to safetensors, so that its pickle file never has to be read again."""
     import torch
 
     from emorph.models import port
 
-    port.convert(source, out, dtype=torch.float16 if half else torch.float32)
+    port.convert(source, out, dtype=torch.float16 if half else torch.float32, version=version)
     typer.echo(str(out))

@@ -12,6 +12,7 @@ import typer
 from emorph.cli import study_report
 from emorph.cli.console import items, print_json, say, stopping
 from emorph.cli.options import Json
+from emorph.core.commands import command
 from emorph.core.errors import ConfigError, DataError, ImageError
 
 if TYPE_CHECKING:
@@ -196,4 +197,4 @@ def _tell_new(study: Path, made: NewStudy, *, as_json: bool) -> None:
             typer.echo(
                 f"    {design.participants} people: each trial {design.participants / numbers['blocks']:.3g} times."
             )
-    typer.echo(f"Look over {study}/study.toml and consent.*.txt, then: emorph study serve {study}")
+    typer.echo(f"Look over {study}/study.toml and consent.*.txt, then: {command('study', 'serve', study)}")

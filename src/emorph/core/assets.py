@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from emorph.core.commands import command
 from emorph.core.errors import MissingAssetError
 
 OFFLINE_VARIABLE = "EMORPH_OFFLINE"
@@ -98,8 +99,9 @@ def official(name: str) -> Path | None:
                 return asset.path
             if asset.name == "ict-facekit":
                 raise MissingAssetError(
-                    f"{asset.path} is not there. Get it with emorph models get {asset.name}, or copy the repository "
-                    f"{asset.page} ({asset.terms}) and run: emorph models convert ICT-FaceKit -o {asset.path.parent}"
+                    f"{asset.path} is not there. Get it with `{command('models', 'get', asset.name)}`, or copy the "
+                    f"repository {asset.page} ({asset.terms}) and run: "
+                    f"{command('models', 'convert', 'ICT-FaceKit', '-o', asset.path.parent)}"
                 )
             raise MissingAssetError(
                 f"{name} is available only from its authors. Get {asset.file} from {asset.page} and put it at "

@@ -6,6 +6,7 @@ Page addresses and terms are the owners'; ``Asset.terms`` says only what they sa
 from __future__ import annotations
 
 from emorph.core.assets import Asset
+from emorph.core.commands import command
 from emorph.core.errors import MissingAssetError, UnknownNameError
 
 _HSEMOTION_PAGE = "https://github.com/sb-ai-lab/EmotiEffLib"
@@ -141,7 +142,8 @@ def download(name: str) -> Asset:
 def how_to_get(asset: Asset) -> str:
     """The end of a sentence that says how a missing file comes here."""
     if asset.url:
-        return f"get it with emorph models get {asset.name}, or from {asset.page}, and put it at {asset.path}"
+        way = command("models", "get", asset.name)
+        return f"get it with {way}, or from {asset.page}, and put it at {asset.path}"
     return f"get it from {asset.page} and put it at {asset.path}"
 
 

@@ -6,8 +6,17 @@ import contextlib
 import hashlib
 import os
 import secrets
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+# What numpy and zipfile raise for an .npz file that is damaged, of another kind, encrypted, or larger than memory.
+NPZ_ERRORS = (
+    *(OSError, ValueError, EOFError, KeyError, SyntaxError, struct.error, zipfile.BadZipFile, zlib.error),
+    *(NotImplementedError, RuntimeError, OverflowError, MemoryError),
+)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emorph.core.assets import OFFICIAL, is_offline, official
+from emorph.core.commands import quoted
 from emorph.core.errors import CheckpointError, MissingAssetError, UnknownNameError
+from emorph.core.stand_ins import refuse_stand_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +41,7 @@ def locate(name: str | Path, *, offline: bool = False) -> Path:
     Hugging Face cache.
     Raises UnknownNameError, MissingAssetError (an official file is not there), CheckpointError (the hub refuses).
     """
-    text, path = str(name), Path(name).expanduser()
+    text, path = str(name), _expanded(name)
     if isinstance(name, Path) and path.exists():
         return path
     if text in bundled_models():
@@ -59,13 +61,24 @@ def locate(name: str | Path, *, offline: bool = False) -> Path:
     raise UnknownNameError("model", text, [*bundled_models(), *(asset.name for asset in OFFICIAL)])
 
 
+def _expanded(name: str | Path) -> Path:
+    """The path with ~ resolved. Raises CheckpointError for a name that no file can have."""
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{str(name)[:80]!r} is no path of a file or folder ({reason}); check it.") from None
+    return path
+
+
 def _official(name: str) -> Path | None:
     try:
         return official(name)
     except MissingAssetError as error:
         if not Path(name).exists():
             raise
-        raise MissingAssetError(f"{error} For {Path(name).absolute()} write ./{name}") from None
+        raise MissingAssetError(f"{error} For {Path(name).absolute()} write {quoted(f'./{name}')}") from None
 
 
 @cache  # a program asks for a model's role, its weights and its directions, and all are to be of one revision
@@ -162,11 +175,12 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
+    refuse_stand_in(path)
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{folder} is not a model folder: it has no {CONFIG_FILE}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from None
     if not isinstance(meta, dict) or meta.get("format") != "emorph" or not isinstance(meta.get("config"), dict):
         raise CheckpointError(f"{path} was not written by emorph: it has no format, kind and config.")
@@ -179,6 +193,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     path = folder / WEIGHTS_FILE
+    refuse_stand_in(path)
     try:
         return load_file(path)
     except FileNotFoundError:

@@ -21,6 +21,7 @@ import numpy as np
 
 from emorph.core.errors import CheckpointError
 from emorph.core.inert import Global, InertUnpickler, Placeholder, Replacement
+from emorph.core.stand_ins import refuse_stand_in
 
 if TYPE_CHECKING:
     import torch
@@ -98,6 +99,7 @@ def _map(path: Path) -> mmap.mmap:
     try:
         if not path.stat().st_size:
             raise CheckpointError(f"{path.name} is empty (0 bytes); copy or download it again.")
+        refuse_stand_in(path)
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except OSError as error:
@@ -131,8 +133,6 @@ def _read_nested(raw: object, path: Path) -> object:
 
 
 def _damage(head: bytes, name: str, error: Exception) -> str:
-    if head.lstrip()[:1] == b"<":
-        return f"{name} is a web page or XML, not a checkpoint: the download gave a page instead of the file."
     if head[:4] != b"PK\x03\x04" and head[:1] != b"\x80":
         return f"{name} is not a file that torch.save wrote: it starts with {head[:16]!r}."
     return f"{name} is damaged or cut off ({type(error).__name__}: {str(error)[:200]}); copy or download it again."

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from emorph.core.csv_rows import CsvForm, form_of
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.records import Box, FaceRecord
 from emorph.core.types import Float32
@@ -30,6 +31,7 @@ BLOCK_BYTES = 16 << 20
 MANUAL_LISTS = {"val": "validation.csv", "train": "training.csv"}  # a face in both lists belongs to validation
 FARTHEST_PX = 1e6  # no picture is as large
 CODES = {float(code): code for code in range(len(CODE_NAMES))}
+MANUAL_PHOTOS, AUTOMATIC_PHOTOS = "Manually_Annotated_Images", "Automatically_Annotated_Images"
 AUTOMATIC_LISTS = {"train": "automatically_annotated.csv"}
 
 
@@ -48,12 +50,28 @@ def read_manual(root: Path, *, landmarks: bool = False) -> FaceIndex:
 
     landmarks: parse the 68 points as well as check them; for 420,299 rows about ten seconds and 250 MB more.
     """
-    return _read(root, "affectnet", MANUAL_LISTS, "Manually_Annotated_Images", landmarks)
+    return _read(root, "affectnet", MANUAL_LISTS, MANUAL_PHOTOS, landmarks)
 
 
 def read_automatic(root: Path, *, landmarks: bool = False) -> FaceIndex:
     """automatically_annotated.csv, which has no validation list. As ``read_manual``."""
-    return _read(root, "affectnet-automatic", AUTOMATIC_LISTS, "Automatically_Annotated_Images", landmarks)
+    return _read(root, "affectnet-automatic", AUTOMATIC_LISTS, AUTOMATIC_PHOTOS, landmarks)
+
+
+def what_is_lacking(root: Path) -> str | None:
+    """What to say of a folder that holds AffectNet's pictures, or its smaller list, without the list that is needed."""
+    for lists, photos, archive in (
+        (MANUAL_LISTS, MANUAL_PHOTOS, "Manually_Annotated_file_lists.zip"),
+        (AUTOMATIC_LISTS, AUTOMATIC_PHOTOS, "Automatically_annotated_file_list.zip"),
+    ):
+        there = _find(root, photos) or next((path for name in lists.values() if (path := _find(root, name))), None)
+        if there is not None and _find(root, lists["train"]) is None:
+            return (
+                f"{root} holds AffectNet's {there.relative_to(root).as_posix() or there.name}, but not "
+                f"{lists['train']}: the list of its faces, a line each, with the columns {', '.join(COLUMNS)}. It "
+                f"comes in {archive} beside the pictures; unpack it into {root}."
+            )
+    return None
 
 
 def _find(root: Path, name: str) -> Path | None:
@@ -106,6 +124,7 @@ def _rows(path: Path, landmarks: bool, problems: Problems) -> Iterator[_Row]:
     """All rows, a block at a time, so that memory does not grow with the list."""
     pa, csv = _arrow()
     names = None if _has_header(path) else list(COLUMNS)
+    form = _form(path)
 
     def malformed(row: Any) -> str:
         problems.add("malformed row", f"{path.name}: {row.actual_columns} cells instead of {row.expected_columns}")
@@ -114,8 +133,13 @@ def _rows(path: Path, landmarks: bool, problems: Problems) -> Iterator[_Row]:
     try:
         batches = csv.open_csv(
             path,
-            read_options=csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names),
-            parse_options=csv.ParseOptions(invalid_row_handler=malformed),
+            read_options=csv.ReadOptions(
+                block_size=BLOCK_BYTES,
+                column_names=names,
+                encoding=form.encoding.removesuffix("-sig"),
+                skip_rows=int(form.has_separator_line),
+            ),
+            parse_options=csv.ParseOptions(delimiter=form.delimiter, invalid_row_handler=malformed),
             convert_options=csv.ConvertOptions(
                 column_types=dict.fromkeys(COLUMNS, pa.string()), include_columns=COLUMNS, strings_can_be_null=False
             ),
@@ -127,21 +151,36 @@ def _rows(path: Path, landmarks: bool, problems: Problems) -> Iterator[_Row]:
             numbers = zip(*(_numbers(column[name]) for name in NUMBERS), strict=True)
             texts = (column[name].to_pylist() for name in ("subDirectory_filePath", "expression"))
             yield from map(_Row, *texts, numbers, points, fine)
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a list of AffectNet: {_reason(path, error)}") from None
+
+
+def _form(path: Path) -> CsvForm:
+    """As the list is published, or as Excel saved it anew. Raises DataError."""
+    try:
+        return form_of(path, len(COLUMNS))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions.") from None
+
+
+def _first_line(path: Path) -> list[str]:
+    """The cells of the line that tells the columns, if there are any."""
+    form = _form(path)
+    with path.open("rb") as file:
+        lines = file.read(65536).decode(form.encoding, errors="replace").lstrip("\ufeff").splitlines()
+    first = lines[form.has_separator_line :][:1]
+    return [cell.strip().strip('"') for cell in (first[0] if first else "").split(form.delimiter)]
 
 
 def _has_header(path: Path) -> bool:
     """Copies of the lists are about whose first line is a face already."""
-    with path.open("rb") as file:
-        first = file.readline(65536).decode("utf-8-sig", errors="replace").split(",")[0].strip().strip('"')
-    return not is_picture(first)
+    return not is_picture(_first_line(path)[0])
 
 
 def _reason(path: Path, error: Exception) -> str:
-    with path.open("rb") as file:
-        first = file.readline(65536).decode("utf-8-sig", errors="replace").strip()
-    missing = [name for name in COLUMNS if name not in first.split(",")]
+    cells = _first_line(path)
+    first = ", ".join(cells)
+    missing = [name for name in COLUMNS if name not in cells]
     if _has_header(path) and missing:
         found = first[:200] if first.isprintable() and "\ufffd" not in first else "no text"
         return f"it has no column {missing[0]!r}; found {found or 'an empty file'}."

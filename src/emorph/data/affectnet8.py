@@ -21,6 +21,18 @@ def fits(root: Path) -> bool:
     return any((root / name / "annotations").is_dir() for name in SPLITS.values())
 
 
+def what_is_lacking(root: Path) -> str | None:
+    """What to say of a folder that holds this release's pictures without their annotations; None for another folder."""
+    there = [name for name in SPLITS.values() if (root / name / "images").is_dir()]
+    if not there or fits(root):
+        return None
+    return (
+        f"{root} holds AffectNet's {there[0]}/images, but not {there[0]}/annotations: four files for each picture, "
+        "NUMBER_exp.npy (its emotion, 0 to 7), NUMBER_val.npy and NUMBER_aro.npy (valence and arousal), NUMBER_lnd.npy "
+        "(68 landmarks). They come in the same archive; unpack it whole."
+    )
+
+
 def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
     """train_set and val_set, by their annotations. Raises DataError if no face remains.
 

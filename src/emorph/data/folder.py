@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
+from emorph.core.csv_rows import read_rows
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.records import FaceRecord
-from emorph.data.index import FaceIndex, inside, is_picture, read_text, subfolders, unit_pair
+from emorph.data.index import FaceIndex, inside, is_picture, subfolders, unit_pair
 
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -91,17 +91,10 @@ def read_csv(root: Path, *, landmarks: bool = False) -> FaceIndex:
     Raises DataError if a column is missing or no row can be used.
     """
     path = _csv_path(root)
-    reader = csv.DictReader(read_text(path).splitlines())
-    header = [name.strip() for name in reader.fieldnames or []]
-    reader.fieldnames = header
-    missing = [name for name in REQUIRED if name not in header]
-    if missing:
-        raise DataError(f"{path} has no column {missing[0]!r}; found {', '.join(header) or 'an empty file'}.")
     index = FaceIndex(path.parent, "csv")
     seen: dict[str, FaceRecord] = {}
-    for number, cells in enumerate(reader, 2):
-        row = {key: (value or "").strip() for key, value in cells.items() if isinstance(value, str | None) and key}
-        record = _csv_record(index, row, f"{path.name}, line {number}")
+    for row in read_rows(path, REQUIRED):
+        record = _csv_record(index, row.cells, f"{path.name}, line {row.line}")
         if record is None:
             continue
         if record.path in seen:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from emorph.core.errors import DataError, UnknownNameError
+from emorph.data import affectnet, affectnet8
 from emorph.data.affectnet import holds_files_of_faces
 from emorph.data.index import FaceIndex, subfolders
+from emorph.data.tables import is_elsewhere
 
 
 class Recogniser(Protocol):
@@ -45,7 +47,7 @@ class Layout:
         recognise = cast(Recogniser, getattr(importlib.import_module(self.module), self.recogniser))
         try:
             return recognise(root)
-        except NotADirectoryError:
+        except (NotADirectoryError, FileNotFoundError):  # a file; or a table that is elsewhere
             return False
 
     def read(self, root: Path, *, landmarks: bool = False) -> FaceIndex:
@@ -56,7 +58,11 @@ class Layout:
 
 # In the order in which they are tried; of AffectNet's lists the hand-labelled one comes first.
 LAYOUTS: tuple[Layout, ...] = (
-    Layout("prepared", "what emorph data prepare wrote, or a .parquet file", "emorph.data.prepared"),
+    Layout(
+        "prepared",
+        "what emorph data prepare wrote, or a table of Hugging Face's datasets: Parquet, or a saved folder",
+        "emorph.data.prepared",
+    ),
     Layout(
         "affectnet",
         "training.csv, Manually_Annotated_Images/",
@@ -107,12 +113,14 @@ def open_index(root: Path, layout: str | None = None, *, landmarks: bool = False
     layout: a name of ``LAYOUTS``, by default what the contents show. landmarks: keep the points it brings.
     Raises DataError if there is nothing at ``root`` or no layout fits, UnknownNameError for an unknown layout.
     """
-    if not root.exists():
-        raise DataError(f"{root}: there is no such folder or file.")
     try:
+        if not root.exists() and not is_elsewhere(root):
+            raise DataError(f"{root}: there is no such folder or file.")
         return _choose(root, layout).read(root, landmarks=landmarks)
     except PermissionError as error:
         raise DataError(f"{error.filename} cannot be read ({error.strerror}); check its permissions.") from None
+    except OSError as error:
+        raise DataError(f"{str(root)[:80]!r} cannot be read ({error.strerror}); check the path.") from None
 
 
 def _choose(root: Path, name: str | None) -> Layout:
@@ -134,6 +142,9 @@ def _choose(root: Path, name: str | None) -> Layout:
         raise DataError(f"{root} holds data sets of its own in its folders: name one of {named}.")
     if (root / "plan.json").is_file():
         raise DataError(f"{root} is only partly prepared; run the same emorph data prepare, or merge its shards.")
+    lacking = affectnet.what_is_lacking(root) or affectnet8.what_is_lacking(root) if root.is_dir() else None
+    if lacking:
+        raise DataError(lacking)
     known = "; ".join(f"{layout.name}: {layout.what}" for layout in LAYOUTS)
     raise DataError(f"{root} is in no layout that emorph reads; found {_contents(root)}. Known are {known}.")
 
@@ -146,11 +157,14 @@ def _recognised_below(root: Path) -> list[tuple[Path, Layout]]:
 
 
 def _recognise(root: Path) -> Layout | None:
-    told = [layout for layout in LAYOUTS if not layout.by_name] if root.is_dir() or root.is_file() else []
+    there = root.is_dir() or root.is_file() or is_elsewhere(root)
+    told = [layout for layout in LAYOUTS if not layout.by_name] if there else []
     return next((layout for layout in told if layout.fits(root)), None)
 
 
 def _contents(root: Path) -> str:
+    if is_elsewhere(root):
+        return "nothing of this name here"
     if root.is_file():
         return f"a file {root.suffix or 'without a suffix'}"
     names = sorted(path.name + ("/" if path.is_dir() else "") for path in root.iterdir())

@@ -13,7 +13,7 @@ import numpy as np
 from emorph.core.errors import DataError, MissingAssetError, NoFaceError, ShapeError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float64
-from emorph.data.store import open_table
+from emorph.data.tables import FaceTable, open_table, picture_bytes
 from emorph.faces.mouth_crop import cut, face_unit, mouth_crop
 
 STORED_PX = 144  # side of a stored mouth
@@ -50,10 +50,10 @@ def prepare_mouths(
             "preparing training data needs the extra packages: pip install 'emorph[train]'."
         ) from None
     tables = [open_table(Path(pack)) for pack in packs]
-    total = sum(len(table) for table in tables)
+    total = sum(len(table.rows) for table in tables)
     rows: list[dict[str, Any]] = []
-    for done, (pack, row) in enumerate(_rows(packs, tables), start=1):
-        mouth = _mouth(row, pack)
+    for done, (pack, row, encoded) in enumerate(_rows(packs, tables), start=1):
+        mouth = _mouth(row, encoded, pack)
         if mouth is not None:
             rows.append(mouth)
         if on_step:
@@ -68,17 +68,18 @@ def prepare_mouths(
     return {split: splits.count(split) for split in sorted(set(splits))}
 
 
-def _rows(packs: Sequence[Path], tables: Sequence[Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def _rows(packs: Sequence[Path], tables: Sequence[FaceTable]) -> Iterator[tuple[Path, Mapping[str, Any], bytes]]:
+    """Every face: its pack, its row, and its encoded picture."""
     for pack, table in zip(packs, tables, strict=True):
-        missing = NEEDED - set(table.column_names)
+        missing = NEEDED - set(table.columns)
         if missing:
-            raise DataError(f"{pack} has no column {sorted(missing)[0]!r}; found {', '.join(table.column_names)}.")
-        for row in table:
-            yield pack, row
+            raise DataError(f"{pack} has no column {sorted(missing)[0]!r}; found {', '.join(table.columns)}.")
+        for i, row in enumerate(table.rows):
+            yield pack, row, picture_bytes(row["image"], i, table, pack)
 
 
-def _mouth(row: Mapping[str, Any], pack: Path) -> dict[str, Any] | None:
-    pixels = cv2.imdecode(np.frombuffer(row["image"], np.uint8), cv2.IMREAD_COLOR_RGB)
+def _mouth(row: Mapping[str, Any], picture: bytes, pack: Path) -> dict[str, Any] | None:
+    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR_RGB)
     if pixels is None:
         raise DataError(f"{pack}: the picture of {row['identity']} cannot be decoded.")
     points: Float64 = np.frombuffer(row["landmarks68"], "<f2").reshape(68, 2).astype(np.float64)

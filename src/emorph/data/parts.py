@@ -97,8 +97,8 @@ def read_plan(out: Path) -> Plan:
     """The plan of a preparation. Raises DataError if there is none."""
     try:
         return Plan(**json.loads((out / PLAN).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{out} was not written by emorph data prepare: {PLAN} cannot be read ({error}).") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{out} was not written by `emorph data prepare`: {PLAN} cannot be read ({error}).") from None
 
 
 def part_path(out: Path, number: int, suffix: str = ".arrow") -> Path:
@@ -200,7 +200,7 @@ def read_lines(path: Path) -> list[Row]:
     """The rows of a JSONL file. Raises DataError if it is damaged."""
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it and run the same command again.") from None
 
 

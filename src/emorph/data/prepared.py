@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from emorph.core.errors import DataError
+from emorph.core.errors import DataError, ImageError
 from emorph.core.records import FaceRecord
+from emorph.data.folder import TESTS
 from emorph.data.index import FaceIndex
+from emorph.data.tables import FaceTable, is_table, open_table, picture_bytes, split_word
 
 _OPTIONAL = ("id", "valence", "arousal", "identity", "split", "source")
 
 
 def fits(root: Path) -> bool:
-    """Whether ``root`` is a Parquet file or a folder that ``datasets`` saved."""
-    return root.suffix.lower() == ".parquet" if root.is_file() else (root / "state.json").is_file()
+    """Whether ``root`` is in a form that ``datasets`` writes: Parquet, or a folder of its own."""
+    return is_table(root)
 
 
 def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
@@ -22,20 +24,18 @@ def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
 
     landmarks: left where they are; FaceStore reads them. Raises DataError if it has no images or labels.
     """
-    from emorph.data.store import label_codes, open_table  # brings torch, which no other reader needs
-
     table = open_table(root)
-    missing = {"image", "label"} - set(table.column_names)
-    if missing:
-        raise DataError(f"{root} has no column {sorted(missing)[0]!r}; found {', '.join(table.column_names)}.")
-    codes = label_codes(table["label"][:], root)
-    columns = {name: table[name][:] for name in _OPTIONAL if name in table.column_names}
-    pictures = table.select_columns(["image"])
-    index = FaceIndex(root, "prepared", aligned=True, encoded=lambda record: _image(pictures, record))
+    codes = table.label_codes(root)
+    columns = {name: table.column(name) for name in _OPTIONAL if name in table.columns}
+    pictures = table.rows.select_columns(["image"])
+    index = FaceIndex(root, "prepared", aligned=True, encoded=lambda record: _image(pictures, record, table, root))
     for number, code in enumerate(codes):
         values: dict[str, Any] = {name: column[number] for name, column in columns.items()}
-        values["id"] = values.get("id") or str(number)
+        for name in ("id", "identity"):
+            values[name] = None if values.get(name) in (None, "") else str(values[name])
+        values["id"] = values["id"] or str(number)
         values["source"] = values.get("source") or index.layout
+        values["split"] = _split(values.get("split"), index, number)
         label = code if code >= 0 else None
         record = FaceRecord(path=str(number), label=label, **values)
         index.rows[record.split, label] += 1
@@ -45,6 +45,16 @@ def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
     return index
 
 
-def _image(table: Any, record: FaceRecord) -> bytes:
-    encoded: bytes = table[int(record.path)]["image"]
-    return encoded
+def _split(word: str | None, index: FaceIndex, row: int) -> str | None:
+    if word is not None and word.lower() in TESTS:
+        index.problems.add("test counted as validation", f"row {row}")
+        return "val"
+    return split_word(word)
+
+
+def _image(pictures: Any, record: FaceRecord, table: FaceTable, root: Path) -> bytes:
+    row = int(record.path)
+    try:
+        return picture_bytes(pictures[row]["image"], row, table, root)
+    except DataError as error:
+        raise ImageError(str(error)) from None

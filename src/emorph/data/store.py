@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
-from emorph.core.expressions import Emotion
-from emorph.core.types import UInt8
+from emorph.core.errors import DataError
+from emorph.core.types import Float32, UInt8
 from emorph.data.memory import Sample
+from emorph.data.tables import FaceTable, open_table, picture_bytes, split_word
 
 AFFECT_COLUMNS = ("valence", "arousal")
+N_LANDMARK_BYTES = 68 * 2 * 2
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class CropWindow:
 
 
 class FaceStore(Dataset[Sample]):
-    """Face crops with emotion labels: a Parquet file, or a folder of Arrow files (``datasets.save_to_disk``).
+    """Face crops with emotion labels, in any form that ``emorph.data.tables.open_table`` reads.
 
-    Needs the columns ``image`` (encoded bytes) and ``label`` (a word); uses ``split`` and ``identity`` if present.
+    Needs the columns ``image`` (an encoded picture) and ``label`` (a word, or a class with a name); uses ``split`` and
+    ``identity`` if present.
     Items: image uint8 (C, S, S); label int64 (AffectNet's code, -1 for a face without one); index int64; and, with
     a column ``landmarks68`` (float16 x, y in pixels of the stored picture), landmarks float32 (68, 2) in [-1, 1]
     over the picture's sides.
@@ -48,26 +49,17 @@ class FaceStore(Dataset[Sample]):
         split: str | None = None,
         window: CropWindow | None = None,
     ) -> None:
-        table = open_table(Path(path))
-        self._content = content_of(Path(path), table)
-        missing = {"image", "label"} - set(table.column_names)
-        if missing:
-            raise DataError(f"{path} has no column {sorted(missing)[0]!r}; found {', '.join(table.column_names)}.")
-        if split is not None:
-            if "split" not in table.column_names:
-                raise DataError(f"{path} has no column 'split', but split {split!r} is asked for.")
-            splits = np.array(table["split"][:])
-            if not (splits == split).any():
-                raise DataError(f"{path} has no rows of split {split!r}; found {', '.join(sorted(set(splits)))}.")
-            table = table.select(np.flatnonzero(splits == split))
-        self._table = table
-        self._pictures = table.select_columns([c for c in ("image", "landmarks68") if c in table.column_names])
         self.path = Path(path)
+        table = open_table(self.path)
+        if split is not None:
+            table = replace(table, rows=table.rows.select(_rows_of(split, table, self.path)))
+        self._table = table
+        self._pictures = table.rows.select_columns([c for c in ("image", "landmarks68") if c in table.columns])
         self.split = split
         self.side_px = side_px
         self.channels = channels
         self.window = window
-        self.labels = np.array(label_codes(table["label"][:], self.path), np.int64)
+        self.labels = np.array(table.label_codes(self.path), np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,7 +68,7 @@ class FaceStore(Dataset[Sample]):
         import cv2  # here, because a run on faces in memory does without it
 
         row = self._pictures[int(index)]
-        pixels = self._decode(row["image"], int(index))
+        pixels = self._decode(picture_bytes(row["image"], int(index), self._table, self.path), int(index))
         if not self.window and pixels.shape[0] != pixels.shape[1]:
             raise DataError(
                 f"{self.path}, row {index}: the picture is {pixels.shape[1]}x{pixels.shape[0]}; set a window in [data]."
@@ -97,7 +89,7 @@ class FaceStore(Dataset[Sample]):
             "index": torch.tensor(int(index)),
         }
         if "landmarks68" in row:
-            points = np.frombuffer(row["landmarks68"], "<f2").reshape(68, 2).astype(np.float32)
+            points = self._points(row["landmarks68"], int(index))
             # pixel centres are whole numbers, so the square begins half a pixel before its first centre
             sample["landmarks"] = torch.from_numpy((points - [w.left - 0.5, w.top - 0.5]) * (2 / w.side) - 1).float()
         return sample
@@ -105,7 +97,7 @@ class FaceStore(Dataset[Sample]):
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the table's columns."""
-        return tuple(self._table.column_names)
+        return self._table.columns
 
     def of_split(self, split: str) -> FaceStore:
         """The faces of another split, read in the same way. Raises DataError if there are none."""
@@ -113,10 +105,9 @@ class FaceStore(Dataset[Sample]):
 
     def column(self, name: str) -> list[Any]:
         """One column of the (split's) table, as a list."""
-        if name not in self._table.column_names:
-            raise DataError(f"{self.path} has no column {name!r}; found {', '.join(self._table.column_names)}.")
-        values: list[Any] = list(self._table[name][:])  # the column itself is walked row by row
-        return values
+        if name not in self.columns:
+            raise DataError(f"{self.path} has no column {name!r}; found {', '.join(self.columns)}.")
+        return self._table.column(name)
 
     def affect(self) -> NDArray[np.float64] | None:
         """Valence and arousal in [-1, 1], (n, 2); None without the two columns.
@@ -131,7 +122,15 @@ class FaceStore(Dataset[Sample]):
 
     def facts(self) -> list[Any]:
         """What its items follow from, for a fingerprint: the content and not its place, the split, and the crop."""
-        return [*self._content, self.split, len(self), self.side_px, self.channels, str(self.window)]
+        return [*self._table.content, self.split, len(self), self.side_px, self.channels, str(self.window)]
+
+    def _points(self, packed: bytes | None, index: int) -> Float32:
+        if packed is None or len(packed) != N_LANDMARK_BYTES:
+            raise DataError(
+                f"{self.path}, row {index}: landmarks68 must be 68 pairs of float16, {N_LANDMARK_BYTES} bytes, found "
+                f"{'none' if packed is None else len(packed)}."
+            )
+        return np.frombuffer(packed, "<f2").reshape(68, 2).astype(np.float32)
 
     def _decode(self, encoded: bytes, index: int) -> UInt8:
         import cv2
@@ -143,49 +142,15 @@ class FaceStore(Dataset[Sample]):
         return pixels
 
 
-def label_codes(words: Sequence[str | None], path: Path) -> list[int]:
-    """AffectNet's code of each label, -1 for none. Raises DataError naming the row of a word that is no emotion."""
-    known: dict[str | None, int] = {None: -1, "": -1}
-    for row, word in enumerate(words):
-        if word in known:
-            continue
-        try:
-            known[word] = Emotion.parse(str(word)).value
-        except UnknownNameError as error:
-            raise DataError(f"{path}, row {row} of the column 'label': {error}") from None
-    return [known[word] for word in words]
-
-
-def content_of(path: Path, table: Any) -> list[Any]:
-    """What tells the content of an opened table without reading it all; the same wherever it lies.
-
-    A Parquet file: its size and time. A folder: the fingerprint that ``datasets`` keeps, which of a prepared set is its
-    plan's, and the sizes of its files.
-    """
-    if path.is_file():
-        stat = path.stat()
-        return [stat.st_size, stat.st_mtime_ns]
-    files = [Path(entry["filename"]) for entry in table.cache_files]
-    return [table._fingerprint, [[file.name, file.stat().st_size] for file in files]]
-
-
-def open_table(path: Path) -> Any:
-    """The rows of a Parquet file or of a folder of Arrow files. Raises DataError if it is neither."""
-    try:
-        import datasets
-    except ImportError:
-        raise MissingAssetError(
-            "reading training data needs the extra packages: pip install 'emorph[train]'."
-        ) from None
-    if not path.exists():
-        raise DataError(f"{path}: there is no such data set. Check [data] path; it is taken from {Path.cwd()}.")
-    datasets.disable_progress_bars()
-    try:
-        if path.is_dir():
-            return datasets.load_from_disk(str(path))
-        return datasets.Dataset.from_parquet(str(path))
-    except Exception as error:  # datasets and pyarrow raise many kinds; all mean the same to a user
-        raise DataError(
-            f"{path} is neither a Parquet file nor a saved Arrow data set ({error}). To make one of photos or of a raw "
-            f"data set: emorph data prepare {path} PREPARED, and name PREPARED."
-        ) from None
+def _rows_of(split: str, table: FaceTable, path: Path) -> NDArray[np.int64]:
+    """Numbers of the rows of a split, by its own word or, where no row has that, by any word for it."""
+    if "split" not in table.columns:
+        raise DataError(f"{path} has no column 'split', but split {split!r} is asked for.")
+    words = table.column("split")
+    found = np.flatnonzero([word == split for word in words])
+    if not len(found):
+        found = np.flatnonzero([split_word(word) == split_word(split) for word in words])
+    if not len(found):
+        known = ", ".join(sorted({str(word) for word in words}))
+        raise DataError(f"{path} has no rows of split {split!r}; found {known or 'no row at all'}.")
+    return found

@@ -15,10 +15,17 @@ from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.files import file_digest
 from emorph.core.pretrained import atomic_folder, write_model
 from emorph.face3d.flame import KIND, N_IDENTITY, PARENTS, check_tensors
-from emorph.face3d.licensed import Arrays, read_generic_model, read_landmark_embedding, read_texture, read_uv
+from emorph.face3d.licensed import (
+    Arrays,
+    is_generic_model,
+    read_generic_model,
+    read_landmark_embedding,
+    read_texture,
+    read_uv,
+)
 from emorph.face3d.texture import texture_tensors
 
-VERSIONS = {"generic_model.pkl": "2020", "flame2023.pkl": "2023", "flame2023_no_jaw.pkl": "2023"}
+RELEASES = ("2020", "2023")
 EMBEDDING, UV_MESH = "landmark_embedding.npy", "head_template.obj"
 TEXTURES = ("FLAME_texture.npz", "FLAME_albedo_from_BFM.npz")
 COMPANIONS = (EMBEDDING, UV_MESH, *TEXTURES)
@@ -27,16 +34,19 @@ COMPANIONS = (EMBEDDING, UV_MESH, *TEXTURES)
 def convert_flame(source: str | Path, folder: str | Path, *, version: str | None = None) -> Path:
     """Write FLAME as a folder that ``FLAME.load`` reads; texture and UV map come along where they lie beside it.
 
-    source: a folder with generic_model.pkl (2020) or flame2023.pkl, and DECA's landmark_embedding.npy; or the model
+    source: a folder with FLAME's model file, told by its content, and DECA's landmark_embedding.npy; or the model
     file, with the others beside it. folder: must not exist yet, or be a model folder. version: "2020" or "2023", for
-    a model file under another name.
+    a model file whose name does not tell it.
     Raises MissingAssetError, naming the page of a file that is not there, and CheckpointError.
     """
     source = Path(source).expanduser()
     model = _model_file(source)
-    version = version or VERSIONS.get(model.name)
-    if version not in VERSIONS.values():
-        raise CheckpointError(f"{model.name} does not give FLAME's version; pass version='2020' or version='2023'.")
+    version = version or version_of(model.name)
+    if version not in RELEASES:
+        given = f"{version!r} is no release of FLAME" if version else f"{model.name} does not tell FLAME's release"
+        raise CheckpointError(
+            f"{given}; say which it is, --version 2020 or --version 2023: their coefficients do not mix."
+        )
     embedding = model.with_name(EMBEDDING)
     if not embedding.is_file():
         raise MissingAssetError(f"{EMBEDDING} is not beside {model}; it lies in the data folder of {DECA_PAGE}.")
@@ -49,22 +59,36 @@ def convert_flame(source: str | Path, folder: str | Path, *, version: str | None
 
 
 def is_flame_source(path: Path) -> bool:
-    """Whether this is FLAME's model file by its official name, or a folder with one."""
-    names = [path.name] if path.is_file() else [name for name in VERSIONS if (path / name).is_file()]
-    return any(name in VERSIONS for name in names)
+    """Whether this is FLAME's model file, by its content, or a folder with one."""
+    return is_generic_model(path) or bool(_models_in(path))
+
+
+def version_of(name: str) -> str | None:
+    """The release that a file's name tells: "2023" for flame2023_Open.pkl; None for one such as FLAME_NEUTRAL.pkl."""
+    found = [release for release in RELEASES if release in name]
+    if name.lower() == "generic_model.pkl":  # as the release of 2020 calls it
+        found = ["2020"]
+    return found[0] if len(found) == 1 else None
+
+
+def _models_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.glob("*.[pP][kK][lL]") if is_generic_model(path))
 
 
 def _model_file(source: Path) -> Path:
     if source.is_file():
         return source
-    models = [source / name for name in VERSIONS if (source / name).is_file()]
+    models = _models_in(source)
     if len(models) > 1:
         raise CheckpointError(f"{source} holds {models[0].name} and {models[1].name}; name the file that is meant.")
     if models:
         return models[0]
     asset = next(asset for asset in OFFICIAL if asset.name == "flame2020")
     raise MissingAssetError(
-        f"there is no generic_model.pkl or flame2023.pkl in {source}; get FLAME from {asset.page} ({asset.terms})."
+        f"there is no model file of FLAME (generic_model.pkl, flame2023.pkl) in {source}; get FLAME from {asset.page} "
+        f"({asset.terms})."
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emorph.core.assets import official
+from emorph.core.commands import command
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError, UnknownNameError
+from emorph.core.files import NPZ_ERRORS
 from emorph.core.landmarks import JAW
+from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.types import FaceCoeffs
 from emorph.face3d.model import MAX_YAW_STEP, LandmarkBasis, UVMap, blend_shapes, yaw_step
 from emorph.face3d.skinning import rodrigues
@@ -61,15 +63,16 @@ class ICT(nn.Module):
         if path is None or not path.is_file():
             raise MissingAssetError(
                 f"there is no file {path}; ICT-FaceKit's model is a file ict_face.npz, which "
-                f"`emorph models get {ASSET}` makes."
+                f"`{command('models', 'get', ASSET)}` makes."
             )
+        refuse_stand_in(path)
         try:
             with np.load(path, allow_pickle=False) as archive:
                 lacking = [key for key in _KEYS if key not in archive.files]
                 if lacking:
                     raise CheckpointError(f"{path.name} is not ICT-FaceKit's model: it has no {lacking[0]}.")
                 arrays = {key: archive[key] for key in _KEYS}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except NPZ_ERRORS as error:
             why = str(error).partition(" If you trust")[0]  # numpy's advice to run what is in the file
             raise CheckpointError(f"{path.name} is damaged or not an .npz file ({why}); get it again.") from None
         _check(arrays, path.name)

@@ -123,7 +123,7 @@ def _landmarks(path: Path) -> NDArray[np.int32]:
         landmarks = np.array(found, dtype=np.int32)
     except FileNotFoundError:
         raise MissingAssetError(f"{path} is not there; copy ICT-FaceKit's whole {FOLDER} folder.") from None
-    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path.name} is damaged: {error}.") from None
     if landmarks.shape != (68,) or not 0 <= landmarks.min() <= landmarks.max() < N_VERTICES:
         raise CheckpointError(f"{path.name} does not hold 68 landmarks on the face.")

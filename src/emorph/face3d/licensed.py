@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import CheckpointError
+from emorph.core.files import NPZ_ERRORS
 from emorph.core.inert import Placeholder, Replacement
+from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.unpickle import read_pickle, read_pickled_dict
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -74,8 +76,22 @@ def _as_array(value: object) -> NDArray[Any]:
     raise ValueError(f"a {type(value).__name__} where an array of numbers belongs")
 
 
+def is_generic_model(path: Path) -> bool:
+    """Whether a file is a pickle that names FLAME's arrays, whatever the file is called; nothing in it is run.
+
+    Only what ends in .pkl is looked into. False for a file that cannot be read.
+    """
+    if path.suffix.lower() not in (".pkl", ".pickle"):
+        return False
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return all(content.find(key.encode()) >= 0 for key in MODEL_KEYS[1:])
+    except (OSError, ValueError):  # mmap refuses an empty file with ValueError
+        return False
+
+
 def read_generic_model(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays MODEL_KEYS of FLAME's ``generic_model.pkl`` or ``flame2023.pkl``.
+    """The arrays MODEL_KEYS of FLAME's model file: ``generic_model.pkl``, ``flame2023.pkl``, or another name.
 
     Arrays of chumpy and matrices of scipy are rebuilt without either; anything else that the file asks to build is
     left unbuilt, and anything it asks to run is refused. Raises CheckpointError.
@@ -102,13 +118,14 @@ def _pick(content: object, keys: tuple[str, ...], name: str) -> dict[str, NDArra
 
 def read_texture(path: Path) -> tuple[NDArray[Any], NDArray[Any], float]:
     """Mean, directions and their scale of ``FLAME_texture.npz`` (255) or ``FLAME_albedo_from_BFM.npz`` (1)."""
+    refuse_stand_in(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             for mean, directions, scale in (("mean", "tex_dir", 255.0), ("MU", "PC", 1.0)):
                 if mean in archive.files and directions in archive.files:
                     return archive[mean], archive[directions], scale
             found = ", ".join(archive.files[:6]) or "nothing"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except NPZ_ERRORS as error:
         raise CheckpointError(f"{path.name} is damaged or not a texture file ({error}); get it again.") from None
     raise CheckpointError(f"{path.name} is not FLAME's texture: it holds {found}, not mean and tex_dir (or MU and PC).")
 
@@ -119,6 +136,7 @@ def read_uv(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray
     Returns (T, 2) with v upwards, the triangles' indices into them (F, 3), and into the vertices (F, 3).
     Raises CheckpointError.
     """
+    refuse_stand_in(path)
     try:
         if path.stat().st_size > _MAX_MESH_BYTES:
             raise CheckpointError(f"{path.name} is larger than any head mesh; refused.")
@@ -127,7 +145,7 @@ def read_uv(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray
         corners = (
             np.array([[c.split("/")[:2] for c in row[1:]] for row in rows if row[:1] == ["f"]], dtype=np.int64) - 1
         )
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, OverflowError) as error:
         raise CheckpointError(f"{path.name} cannot be read as a mesh of triangles: {error}.") from None
     if uv.ndim != 2 or corners.shape[1:] != (3, 2) or not 0 <= corners[..., 1].min() <= corners[..., 1].max() < len(uv):
         raise CheckpointError(f"{path.name} is not a mesh of triangles with texture coordinates.")

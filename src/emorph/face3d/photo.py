@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.assets import FLAME_PAGE
+from emorph.core.commands import command
 from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError
 from emorph.core.files import replace_file
 from emorph.core.images import to_pixels
@@ -67,7 +68,7 @@ def open_model(path: Path | None) -> ICT | FLAME:
     if path is not None and is_flame_source(path):
         raise CheckpointError(
             f"{path} is FLAME as its owner gives it; name the folder that this writes: "
-            f"emorph models convert {path} -o flame"
+            f"{command('models', 'convert', path, '-o', 'flame')}"
         )
     if path is not None and path.is_dir() and not (path / MODEL_FILE).is_file():
         return FLAME.load(path)

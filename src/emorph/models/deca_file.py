@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import CheckpointError
-from emorph.models.sources import Source
+from emorph.models.sources import NoStateDictError, Source
 
 EncoderName = Literal["deca", "emoca"]
 COMMON_NETWORKS = ("E_flame", "E_detail", "D_detail")
@@ -36,7 +36,10 @@ class FaceEncoderFile:
         A network's tensors may also lie side by side under their full keys, as safetensors or torch.save keep them.
         Raises CheckpointError if it is missing, damaged, unsafe, or something else.
         """
-        return cls.of(Source.read(path))
+        try:
+            return cls.of(Source.read(path))
+        except NoStateDictError as error:
+            raise CheckpointError(f"{str(error).rstrip('.')}: it is neither DECA's nor EMOCA's file.") from None
 
     @classmethod
     def of(cls, source: Source) -> FaceEncoderFile:

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from emorph.core.commands import command
 from emorph.core.config import Config
-from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.files import file_digest
 from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate
 from emorph.models.deca import DecaEncoder
@@ -168,12 +169,18 @@ def is_rig(name: str | Path) -> bool:
 
 
 def convert(
-    source: str | Path, folder: str | Path, *, dtype: torch.dtype = torch.float32, image_size: int | None = None
+    source: str | Path,
+    folder: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    image_size: int | None = None,
+    version: str | None = None,
 ) -> Path:
     """Write a model as a folder of ours, or a 3D face model's release as what ``emorph`` reads.
 
     source: as in ``load_any``; or FLAME's model file or its folder; or a copy of ICT-FaceKit's repository.
-    dtype: of the weights, but not of directions and face models. Raises MissingAssetError if a folder holds nothing of
+    dtype: of the weights, but not of directions and face models. version: of FLAME, "2020" or "2023", where the name
+    of its file does not tell it. Raises MissingAssetError if a folder holds nothing of
     these or a file beside it is lacking, and CheckpointError also if ``folder`` is there and not empty.
     """
     folder = Path(folder)
@@ -182,13 +189,20 @@ def convert(
     path = _inside(locate(source))
     for kind in all_kinds():
         if kind.release and kind.release.fits(path):
-            kind.release.convert(path, folder)
+            _refuse_version(version if not kind.release.has_versions else None, path)
+            kind.release.convert(path, folder, version)
             return folder
+    _refuse_version(version, path)
     _refuse_what_is_no_model(path)
     kind, model = _load_any(path, Hints(image_size), to_write=True)
     assert kind.save is not None
     kind.save(model, folder, dtype)
     return folder
+
+
+def _refuse_version(version: str | None, path: Path) -> None:
+    if version is not None:
+        raise ConfigError(f"--version is for FLAME's files, and {path} is none; leave it out.")
 
 
 def _refuse_what_is_no_model(path: Path) -> None:
@@ -214,7 +228,7 @@ def model_info(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
         if kind.release and kind.release.fits(path):
             raise CheckpointError(
                 f"{path} is {kind.release.title} as its owner gives it; look into what this writes: "
-                f"emorph models convert {path} -o {kind.name}"
+                f"{command('models', 'convert', path, '-o', kind.name)}"
             )
     if path.is_dir():
         kind = kind_of_folder(path)

@@ -13,16 +13,27 @@ from torch import Tensor
 
 from emorph.core.errors import CheckpointError
 from emorph.core.inert import Placeholder
+from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.unpickle import read_torch_file
 
 MEAN, STD = STATISTICS = ("conds_mean", "conds_std")  # of z_sem, as official files and our folders call them
 OFFICIAL_NOISE = "x_T"  # a buffer of official autoencoders: noise for the pictures of their log
 _FACTS = ("epoch", "global_step", "pytorch-lightning_version")
+# Keys under which training programs keep a state dict, averaged weights first; of torch, GFPGAN, timm and others.
+_WRAPPERS = ("params_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model", "params", "net")
+_MAX_WRAPPERS = 4  # one in another
+_PREFIXES = ("module.", "_orig_mod.")  # of DataParallel, and of torch.compile
+_HALVES = ("ema_model.", "online_model.", "model.")  # of Lightning modules and ema-pytorch, before a wrapper's prefix
+_COUNTERS = ("n_averaged", "initted", "step")  # of torch's AveragedModel and ema-pytorch
 _FOREIGN = (
     ("deca.", "an EMOCA checkpoint"),
     ("E_flame", "a DECA model"),
     ("lin0.model.", "the LPIPS metric's weights"),
 )
+
+
+class NoStateDictError(CheckpointError):
+    """A file that can be read, but holds something else than weights."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +65,24 @@ class Source:
             content = read_torch_file(path)
             layout = "bare state dict"
         if not isinstance(content, dict):
-            raise CheckpointError(f"{path.name} holds no state dict but a {type(content).__name__}.")
+            raise NoStateDictError(f"{path.name} holds no state dict but a {type(content).__name__}.")
         if not isinstance(content.get("state_dict"), dict):
-            return cls(path.name, layout, is_lightning=False, state=content, hyper_parameters={}, facts={})
+            state = bare_keys(unwrapped(content), path.name)
+            return cls(path.name, layout, is_lightning=False, state=state, hyper_parameters={}, facts={})
         hyper = content.get("hyper_parameters")
         hyper = hyper.mapping if isinstance(hyper, Placeholder) else hyper
         return cls(
             name=path.name,
             layout="Lightning checkpoint",
             is_lightning=True,
-            state=content["state_dict"],
+            state=bare_keys(unwrapped(content["state_dict"]), path.name),
             hyper_parameters=hyper if isinstance(hyper, dict) else {},
             facts={key: content[key] for key in _FACTS if isinstance(content.get(key), int | str)},
         )
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """The state dict without the prefix of a data-parallel wrapper.
+        """The state dict, of nothing but tensors.
 
         Raises CheckpointError if it belongs to a network that is none of emorph's models, or holds anything else.
         """
@@ -84,12 +96,49 @@ class Source:
                     f"{self.name} is not a checkpoint that emorph knows: {key if isinstance(key, str) else 'a key'} is "
                     f"a {type(value).__name__}, where a state dict has tensors."
                 )
-            tensors[key.removeprefix("module.")] = value
+            tensors[key] = value
         return tensors
+
+
+def unwrapped(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The state dict inside the dicts that training programs put around it; averaged weights before others."""
+    for _ in range(_MAX_WRAPPERS):
+        held = (content.get(name) for name in _WRAPPERS)
+        inner = next((part for part in held if isinstance(part, dict) and part), None)
+        if inner is None:
+            break
+        content = inner
+    return content
+
+
+def bare_keys(state: Mapping[Any, Any], name: str) -> dict[Any, Any]:
+    """A state dict without the prefixes and counters of wrappers: of several devices, compilation, and averaging.
+
+    Raises CheckpointError if two keys differ in nothing else.
+    """
+    bare: dict[Any, Any] = {}
+    for key, value in state.items():
+        if key in _COUNTERS:
+            continue
+        own = _bare(key) if isinstance(key, str) else key
+        if own in bare:
+            raise CheckpointError(f"{name} holds {own} twice, with a wrapper's prefix and without; save it once.")
+        bare[own] = value
+    return bare
+
+
+def _bare(key: str) -> str:
+    """ "ema_model.module.encoder.0" is "ema_model.encoder.0"; "_orig_mod.encoder.0" is "encoder.0"."""
+    half = next((prefix for prefix in _HALVES if key.startswith(prefix)), "")
+    rest = key[len(half) :]
+    while rest.startswith(_PREFIXES):
+        rest = rest.partition(".")[2]
+    return ("model." if half == "online_model." else half) + rest
 
 
 def is_safetensors(path: Path) -> bool:
     """A safetensors file starts with the length of its JSON header (8 bytes) and that header."""
+    refuse_stand_in(path)
     try:
         with path.open("rb") as file:
             head = file.read(9)

@@ -97,6 +97,9 @@ def filled(build: Callable[[], AnyModule], tensors: Mapping[str, Tensor], source
             module = build()
     except ConfigError as error:  # channels that no GroupNorm can split
         raise CheckpointError(f"{source} does not fit: {error}") from None
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # sizes that no tensor can have
+        reason = str(error).splitlines()[0][:120]
+        raise CheckpointError(f"{source} does not fit: no network has such sizes ({reason}).") from None
     load_strictly(module, tensors, source)
     module.eval()
     return module

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from emorph.core.commands import command
 from emorph.core.errors import DataError
 from emorph.study.records import VOTES_FILE, Vote, read_design
 from emorph.study.store import Store
@@ -56,7 +57,9 @@ def opened(study: Path) -> Iterator[Store]:
     """The file of a study that has been served. Raises DataError if there is none."""
     read_design(study)
     if not (study / VOTES_FILE).is_file():
-        raise DataError(f"{study} has not been served yet, so nobody has answered; run emorph study serve {study}.")
+        raise DataError(
+            f"{study} has not been served yet, so nobody has answered; run: {command('study', 'serve', study)}"
+        )
     store = Store(study)
     try:
         yield store

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from emorph.core.csv_rows import read_rows
 from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
@@ -87,16 +87,10 @@ def _pairs_of(entry: str, sources: Path | None) -> list[Pair]:
 
 def _method_column(path: Path) -> list[str]:
     """The methods of a CSV's rows; [] if it has no such column. Raises DataError if a row leaves it empty."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, skipinitialspace=True)
-            header = [column.strip().lower() for column in next(reader, [])]
-            if "method" not in header:
-                return []
-            place = header.index("method")
-            rows = [row[place].strip() if len(row) > place else "" for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read ({error}); save it as a CSV in UTF-8.") from None
+    cells = [row.cells for row in read_rows(path, ())]
+    if not cells or "method" not in cells[0]:
+        return []
+    rows = [row["method"] for row in cells]
     if "" in rows:
         raise DataError(f"{path}, row {rows.index('') + 1} names no method; fill the column in, or take it out.")
     return rows

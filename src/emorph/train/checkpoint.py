@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from safetensors import SafetensorError
 
+from emorph.core.commands import command
 from emorph.core.errors import CheckpointError
 from emorph.core.files import replace_file
 from emorph.core.pretrained import atomic_folder
@@ -54,7 +55,9 @@ def save(
             _reach_the_disk(folder)
     except (CheckpointError, OSError, RuntimeError, SafetensorError) as error:
         again = (
-            f"emorph train resume {run}" if step_folders(run) else "the same emorph train run, as nothing was saved yet"
+            command("train", "resume", run)
+            if step_folders(run)
+            else "the same emorph train run, as nothing was saved yet"
         )
         reason = _why_not(error.__cause__ or error, run)
         raise CheckpointError(

@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from emorph.core.commands import command
 from emorph.core.errors import CheckpointError
 from emorph.train.checkpoint import write_whole
 from emorph.train.tensorboard import Board
@@ -136,7 +137,7 @@ class Logbook:
         except OSError as error:
             raise CheckpointError(
                 f"{self.path} could not be written ({error.strerror}). Free some disk space, then continue with: "
-                f"emorph train resume {self.run}"
+                f"{command('train', 'resume', self.run)}"
             ) from None
         if self.board:
             self.board.scalars(row)

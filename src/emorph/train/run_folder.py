@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from emorph.core.commands import command
 from emorph.core.errors import ConfigError
 from emorph.train import checkpoint
 from emorph.train.config import RunConfig
@@ -28,7 +29,7 @@ def check_folder(run: Path, *, resume: bool) -> None:
         return
     if checkpoint.step_folders(run):
         raise ConfigError(
-            f"{run} already holds a run. Continue it with: emorph train resume {run}, or choose another 'out'."
+            f"{run} already holds a run. Continue it with: {command('train', 'resume', run)} (or choose another 'out')"
         )
     try:
         run.mkdir(parents=True, exist_ok=True)

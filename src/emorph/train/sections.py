@@ -13,6 +13,7 @@ from emorph.core.errors import ConfigError, EmorphError
 from emorph.core.expressions import Emotion
 from emorph.data.balance import parse_choice
 from emorph.data.store import CropWindow, FaceStore
+from emorph.data.tables import is_elsewhere, is_hub_id
 from emorph.diffusion.process import LossWeight
 
 Precision = Literal["32-true", "bf16-mixed"]
@@ -22,7 +23,8 @@ DEFAULT_SAVE_MINUTES = 10.0
 class DataConfig(Config):
     """Where the faces are, and how they are read.
 
-    path: a Parquet file or an Arrow folder; relative paths start at the configuration file's folder.
+    path: a Parquet file, a pattern or folder of such, a saved Arrow folder, or a hub id owner/name; relative paths
+    start at the configuration file's folder.
     window: left, top, side of the square used of each stored picture, in its pixels; all of it if left out.
     balance: how emotions are made equal, see ``emorph.data.balance.CHOICES``. class_power: repeats the rare ones and
     leaves no face out, so that an epoch is longer than the data set, and faces without a label come once each, see
@@ -77,7 +79,13 @@ class DataConfig(Config):
 
     def below(self, base: Path) -> DataConfig:
         """The same with an absolute path, a relative one starting at ``base``."""
-        return self.model_copy(update={"path": str(base / self.path)})
+        elsewhere = is_hub_id(self.path) and not (base / self.path).exists()
+        return self if elsewhere else self.model_copy(update={"path": str(base / self.path)})
+
+    def is_there(self) -> bool:
+        """Whether the faces can be opened. A name that may be a hub's counts as there if no number is assumed."""
+        path = Path(self.path)
+        return path.exists() or (is_elsewhere(path) and not (is_hub_id(self.path) and self.assumed_faces))
 
 
 class OptimConfig(Config):

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from emorph.core.commands import command
 from emorph.core.errors import ConfigError
 from emorph.data.loader import endless_batches
 from emorph.train.config import RunConfig
@@ -113,7 +114,7 @@ class Stepper:
             run = Path(self.config.out)
             raise ConfigError(
                 f"the gradients of step {self.step} are not finite. Lower optim.lr (now {self.config.optim.lr:g}) "
-                f"in {run / CONFIG_FILE} and continue with: emorph train resume {run}"
+                f"in {run / CONFIG_FILE} and continue with: {command('train', 'resume', run)}"
             )
         self.optimizer.step()
         self.optimizer.zero_grad()

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from emorph.core.commands import command
 from emorph.core.errors import ConfigError
 from emorph.core.types import OnStep
 from emorph.train.config import FitConfig, OnPart, RunConfig, TaskConfig
@@ -82,7 +83,7 @@ class Way:
 def plan_fit(config: FitConfig, wishes: Wishes) -> Planned:
     """Plan a task that is fitted in one go."""
     faces = wishes.faces
-    if faces is None and Path(config.data.path).exists():
+    if faces is None and config.data.is_there():
         faces = int((config.data.open(1, 1).labels >= 0).sum())
     text, values = config.planned(faces)
     return Planned(text, {"task": config.task, **values})
@@ -101,7 +102,7 @@ def plan_steps(config: RunConfig, wishes: Wishes) -> Planned:
     """Plan a run of steps and checkpoints. Raises ConfigError for a number of faces beside a scan that counts them."""
     config = _with_wishes(config, wishes)
     assumed = wishes.faces is not None or wishes.scan is not None
-    store = config.open_faces() if not assumed and Path(config.data.path).exists() else None
+    store = config.open_faces() if not assumed and config.data.is_there() else None
     accelerator = wishes.accelerator or "auto"
     plan = make_plan(
         config,
@@ -173,4 +174,8 @@ def _ending(outcome: Outcome, run: str) -> list[str]:
         f"{outcome.step:,} steps, {outcome.samples:,} samples, {outcome.epochs:.2f} epochs in "
         f"{duration(outcome.seconds)}: {outcome.because}."
     ]
-    return lines if outcome.ended_by == "budget" else [*lines, f"Continue it with: emorph train resume {run}"]
+    return (
+        lines
+        if outcome.ended_by == "budget"
+        else [*lines, f"Continue it with: {command('train', 'resume', Path(run))}"]
+    )

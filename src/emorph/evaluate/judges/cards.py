@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from emorph.core.commands import command
 from emorph.core.downloads import HSEMOTION_NAMES, download, present
 from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 
@@ -72,7 +73,7 @@ class NetworkCard:
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             card = cls(**{key: _frozen(value) for key, value in found.items()})
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{path} is not a card of a judge or recogniser ({error}); its fields are {', '.join(_FIELDS)}."
             ) from None
@@ -118,6 +119,20 @@ def network_card(name: str, kind: Kind) -> NetworkCard:
     if name not in CARDS:
         raise UnknownNameError(NOUNS[kind], name, [card.name for card in CARDS.values() if card.kind == kind])
     return CARDS[name]
+
+
+def not_onnx(file: Path) -> str:
+    """What to say of a file that is named as a judge and is no ONNX file, such as HSEmotion's .pt."""
+    if file.stem in CARDS and file.stem in HSEMOTION_NAMES:
+        return (
+            f"{file} is HSEmotion's PyTorch file, which holds a program; its ONNX file is wanted: "
+            f"{command('models', 'get', file.stem)} (or {download(file.stem).url}), then --judge {file.stem}"
+        )
+    return (
+        f"{file} is no judge: a folder of emorph's, an .onnx file with its card beside it, or a name is; for EmoNet's "
+        "own file write --judge emonet_8, and for HSEmotion's networks the name of their ONNX file, such as "
+        f"--judge {HSEMOTION_NAMES[0]}."
+    )
 
 
 _HSE_CLASSES = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
+from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.types import Float32
 
 # Field numbers of onnx.proto (ModelProto, GraphProto, NodeProto, ValueInfoProto, TensorProto) and protobuf's wire types
@@ -28,6 +29,7 @@ def opening_operations(path: Path) -> tuple[str, ...]:
     Read with a few lines instead of the onnx package, which is not needed to run a graph.
     Raises CheckpointError if the file is empty, cut off, or not ONNX.
     """
+    refuse_stand_in(path)
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _opening(data)
@@ -57,6 +59,7 @@ class OnnxGraph:
             import onnxruntime
         except ImportError:
             raise MissingAssetError("ONNX judges need onnxruntime: pip install 'emorph[evaluate]'.") from None
+        refuse_stand_in(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4

@@ -14,7 +14,7 @@ from emorph.core.images import luminance, to_tensor
 from emorph.core.pretrained import WEIGHTS_FILE, locate
 from emorph.core.types import CropSpec, FaceCoeffs, Float32, Float64, UInt8
 from emorph.evaluate.judges.asked import COMPARED_PX, POINTS_PX, CropPlan, PanelComparer, PanelEncoder, PanelJudge
-from emorph.evaluate.judges.cards import CARDS, Kind, NetworkCard, network_card, recogniser_card
+from emorph.evaluate.judges.cards import CARDS, Kind, NetworkCard, network_card, not_onnx, recogniser_card
 from emorph.evaluate.judges.digits import digits_of, tensor_digits
 from emorph.evaluate.judges.onnx_networks import EmotionJudge, Recogniser
 from emorph.evaluate.judges.own import judge_crops
@@ -52,6 +52,8 @@ def load_judge(name: str, threads: int) -> PanelJudge:
                 "pip install --force-reinstall emorph, or name another judge: --judge."
             ) from None
         raise UnknownNameError("judge", name, [BUNDLED_JUDGE, *JUDGES, *CARDS]) from error
+    if folder.is_file():
+        raise CheckpointError(not_onnx(folder))
     judge = Judge.from_pretrained(folder)
     config = judge.config
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from emorph.core import records
+from emorph.core.csv_rows import read_rows
 from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
@@ -61,9 +61,13 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
         ``sources``.
     Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
     """
-    name = method or method_name(edits)
-    if (edits / RECORDS_FILE).is_file():
-        edits = edits / RECORDS_FILE
+    try:
+        name = method or method_name(edits)
+        if (edits / RECORDS_FILE).is_file():
+            edits = edits / RECORDS_FILE
+        edits.exists()
+    except OSError as error:
+        raise DataError(f"{str(edits)[:80]!r} cannot be looked up ({error.strerror}); check the path.") from None
     if edits.is_dir():
         found = list(_folder_pairs(edits, sources or edits, name))
     elif edits.suffix.lower() == ".jsonl":
@@ -107,19 +111,9 @@ def _record_pairs(path: Path, method: str) -> Iterator[Pair]:
 
 
 def _table_pairs(path: Path, method: str) -> Iterator[Pair]:
-    lines = _readable(path, lambda p: p.read_text(encoding="utf-8-sig").splitlines(keepends=True))
-    reader = csv.DictReader(lines, skipinitialspace=True)
-    try:
-        columns = [column.strip().lower() for column in reader.fieldnames or []]
-        absent = [column for column in NEEDED_COLUMNS if column not in columns]
-        if absent:
-            raise DataError(f"{path} has no column {absent[0]}; it needs source, edited, target (found: {columns}).")
-        reader.fieldnames = columns
-        for row in reader:
-            fields = {column: row[column] or "" for column in KNOWN_COLUMNS if column in columns}
-            yield _pair(fields, method, path.parent, f"{path}, line {reader.line_num}")
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num} is not CSV: {error}.") from None
+    for row in read_rows(path, NEEDED_COLUMNS):
+        fields = {column: row.cells[column] for column in KNOWN_COLUMNS if column in row.cells}
+        yield _pair(fields, method, path.parent, f"{path}, line {row.line}")
 
 
 def _readable(path: Path, read: Callable[[Path], T]) -> T:
@@ -189,18 +183,22 @@ def _finite(value: object) -> float | None:
     """None for what is no finite number."""
     try:
         number = float(value) if isinstance(value, str | int | float) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 
 
 def _located(text: str, folder: Path) -> Path:
-    """The file as it is written if it is there, else as seen from the table's folder, else beside the table."""
-    path = Path(text)
-    for place in (path, folder / path, folder / path.name):
-        if place.is_file():
-            return place
-    return path
+    """The file as it is written if it is there, else as seen from the table's folder, else beside the table.
+
+    A table of Windows has back-slashes; they are tried as such first.
+    """
+    written = Path(text)
+    for path in (written, Path(text.replace("\\", "/"))):
+        for place in (path, folder / path, folder / path.name):
+            if place.is_file():
+                return place
+    return written
 
 
 def _folder_pairs(folder: Path, sources: Path, method: str) -> Iterator[Pair]:

@@ -11,7 +11,7 @@ from emorph.face3d.ict_source import MODEL_FILE, convert_ict, is_ict_source
 from emorph.models.kinds.kind import FolderForm, ModelKind, Release
 
 
-def _convert_ict(source: Path, folder: Path) -> None:
+def _convert_ict(source: Path, folder: Path, version: str | None) -> None:
     convert_ict(source, folder / MODEL_FILE)
 
 
@@ -35,8 +35,9 @@ FLAME = ModelKind(
     release=Release(
         title="FLAME",
         fits=is_flame_source,
-        convert=convert_flame,
+        convert=lambda source, folder, version: convert_flame(source, folder, version=version),
         main=f"generic_model.pkl or flame2023.pkl (FLAME, from {FLAME_PAGE})",
         companions=COMPANIONS,
+        has_versions=True,
     ),
 )

@@ -77,15 +77,18 @@ class FileForm(Generic[M]):
 class Release:
     """A kind as its owner publishes it: files that are no model yet, and are converted once.
 
-    title: what it is called. fits: whether a path is the release. convert: writes it to a folder. main: the files that
-    it is known by, in words. companions: files that only lie beside them, and are refused by themselves.
+    title: what it is called. fits: whether a path is the release. convert: writes it to a folder; its last argument is
+    the version that the user says it is, None for the one that its files tell, and has_versions whether it minds.
+    main: the files that it is known by, in words. companions: files that only lie beside them, and are refused by
+    themselves.
     """
 
     title: str
     fits: Callable[[Path], bool]
-    convert: Callable[[Path, Path], object]
+    convert: Callable[[Path, Path, str | None], object]
     main: str
     companions: tuple[str, ...] = ()
+    has_versions: bool = False
 
 
 @dataclass(frozen=True)
