@@ -35,6 +35,16 @@ def widest(sources: np.ndarray, edits: np.ndarray) -> float:
     return float(np.linalg.norm(edits - sources, axis=2).max())
 
 
+def paler(source: Tensor, edited: Tensor, before: Tensor, after: Tensor, *, data_range: float) -> Tensor:
+    """How much paler the middle of the mouth became, as a share of the range, (B,)."""
+    assert before.shape == after.shape == (1, 68, 2)
+    shades = []
+    for picture, points in ((source, before), (edited, after)):
+        x, y = points[0, [62, 66]].mean(dim=0).round().int().tolist()
+        shades.append(picture[:, :, y - 1 : y + 2, x - 1 : x + 2].mean(dim=(1, 2, 3)))
+    return (shades[1] - shades[0]) / data_range
+
+
 def picky(source: Tensor, edited: Tensor, mask: Tensor, *, data_range: float) -> Tensor:
     """What ``PICKY_SAYS`` holds, which a test changes as its author would mend it."""
     found = PICKY_SAYS[0]
@@ -51,6 +61,14 @@ PER_PAIR = emorph.evaluate.Metric(
     better="lower",
     source="this test",
     function="emorph_made.brightened:brightened",
+)
+INSIDE = emorph.evaluate.Metric(
+    name="paler",
+    title="Paling of the mouth",
+    takes=emorph.evaluate.Takes.INSIDE,
+    better="for information",
+    source="this test",
+    function="emorph_made.brightened:paler",
 )
 OF_THE_SET = emorph.evaluate.Metric(
     name="widest_step",
@@ -69,11 +87,12 @@ def registered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Call
     package = tmp_path / "packages" / "emorph_made"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
-    (package / "brightened.py").write_text(f"from {__name__} import brightened, picky, widest\n")
+    (package / "brightened.py").write_text(f"from {__name__} import brightened, paler, picky, widest\n")
     monkeypatch.syspath_prepend(str(package.parent))
 
     def register() -> None:
         emorph.evaluate.register(PER_PAIR)
+        emorph.evaluate.register(INSIDE)
         emorph.evaluate.register(OF_THE_SET)
 
     yield register
@@ -107,6 +126,9 @@ def test_two_made_metrics_are_everywhere(
     assert (report / "faces.jsonl").read_text() == old["faces.jsonl"]
     per_pair, of_the_set = scores(report, "brightened"), scores(report, "widest_step")
     assert len(per_pair) == 6
+    inside = [line["value"] for line in scores(report, "paler")]
+    assert len(inside) == 6
+    assert max(map(abs, inside)) > 0.01
     assert all(0.45 < line["value"] < 0.55 for line in per_pair)
     assert len(of_the_set) == 1
     assert of_the_set[0]["value"] > 0
@@ -122,6 +144,7 @@ def test_two_made_metrics_are_everywhere(
         text = (report / file).read_text()
         assert PER_PAIR.title in text, file
         assert OF_THE_SET.title in text, file
+        assert INSIDE.title in text, file
     rows = list(csv.DictReader((report / "edits.csv").open(newline="")))
     assert [float(r["brightened"]) for r in rows] == pytest.approx([line["value"] for line in per_pair], abs=1e-4)
 

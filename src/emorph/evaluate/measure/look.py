@@ -88,7 +88,7 @@ def look(task: Task) -> Looked:
             continue
         try:
             plain = [row for row in view.metrics if row.name not in by_points]
-            found = surroundings.measured(edit.photo, plain)
+            found = surroundings.measured(edit.photo, plain, edit.landmarks)
             looked.scores.extend(record for row in plain for record in _records(view.id, row, found[row.name]))
             for takes in view.for_networks:
                 pictures = surroundings.pictures(edit.photo, takes)

@@ -30,7 +30,8 @@ from emorph.evaluate.metrics.table import METRICS
 from emorph.evaluate.metrics.takes import Takes
 
 BATCH = 64  # crops that a judge takes at once
-AROUND = frozenset({Takes.SURROUNDINGS, Takes.MASKED, Takes.LANDMARKS})  # measured of every edit and its source
+# measured of every edit and its source
+AROUND = frozenset({Takes.SURROUNDINGS, Takes.MASKED, Takes.INSIDE, Takes.LANDMARKS})
 
 
 def evaluate(

@@ -38,15 +38,18 @@ class Surroundings:
     photo: Photo
     landmarks: Landmarks
 
-    def measured(self, edited: Photo, metrics: Sequence[Metric]) -> dict[str, float]:
+    def measured(
+        self, edited: Photo, metrics: Sequence[Metric], landmarks: Landmarks | None = None
+    ) -> dict[str, float]:
         """A number by the name of each metric; NaN where it has none: another size, too small, nothing around the face.
 
-        Of equal pictures some are infinite. Raises ConfigError for a metric that fails: no fault of the photo's.
+        landmarks: of the edited face; by default where the source's are. Of equal pictures some numbers are infinite.
+        Raises ConfigError for a metric that fails: no fault of the photo's.
         """
         if self.photo.pixels.shape != edited.pixels.shape:
             return {row.name: math.nan for row in metrics}
         pairs = {takes: self._pair(edited, takes) for takes in {row.takes for row in metrics}}
-        return {row.name: self._value(row, *pairs[row.takes]) for row in metrics}
+        return {row.name: self._value(row, *pairs[row.takes], landmarks or self.landmarks) for row in metrics}
 
     def pictures(self, edited: Photo, takes: Takes) -> tuple[UInt8, UInt8] | None:
         """Source and edit for the networks, uint8 (256, 256, 3) each; None for an edit of another size."""
@@ -55,8 +58,8 @@ class Surroundings:
         a, b = (_resized(pixels) for pixels in self._pair(edited, takes))
         return a, b
 
-    def _value(self, row: Metric, a: UInt8, b: UInt8) -> float:
-        if row.takes != Takes.RECONSTRUCTION and not self._has_outside:
+    def _value(self, row: Metric, a: UInt8, b: UInt8, landmarks: Landmarks) -> float:
+        if row.takes in (Takes.SURROUNDINGS, Takes.MASKED) and not self._has_outside:
             return math.nan
         if row.of_itself is not None and np.array_equal(a, b):
             return row.of_itself
@@ -65,6 +68,9 @@ class Surroundings:
         tensors = [to_tensor(_scaled(pixels, row)) for pixels in (a, b)]
         if row.takes == Takes.MASKED:
             tensors.append(torch.from_numpy(_scaled(self._weights, row))[None, None])
+        if row.takes == Takes.INSIDE:
+            scale = tensors[0].shape[-1] / a.shape[1]
+            tensors += [self._points(face, scale) for face in (self.landmarks, landmarks)]
         try:
             value = row.load()(*tensors, data_range=2)
         except EmorphError as error:
@@ -83,6 +89,12 @@ class Surroundings:
         weights = self._weights[..., None]
         back = np.rint(a * weights + b * (1 - weights)).astype(np.uint8)
         return a, back
+
+    def _points(self, face: Landmarks, scale: float) -> torch.Tensor:
+        """Landmarks (1, 68, 2) in pixels of the window, scaled."""
+        rows, columns = self._window
+        points = (face.points - np.array([columns.start, rows.start]) + 0.5) * scale - 0.5
+        return torch.from_numpy(points.astype(np.float32))[None]
 
     @functools.cached_property
     def _has_outside(self) -> bool:

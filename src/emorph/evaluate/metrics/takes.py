@@ -69,6 +69,12 @@ class Takes(Enum):
         "points of sources and of edits, float (B, 68, 2) each",
         (_S.SUMMARY, _S.STRENGTHS, _S.COMPARISON),
     )
+    INSIDE = (
+        "image",
+        "an edit and its source, inside the face",
+        "source, edited, landmarks of both in pixels of the pictures, float (1, 68, 2) each, *, data_range",
+        (_S.SUMMARY, _S.STRENGTHS, _S.COMPARISON),
+    )
     ANSWERS = (
         "image",
         "a judge's answer and the target",

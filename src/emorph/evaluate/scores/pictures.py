@@ -17,8 +17,8 @@ from emorph.evaluate.scores.line import Line, of_itself
 
 
 def landmark_lines(evidence: Evidence) -> Iterator[Line]:
-    """Of landmarks: each edit by itself, then all together."""
-    for row in metrics(Takes.LANDMARKS):
+    """Of landmarks, and of pictures with them: each edit by itself, then all together."""
+    for row in metrics(Takes.LANDMARKS, Takes.INSIDE):
         yield Line(row, evidence, values=evidence.measured(row.name), unedited=of_itself(row))
     rows = metrics(Takes.LANDMARK_SETS)
     if not rows:
