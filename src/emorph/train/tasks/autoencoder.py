@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -163,7 +163,7 @@ class AutoencoderLoss(nn.Module):
         raw = self.model.predict(x_t, t, z)
         target = training_target(x0, t, noise, table, config.prediction)
         weights = self.focus.weights(self.window, landmarks)
-        errors = ((raw.float() - target).square() * weights).mean(dim=(1, 2, 3))
+        errors = (self.distance(raw.float(), target) * weights).mean(dim=(1, 2, 3))
         parts = {"diffusion": (errors * loss_weight(t, table, config.prediction, self.weight)).mean()}
         total = parts["diffusion"]
         if self.aux.landmarks and landmarks is not None:
@@ -176,6 +176,10 @@ class AutoencoderLoss(nn.Module):
             total = total + self.aux.labels * parts["labels"]
         return {"loss": total, **parts}
 
+    def distance(self, raw: Tensor, target: Tensor) -> Tensor:
+        """How far the U-Net's output is from what it should be, at each pixel (B, C, S, S): the squared difference."""
+        return (raw - target).square()
+
     def _landmark_error(self, z: Tensor, landmarks: Tensor) -> Tensor:
         if self.landmark_mean is None or self.landmark_std is None:
             return z.new_zeros(())
@@ -185,13 +189,15 @@ class AutoencoderLoss(nn.Module):
 
 
 class AutoencoderTask(Task[DiffAE]):
-    """The diffusion autoencoder as the training loop sees it."""
+    """The diffusion autoencoder as the training loop sees it. loss_type: what a variant of the task replaces."""
+
+    loss_type: ClassVar[type[AutoencoderLoss]] = AutoencoderLoss
 
     model: DiffAE
 
     def __init__(self, config: AutoencoderConfig, faces: Dataset[Any], repeats: NDArray[np.float64] | None) -> None:
         stats = label_stats(faces, len(faces), config.aux, repeats)  # type: ignore[arg-type]  # a map-style data set
-        self.loss = AutoencoderLoss(config.model, config.optim.loss_weight, config.aux, stats, config.focus)
+        self.loss = self.loss_type(config.model, config.optim.loss_weight, config.aux, stats, config.focus)
         self.model = self.loss.model
         self.watched = {"encoder": self.model.encoder}
         self.mirror = config.data.mirror
