@@ -160,7 +160,7 @@ def test_missing_files_are_named_with_their_page(tmp_path: Path, foreign: Any, m
     monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
     with pytest.raises(MissingAssetError, match="ICT-FaceKit"):
         ICT.load()
-    with pytest.raises(CheckpointError, match="version="):
+    with pytest.raises(CheckpointError, match=r"does not tell FLAME's release; say which it is, --version 2020"):
         convert_flame((tmp_path / "generic_model.pkl").rename(tmp_path / "head.pkl"), tmp_path / "flame")
 
 

@@ -52,7 +52,7 @@ def pressed(task: str, answer: str, position: str) -> str:
 def test_people_take_part_while_the_server_is_killed(tmp_path: Path) -> None:
     made_study(tmp_path, trials=6)
     study = tmp_path / "study"
-    people = [Person(0, seed, think_s=(0.0, 0.1)) for seed in range(N_PEOPLE)]
+    people = [Person(0, seed, think_s=(0.3, 0.6)) for seed in range(N_PEOPLE)]
 
     async def all_and_the_killer(served: Served) -> None:
         for person in people:

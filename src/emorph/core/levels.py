@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, TiffImagePlugin
@@ -68,6 +67,8 @@ def deep_levels(path: Path, page: int, image: Image.Image, turn: Image.Transpose
 
     page: its number in the file, from 0. image: upright. turn: what turned it upright.
     """
+    import cv2  # here, because most photos do without it
+
     if image.mode not in ("RGB", "RGBA") or (image.mode == "RGB" and image.has_transparency_data):
         return None
     upper = np.asarray(image)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 
 from emorph.core.decode import decode, opened
@@ -117,6 +116,8 @@ class FaceIndex:
 
 def decode_bytes(encoded: bytes, name: str) -> UInt8:
     """An encoded picture in memory as uint8 (H, W, 3) RGB. Raises ImageError."""
+    import cv2  # here, because a run on faces in memory does without it
+
     pixels: UInt8 | None = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB) if encoded else None
     if pixels is None:
         raise ImageError(f"the picture of {name} cannot be decoded; prepare the data set again.")
