@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,58 +39,61 @@ from emorph.core.errors import ConfigError
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
 
+Photos = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SOURCE... TARGET", help="The photos or folders to change, followed by the photo to take from."
+    ),
+]
+Part = Annotated[
+    str, typer.Option(help="What to take over: expression, pose, light, code (the other looks); several with commas.")
+]
+Out = Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")]
+Album = Annotated[
+    bool, typer.Option("--album", help="All sources show the same person: use the mean of their face shapes.")
+]
+AsMatrix = Annotated[
+    bool, typer.Option("--matrix", help="Every photo with the face of every other, as one picture with scores in JSON.")
+]
+TargetFace = Annotated[
+    str | None, typer.Option(help="Which face of the target: largest, left, or a number.", show_default="largest")
+]
+RigName = Annotated[
+    str | None,
+    typer.Option(
+        help="A rig: a folder, a hub id, a training checkpoint, or an official model*.pt.", show_default="emorph-rig"
+    ),
+]
+FaceModelFile = Annotated[
+    Path | None, typer.Option(help="The face model of the rig: ict_face.npz or a converted FLAME folder.")
+]
 Encoder = Annotated[str | None, typer.Option(help="landmarks, deca or emoca; by default what the rig was made for.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="Redraw the whole face from noise with this seed instead of moving pixels; for large rigs."),
+]
 
 
 def transfer(
-    photos: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SOURCE... TARGET",
-            help="The photos or folders to change, followed by the photo to take from.",
-        ),
-    ],
-    part: Annotated[
-        str,
-        typer.Option(help="What to take over: expression, pose, light, code (the other looks); several with commas."),
-    ] = "expression",
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")] = Path(
-        "transferred"
-    ),
-    album: Annotated[
-        bool, typer.Option("--album", help="All sources show the same person: use the mean of their face shapes.")
-    ] = False,
-    as_matrix: Annotated[
-        bool,
-        typer.Option("--matrix", help="Every photo with the face of every other, as one picture with scores in JSON."),
-    ] = False,
+    photos: Photos,
+    part: Part = "expression",
+    out: Out = Path("transferred"),
+    album: Album = False,
+    as_matrix: AsMatrix = False,
     face: FaceIfGiven = None,
-    target_face: Annotated[
-        str | None, typer.Option(help="Which face of the target: largest, left, or a number.", show_default="largest")
-    ] = None,
+    target_face: TargetFace = None,
     min_face: MinFace = 24,
     min_score: MinScore = 0.25,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     strip_location: StripLocation = False,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A rig: a folder, a hub id, a training checkpoint, or an official model*.pt.",
-            show_default="emorph-rig",
-        ),
-    ] = None,
-    face_model: Annotated[
-        Path | None, typer.Option(help="The face model of the rig: ict_face.npz or a converted FLAME folder.")
-    ] = None,
+    model: RigName = None,
+    face_model: FaceModelFile = None,
     source_encoder: Encoder = None,
     target_encoder: Encoder = None,
     steps: Steps = None,
     solver: Solver = "dpm",
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Redraw the whole face from noise with this seed instead of moving pixels; for large rigs."),
-    ] = None,
+    seed: Seed = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -101,63 +105,59 @@ def transfer(
 
     parts = check_parts(name.strip() for name in part.split(",") if name.strip())
     if as_matrix:
-        refuse_options(
-            "a matrix, which uses the largest face of every photo",
-            {
-                "--album": album or None,
-                "--face": face,
-                "--target-face": target_face,
-                "--target-encoder": target_encoder,
-                "--frame": frame,
-                "--strip-location": strip_location or None,
-                "--seed": seed,
-            },
-        )
+        of_single_photos = {
+            "--album": album or None,
+            "--face": face,
+            "--target-face": target_face,
+            "--target-encoder": target_encoder,
+            "--frame": frame,
+            "--strip-location": strip_location or None,
+            "--seed": seed,
+        }
+        refuse_options("a matrix, which uses the largest face of every photo", of_single_photos)
         sources = photo_files(photos)
         check_writable(out)
-        editor = load_rig_editor(
-            model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder,
-            detector=detector, min_score=min_score,
-        )  # fmt: skip
-        with stopping("The matrix is unfinished; the next run starts it from the beginning."):
-            matrix(editor, sources, parts, out, min_face=min_face, as_json=as_json)
-        return
-    if len(photos) < 2:
+    elif len(photos) < 2:
         raise ConfigError("name at least one photo to change, and last the photo to take from.")
-    *given, target = photos
-    jobs = plan_transfer(given, target, out, parts)
-    mention_left_out(given)
+    else:
+        *given, target = photos
+        jobs = plan_transfer(given, target, out, parts)
+        mention_left_out(given)
     editor = load_rig_editor(
         model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder, detector, min_score
     )
-
-    def tell(done: FileEdit) -> None:
-        mention_other_faces(done, face or "largest")
-        mention_losses(done)
-        if done.remark:
-            say(done.remark)
-        if not as_json:
-            typer.echo(f"{done.files[-1]}  ({done.seconds:.1f} s)")
-
-    with items(len(jobs), tell) as work:
+    if as_matrix:
+        with stopping("The matrix is unfinished; the next run starts it from the beginning."):
+            matrix(editor, sources, parts, out, min_face=min_face, as_json=as_json)
+        return
+    with items(len(jobs), functools.partial(_tell, face or "largest", as_json)) as work:
         report = transfer_files(
             editor, given, target, out, parts, album=album, face=face or "largest",
             target_face=target_face or "largest", min_face_px=min_face, frame=frame, strip_location=strip_location,
             seed=seed, watch=work.watch,
         )  # fmt: skip
     if as_json:
-        print_json(
-            [
-                {
-                    "source": str(e.source),
-                    "edited": str(e.files[-1]),
-                    "seconds": round(e.seconds, 3),
-                    **faces_of(e),
-                    **e.made,
-                    "kept": e.kept,
-                    "lost": e.lost,
-                }
-                for e in report.edits
-            ]
-        )
+        print_json([_as_json(done) for done in report.edits])
     finish(report.failures, len(jobs))
+
+
+def _tell(face: str, as_json: bool, done: FileEdit) -> None:
+    """Say what is worth saying of one photo that is done."""
+    mention_other_faces(done, face)
+    mention_losses(done)
+    if done.remark:
+        say(done.remark)
+    if not as_json:
+        typer.echo(f"{done.files[-1]}  ({done.seconds:.1f} s)")
+
+
+def _as_json(done: FileEdit) -> dict[str, Any]:
+    return {
+        "source": str(done.source),
+        "edited": str(done.files[-1]),
+        "seconds": round(done.seconds, 3),
+        **faces_of(done),
+        **done.made,
+        "kept": done.kept,
+        "lost": done.lost,
+    }
