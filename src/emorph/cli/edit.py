@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,50 +48,55 @@ if TYPE_CHECKING:
 _TOLD = ("source", "edited", "strength", "n_faces", "n_edited", "score")
 
 
+To = Annotated[str | None, typer.Option(help="neutral, happy, sad, surprise, fear, disgust, anger or contempt.")]
+Strength = Annotated[
+    str, typer.Option(help="0 changes nothing, 1 is the usual amount; 0:1.5:0.25 gives a strip of strengths.")
+]
+Valence = Annotated[
+    float | None,
+    typer.Option(help="Instead of --to: from -1 (displeased) to 1 (pleased). On its own, arousal stays as it is."),
+]
+Arousal = Annotated[
+    float | None,
+    typer.Option(help="Instead of --to: from -1 (calm) to 1 (excited). On its own, valence stays as it is."),
+]
+Out = Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        help="A bundled model, a folder, a hub id, or an official checkpoint.",
+        show_default="emorph-base; with --au, emorph-rig",
+    ),
+]
+Units = Annotated[
+    str | None,
+    typer.Option(help="Action units, for a rig: mouthSmile_L=0.8,jawOpen=0.3, or by FACS number: AU12=0.8."),
+]
+FaceModelFile = Annotated[Path | None, typer.Option(help="The rig's ict_face.npz, if it is not in the usual place.")]
+Again = Annotated[bool, typer.Option("--again", help="Redo photos that were already edited this way.")]
+
+
 def edit(
     photos: Photos,
-    to: Annotated[
-        str | None, typer.Option(help="neutral, happy, sad, surprise, fear, disgust, anger or contempt.")
-    ] = None,
-    strength: Annotated[
-        str, typer.Option(help="0 changes nothing, 1 is the usual amount; 0:1.5:0.25 gives a strip of strengths.")
-    ] = "1",
-    valence: Annotated[
-        float | None,
-        typer.Option(help="Instead of --to: from -1 (displeased) to 1 (pleased). On its own, arousal stays as it is."),
-    ] = None,
-    arousal: Annotated[
-        float | None,
-        typer.Option(help="Instead of --to: from -1 (calm) to 1 (excited). On its own, valence stays as it is."),
-    ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")] = Path(
-        "edited"
-    ),
+    to: To = None,
+    strength: Strength = "1",
+    valence: Valence = None,
+    arousal: Arousal = None,
+    out: Out = Path("edited"),
     face: Face = "largest",
     min_face: MinFace = 24,
     min_score: MinScore = 0.25,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     strip_location: StripLocation = False,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A bundled model, a folder, a hub id, or an official checkpoint.",
-            show_default="emorph-base; with --au, emorph-rig",
-        ),
-    ] = None,
+    model: ModelName = None,
     directions: DirectionsOption = None,
     steps: Steps = None,
     solver: Solver = "dpm",
     device: Device = "auto",
-    au: Annotated[
-        str | None,
-        typer.Option(help="Action units, for a rig: mouthSmile_L=0.8,jawOpen=0.3, or by FACS number: AU12=0.8."),
-    ] = None,
-    face_model: Annotated[
-        Path | None, typer.Option(help="The rig's ict_face.npz, if it is not in the usual place.")
-    ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Redo photos that were already edited this way.")] = False,
+    au: Units = None,
+    face_model: FaceModelFile = None,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Change the expression in photos; everything else in the photo stays as it is, at its own size.
@@ -113,12 +119,7 @@ def edit(
     if au is not None and not by_rig and (locate(name) / CONFIG_FILE).is_file():  # an official file may be a rig
         raise ConfigError(f"--au needs a rig, and {name} is not one; leave out --model, or use --model emorph-rig.")
 
-    def tell(done: FileEdit) -> None:
-        mention_other_faces(done, face)
-        mention_losses(done)
-        if not as_json:
-            typer.echo(f"{done.files[-1]}  ({counted(done, face)}{done.seconds:.1f} s)")
-
+    tell = functools.partial(_tell, face, as_json)
     if by_rig or au is not None:
         refuse_options(
             "a rig, which takes emotions (--to) or action units (--au)",
@@ -149,6 +150,14 @@ def edit(
     if as_json:
         print_json([row for done in report.edits for row in _rows(done)])
     finish(report.failures, len(jobs) - report.n_before)
+
+
+def _tell(face: str, as_json: bool, done: FileEdit) -> None:
+    """Say what is worth saying of one photo that is done."""
+    mention_other_faces(done, face)
+    mention_losses(done)
+    if not as_json:
+        typer.echo(f"{done.files[-1]}  ({counted(done, face)}{done.seconds:.1f} s)")
 
 
 def _target(to: str | None, valence: float | None, arousal: float | None) -> Target:
