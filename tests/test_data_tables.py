@@ -194,6 +194,16 @@ def test_landmarks_of_another_length_are_named(tmp_path: Path) -> None:
         FaceStore(tmp_path / "a.parquet", side_px=16)[2]
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(272)])
+def test_landmarks_are_bytes_of_any_kind(tmp_path: Path, kind: Any) -> None:
+    points = np.arange(136, dtype="<f2").reshape(68, 2)
+    column = pa.array([points.tobytes()] * N, kind)
+    table = pa.table({"image": [png(i) for i in range(N)], "label": ["happy"] * N, "landmarks68": column})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = FaceStore(tmp_path / "a.parquet", side_px=16)[1]["landmarks"].numpy()
+    np.testing.assert_allclose((found + 1) * 8 - 0.5, points, atol=1e-3)
+
+
 def test_the_file_of_the_field(emorph: Emorph, shared_file: Callable[[str], Path]) -> None:
     path = shared_file("../field/hfstruct.parquet")
     for verb in ("show", "scan"):

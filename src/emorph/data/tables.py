@@ -270,7 +270,7 @@ def _check_columns(rows: Any, path: Path) -> None:
             hint = "; write the words, such as 'happy', or make it a ClassLabel" if name == "label" else ""
             found = _type(rows.features[name])
             raise DataError(f"{path}: the column {name!r} must hold {' or '.join(kinds)}, found {found}{hint}.")
-    if "landmarks68" in rows.column_names and not _dtype(rows.features["landmarks68"]).endswith("binary"):
+    if "landmarks68" in rows.column_names and "binary" not in _dtype(rows.features["landmarks68"]):
         found = _type(rows.features["landmarks68"])
         raise DataError(f"{path}: the column 'landmarks68' must hold bytes of float16, found {found}.")
 
