@@ -62,7 +62,7 @@ judge: $(VENV)/.dev
 
 quality: $(VENV)/.dev
 	@test -f "$(DATA)" || { echo "name the face pack: make quality DATA=lfw_expressions.parquet" >&2; exit 1; }
-	@$(BIN)/python bench/quality.py --data "$(DATA)"
+	@$(BIN)/python bench/quality.py --data "$(DATA)" $(ARGS)
 
 clean:
 	rm -rf $(VENV) demo build dist site .pytest_cache .ruff_cache .mypy_cache
