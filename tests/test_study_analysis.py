@@ -18,13 +18,13 @@ import pytest
 import made_study
 from emorph.core.errors import ConfigError, DataError
 from emorph.core.records import Embedding, ScoreRecord, append
+from emorph.core.text_tables import latex_escaped
 from emorph.study import tabulate
 from emorph.study.analysis import Results, analyse, human_scores
 from emorph.study.exclusions import exclusions
 from emorph.study.human_scores import EditKey, against_people, metrics_of, scores_of
 from emorph.study.origins import Origin, read_origins, write_origins
 from emorph.study.records import Exclude, Participant, Vote
-from emorph.study.report.tables import escaped
 from emorph.study.report.write import contents, text_lines, write_report
 from emorph.study.tabulate import REAL
 
@@ -413,7 +413,7 @@ def test_latex_is_closed_and_takes_any_name(report: Path) -> None:
     for block in re.findall(r"\\begin{tabular}{(l[lr]*)}(.*?)\\end{tabular}", text, re.DOTALL):
         lines = [line for line in block[1].splitlines() if line.endswith(r"\\")]
         assert {len(re.findall(r"(?<!\\)&", line)) + 1 for line in lines} == {len(block[0])}
-    assert escaped("a_b & 5 % <x>") == r"a\_b \& 5 \% \textless{}x\textgreater{}"
+    assert latex_escaped("a_b & 5 % <x>") == r"a\_b \& 5 \% \textless{}x\textgreater{}"
 
 
 def test_the_terminal_hears_the_same(results: Results) -> None:

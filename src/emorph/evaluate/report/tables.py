@@ -8,11 +8,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from emorph.core.text_tables import latex_escaped, latex_table, markdown_table
 from emorph.evaluate.metrics.statistics import Estimate
-
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-_LATEX |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
-_MARKDOWN = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " "})
 
 
 @dataclass(frozen=True)
@@ -66,28 +63,12 @@ class Table:
 
     def markdown(self) -> str:
         """A heading, the note, and a pipe table."""
-        lines = [f"## {self.title}", "", self.note, ""]
-        lines.append(_row(self.header))
-        lines.append("|" + " --- |" * len(self.header))
-        lines += [_row([str(cell) for cell in row]) for row in self.rows]
-        return "\n".join(lines) + "\n"
+        return markdown_table(self.title, self.note, self.header, [[str(cell) for cell in row] for row in self.rows])
 
     def latex(self) -> str:
         """A table environment that needs no package."""
-        lines = [
-            r"\begin{table}",
-            rf"\caption{{{escaped(self.title)}. {escaped(self.note)}}}",
-            rf"\label{{tab:{self.name}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}",
-            r"\hline",
-            " & ".join(escaped(text) for text in self.header) + r" \\",
-            r"\hline",
-            *(" & ".join(escaped(str(cell)) for cell in row) + r" \\" for row in self.rows),
-            r"\hline",
-            r"\end{tabular}",
-            r"\end{table}",
-        ]
-        return "\n".join(lines) + "\n"
+        lines = [" & ".join(latex_escaped(str(cell)) for cell in row) + r" \\" for row in self.rows]
+        return latex_table(self.name, self.title, self.note, self.header, lines)
 
 
 def as_csv(tables: Sequence[Table]) -> str:
@@ -101,12 +82,3 @@ def as_csv(tables: Sequence[Table]) -> str:
                 known = dataclasses.astuple(cell.estimate)[:4] if isinstance(cell, Value) else ("",) * 4
                 writer.writerow([table.name, str(row[0]), column, str(cell), *known])
     return file.getvalue()
-
-
-def escaped(text: str) -> str:
-    """Text as LaTeX takes it."""
-    return "".join(_LATEX.get(sign, sign) for sign in text)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.translate(_MARKDOWN) for cell in cells) + " |"

@@ -10,14 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from emorph.core.text_tables import latex_escaped, latex_table, markdown_table
 from emorph.study.statistics.estimates import Estimate
 
 Style = Literal["share", "number", "points"]
 NOTHING = "–"
 FIELDS = ("value", "low", "high", "n", "participants", "photos")
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"}
-_LATEX |= {">": r"\textgreater{}"} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
-_MARKDOWN = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " "})
 
 
 @dataclass(frozen=True)
@@ -94,26 +92,12 @@ class Table:
 
     def markdown(self) -> str:
         """A heading, the note, and a pipe table."""
-        lines = [f"## {self.title}", "", self.note, "", _row(self.header), "|" + " --- |" * len(self.header)]
-        lines += [_row([str(value) for value in row]) for row in self.rows]
-        return "\n".join(lines) + "\n"
+        return markdown_table(self.title, self.note, self.header, [[str(cell) for cell in row] for row in self.rows])
 
     def latex(self) -> str:
         """A table environment that needs no package; interval and n stand in a line below each number."""
-        lines = [
-            r"\begin{table}",
-            rf"\caption{{{escaped(self.title)}. {escaped(self.note)}}}",
-            rf"\label{{tab:{self.name}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(self.header) - 1)}}}",
-            r"\hline",
-            " & ".join(escaped(text) for text in self.header) + r" \\",
-            r"\hline",
-            *(line for row in self.rows for line in _latex_row(row)),
-            r"\hline",
-            r"\end{tabular}",
-            r"\end{table}",
-        ]
-        return "\n".join(lines) + "\n"
+        lines = [line for row in self.rows for line in _latex_row(row)]
+        return latex_table(self.name, self.title, self.note, self.header, lines)
 
 
 def as_csv(tables: Iterable[Table]) -> str:
@@ -130,19 +114,10 @@ def as_csv(tables: Iterable[Table]) -> str:
     return file.getvalue()
 
 
-def escaped(text: str) -> str:
-    """Text as LaTeX takes it."""
-    return "".join(_LATEX.get(sign, sign) for sign in text)
-
-
 def _latex_row(row: Sequence[Cell]) -> list[str]:
     numbers = [value.number if isinstance(value, Value) else value for value in row]
-    lines = [" & ".join(map(escaped, numbers)) + r" \\"]
+    lines = [" & ".join(map(latex_escaped, numbers)) + r" \\"]
     if any(isinstance(value, Value) for value in row):
         below = [f"({v.interval}; n = {v.estimate.n})" if isinstance(v, Value) else "" for v in row]
-        lines.append(" & ".join(rf"{{\scriptsize {escaped(text)}}}" if text else "" for text in below) + r" \\")
+        lines.append(" & ".join(rf"{{\scriptsize {latex_escaped(text)}}}" if text else "" for text in below) + r" \\")
     return lines
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(text.translate(_MARKDOWN) for text in cells) + " |"

@@ -1,0 +1,46 @@
+"""Tables as Markdown and as LaTeX, for the reports of every room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}"} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
+_MARKDOWN = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " "})
+
+
+def markdown_table(title: str, note: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A heading, the note, and a pipe table."""
+    lines = [f"## {title}", "", note, "", _row(header), "|" + " --- |" * len(header), *map(_row, rows)]
+    return "\n".join(lines) + "\n"
+
+
+def latex_table(name: str, title: str, note: str, header: Sequence[str], lines: Iterable[str]) -> str:
+    """A table environment that needs no package. lines: its body, as LaTeX, each with its row's end."""
+    parts = [
+        r"\begin{table}",
+        rf"\caption{{{latex_escaped(title)}. {latex_escaped(note)}}}",
+        rf"\label{{tab:{name}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+        r"\hline",
+        " & ".join(map(latex_escaped, header)) + r" \\",
+        r"\hline",
+        *lines,
+        r"\hline",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def latex_escaped(text: str) -> str:
+    """Text as LaTeX takes it.
+
+    >>> latex_escaped("50 % < 1")
+    '50 \\\\% \\\\textless{} 1'
+    """
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.translate(_MARKDOWN) for cell in cells) + " |"
