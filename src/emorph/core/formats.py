@@ -15,6 +15,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from emorph.core.commands import install
 from emorph.core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ READABLE_SUFFIXES = (
 HEIC_SUFFIXES = (".heic", ".heif", ".hif")  # read where pillow-heif is installed
 WRITABLE_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF"}
 HEIF_SUFFIXES_WRITTEN = {".heic": "HEIF", ".heif": "HEIF"}  # likewise
-GET_HEIF = "pip install 'emorph[heif]'"
 START_BYTES = 512  # of a file, that tell its kind
 
 _PARSERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
@@ -127,7 +127,7 @@ def _heic_parser(name: str) -> type[ImageFile]:
         from pillow_heif.as_plugin import HeifImageFile
     except ImportError:
         raise ImageError(
-            f"{name} is a HEIC picture, which pillow-heif reads: {GET_HEIF}, or convert it to JPEG or PNG."
+            f"{name} is a HEIC picture, which pillow-heif reads: `{install('heif')}`, or convert it to JPEG or PNG."
         ) from None
     parser: type[ImageFile] = HeifImageFile
     return parser

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from emorph.core.commands import install
 from emorph.core.csv_rows import CsvForm, form_of
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.records import Box, FaceRecord
@@ -286,5 +287,5 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow as pa
         from pyarrow import csv
     except ImportError:
-        raise MissingAssetError("reading AffectNet's lists needs: pip install 'emorph[train]'.") from None
+        raise MissingAssetError(f"reading AffectNet's lists needs: `{install('train')}`.") from None
     return pa, csv

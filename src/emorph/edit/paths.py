@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from emorph.core.commands import install
 from emorph.core.errors import ConfigError, ImageError
-from emorph.core.formats import GET_HEIF, HEIC_SUFFIXES, HEIF_SUFFIXES_WRITTEN, READABLE_SUFFIXES, writable_suffixes
+from emorph.core.formats import HEIC_SUFFIXES, HEIF_SUFFIXES_WRITTEN, READABLE_SUFFIXES, writable_suffixes
 from emorph.core.images import list_folder, list_photos
 
 NAMES_AT_ONCE = 6  # that a sentence lists
@@ -91,7 +92,7 @@ def names_a_picture(out: Path) -> bool:
     if _is_folder(out):
         return False
     if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in known:
-        needs = f" without pillow-heif ({GET_HEIF})" if suffix in HEIF_SUFFIXES_WRITTEN else ""
+        needs = f" without pillow-heif (`{install('heif')}`)" if suffix in HEIF_SUFFIXES_WRITTEN else ""
         raise ConfigError(f"{out}: emorph does not write {suffix}{needs}; use {', '.join(known)}, or a folder.")
     return suffix in known
 

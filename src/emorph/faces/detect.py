@@ -11,15 +11,15 @@ from typing import Literal, get_args
 import numpy as np
 
 from emorph.core.errors import ShapeError, UnknownNameError
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
-from emorph.faces.hog import SURE_SCORE, seen_by_hog, shrunk
+from emorph.faces.hog import seen_by_hog, shrunk
 from emorph.faces.mtcnn import FivePoints, seen_by_mtcnn
 from emorph.faces.points import eyes_to_mouth, five_of, lean_of, predict_points
 from emorph.faces.select import area_px, select_faces
 
 Detector = Literal["auto", "hog", "mtcnn"]
 
-MIN_FACE_PX = 24  # the smallest face that is sought, unless somebody asks for others
 ENLARGED_FACE_PX = 40  # beside MTCNN, which needs no enlarging, HOG looks at enlarged copies for faces down to here
 MTCNN_FACE_PX = 48  # in the copy of DETECT_SIDE_PX; smaller faces are sought in small photos alone, where it is quick
 MTCNN_LEVEL_PX = 20_000  # up to this many pixels of the pyramid's finest level count as quick

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from emorph.core.commands import install
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
 from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.types import Float32
@@ -58,7 +59,7 @@ class OnnxGraph:
         try:
             import onnxruntime
         except ImportError:
-            raise MissingAssetError("ONNX judges need onnxruntime: pip install 'emorph[evaluate]'.") from None
+            raise MissingAssetError(f"ONNX judges need onnxruntime: `{install('evaluate')}`.") from None
         refuse_stand_in(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
