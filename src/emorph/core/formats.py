@@ -47,6 +47,10 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture, which emorph does not read; export it as PNG or JPEG"),
     (rb"II\*\0....CR|....ftypcrx |FUJIFILMCCD-RAW|IIRO|IIU\0", "a camera's raw file; develop it, and export a TIFF"),
     (rb"8BPS", "a Photoshop document; export it as TIFF or PNG"),
+    (
+        rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar",
+        "a packed archive, not a picture; unpack it, and name the folder",
+    ),
     (rb"%PDF|%!PS", "not a picture but a document for printing; export the picture in it as JPEG or PNG"),
     (
         rb"....ftyp(qt  |isom|mp4|M4V|avc1|3gp)|\x1aE\xdf\xa3|RIFF....AVI ",

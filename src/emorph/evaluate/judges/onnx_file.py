@@ -65,7 +65,10 @@ class OnnxGraph:
         options.intra_op_num_threads = threads
         options.log_severity_level = 4
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            # with its fallback it would print, and try the same again
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # onnxruntime's errors share no base
             reason = str(error).splitlines()[0][:200]
             raise CheckpointError(f"{path.name} is damaged or not an ONNX file ({reason}); get it again.") from None
