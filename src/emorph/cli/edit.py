@@ -36,6 +36,7 @@ from emorph.cli.options import (
     parse_strengths,
     refuse_options,
 )
+from emorph.core.action_units import WORDS, spelled
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.core.pretrained import CONFIG_FILE, locate
@@ -70,7 +71,11 @@ ModelName = Annotated[
 ]
 Units = Annotated[
     str | None,
-    typer.Option(help="Action units, for a rig: mouthSmile_L=0.8,jawOpen=0.3, or by FACS number: AU12=0.8."),
+    typer.Option(
+        help="Action units from 0 to 1, for a rig: by their numbers in FACS, as in AU6=0.7,AU12=0.9, AU14_R for the "
+        "right side alone, or by the face model's own names: mouthSmile_L=0.8,jawOpen=0.3. "
+        f"{', '.join(map(spelled, WORDS))}."
+    ),
 ]
 FaceModelFile = Annotated[Path | None, typer.Option(help="The rig's ict_face.npz, if it is not in the usual place.")]
 Again = Annotated[bool, typer.Option("--again", help="Redo photos that were already edited this way.")]
