@@ -40,6 +40,7 @@ from emorph.edit.painted_mouth import inside_painted_by
 from emorph.edit.redraw import motions, move_crops
 from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
+from emorph.edit.steady import held_steady
 from emorph.faces.align import align
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, find_faces, select_faces
 from emorph.models.diffae import DiffAE
@@ -218,7 +219,9 @@ class Editor:
         motion = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
         moved = move_crops(seen, motion.fields)
         new = torch.from_numpy(motion.opened).flatten(0, 1)[:, None].to(moved.device)
-        drawn = self.codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step).view_as(moved)
+        drawn = self.codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step)
+        share = torch.from_numpy(motion.expressive).flatten(0, 1)[:, None].to(moved.device)
+        drawn = held_steady(moved.flatten(0, 1), drawn, share).view_as(moved)
         results = []
         toned = map(tone.put_back, (moved, drawn))
         fields = (motion.fields, motion.opened, motion.landmarks)

@@ -20,9 +20,9 @@ from emorph.core.config import Config
 from emorph.core.device import choose_device
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
-from emorph.core.landmarks import STABLE
 from emorph.data.balance import balanced_order
 from emorph.evaluate.metrics.emotion import Confusion, confusion
+from emorph.face3d.ict import ICT
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
@@ -30,9 +30,9 @@ from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.config import FitConfig, OnPart
 from emorph.train.sections import DataConfig
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
-from emorph.train.tasks.class_means import class_means, guarded
 from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
-from emorph.train.tasks.mouth import fit_mouth, ridge_regression
+from emorph.train.tasks.emotion_steps import emotion_steps
+from emorph.train.tasks.mouth import fit_mouth
 
 Balance = Literal["weights", "sampling", "none"]
 
@@ -43,11 +43,14 @@ class HeadConfig(Config):
     balance: how rare emotions come to count as much as common ones: by weights in the loss, by being drawn more often
     (as many draws an epoch as faces), or not at all.
     gain, gains: what strength 1 means, in distances between class means, for all emotions and for some by their words;
-    stored with the directions.
+    stored with the directions. Without a gain it is what brings the landmarks where the class has them, see
+    ``emorph.train.tasks.dose``.
     confounds: columns of the data set whose differences are no expression (such as where a picture comes from); they
     are taken out of the class means, as light and head pose always are.
     lips: the gap between the inner lips, in distances between the eyes, that some emotions are to have by their words.
     Their edits then close a broad smile as they close a small one, and open a mouth no further.
+    units: by an emotion's word, how much of its step its action units say, from 0 (the class mean alone) to 1: for
+    emotions of which there are few faces, or only faces of other people. Needs ICT-FaceKit's model.
     landmark_ridge: of the linear map from codes to landmarks, which data sets with landmarks give.
     """
 
@@ -57,13 +60,14 @@ class HeadConfig(Config):
     weight_decay: float = Field(0.1, ge=0)
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     balance: Balance = "weights"
-    gain: float = Field(1.0, gt=0)
+    gain: float | None = Field(None, gt=0)
     gains: dict[str, Annotated[float, Field(gt=0)]] = Field({})
     confounds: tuple[str, ...] = ()
     lips: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field({})
+    units: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field({})
     landmark_ridge: float = Field(30.0, gt=0)
 
-    @field_validator("gains", "lips")
+    @field_validator("gains", "lips", "units")
     @classmethod
     def _known(cls, by_word: dict[str, float]) -> dict[str, float]:
         words = [emotion.word for emotion in Emotion]
@@ -76,13 +80,15 @@ class ClassifierConfig(FitConfig):
     """A run of the linear classifier, as a TOML file states it.
 
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
-    held_out: the split that it is measured on.
+    face_model: ICT-FaceKit's ict_face.npz, by which action units are read off landmarks; without it, that of
+    ``emorph models get`` where [head] states units, and else none. held_out: the split that it is measured on.
     """
 
-    names_of_models: ClassVar[tuple[str, ...]] = ("model",)
+    names_of_models: ClassVar[tuple[str, ...]] = ("model", "face_model")
 
     task: Literal["classifier"] = "classifier"
     model: str
+    face_model: str | None = None
     held_out: str = "val"
     head: HeadConfig = HeadConfig()
 
@@ -94,6 +100,10 @@ class ClassifierConfig(FitConfig):
                 f"{self.held_out!r}, which would measure on training faces"
             )
         return self
+
+    def face(self) -> ICT | None:
+        """The face model of action units, if there are to be any. Raises MissingAssetError, CheckpointError."""
+        return ICT.load(self.face_model) if self.face_model or self.head.units else None
 
     @model_validator(mode="after")
     def _every_face_is_encoded(self) -> ClassifierConfig:
@@ -151,6 +161,7 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
 
     on_part: is told how the encoding goes. Raises DataError, CheckpointError.
     """
+    face = config.face()  # what is missing is said before hours of encoding
     model = load(config.model).to(choose_device())
     cache = Path(config.out).parent / CACHE_FOLDER
     size = (model.config.image_size, model.config.image_channels)
@@ -173,32 +184,39 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
 
     training = encoded("encoding", config.data.split or "", mirror=config.data.mirror)
     held_out = encoded("encoding held-out faces", config.held_out, mirror=False)
-    result = train_classifier(config.head, config.seed, training, held_out)
+    result = train_classifier(config.head, config.seed, training, held_out, face)
     text = metrics_json(result.confusion, result.calibration, result.affect, {"head": config.head.model_dump()})
     result.directions.save_pretrained(config.out, notes={METRICS_FILE: text})
     return result
 
 
-def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Codes) -> ClassifierResult:
+def train_classifier(
+    config: HeadConfig, seed: int, train: Codes, held_out: Codes, face: ICT | None = None
+) -> ClassifierResult:
     """Fit the linear layer on normalised codes; the same seed gives the same weights.
+
+    face: the face model that action units are read with; directions know none without it.
 
     Raises DataError if a class of AffectNet's eight has no training face, or if no held-out face has a label.
     """
     stats = LatentStats(train.labelled().z.mean(dim=0), train.labelled().z.std(dim=0))
-    affect = fit_affect(stats.normalise(train.z), train)
+    every, codes = train, stats.normalise(train.z)
+    affect = fit_affect(codes, train)
     train, held_out = train.labelled(), held_out.labelled()
     if len(held_out.z) < 2:
         raise DataError(f"{len(held_out.z)} held-out faces have a label; the classifier is measured on them.")
     z = stats.normalise(train.z)
     weight, bias = fit_layer(config, seed, train.labels, lambda rows: z[rows])
-    means = expression_means(z, train)
+    steps = emotion_steps(codes, every, config.units, config.landmark_ridge, face)
     labels = tuple(emotion.word for emotion in Emotion)
-    gain = tuple(config.gains.get(word, config.gain) for word in labels) if config.gains else config.gain
-    points = None if train.landmarks is None else landmark_map(z, train.landmarks, config.landmark_ridge)
-    mouth = None
+    usual = steps.gains if config.gain is None else (config.gain,) * len(labels)
+    gains = tuple(config.gains.get(word, gain) for word, gain in zip(labels, usual, strict=True))
+    mouth, means = None, steps.means
     if config.lips:
         mouth, means = fit_mouth(z, train, means, config.lips, config.landmark_ridge)
-    directions = Directions(weight, bias, labels, stats, means, gain, points, affect, mouth)
+    directions = Directions(
+        weight, bias, labels, stats, means, gains, steps.landmarks, affect, mouth, steps.units
+    )
     return judged(directions, held_out)
 
 
@@ -242,33 +260,6 @@ def _orders(config: HeadConfig, seed: int, labels: Tensor) -> list[Tensor]:
         return [torch.from_numpy(order.epoch(epoch)) for epoch in range(config.epochs)]
     generator = torch.Generator().manual_seed(seed)
     return [torch.randperm(len(labels), generator=generator) for _ in range(config.epochs)]
-
-
-def expression_means(z: Tensor, train: Codes) -> Tensor:
-    """The mean code of each emotion at equal person, light and pose, (8, z_dim). z: ``train.z``, normalised."""
-    found = class_means(z, train.labels, len(Emotion), persons=train.persons, confounds=train.confounds, own=train.own)
-    faces = train.labels if train.own is None else train.labels[train.own]
-    return guarded(found, torch.bincount(faces, minlength=len(Emotion))).to(z.dtype)
-
-
-def landmark_map(z: Tensor, landmarks: Tensor, ridge: float) -> Tensor:
-    """How landmarks move with the code: ridge regression. z: (N, z_dim), normalised; landmarks: (N, 68, 2).
-
-    They move against the skull, and not with the crop, whose size goes by where the mouth is.
-    Returns (68, 2, z_dim).
-    """
-    weight, _ = ridge_regression(z.double(), on_one_skull(landmarks.double()).flatten(1), ridge)
-    return weight.reshape(landmarks.shape[1], 2, -1).to(z.dtype).contiguous()
-
-
-def on_one_skull(landmarks: Tensor) -> Tensor:
-    """Landmarks (N, 68, 2), each face moved, turned and sized so that what no expression moves lies as on the mean."""
-    complexes = torch.view_as_complex(landmarks.contiguous())
-    fixed = complexes[:, list(STABLE)]
-    middle = fixed.mean(dim=1, keepdim=True)
-    mean = (fixed - middle).mean(dim=0, keepdim=True)
-    turn = ((fixed - middle).conj() * mean).sum(dim=1, keepdim=True) / (fixed - middle).abs().square().sum(1, True)
-    return torch.view_as_real((complexes - middle) * turn + middle.mean())
 
 
 def judged(directions: Directions, held_out: Codes) -> ClassifierResult:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from emorph.core.errors import DataError
-from emorph.core.landmarks import JAW, LEFT_EYE, MIRRORED, RIGHT_EYE, STABLE
+from emorph.core.expressions import Emotion
+from emorph.core.landmarks import INNER, JAW, LEFT_EYE, RIGHT_EYE, STABLE
+from emorph.face3d.action_units import emotion_units
 from emorph.face3d.ict import EXPRESSION_SIGMA, ICT
+from emorph.models.unit_axes import UnitAxes
 from emorph.train.codes import Codes
 from emorph.train.tasks.class_means import within_people
 from emorph.train.tasks.confounds import standardised
@@ -22,6 +24,9 @@ TURN_SIGMA_RAD = (0.3, 0.2, 0.1)  # of heads in photos: across, up and down, and
 PLACE_SIGMA = 0.1  # of scale and place, relative to the face, after faces are laid on one skull
 INNER_NOISE, CONTOUR_NOISE = 0.025, 0.08  # of detectors, in eye distances
 GAZE = "eyeLook"  # units that move no landmark
+MIXING = 0.1  # how freely a unit's step may borrow of the others', against its landmarks: relative ridges
+PLAIN = 1e-3
+LEAST_SEEN = 0.1  # of a unit: what is read of hardly visible ones is not blown up further
 
 
 @dataclass(frozen=True)
@@ -77,18 +82,67 @@ def unit_reader(face: ICT, landmarks: Tensor) -> UnitReader:
     return UnitReader(names, landmarks.double().mean(dim=0).flatten(), read, moves[:, : len(kept)].T.contiguous())
 
 
-def unit_patterns(z: Tensor, codes: Codes, reader: UnitReader, landmarks: Tensor) -> Tensor:
-    """How z_sem moves with each action unit at equal person, pose, light and source, float64 (U, z_dim).
+def fit_units(z: Tensor, codes: Codes, reader: UnitReader, landmarks: Tensor, landmark_map: Tensor) -> UnitAxes:
+    """Action units in z_sem, at equal person, pose, light and source.
 
-    z: (N, z_dim), the codes, normalised; landmarks: theirs on one skull. Raises DataError without landmarks.
+    z: (N, z_dim), the codes, normalised; landmarks: theirs on one skull, (N, 68, 2). landmark_map: (68, 2, z_dim), by
+    which an edit moves them. A unit's step is the regression of z on what is read of it; as landmarks alone do not tell
+    all units apart, it is then mixed with the others' until it moves the landmarks as the face model says.
     """
-    if codes.landmarks is None:
-        raise DataError("[head] units is set, but the data set has no column 'landmarks68'.")
     units, rest = reader(landmarks)
     others = standardised(torch.cat([rest, codes.confounds.double()], dim=1))
     design = torch.cat([torch.ones_like(units[:, :1]), units / EXPRESSION_SIGMA, others], dim=1)
     slopes = within_people(design, z, codes.persons).coefficients[1 : 1 + units.shape[1]] / EXPRESSION_SIGMA
-    return reader.resolution[:, : units.shape[1]] @ slopes
+    steps = reader.resolution[:, : units.shape[1]] @ slopes
+    patterns = _calibrated(steps, reader, landmark_map.flatten(0, 1).double())
+    weight, bias = _read_off(z, units, patterns, codes.labels)
+    return UnitAxes(reader.names, *(tensor.float().contiguous() for tensor in (weight, bias, patterns)))
+
+
+def within_expressions(landmark_map: Tensor, reader: UnitReader) -> Tensor:
+    """The map (68, 2, z_dim) without what no action unit does: no edit widens a skull or turns a head."""
+    moves = reader.moves.T
+    whole = landmark_map.flatten(0, 1).double()
+    kept = moves @ torch.linalg.solve(_ridged(moves.T @ moves, PLAIN), moves.T @ whole)
+    return kept.view_as(landmark_map).to(landmark_map.dtype)
+
+
+def emotion_offset(face: ICT, emotion: Emotion, axes: UnitAxes) -> Tensor:
+    """How a neutral face's normalised z_sem moves to an emotion's action units, (z_dim,)."""
+    values = unit_values(face, emotion, axes.names)
+    offset: Tensor = values.to(axes.patterns) @ axes.patterns
+    return offset
+
+
+def unit_values(face: ICT, emotion: Emotion, names: tuple[str, ...]) -> Tensor:
+    """The action units of an emotion, float64 (U,)."""
+    units = emotion_units(face, emotion)
+    return torch.tensor([units.get(name, 0.0) for name in names], dtype=torch.float64)
+
+
+def _calibrated(steps: Tensor, reader: UnitReader, landmark_map: Tensor) -> Tensor:
+    """Steps (U, z_dim), mixed so that the map moves the inner landmarks as the units do; the contour may follow."""
+    inner = torch.zeros(68, 2, dtype=torch.bool)
+    inner[INNER] = True
+    now = (landmark_map @ steps.T)[inner.flatten()]  # (102, U)
+    missing = reader.moves.T[inner.flatten()] - now
+    mixing = torch.linalg.solve(_ridged(now.T @ now, MIXING), now.T @ missing)
+    return steps + mixing.T @ steps
+
+
+def _read_off(z: Tensor, units: Tensor, patterns: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (U, z_dim) and bias (U,): they see a unit's own step as 1, and none of it in the average neutral face."""
+    x, y = z.double() - z.double().mean(dim=0), units - units.mean(dim=0)
+    weight = torch.linalg.solve(_ridged(x.T @ x, PLAIN), x.T @ y).T
+    seen = (weight * patterns).sum(dim=1, keepdim=True)
+    weight = weight / seen.clamp(min=LEAST_SEEN)
+    neutral = labels == Emotion.NEUTRAL
+    rest = z.double()[neutral].mean(dim=0) if neutral.any() else z.double().mean(dim=0)
+    return weight, -weight @ rest
+
+
+def _ridged(gram: Tensor, share: float) -> Tensor:
+    return gram + share * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
 
 
 def _laid_on(mean: Tensor, landmarks: Tensor) -> tuple[float, float]:
