@@ -17,7 +17,7 @@ z_sem alone moves. It comes second. Many photos, on disk: files.py. Through a 3D
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,17 +133,19 @@ class Editor:
         *,
         valence: float | None = None,
         arousal: float | None = None,
+        units: Mapping[str, float] | None = None,
         face: str | int = "largest",
         on_step: OnStep | None = None,
     ) -> Edit[Target]:
-        """One photo, one emotion, or valence and arousal in [-1, 1]. strength 0 returns the photo bit for bit.
+        """One photo, one emotion, or valence and arousal in [-1, 1], or action units of 0..1 by their names.
 
-        Of valence and arousal, one that is not given stays as it is. face: as for ``faces``; with "all", every face is
-        edited, and ``.face`` is the left-most.
+        strength 0 returns the photo bit for bit. Of valence and arousal, one that is not given stays as it is, and so
+        does a unit. units: as ``emorph.face3d.action_units.named_units`` reads them, "AU12" or "mouthSmile_L".
+        face: as for ``faces``; with "all", every face is edited, and ``.face`` is the left-most.
         Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
         """
         emotion = None if to is None else Emotion.parse(to)
-        target = Target(emotion, strength, valence, arousal)
+        target = Target(emotion, strength, valence, arousal, tuple((units or {}).items()))
         return self.edit_many(photo, [target], face=face, on_step=on_step)[0]
 
     def edit_many(
@@ -157,7 +159,7 @@ class Editor:
     ) -> list[Edit[Target]]:
         """One photo, several targets: encoded once, drawn as one batch. Raises as ``edit``."""
         started_s = time.perf_counter()
-        self._check_targets(targets)
+        self.check_targets(targets)
         photo = read_photo(photo)
         landmarks = find_faces(photo, min_face_px=min_face_px, detector=self.detector, min_score=self.min_score)
         crops = self.align(photo, select_faces(landmarks, face, photo, min_score=self.min_score))
@@ -327,7 +329,7 @@ class Editor:
             )
         return self.directions
 
-    def _check_targets(self, targets: Sequence[Target]) -> None:
-        """Fail on an unknown target before the expensive part, not after."""
+    def check_targets(self, targets: Sequence[Target]) -> None:
+        """Fail on an unknown target before the expensive part, not after. Raises as ``changes``."""
         if any(target.strength for target in targets):
             latent.check_known(self._need_directions(), targets)
