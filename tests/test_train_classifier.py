@@ -21,9 +21,10 @@ from emorph.train.calibration import calibration, expected_error, fit_temperatur
 from emorph.train.codes import Codes
 from emorph.train.tasks.affect import fit_affect, score_affect
 from emorph.train.tasks.class_means import class_means
-from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, fit_layer, train_classifier
+from emorph.train.tasks.classifier import ClassifierConfig, train_classifier
 from emorph.train.tasks.classifier_report import lines
 from emorph.train.tasks.emotion_steps import on_one_skull
+from emorph.train.tasks.head import HeadConfig, fit_layer
 from test_data import datasets, make_store
 from tiny import tiny_directions, tiny_model
 

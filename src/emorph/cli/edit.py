@@ -167,9 +167,7 @@ def _tell(face: str, as_json: bool, done: FileEdit) -> None:
         typer.echo(f"{done.files[-1]}  ({counted(done, face)}{done.seconds:.1f} s)")
 
 
-def _target(
-    to: str | None, valence: float | None, arousal: float | None, units: Mapping[str, float] | None
-) -> Target:
+def _target(to: str | None, valence: float | None, arousal: float | None, units: Mapping[str, float] | None) -> Target:
     if to is None and valence is None and arousal is None and units is None:
         raise ConfigError("say what the faces should show: --to happy, --valence 0.5 --arousal -0.2, or --au AU12=0.8.")
     asked = tuple((units or {}).items())

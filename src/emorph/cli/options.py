@@ -78,14 +78,14 @@ def load_editor(
     min_score: float = 0.25,
 ) -> Editor:
     """The editor that the options ask for."""
-    from emorph.edit.pipeline import DEFAULT_STEPS, Editor
+    from emorph.edit.pipeline import Editor
     from emorph.faces.detect import as_detector
 
     return Editor.from_pretrained(
         model,
         directions=directions,
         device=device,
-        steps=steps or DEFAULT_STEPS,
+        steps=steps,
         solver_name=solver,
         detector=as_detector(detector),
         min_score=min_score,

@@ -125,8 +125,8 @@ def _axes(directions: Directions) -> AffectAxes:
 def _units(directions: Directions) -> UnitAxes:
     if directions.units is None:
         raise MissingAssetError(
-            "these directions know emotions only, no action units. Use a rig (--model emorph-rig), or train others with "
-            "`emorph train run classifier.toml` whose [head] states units."
+            "these directions know emotions only, no action units. Use a rig (--model emorph-rig), or train others "
+            "with `emorph train run classifier.toml` whose [head] states units."
         )
     return directions.units
 

@@ -74,7 +74,7 @@ class Editor:
         *,
         model_id: str = "unnamed",
         device: str | torch.device = "auto",
-        steps: int = DEFAULT_STEPS,
+        steps: int | None = None,
         solver_name: str = "dpm",
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
@@ -84,11 +84,11 @@ class Editor:
         self.model = model.to(self.device).eval().requires_grad_(False)
         self.directions = directions.to(self.device) if directions else None
         self.model_id = model_id
-        self.steps = steps
+        self.steps = steps or model.config.edit_steps or DEFAULT_STEPS
         self.solver_name = solver_name
         self.detector = as_detector(detector)
         self.min_score = min_score
-        self.codec = Codec(self.model, steps=steps, solver_name=solver_name)
+        self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name)
         self.painter = painter.to(self.device) if painter else None
 
     @classmethod
@@ -98,7 +98,7 @@ class Editor:
         *,
         directions: str | Path | None = None,
         device: str | torch.device = "auto",
-        steps: int = DEFAULT_STEPS,
+        steps: int | None = None,
         solver_name: str = "dpm",
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
@@ -106,6 +106,7 @@ class Editor:
         """Load a bundled model, a folder, a hub id, or an official checkpoint file.
 
         directions: a folder or classifier checkpoint; by default the ones inside the model's folder, if any.
+        steps: network evaluations in each direction; by default those that the model states, or DEFAULT_STEPS.
         detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
         Raises UnknownNameError, CheckpointError.
         """

@@ -35,7 +35,8 @@ class DiffAEConfig(Config):
     networks and back after them; ``attention_resolutions`` are sides of the feature maps after folding.
     prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
     crop: the part of a face that the training pictures show. tone: whether the light of a face is taken off its picture
-    before the networks see it ("face", see ``emorph.core.tone``); who calls them does that. In place of the sizes,
+    before the networks see it ("face", see ``emorph.core.tone``); who calls them does that. edit_steps: network
+    evaluations in each direction that an edit takes unless told otherwise, None for the editor's own. In place of sizes,
     ``preset = "ffhq128"`` names one of ``preset``; what is stated beside it comes instead of the preset's.
     """
 
@@ -56,6 +57,7 @@ class DiffAEConfig(Config):
     latent: LatentNetConfig | None = None
     crop: CropSpec = CropSpec()
     tone: ToneName = "as_is"
+    edit_steps: int | None = Field(None, ge=2, le=999)
 
     @model_validator(mode="before")
     @classmethod

@@ -33,9 +33,9 @@ LEAST_SEEN = 0.1  # of a unit: what is read of hardly visible ones is not blown 
 class UnitReader:
     """The most probable action units, identity and pose behind landmarks, as one linear map.
 
-    names: of U action units. read: float64 (U + n, 136), from landmarks on one skull, less ``mean`` (136,), to units and
-    to n numbers of who it is and how the head is held. moves: (U, 136), how far each unit moves the landmarks of the
-    mean face, in half sides of the crop.
+    names: of U action units. read: float64 (U + n, 136), from landmarks on one skull, less ``mean`` (136,), to units
+    and to n numbers of who it is and how the head is held. moves: (U, 136), how far each unit moves the landmarks of
+    the mean face, in half sides of the crop.
     """
 
     names: tuple[str, ...]
@@ -63,7 +63,8 @@ def unit_reader(face: ICT, landmarks: Tensor) -> UnitReader:
     basis = face.landmark_basis()
     points = basis.still[basis.candidates[0]].double()  # (68, 3, 1 + shapes + units), looking ahead
     kept = [i for i, name in enumerate(face.unit_names) if not name.startswith(GAZE)]
-    mean, shapes = points[..., 0], points[..., 1 : 1 + N_SHAPE]
+    n_shape = min(N_SHAPE, basis.n_shape)
+    mean, shapes = points[..., 0], points[..., 1 : 1 + n_shape]
     units = points[..., [1 + basis.n_shape + i for i in kept]]
     scale, eye_distance = _laid_on(mean, landmarks.double().mean(dim=0))
     across, up, towards = (mean - mean.mean(dim=0)).unbind(dim=1)
@@ -72,7 +73,7 @@ def unit_reader(face: ICT, landmarks: Tensor) -> UnitReader:
     places = torch.stack([_flat(across, up), _flat(one, zero), _flat(zero, one)], dim=1)
     moves = scale * torch.cat([_columns(units), _columns(shapes), turns, places], dim=1)
     prior = torch.tensor(
-        [EXPRESSION_SIGMA] * len(kept) + [1.0] * N_SHAPE + [*TURN_SIGMA_RAD] + [PLACE_SIGMA] * 3, dtype=torch.float64
+        [EXPRESSION_SIGMA] * len(kept) + [1.0] * n_shape + [*TURN_SIGMA_RAD] + [PLACE_SIGMA] * 3, dtype=torch.float64
     )
     noise = torch.full((68, 2), INNER_NOISE * eye_distance, dtype=torch.float64)
     noise[JAW] = CONTOUR_NOISE * eye_distance
