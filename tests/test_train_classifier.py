@@ -205,7 +205,7 @@ def test_train_and_edit_as_a_user_does(emorph: Command, example_photo: Path, tmp
     annotated_store(tmp_path / "faces.parquet")
     tiny_model().save_pretrained(tmp_path / "tiny")
     (tmp_path / "c.toml").write_text(
-        'task = "classifier"\nout = "runs/directions"\nmodel = "tiny"\n'
+        'task = "classifier"\nout = "runs/directions"\nmodel = "tiny"\ncheck = 1\n'
         '[data]\npath = "faces.parquet"\nsplit = "train"\n[head]\nepochs = 2\nbalance = "sampling"\n'
     )
     for _ in range(2):  # a second run takes the first one's place

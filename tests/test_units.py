@@ -82,7 +82,7 @@ def test_units_are_read_off_landmarks(made: Made) -> None:
 def test_a_unit_is_its_own_step_and_nobodys_looks(made: Made) -> None:
     axes, _, _ = axes_of(made, made.codes)
     for i, name in enumerate(UNITS):
-        assert likeness(axes.patterns[i], made.true[i]) > 0.9, name
+        assert likeness(axes.patterns[i], made.true[i]) > 0.85, name
     careless, _, _ = axes_of(made, dataclasses.replace(made.codes, persons=None))
     smile = likeness(careless.patterns[0], made.true[0])
     assert smile < likeness(axes.patterns[0], made.true[0]) - 0.05  # it took cheerful people's looks for a smile

@@ -36,8 +36,9 @@ class DiffAEConfig(Config):
     prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
     crop: the part of a face that the training pictures show. tone: whether the light of a face is taken off its picture
     before the networks see it ("face", see ``emorph.core.tone``); who calls them does that. edit_steps: network
-    evaluations in each direction that an edit takes unless told otherwise, None for the editor's own. In place of sizes,
-    ``preset = "ffhq128"`` names one of ``preset``; what is stated beside it comes instead of the preset's.
+    evaluations in each direction that an edit takes unless told otherwise, None for the editor's own.
+    In place of the sizes, ``preset = "ffhq128"`` names one of ``preset``; what is stated beside it comes instead of the
+    preset's.
     """
 
     image_size: int = Field(gt=0, le=4096)
