@@ -104,7 +104,7 @@ def train(
         keep = min(EMA, (step + 1) / (step + 10))
         for key, weight in model.state_dict().items():
             mean[key].lerp_(weight, 1 - keep)
-        smooth = float(value) if not step else 0.98 * smooth + 0.02 * float(value)
+        smooth = value.item() if not step else 0.98 * smooth + 0.02 * value.item()
         if time.monotonic() - said > WORD_S:
             said = time.monotonic()
             left = (said - began) / (step + 1) * (steps - step - 1)

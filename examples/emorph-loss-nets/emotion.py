@@ -24,7 +24,7 @@ from emorph.models.shape_net import ShapeNet
 
 LABELS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger")
 NOT_HAPPY = "not happy"
-N_FACES = 96  # of a step
+N_FACES = 64  # of a step
 FEW = 30  # pictures of an emotion under which a set does not tell it
 NAMES = {"fer2013": "fer2013/val"}  # the part of FER-2013 that the judge did not learn from
 BALANCE = 0.6  # a label is drawn as often as its number of pictures to the power of 1 - BALANCE

@@ -27,7 +27,7 @@ from emorph.face3d.fit import fit_landmarks
 from emorph.face3d.ict import ICT
 from emorph.models.shape_net import ReadShape, ShapeNet, ShapeNetConfig
 
-N_SINGLE, N_PAIRS = 64, 24  # faces of a step, and pairs of one person's
+N_SINGLE, N_PAIRS = 48, 16  # faces of a step, and pairs of one person's
 EXPRESSION_WEIGHT = 12.0  # action units are 0..1, shapes have deviation 1
 AGREEMENT_WEIGHT, TEMPERATURE = 0.1, 0.15
 
@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--london", type=Path)
     parser.add_argument("--ict", type=Path, help="ict_face.npz, for the fits of London's faces")
     parser.add_argument("--only-measure", action="store_true", help="of the network in OUT")

@@ -28,7 +28,7 @@ class EmotionNetConfig(Config):
 
     labels: tuple[str, ...] = Field(min_length=2)
     trunk: TrunkConfig = TrunkConfig()
-    image_size: int = Field(64, ge=32, le=256)
+    image_size: int = Field(48, ge=32, le=256)
     crop: CropSpec = CropSpec()
     trained_on: tuple[str, ...] = ()
 

@@ -30,7 +30,7 @@ class ShapeNetConfig(Config):
     trunk: TrunkConfig = TrunkConfig()
     n_shape: int = Field(40, gt=0, le=100)
     units: tuple[str, ...] = Field(min_length=1, max_length=100)
-    image_size: int = Field(64, ge=32, le=256)
+    image_size: int = Field(48, ge=32, le=256)
     crop: CropSpec = CropSpec()
     trained_on: tuple[str, ...] = ()
 

@@ -15,7 +15,7 @@ class TrunkConfig(Config):
     """
 
     channels: tuple[int, ...] = Field((64, 128, 256), min_length=1, max_length=5)
-    blocks: int = Field(2, gt=0, le=16)
+    blocks: int = Field(1, gt=0, le=16)
     widen: int = Field(2, gt=0, le=8)
 
 
