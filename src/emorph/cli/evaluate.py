@@ -17,6 +17,7 @@ from emorph.cli.options import Json
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from emorph.core.loss_networks import LossNetwork
     from emorph.core.shard import Shard
     from emorph.evaluate.judges.panel import Panel
     from emorph.evaluate.measure.inputs import Pair
@@ -83,6 +84,20 @@ def evaluate(
         str | None,
         typer.Option(help="Where the sources come from, such as affectnet/train; judges trained on them are refused."),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the model that made the edits, where they do not tell: networks that gave a loss in its "
+            "training may not mark them."
+        ),
+    ] = None,
+    allow_loss_judge: Annotated[
+        bool,
+        typer.Option(
+            "--allow-loss-judge",
+            help="Ask networks that gave a loss, too; the report says so in its first lines.",
+        ),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")] = min(
         2, os.cpu_count() or 1
     ),
@@ -102,6 +117,7 @@ def evaluate(
     pairs = _pairs(edits, sources, compare=compare)
     check_template()
     panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
+    panel = panel.without_loss_givers(_losses(pairs, model), allowed=allow_loss_judge)
     judged = identify(pairs)
     records = _measured(judged, out, panel, workers, part)
     if records is not None:
@@ -119,6 +135,14 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
         raise ConfigError("--compare needs at least two sets of edits; name another one.")
     named = zip(edits, method_names(edits), strict=True)
     return [pair for path, name in named for pair in read_pairs(path, sources=sources, method=name)]
+
+
+def _losses(pairs: list[Pair], model: str | None) -> list[LossNetwork]:
+    """The networks that gave a loss while any of the models was trained."""
+    from emorph.core.loss_networks import told_losses
+
+    named = told_losses(model) if model else ()
+    return list(dict.fromkeys([*named, *(network for pair in pairs for network in pair.losses)]))
 
 
 def _panel(

@@ -76,6 +76,7 @@ class Recipe:
             min_score=self.min_score,
             frame=self.frame or 0,
             location_stripped=self.strip_location,
+            losses=tuple(network.as_json() for network in self.maker.losses),
         )
 
 

@@ -31,6 +31,7 @@ from emorph.core.device import choose_device
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
+from emorph.core.loss_networks import LossNetwork, told_losses
 from emorph.core.types import AlignedFace, FaceCode, Landmarks, OnStep, Photo, Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
@@ -79,6 +80,7 @@ class Editor:
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
         painter: Painter | None = None,
+        losses: Sequence[LossNetwork] = (),
     ) -> None:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)
@@ -90,6 +92,7 @@ class Editor:
         self.min_score = min_score
         self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name)
         self.painter = painter.to(self.device) if painter else None
+        self.losses = tuple(losses)
 
     @classmethod
     def from_pretrained(
@@ -121,7 +124,7 @@ class Editor:
         painter = painter_beside(name)
         return cls(
             model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score, painter=painter,
+            detector=detector, min_score=min_score, painter=painter, losses=told_losses(name),
         )  # fmt: skip
 
     # -- the whole path: photo in, photo out

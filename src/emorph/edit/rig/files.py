@@ -80,7 +80,7 @@ def unit_recipe(
 
     return Recipe(
         draw,
-        Maker(editor.model_id, editor.solver_name, editor.steps),
+        Maker(editor.model_id, editor.solver_name, editor.steps, losses=editor.losses),
         file_word,
         target,
         tuple(strengths),

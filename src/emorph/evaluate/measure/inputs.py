@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from emorph.core.csv_rows import read_rows
 from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
+from emorph.core.loss_networks import LossNetwork, losses_by_id, parse_losses
 from emorph.core.types import Target
 from emorph.evaluate.metrics.affect import NOT_ANNOTATED
 
@@ -33,6 +34,7 @@ class Pair:
     person: whose photo the source is, "" if unknown.
     affect: the valence and the arousal that the edit should show: asked for, or annotated; None if unknown.
     points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
+    losses: the networks that gave a loss while the model was trained; () where none did, or nobody told.
     """
 
     method: str
@@ -44,6 +46,7 @@ class Pair:
     affect: Affect = (None, None)
     points: tuple[tuple[float, float], ...] = ()
     affect_word: str = ""
+    losses: tuple[LossNetwork, ...] = ()
 
     @property
     def word(self) -> str:
@@ -107,7 +110,10 @@ def _record_pairs(path: Path, method: str) -> Iterator[Pair]:
         fields = {"source": record.source, "edited": record.edited, "target": record.target}
         if record.source == "":
             raise DataError(f"{path}: {record.id} does not say which photo it was made from, so it cannot be judged.")
-        yield _pair(fields | {"strength": record.strength}, method, path.parent, f"{path}, {record.id}")
+        where = f"{path}, {record.id}"
+        pair = _pair(fields | {"strength": record.strength}, method, path.parent, where)
+        told = parse_losses(record.losses, where) or losses_by_id(str(record.model_id))
+        yield replace(pair, losses=told) if told else pair
 
 
 def _table_pairs(path: Path, method: str) -> Iterator[Pair]:

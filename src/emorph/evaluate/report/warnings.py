@@ -19,6 +19,7 @@ FEW_IMPOSTORS = 100  # a threshold at 1 % rests on one pair then
 
 def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> Iterator[str]:
     """Sentences, the gravest first; none where all is well."""
+    yield from panel.unfair
     names = ["" if len(scores) == 1 else f"{score.evidence.method}: " for score in scores]
     for score, name in zip(scores, names, strict=True):
         yield from _of_lost_faces(score, name)
