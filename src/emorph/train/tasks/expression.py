@@ -154,22 +154,22 @@ class ExpressionConfig(RunConfig):
 
     def loss_for(self, model: ExpressionModel, *, blank: bool = False) -> ExpressionLoss:
         """The losses of a model. blank: ask networks of random weights, for a trial. Raises as ``open_network``."""
-        asked = self.losses
+        asked, crop = self.losses, model.config.crop
         emotion = [open_network(name, "emotion", blank=blank) for name in asked.emotion_networks if asked.expression]
         shape = self._shape_network(blank=blank) if asked.shape else None
         identity = open_network(asked.identity_network, "identity", blank=blank) if asked.identity else None
         for network in (*emotion, shape, identity):
             if network is not None:
-                network.check_crop(model.config.crop)
+                network.check_crop(crop)
         return ExpressionLoss(
             model,
             trains=self.trains,
             pictures=self.pictures,
             losses=asked,
             weight=self.optim.loss_weight,
-            emotion=[Frozen(network) for network in emotion],
-            shape=Frozen(shape) if shape else None,
-            identity=Frozen(identity) if identity else None,
+            emotion=[Frozen(network, crop) for network in emotion],
+            shape=Frozen(shape, crop) if shape else None,
+            identity=Frozen(identity, crop) if identity else None,
         )
 
     def _shape_network(self, *, blank: bool) -> LossNetwork:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +20,12 @@ from emorph.core.downloads import present
 from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance
-from emorph.core.pretrained import BUNDLED, locate, read_config, stated_kind
+from emorph.core.pretrained import BUNDLED, locate, stated_kind
 from emorph.core.types import CropSpec
 from emorph.face3d.camera import CROP_SIDE_PX
-from emorph.models import judge as judge_models
 from emorph.models.deca import CODE_SIZES, N_CODE, CodeEncoder, crop_faces, unit_crops
 from emorph.models.emonet import CLASSES, SIDE_PX, EmoNet
-from emorph.models.judge import Judge, JudgeConfig
+from emorph.models.kinds import kind_of_folder
 from emorph.models.port import load_face_encoder
 from emorph.models.weights import fingerprint
 from emorph.train.tasks.expression_crops import ffhq_crop, shown_share, square_crop
@@ -54,9 +53,9 @@ class Answer:
 class LossNetwork:
     """A frozen network, what it looks at, and what it was trained on.
 
-    cut: (pictures, points in their pixels) -> its crops, in [-1, 1] and differentiable. answer: (module, crops) -> what
-    it says. side_px, channels: of its crops. emotions: in the order of its logits. sees: its crop where that is a part
-    of FFHQ's square, None where it is a box around the landmarks.
+    cut: (pictures, points in their pixels, the crop that they show) -> its crops, in [-1, 1] and differentiable.
+    answer: (module, crops) -> what it says. side_px, channels: of its crops. emotions: in the order of its logits.
+    sees: its crop where that is a part of FFHQ's square, None where it is a box around the landmarks.
     """
 
     name: str
@@ -64,7 +63,7 @@ class LossNetwork:
     module: nn.Module
     data: tuple[str, ...]
     side_px: int
-    cut: Callable[[Tensor, Tensor], Tensor]
+    cut: Callable[[Tensor, Tensor, CropSpec], Tensor]
     answer: Callable[[nn.Module, Tensor], Answer]
     channels: int = 3
     emotions: tuple[Emotion, ...] = ()
@@ -86,10 +85,14 @@ class LossNetwork:
 
 
 class Frozen(nn.Module):
-    """A network that follows its owner from device to device, but is neither trained nor saved with it."""
+    """A network that follows its owner from device to device, but is neither trained nor saved with it.
 
-    def __init__(self, network: LossNetwork) -> None:
+    crop: what the pictures show that it is asked about.
+    """
+
+    def __init__(self, network: LossNetwork, crop: CropSpec) -> None:
         super().__init__()
+        self.crop = crop
         network.module.eval().requires_grad_(False)
         self._hidden = (network,)  # in a tuple, so that it is not a submodule
 
@@ -104,7 +107,8 @@ class Frozen(nn.Module):
 
     def forward(self, pictures: Tensor, points: Tensor) -> Answer:
         """pictures: float (B, 1 or 3, S, S) in [-1, 1]; points: (B, 68, 2) in their pixels."""
-        return self.network.answer(self.network.module, self.network.cut(pictures.expand(-1, 3, -1, -1), points))
+        network = self.network
+        return network.answer(network.module, network.cut(pictures.expand(-1, 3, -1, -1), points, self.crop))
 
 
 def open_network(name: str, role: Role, *, blank: bool = False) -> LossNetwork:
@@ -121,7 +125,7 @@ def open_network(name: str, role: Role, *, blank: bool = False) -> LossNetwork:
         return network
     side = (network.side_px, network.side_px)
 
-    def cut(pictures: Tensor, points: Tensor) -> Tensor:
+    def cut(pictures: Tensor, points: Tensor, crop: CropSpec) -> Tensor:
         return F.interpolate(pictures[:, : network.channels], side, mode="bilinear")
 
     return LossNetwork(**{**vars(network), "cut": cut})
@@ -153,7 +157,9 @@ def _deca(name: str, blank: bool) -> LossNetwork:
         return Answer(code=module(unit_crops(crops))[:, : CODE_SIZES["shape"]])
 
     data = ("vggface2/train", "bupt-balancedface/train", "voxceleb2/train")
-    return LossNetwork(name, "shape", module, data, CROP_SIDE_PX, crop_faces, answer)
+    return LossNetwork(
+        name, "shape", module, data, CROP_SIDE_PX, lambda pictures, points, _: crop_faces(pictures, points), answer
+    )
 
 
 def _emonet(name: str, blank: bool) -> LossNetwork:
@@ -170,7 +176,7 @@ def _emonet(name: str, blank: bool) -> LossNetwork:
         module,
         ("affectnet/train",),
         SIDE_PX,
-        lambda pictures, points: square_crop(pictures, points, SIDE_PX),
+        lambda pictures, points, _: square_crop(pictures, points, SIDE_PX),
         answer,
         emotions=CLASSES[n_classes],
         has_affect=True,
@@ -185,19 +191,24 @@ def _folder(name: str, blank: bool) -> LossNetwork:
             f"{name} is no network that a loss can ask; it takes {', '.join(NETWORKS)}, and folders of the kinds "
             f"{', '.join(FOLDERS)}."
         )
-    return FOLDERS[kind](name, blank)
+    form = kind_of_folder(folder).folder
+    assert form is not None
+    if not blank:
+        return FOLDERS[kind](name, form.load(folder))
+    assert form.module is not None
+    return FOLDERS[kind](name, form.module(form.facts(folder).config))
 
 
-def _judge(name: str, blank: bool) -> LossNetwork:
-    config = JudgeConfig.parse(read_config(locate(name), judge_models.KIND), name)
+def _judge(name: str, judge: Any) -> LossNetwork:
+    config = judge.config
 
-    def cut(pictures: Tensor, points: Tensor) -> Tensor:
+    def cut(pictures: Tensor, points: Tensor, crop: CropSpec) -> Tensor:
         return ffhq_crop(luminance(pictures), points, config.image_size, config.crop)
 
     return LossNetwork(
         name,
         "emotion",
-        Judge(config) if blank else Judge.from_pretrained(name),
+        judge,
         ("fer2013/train",) if name == "emorph-judge" else (),
         config.image_size,
         cut,
@@ -208,7 +219,8 @@ def _judge(name: str, blank: bool) -> LossNetwork:
     )
 
 
-Opener = Callable[[str, bool], LossNetwork]
+Opener = Callable[[str, bool], LossNetwork]  # by name; whether blank
+FolderOpener = Callable[[str, Any], LossNetwork]  # by name, with the network that its folder holds
 OPEN_SHAPE = "emorph-shape"
 NETWORKS: dict[str, Opener] = {"deca": _deca, "emonet_8": _emonet, "emonet_5": _emonet}
-FOLDERS: dict[str, Opener] = {judge_models.KIND: _judge}
+FOLDERS: dict[str, FolderOpener] = {"judge": _judge}
