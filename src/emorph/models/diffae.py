@@ -12,6 +12,7 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, UnknownNameError
+from emorph.core.pretrained import locate, stated_losses
 from emorph.core.tone import Tone, ToneName, tone_of
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
@@ -101,7 +102,10 @@ _PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
 
 
 class DiffAE(UNet, PretrainedModule):
-    """Semantic encoder and conditional DDIM; state-dict keys equal the official model's without its prefix."""
+    """Semantic encoder and conditional DDIM; state-dict keys equal the official model's without its prefix.
+
+    losses: the networks that gave a loss while it was trained, see ``emorph.core.pretrained.stated_losses``.
+    """
 
     kind = KIND
     config_type = DiffAEConfig
@@ -124,6 +128,7 @@ class DiffAE(UNet, PretrainedModule):
             dropout=config.dropout,
         )
         self.config = config
+        self.losses: tuple[Mapping[str, Any], ...] = ()
         self.encoder = SemanticEncoder(
             in_channels=folded,
             side=side,
@@ -190,7 +195,15 @@ class DiffAE(UNet, PretrainedModule):
         """Write config.json and model.safetensors; the folder appears complete or not at all."""
         stats = self.latent_stats
         exact = {"conds_mean": stats.mean.float(), "conds_std": stats.std.float()} if stats else {}
-        save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype, exact=exact)
+        config = self.config.model_dump(mode="json")
+        save_model(folder, KIND, config, self.state_dict(), dtype=dtype, exact=exact, losses=self.losses)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """As ``PretrainedModule.from_pretrained``, and with what the folder says of losses."""
+        model = super().from_pretrained(name)
+        model.losses = stated_losses(locate(name))
+        return model
 
     @classmethod
     def from_tensors(cls, config: DiffAEConfig, tensors: Mapping[str, Tensor], source: str) -> Self:
