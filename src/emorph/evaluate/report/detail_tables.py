@@ -104,7 +104,7 @@ def by_emotion(scores: MethodScores, emotion: EmotionScores, name: str = "") -> 
                 continue
             row.append(cell(line.estimate(chosen), is_share))
             if line.before is not None:
-                row.append(cell(evidence.mean(line.before, chosen), is_share))
+                row.append(cell(line.mean(line.before, chosen), is_share))
         rows.append(tuple(row))
     header = ["target"]
     for line in lines:
