@@ -59,6 +59,7 @@ SAMPLES: dict[Takes, Callable[[], tuple[Any, ...]]] = {
     Takes.RECONSTRUCTION: pictures,
     Takes.SURROUNDINGS: pictures,
     Takes.MASKED: lambda: (*pictures(), MASK),
+    Takes.OWN_MASK: lambda: (*pictures(), MASK),
     Takes.LANDMARKS: lambda: (points(), points()),
     Takes.INSIDE: lambda: (*pictures(), points()[:1], points()[:1]),
     Takes.ANSWERS: lambda: (probabilities(), PLACES),

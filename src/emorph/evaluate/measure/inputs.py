@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,8 +20,10 @@ RECORDS_FILE = "edits.jsonl"
 NEEDED_COLUMNS = ("source", "edited", "target")
 KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "valence", "arousal", "landmarks")
 N_POINTS = 68
+MOST_PX = 10**6  # of a photo's side
 
 T = TypeVar("T")
+Mask = tuple[tuple[int, ...], ...]
 Affect = tuple[float | None, float | None]
 
 
@@ -32,6 +34,7 @@ class Pair:
     method: what reports call the set. target: None where valence or arousal was asked for.
     person: whose photo the source is, "" if unknown.
     affect: the valence and the arousal that the edit should show: asked for, or annotated; None if unknown.
+    mask: polygons x, y, x, y, ... in the source's pixels, outside which the editor says that it touched nothing.
     points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
     """
 
@@ -44,6 +47,7 @@ class Pair:
     affect: Affect = (None, None)
     points: tuple[tuple[float, float], ...] = ()
     affect_word: str = ""
+    mask: Mask = ()
 
     @property
     def word(self) -> str:
@@ -107,7 +111,9 @@ def _record_pairs(path: Path, method: str) -> Iterator[Pair]:
         fields = {"source": record.source, "edited": record.edited, "target": record.target}
         if record.source == "":
             raise DataError(f"{path}: {record.id} does not say which photo it was made from, so it cannot be judged.")
-        yield _pair(fields | {"strength": record.strength}, method, path.parent, f"{path}, {record.id}")
+        where = f"{path}, {record.id}"
+        pair = _pair(fields | {"strength": record.strength}, method, path.parent, where)
+        yield replace(pair, mask=_mask(record.mask, where))
 
 
 def _table_pairs(path: Path, method: str) -> Iterator[Pair]:
@@ -177,6 +183,14 @@ def _points(value: object, where: str) -> tuple[tuple[float, float], ...]:
             f"{len(numbers)}; leave the column empty to have the face found."
         )
     return tuple(zip(known[::2], known[1::2], strict=True))
+
+
+def _mask(polygons: Mask, where: str) -> Mask:
+    """Raises DataError naming ``where`` for what are no polygons."""
+    for polygon in polygons:
+        if len(polygon) % 2 or len(polygon) < 2 or any(type(n) is not int or abs(n) > MOST_PX for n in polygon):
+            raise DataError(f"{where}: mask must be polygons of whole numbers x, y, x, y, ..., found {polygon!r:.60}.")
+    return polygons
 
 
 def _finite(value: object) -> float | None:

@@ -23,6 +23,7 @@ _JUDGE = "a judge of emotions that knows the targets"
 _VA = "a judge of valence and arousal"
 _ALEX, _VGG, _VGG_DISTS = "lpips-alexnet, lpips-heads-alex", "lpips-vgg16, lpips-heads-vgg", "lpips-vgg16, dists"
 _SAME_SIZE = "edits of their sources' size, with something around the face"
+_RECORDED = "the mask in edits.jsonl, where emorph writes it"
 _STRENGTH_0 = "edits at strength 0, which are a method's reconstructions"
 _MODEL = "a face model that fits: ict-facekit, deca or emoca"
 _ALSO_BY_EMOTION = (Shown.SUMMARY, Shown.EMOTIONS, Shown.STRENGTHS, Shown.COMPARISON)
@@ -98,6 +99,12 @@ _ROWS: tuple[Metric, ...] = (
            needs=_SAME_SIZE, source="mean absolute difference outside a mask", tables=_ALSO_IN_SUMMARY),
     Metric(name="psnr_outside", title="PSNR outside the face", takes=Takes.MASKED, function="geometry:psnr_outside",
            better="higher", unit="dB", of_itself=math.inf, needs=_SAME_SIZE, source="PSNR outside a mask"),
+    Metric(name="mae_outside_mask", title="Change outside the editor's mask", takes=Takes.OWN_MASK,
+           function="geometry:mae_outside", better="lower", bounds=SHARE, unit="share of range", of_itself=0,
+           needs=_RECORDED, source="mean absolute difference outside a mask"),
+    Metric(name="psnr_outside_mask", title="PSNR outside the editor's mask", takes=Takes.OWN_MASK,
+           function="geometry:psnr_outside", better="higher", unit="dB", of_itself=math.inf, needs=_RECORDED,
+           source="PSNR outside a mask"),
     Metric(name="ssim_outside", title="SSIM outside the face", takes=Takes.SURROUNDINGS, function="fidelity:ssim",
            better="higher", bounds=SIGNED, of_itself=1, least_px=11, most_px=_MOST_PX, needs=_SAME_SIZE,
            revision=_FROM_LEVEL_0, source=f"{_SSIM}, the source's face put back"),

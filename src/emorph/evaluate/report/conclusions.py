@@ -59,7 +59,7 @@ def _success(score: MethodScores) -> Estimate | None:
     """The success gain by the first judge."""
     if not score.tradeoffs:
         return None
-    return score.evidence.mean(score.tradeoffs[0].success, score.evidence.at_dose, "gain")
+    return score.evidence.mean(score.tradeoffs[0].success, score.evidence.at_dose, "difference")
 
 
 def _recognised(score: MethodScores) -> tuple[Value, Value] | None:

@@ -166,8 +166,10 @@ def fidelity_table(scores: MethodScores, name: str = "") -> Table:
     note = (
         "Fidelity takes every change for damage, so it is asked in two ways only: outside the face, where nothing "
         "should change (the edit with its source's own face put back, against the source), and of reconstructions "
-        "(edits at strength 0). An edit against its source would praise the edit that did nothing. Networks compare "
-        "the face's surroundings at 256 px."
+        "(edits at strength 0). An edit against its source would praise the edit that did nothing. The face is a "
+        "soft mask by the source's 68 points, alike for every method, so what changes along its edge counts in part; "
+        "the editor's mask is the one it pasted through, where it recorded one, and there nothing may change at all. "
+        "Networks compare the face's surroundings at 256 px."
     )
     header = ("measure", "compares", "better", "edits", "unedited photo")
     return Table(slug(scores.evidence.method, "fidelity"), f"{name}Fidelity", note, header, rows)

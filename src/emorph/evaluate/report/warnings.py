@@ -65,7 +65,7 @@ def _of_method(score: MethodScores, name: str) -> Iterator[str]:
     if dose is None:
         yield f"{name}Not one edit could be measured."
         return
-    gains = [evidence.mean(emotion.gain, dose, "gain") for emotion in score.emotions]
+    gains = [evidence.mean(emotion.gain, dose, "difference") for emotion in score.emotions]
     known = [gain for gain in gains if gain is not None]
     if known and all(gain.mean <= 0 for gain in known):
         yield (

@@ -23,11 +23,11 @@ N_RESAMPLES = 1000
 LEVEL = 0.95
 
 LostFaces = Literal["fail", "skip"]
-Kind = Literal["number", "share", "gain"]
+Kind = Literal["number", "share", "difference"]
 INTERVALS: dict[Kind, Callable[[Float64, Sequence[str]], Estimate]] = {
     "number": bootstrap,
     "share": share,
-    "gain": signed_share,
+    "difference": signed_share,
 }
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -108,8 +108,7 @@ class Evidence:
     def mean(self, values: Float64, chosen: Bools, kind: Kind = "number") -> Estimate | None:
         """The mean of the chosen edits' values with its interval by source photo; None without any, or if all NaN.
 
-        kind: of a "share" (values in [0, 1]) and of a difference of shares, a "gain" (values -1, 0 and 1), the interval
-        is one for shares.
+        kind: a "share" (values in [0, 1]) and a "difference" of shares (values -1, 0 and 1) have intervals of shares.
         """
         chosen = chosen & np.isfinite(values)
         if not chosen.any():

@@ -120,7 +120,7 @@ def kind_of(metric: Metric, values: Float64) -> Kind:
     known = values[np.isfinite(values)]
     if not metric.is_share or not len(known) or np.abs(known).max() > 1:
         return "number"
-    return "gain" if metric.bounds[0] < 0 or known.min() < 0 else "share"
+    return "difference" if metric.bounds[0] < 0 or known.min() < 0 else "share"
 
 
 def of_itself(metric: Metric) -> str | None:
