@@ -144,10 +144,11 @@ def _edits(items: Sequence[Identified], records: Records, panel: Panel) -> list[
             continue
         kinds = {*AROUND, Takes.RECONSTRUCTION} if 0 in asked else {*AROUND}
         kinds |= {Takes.OWN_MASK} if masks[id] else set()
+        kinds |= {Takes.EDITED} if asked - {0} else set()
         plain = [row for row in METRICS.values() if row.takes in kinds and not row.network]
         missing = tuple(row for row in plain if not records.was_asked(id, row))
         ways = {Takes.RECONSTRUCTION} if 0 in asked else set()
-        ways |= {Takes.SURROUNDINGS} if asked - {0} else set()
+        ways |= {Takes.SURROUNDINGS, Takes.EDITED} if asked - {0} else set()
         if known is not None and size and known.size != size:
             ways = set()  # pictures of two sizes are not compared
         windows = tuple(takes for takes in Takes if takes in ways and records.lacks(id, takes, panel.comparers))

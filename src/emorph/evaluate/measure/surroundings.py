@@ -60,7 +60,7 @@ class Surroundings:
         """Source and edit for the networks, uint8 (256, 256, 3) each; None for an edit of another size."""
         if self.photo.pixels.shape != edited.pixels.shape:
             return None
-        a, b = (_resized(pixels) for pixels in self._pair(edited, takes))
+        a, b = (resized(pixels) for pixels in self._pair(edited, takes))
         return a, b
 
     def _outside(self, row: Metric, edited: Photo, polygons: Mask) -> float:
@@ -160,7 +160,8 @@ def _scaled(pixels: Plane, row: Metric) -> Plane:
     return scaled
 
 
-def _resized(pixels: UInt8) -> UInt8:
+def resized(pixels: UInt8) -> UInt8:
+    """A picture (h, w, 3) as the networks that compare take it, 256 px a side."""
     shrinks = min(pixels.shape[:2]) > COMPARED_PX
     way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     found: UInt8 = cv2.resize(pixels, (COMPARED_PX, COMPARED_PX), interpolation=way)
