@@ -32,7 +32,7 @@ class View:
     """A photo to look at. id: as in ``SeenFace``. known: what an earlier run found. wanted: ids of what looks at faces.
 
     points: of a source whose face is known beforehand. metrics: of an edit with its source, that are not measured yet.
-    for_networks: how the networks are still to compare the two.
+    for_networks: how the networks are still to compare the two. mask: as in ``Pair``.
     """
 
     id: str
@@ -42,6 +42,7 @@ class View:
     points: tuple[tuple[float, float], ...] = ()
     metrics: tuple[Metric, ...] = ()
     for_networks: tuple[Takes, ...] = ()
+    mask: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _looked(task: Task) -> Looked:
             continue
         try:
             plain = [row for row in view.metrics if row.name not in by_points]
-            found = surroundings.measured(edit.photo, plain, edit.landmarks)
+            found = surroundings.measured(edit.photo, plain, edit.landmarks, view.mask)
             looked.scores.extend(record for row in plain for record in _records(view.id, row, found[row.name]))
             for takes in view.for_networks:
                 pictures = surroundings.pictures(edit.photo, takes)
