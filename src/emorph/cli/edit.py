@@ -40,6 +40,7 @@ from emorph.cli.options import (
 from emorph.core.action_units import WORDS, spelled
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.pretrained import CONFIG_FILE, locate
 from emorph.core.types import Target
 
@@ -90,8 +91,8 @@ def edit(
     arousal: Arousal = None,
     out: Out = Path("edited"),
     face: Face = "largest",
-    min_face: MinFace = 24,
-    min_score: MinScore = 0.25,
+    min_face: MinFace = MIN_FACE_PX,
+    min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     strip_location: StripLocation = False,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emorph.core.errors import ConfigError
+from emorph.core.landmarks import SURE_SCORE
 
 if TYPE_CHECKING:
     from emorph.edit.pipeline import Editor
@@ -36,7 +37,7 @@ MinScore = Annotated[
     typer.Option(
         min=0,
         help="Leave alone what the detector is less sure of than this; clear faces have 0.5 to 3, badges and "
-        "patterns less than 0.25. The score of each edited face is in the JSON output.",
+        f"patterns less than {SURE_SCORE:g}. The score of each edited face is in the JSON output.",
     ),
 ]
 DetectorOption = Annotated[
@@ -75,7 +76,7 @@ def load_editor(
     steps: int | None,
     solver: str,
     detector: str = "auto",
-    min_score: float = 0.25,
+    min_score: float = SURE_SCORE,
 ) -> Editor:
     """The editor that the options ask for."""
     from emorph.edit.pipeline import Editor
@@ -101,7 +102,7 @@ def load_rig_editor(
     source_encoder: str | None = None,
     target_encoder: str | None = None,
     detector: str = "auto",
-    min_score: float = 0.25,
+    min_score: float = SURE_SCORE,
 ) -> RigEditor:
     """The rig's editor that the options ask for."""
     from emorph.edit.rig.editor import DEFAULT_STEPS, RigEditor

@@ -99,7 +99,8 @@ class SeenFace:
 
     id: of the photo's content (a source), or of its source's and its own content joined by "-" (an edit).
     trouble: why nothing can be measured, "" where all is well; the rest is empty then. size: (width, height).
-    box, points: as in ``Landmarks``. descriptor: of dlib's network.
+    box, points, doubt: as in ``Landmarks``. descriptor: of dlib's network. gain: by which the levels of a dark photo
+    were multiplied before judges looked at it, as ``emorph.core.exposure`` has it; of an edit its source's.
     """
 
     id: str
@@ -110,6 +111,8 @@ class SeenFace:
     points: tuple[tuple[float, float], ...] = ()
     score: float = 0.0
     descriptor: tuple[float, ...] = ()
+    doubt: str = ""
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         """Take JSON's lists as tuples. Raises TypeError for what is no face."""

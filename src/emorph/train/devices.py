@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from emorph.core.commands import install
 from emorph.core.errors import ConfigError, MissingAssetError
 from emorph.train.sections import OptimConfig
 
@@ -103,4 +104,4 @@ def _fabric_class() -> type[Fabric]:
         except ImportError:
             continue
         return fabric
-    raise MissingAssetError("training needs the extra packages: pip install 'emorph[train]'.")
+    raise MissingAssetError(f"training needs the extra packages: `{install('train')}`.")
