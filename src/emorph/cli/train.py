@@ -109,15 +109,34 @@ def start_run(
 @app.command("resume")
 def resume_stopped_run(
     run: RunFolder,
+    samples: Samples = None,
+    steps: TrainSteps = None,
+    epochs: Epochs = None,
     max_minutes: MaxMinutes = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what it would do, and stop.")] = False,
     devices: Devices = None,
     nodes: Nodes = None,
     accelerator: Accelerator = None,
 ) -> None:
-    """Continue a run from its last checkpoint, exactly as if it had never stopped."""
-    from emorph.train.ways import Reporter, Wishes, resume_run
+    """Continue a run from its last checkpoint, exactly as if it had never stopped.
 
-    wishes = Wishes(max_minutes=max_minutes, devices=devices, nodes=nodes, accelerator=accelerator)
+    With --epochs, --steps or --samples it goes on to that length, counted from the run's start, which is written down.
+    """
+    from emorph.train.ways import Reporter, Wishes, plan_resume, resume_run
+
+    wishes = Wishes(
+        samples=samples,
+        steps=steps,
+        epochs=epochs,
+        max_minutes=max_minutes,
+        devices=devices,
+        nodes=nodes,
+        accelerator=accelerator,
+        warm_up=False if plan else None,
+    )
+    if plan:
+        typer.echo(plan_resume(run, wishes).text)
+        return
     _print_result(resume_run(run, wishes, Reporter(say, _progress)))
 
 

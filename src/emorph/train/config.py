@@ -66,11 +66,13 @@ class FitConfig(TaskConfig):
 class RunConfig(TaskConfig):
     """A task that is trained in steps and saved at checkpoints; each adds its own settings.
 
-    init: a model folder whose weights it starts from; its own random ones if left out.
+    init: a model folder whose weights it starts from; its own random ones if left out. preparing: what ``prepare``
+    does, for a progress bar.
     """
 
     way: ClassVar[str] = "steps"
     names_of_models: ClassVar[tuple[str, ...]] = ("init",)
+    preparing: ClassVar[str] = "reading faces"
 
     init: str | None = None
     optim: OptimConfig = OptimConfig()

@@ -208,10 +208,12 @@ class SamplesConfig(Config):
     """The sheet of pictures that is written at every checkpoint, to watch a run by.
 
     n: faces on it, always the same; 0 writes none. split: where they are from, if the data set has it; else they are
-    training faces. seeds: of the noises that they are drawn from beside their own.
+    training faces. seeds: of the noises that they are drawn from beside their own. time_share: the most of a run's time
+    that drawing may take; sheets beyond are left out, but for the last, and 1 draws all.
     """
 
     n: int = Field(8, ge=0)
+    time_share: float = Field(0.1, ge=0, le=1)
     split: str = "val"
     seeds: tuple[int, ...] = (0, 1)
 
