@@ -47,20 +47,19 @@ class Longer:
     def lines(self, plan: Plan) -> list[str]:
         """What is said of it before it goes on. plan: of the whole run under the new budget."""
         epochs = f" ({self._epochs(self.step, plan)} to {self._epochs(self.now, plan)})" if plan.epoch_size else ""
-        took = (
-            "" if self.step_s is None else f", about {duration((self.now - self.step) * self.step_s)} as it went so far"
-        )
+        left = self.now - self.step
+        took = "" if self.step_s is None else f", about {duration(left * self.step_s)} as it went so far"
         said = [
-            f"Goes on from step {self.step:,} to step {self.now:,}{epochs}: {self.now - self.step:,} steps{took}; it was "
-            f"to end at step {self.before:,}. run.toml and the plan now say so."
+            f"Goes on from step {self.step:,} to step {self.now:,}{epochs}: {left:,} steps{took}; it was to end at "
+            f"step {self.before:,}. Its run.toml and its plan are written anew."
         ]
         optim = self.config.optim
         last = learning_rate(optim, min(self.step, self.before) - 1, self.before) if self.step else 0.0
         following = learning_rate(optim, self.step, self.now)
         if self.step and abs(following - last) > RATE_CHANGE * optim.lr:
             said.append(
-                f"Its learning rate goes from {last:.3g} to {following:.3g}, because decay_share = {optim.decay_share:g} "
-                f"now falls over the last part of {self.now:,} steps."
+                f"Its learning rate goes from {last:.3g} to {following:.3g}, because decay_share = "
+                f"{optim.decay_share:g} now falls over the last part of {self.now:,} steps."
             )
         return said
 

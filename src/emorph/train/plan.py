@@ -52,11 +52,11 @@ class Saves:
 class Plan:
     """A run's plan.
 
-    init: the model whose weights it starts from, if any. faces: in the data set, None if unknown; faces_from: where that is from; assumed: whether they are not there yet.
-    epoch_size: samples that one round of the order draws. classes: empty where no labels are known; classes_exact:
-    whether the very faces were counted, or numbers of them. device: its kind, where it is known. seen: share of the faces that are drawn at all; least,
-    most: how often one face is. untimed: why there is no warm_up. stop_step: where max_minutes stops the run, if it
-    does.
+    init: the model whose weights it starts from, if any. faces: in the data set, None if unknown; faces_from: where
+    that is from; assumed: whether they are not there yet. epoch_size: samples that one round of the order draws.
+    classes: empty where no labels are known; classes_exact: whether the very faces were counted, or numbers of them.
+    device: its kind, where it is known. seen: share of the faces that are drawn at all; least, most: how often one face
+    is. untimed: why there is no warm_up. stop_step: where max_minutes stops the run, if it does.
     """
 
     task: str

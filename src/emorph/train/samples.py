@@ -67,8 +67,8 @@ class SheetWriter:
         allowed_s = FREE_S + self.config.time_share * trained_s
         if self.config.n and self.config.time_share < 1 and self.spent_s + cost_s > allowed_s:
             self.tell(
-                f"no sheet at step {step:,}: drawing {_faces(self.config.n)} takes about {cost_s:.0f} s, and the run has "
-                f"trained for {trained_s:.0f} s ([samples] time_share = 1 draws every one)"
+                f"no sheet at step {step:,}: drawing {_faces(self.config.n)} takes about {cost_s:.0f} s, and the "
+                f"run has trained for {trained_s:.0f} s ([samples] time_share = 1 draws every one)"
             )
             return
         self.write(step, model, board)
