@@ -46,7 +46,7 @@ from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
 from emorph.models.painter import Painter, painter_beside
-from emorph.models.port import directions_beside, load, read_directions
+from emorph.models.port import directions_beside, fit_note, load, read_directions
 from emorph.models.weights import fingerprint
 
 DEFAULT_MODEL = "emorph-base"
@@ -89,6 +89,7 @@ class Editor:
         self.min_score = min_score
         self.codec = Codec(self.model, steps=steps, solver_name=solver_name)
         self.painter = painter.to(self.device) if painter else None
+        self.note = ""  # what whoever loaded it should know of its directions
 
     @classmethod
     def from_pretrained(
@@ -101,11 +102,13 @@ class Editor:
         solver_name: str = "dpm",
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
+        anyway: bool = False,
     ) -> Editor:
         """Load a bundled model, a folder, a hub id, or an official checkpoint file.
 
         directions: a folder or classifier checkpoint; by default the ones inside the model's folder, if any.
         detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
+        anyway: take directions that were fitted on another model, too; ``note`` then says so.
         Raises UnknownNameError, CheckpointError.
         """
         model = load(name)
@@ -115,12 +118,15 @@ class Editor:
                 f"{directions or name}: the directions are for z_sem of {known.weight.shape[1]} numbers, "
                 f"but the model's has {model.config.z_dim}."
             )
+        note = fit_note(name, model, directions, anyway=anyway)
         model_id = f"{Path(name).name}-{fingerprint(model)}"  # no path: it goes into files that are published
         painter = painter_beside(name)
-        return cls(
+        editor = cls(
             model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
             detector=detector, min_score=min_score, painter=painter,
         )  # fmt: skip
+        editor.note = note
+        return editor
 
     # -- the whole path: photo in, photo out
 

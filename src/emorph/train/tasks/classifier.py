@@ -24,6 +24,7 @@ from emorph.core.landmarks import STABLE
 from emorph.data.balance import balanced_order
 from emorph.evaluate.metrics.emotion import Confusion, confusion
 from emorph.models.directions import Directions, LatentStats
+from emorph.models.fitted_on import FITTED_FILE, FittedOn
 from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
@@ -175,7 +176,8 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
     held_out = encoded("encoding held-out faces", config.held_out, mirror=False)
     result = train_classifier(config.head, config.seed, training, held_out)
     text = metrics_json(result.confusion, result.calibration, result.affect, {"head": config.head.model_dump()})
-    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text})
+    fitted = FittedOn.of(config.model, model.encoder).text()
+    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text, FITTED_FILE: fitted})
     return result
 
 
