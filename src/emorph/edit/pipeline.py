@@ -17,9 +17,10 @@ z_sem alone moves. It comes second. Many photos, on disk: files.py. Through a 3D
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -51,6 +52,10 @@ from emorph.models.weights import fingerprint
 
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
+
+if TYPE_CHECKING:
+    from emorph.edit.batch import FileReport
+    from emorph.edit.codes_of_files import FileCodes
 
 PhotoSource = str | Path | Image.Image | NDArray[Any] | Photo
 
@@ -130,26 +135,44 @@ class Editor:
 
     # -- the whole path: photo in, photo out
 
+    @overload
+    def edit(
+        self, photo: PhotoSource, to: str | Emotion | None = None, strength: float = 1.0, *,
+        valence: float | None = None, arousal: float | None = None, face: str | int = "largest",
+        on_step: OnStep | None = None,
+    ) -> Edit[Target]: ...  # fmt: skip
+    @overload
+    def edit(
+        self, photo: PhotoSource, to: str | Emotion | None = None, strength: Sequence[float] = ..., *,
+        valence: float | None = None, arousal: float | None = None, face: str | int = "largest",
+        on_step: OnStep | None = None,
+    ) -> list[Edit[Target]]: ...  # fmt: skip
     def edit(
         self,
         photo: PhotoSource,
         to: str | Emotion | None = None,
-        strength: float = 1.0,
+        strength: float | Sequence[float] = 1.0,
         *,
         valence: float | None = None,
         arousal: float | None = None,
         face: str | int = "largest",
         on_step: OnStep | None = None,
-    ) -> Edit[Target]:
-        """One photo, one emotion, or valence and arousal in [-1, 1]. strength 0 returns the photo bit for bit.
+    ) -> Edit[Target] | list[Edit[Target]]:
+        """One photo, one emotion, or valence and arousal in [-1, 1].
 
+        photo: a path, a PIL image, or RGB pixels uint8 (H, W, 3). to: an ``Emotion`` or its word: neutral, happy, sad,
+        surprise, fear, disgust, anger, contempt. strength: from 0, which returns the photo bit for bit, over 1, the
+        usual amount, to about 1.5, beyond which faces come apart; below 0 the other way. Several strengths, as in
+        [0.5, 1.0], give a list of edits, for which the photo is encoded once.
         Of valence and arousal, one that is not given stays as it is. face: as for ``faces``; with "all", every face is
         edited, and ``.face`` is the left-most.
         Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
         """
-        emotion = None if to is None else Emotion.parse(to)
-        target = Target(emotion, strength, valence, arousal)
-        return self.edit_many(photo, [target], face=face, on_step=on_step)[0]
+        goal = Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal)
+        several = isinstance(strength, Iterable)
+        strengths = list(strength) if isinstance(strength, Iterable) else [strength]
+        edits = self.edit_many(photo, [replace(goal, strength=each) for each in strengths], face=face, on_step=on_step)
+        return edits if several else edits[0]
 
     def edit_many(
         self,
@@ -176,6 +199,58 @@ class Editor:
         started_s = time.perf_counter()
         changes = self.changes(faces, targets, on_step=on_step)
         return pasted_edits(photo, faces, len(faces), targets, changes, started_s, inside_painted_by(self.painter))
+
+    # -- folders
+
+    def edit_folder(
+        self,
+        photos: str | Path | Sequence[str | Path],
+        out: str | Path = "edited",
+        to: str | Emotion | None = None,
+        strength: float | Sequence[float] = 1.0,
+        *,
+        valence: float | None = None,
+        arousal: float | None = None,
+        face: str | int = "largest",
+        again: bool = False,
+        progress: bool = True,
+    ) -> FileReport:
+        """Edit a folder of photos into another, as ``emorph edit`` does: what is done already is not done again.
+
+        photos: a folder or a photo, or several. out: a folder, where edits.jsonl lists all results. to, strength,
+        valence, arousal, face: as for ``edit``; several strengths give a picture each and a strip of all. again: redo
+        what an earlier call finished. progress: show a bar. A photo that fails is among the ``failures`` of the report
+        and does not end the others; its ``edits`` tell the files. Raises as ``emorph.edit.files.edit_files``.
+        """
+        from emorph.edit.files import edit_files
+        from emorph.edit.progress import watched
+
+        sources = [photos] if isinstance(photos, str | Path) else list(photos)
+        strengths = list(strength) if isinstance(strength, Iterable) else [strength]
+        with watched(progress) as watch:
+            return edit_files(
+                self, sources, out, to, strengths, valence=valence, arousal=arousal, face=face, again=again, watch=watch
+            )
+
+    def encode_folder(
+        self, photos: str | Path | Sequence[str | Path], *, face: str | int = "largest", progress: bool = True
+    ) -> FileCodes:
+        """z_sem of a folder's faces as an array, float32 (n, z_dim), with the photo that each is of.
+
+        photos: a folder or a photo, or several. face: as for ``faces``; with "all" a photo has a row for each face.
+        Photos that cannot be read or show no face are ``failures``. Raises ImageError for an empty folder.
+        """
+        from emorph.edit.codes_of_files import codes_of_files
+        from emorph.edit.progress import watched
+        from emorph.models.fitted_on import FittedOn
+
+        fitted = FittedOn.of(self.model_id.rpartition("-")[0] or self.model_id, self.model.encoder)
+        sources = [photos] if isinstance(photos, str | Path) else list(photos)
+        with watched(progress) as watch:
+            return codes_of_files(
+                sources, lambda path: self.faces(path, face), self.z_sem, fitted, z_dim=self.model.config.z_dim,
+                watch=watch,
+            )  # fmt: skip
 
     # -- photo -> crops
 
@@ -234,6 +309,12 @@ class Editor:
         return results
 
     # -- the paper's path: z_sem alone moves, and x_T holds the rest
+
+    @torch.inference_mode()
+    def z_sem(self, faces: Sequence[AlignedFace]) -> NDArray[np.float32]:
+        """z_sem of faces alone, float32 (n, z_dim): one evaluation of the encoder, no x_T."""
+        crops = self._pictures(faces)
+        return self.model.encode(self.model.tone(crops).take_off(crops)).float().cpu().numpy()
 
     @torch.inference_mode()
     def encode(self, faces: Sequence[AlignedFace], *, on_step: OnStep | None = None) -> FaceCode:
