@@ -66,7 +66,9 @@ def test_directions_of_the_model_pass_without_a_word(
 
 
 def test_older_directions_load_with_a_plain_note(runs: Path) -> None:
-    editor = Editor.from_pretrained(runs / "ae3" / "step_00000010" / "ema", directions=runs / "cls_of_old", device="cpu")
+    editor = Editor.from_pretrained(
+        runs / "ae3" / "step_00000010" / "ema", directions=runs / "cls_of_old", device="cpu"
+    )
     assert editor.note == (
         f"{runs / 'cls_of_old'} does not say which model it was fitted on, so whether it fits ae3/step_00000010 is not "
         "checked."

@@ -75,7 +75,7 @@ def show_plan(
     from emorph.train.tasks import read_task
     from emorph.train.ways import Wishes, way_of
 
-    task = read_task(config)
+    task = read_task(config, say)
     warm_up = False if no_warm_up else None
     wishes = Wishes(faces, scan, samples, steps, epochs, max_minutes, devices, nodes, accelerator, warm_up)
     _refuse_what_the_task_ignores(config, task, wishes)
@@ -100,7 +100,7 @@ def start_run(
     from emorph.train.tasks import read_task
     from emorph.train.ways import Reporter, Wishes, way_of
 
-    task = read_task(config)
+    task = read_task(config, say)
     wishes = Wishes(max_minutes=max_minutes, devices=devices, nodes=nodes, accelerator=accelerator)
     _refuse_what_the_task_ignores(config, task, wishes)
     _print_result(way_of(task).run(task, wishes, Reporter(say, _progress)))

@@ -50,7 +50,9 @@ class FileCodes:
                 z_sem, files = stored["z_sem"], tuple(Path(str(name)) for name in stored["files"])
                 fitted = FittedOn(model=str(stored["model"]), weights=str(stored["weights"]))
         except (OSError, KeyError, ValueError) as error:
-            raise CheckpointError(f"{path} holds no codes that emorph wrote ({error}); encode the photos again.") from None
+            raise CheckpointError(
+                f"{path} holds no codes that emorph wrote ({error}); encode the photos again."
+            ) from None
         if z_sem.ndim != 2 or z_sem.dtype != np.float32 or len(z_sem) != len(files):
             raise CheckpointError(
                 f"{path}: z_sem must be float32 (n, z_dim) with n files; found {z_sem.dtype} {z_sem.shape} and "

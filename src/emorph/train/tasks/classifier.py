@@ -29,20 +29,21 @@ from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.config import FitConfig, OnPart
-from emorph.train.sections import DataConfig
+from emorph.train.renamed import renamed, with_budget_in
+from emorph.train.sections import DataConfig, LengthConfig
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
 from emorph.train.tasks.class_means import class_means, guarded
 from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
 from emorph.train.tasks.mouth import fit_mouth, ridge_regression
 
-Balance = Literal["weights", "sampling", "none"]
+Balance = Literal["weights", "classes", "none"]
 
 
 class HeadConfig(Config):
     """How the linear layer is trained: AdamW over the cached codes.
 
     balance: how rare emotions come to count as much as common ones: by weights in the loss, by being drawn more often
-    (as many draws an epoch as faces), or not at all.
+    (classes: as many draws an epoch as faces, as in [data] of other tasks), or not at all.
     gain, gains: what strength 1 means, in distances between class means, for all emotions and for some by their words;
     stored with the directions.
     confounds: columns of the data set whose differences are no expression (such as where a picture comes from); they
@@ -64,6 +65,11 @@ class HeadConfig(Config):
     lips: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field({})
     landmark_ridge: float = Field(30.0, gt=0)
 
+    @field_validator("balance", mode="before")
+    @classmethod
+    def _renamed(cls, value: object) -> object:
+        return renamed("head.balance", value)
+
     @field_validator("gains", "lips")
     @classmethod
     def _known(cls, by_word: dict[str, float]) -> dict[str, float]:
@@ -77,7 +83,8 @@ class ClassifierConfig(FitConfig):
     """A run of the linear classifier, as a TOML file states it.
 
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
-    held_out: the split that it is measured on.
+    held_out: the split that it is measured on. budget: how long the layer is trained, 40 epochs if left out; what it
+    states is kept in ``head``.
     """
 
     names_of_models: ClassVar[tuple[str, ...]] = ("model",)
@@ -86,6 +93,12 @@ class ClassifierConfig(FitConfig):
     model: str
     held_out: str = "val"
     head: HeadConfig = HeadConfig()
+    budget: LengthConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _budget_as_elsewhere(cls, values: Any) -> Any:
+        return with_budget_in("head", values)
 
     @model_validator(mode="after")
     def _two_splits(self) -> ClassifierConfig:
@@ -239,7 +252,7 @@ def fit_layer(
 
 def _orders(config: HeadConfig, seed: int, labels: Tensor) -> list[Tensor]:
     """The faces of each epoch, int64 (N,) each."""
-    if config.balance == "sampling":
+    if config.balance == "classes":
         order = balanced_order("classes:1", np.asarray(labels), seed=seed)
         return [torch.from_numpy(order.epoch(epoch)) for epoch in range(config.epochs)]
     generator = torch.Generator().manual_seed(seed)

@@ -71,7 +71,9 @@ class RigRunConfig(RunConfig):
     preparing: ClassVar[str] = "fitting 3D faces"
 
     task: Literal["rig"] = "rig"
-    stage: int = Field(1, ge=1, le=2)
+    stage: int = Field(
+        1, ge=1, le=2, description="1 learns many people; 2 learns one person's album, the denoiser alone, from init."
+    )
     model: RigConfig
     coefficients: CoefficientsConfig = CoefficientsConfig()
     optim: RigOptimConfig = RigOptimConfig()
