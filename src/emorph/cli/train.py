@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-ConfigFile = Annotated[Path, typer.Argument(help="A TOML file, such as examples/emorph-base/1_start.toml.")]
+ConfigFile = Annotated[Path, typer.Argument(help="A TOML file, such as `emorph train new` writes.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of the run.")]
 Samples = Annotated[int | None, typer.Option(min=1, help="Number of samples, instead of the file's budget.")]
 TrainSteps = Annotated[int | None, typer.Option(min=1, help="Number of steps, instead of the file's budget.")]
@@ -45,6 +45,54 @@ Nodes = Annotated[
 ]
 Accelerator = Annotated[str | None, typer.Option(help="auto, gpu, cpu or mps.", show_default="auto")]
 NoWarmUp = Annotated[bool, typer.Option("--no-warm-up", help="Do not run a few steps to measure the time.")]
+
+
+@app.command("new")
+def new_file(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A task, or a preset of --list.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The file to write.", show_default="NAME.toml")
+    ] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List the tasks and the presets.")] = False,
+) -> None:
+    """Write the file of a new run: of a task with every key explained, or of a preset."""
+    from emorph.train.new import presets, write_new
+    from emorph.train.tasks import TASKS
+
+    if list_all:
+        typer.echo(f"tasks: {', '.join(TASKS)}\n")
+        for preset in presets().values():
+            typer.echo(f"{preset.name:<26}{preset.task:<13}{preset.about}")
+        return
+    if name is None:
+        raise ConfigError("say what is to be trained, a task or a preset; emorph train new --list shows all.")
+    path = out or Path(f"{name}.toml")
+    write_new(name, path)
+    typer.echo(str(path))
+
+
+@app.command("keys")
+def show_keys(
+    task: Annotated[str, typer.Argument(help="A task, such as autoencoder.")],
+    as_json: Json = False,
+) -> None:
+    """Show every key of a task's file: its type, unit, default, and what it does."""
+    from dataclasses import asdict
+
+    from emorph.train.keys import keys_of
+
+    keys = keys_of(task)
+    if as_json:
+        print_json([asdict(key) for key in keys])
+        return
+    section = None
+    for key in keys:
+        if key.section != section:
+            section = key.section
+            typer.echo(f"\n[{section}]" if section else "at the top of the file")
+        default = "must be stated" if key.required else f"default {key.default}" if key.default else "not stated"
+        typer.echo(f"  {key.name}: {key.kind}{f' ({key.unit})' if key.unit else ''}; {default}")
+        typer.echo(f"      {key.sentence}")
 
 
 @app.command("plan")

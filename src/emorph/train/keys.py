@@ -49,6 +49,7 @@ class Key:
     """One key. section: the table that it is in, "" at the top. default: as TOML; "" for none.
 
     required: whether a file must state it. kind: its type and limits, in words. unit: "" for a plain number or a word.
+    apart: whether its table is something that is there only where it is stated.
     """
 
     section: str
@@ -58,6 +59,7 @@ class Key:
     default: str
     required: bool
     sentence: str
+    apart: bool = False
 
     @property
     def path(self) -> str:
@@ -72,13 +74,13 @@ def keys_of(task: str) -> list[Key]:
     return sorted(found, key=lambda key: sections.index(key.section))
 
 
-def _keys(model: type[Any], section: str) -> Iterator[Key]:
+def _keys(model: type[Any], section: str, *, apart: bool = False) -> Iterator[Key]:
     told = _told(model)
     below = []
     for name, field in _fields_of(model):
         inner = _table_in(field.annotation)
         if inner is not None:
-            below.append((inner, f"{section}.{name}" if section else name))
+            below.append((inner, f"{section}.{name}" if section else name, apart or field.default is None))
             continue
         yield Key(
             section,
@@ -88,9 +90,10 @@ def _keys(model: type[Any], section: str) -> Iterator[Key]:
             _default(field),
             field.is_required(),
             _one_sentence(field.description or told.get(name) or _SHARED.get(name, "")),
+            apart,
         )
-    for inner, path in below:
-        yield from _keys(inner, path)
+    for inner, path, is_apart in below:
+        yield from _keys(inner, path, apart=is_apart)
 
 
 def _fields_of(model: type[Any]) -> list[tuple[str, FieldInfo]]:
@@ -189,6 +192,6 @@ def _told_in(paragraph: str, names: set[str]) -> dict[str, str]:
 
 
 def _one_sentence(text: str) -> str:
-    text = re.split(r"(?<=[a-z0-9)\]])[.;] (?=[A-Za-z])", " ".join(text.replace("``", "`").split()), maxsplit=1)[0]
+    text = re.split(r"(?<=[a-z0-9)\]])\. (?=[A-Z])", " ".join(text.replace("``", "`").split()), maxsplit=1)[0]
     text = text.rstrip(".;, ") + "." if text else ""
     return text[:1].upper() + text[1:] if text[:1].islower() and text.split(maxsplit=1)[0].isalpha() else text
