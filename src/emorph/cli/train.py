@@ -199,12 +199,44 @@ def compare_samples(
     """Compare the sample sheets that runs wrote at their checkpoints, side by side on one page."""
     from emorph.train.samples_page import write_page
 
+    sheets = write_page(out, runs, _numbers(steps))
+    typer.echo(f"{out}  ({len(sheets)} sheet{'s' if len(sheets) > 1 else ''})")
+
+
+@app.command("sheets")
+def draw_emotions(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The folder of an autoencoder's run, or a classifier's TOML file.")
+    ],
+    steps: Annotated[
+        str | None,
+        typer.Option(help="Checkpoints to show, such as 5000,10000; of a classifier epochs, such as 1,5,20,40."),
+    ] = None,
+    faces: Annotated[int, typer.Option(min=1, max=32, help="Number of faces, held-out ones where there are.")] = 4,
+    strength: Annotated[float, typer.Option(min=-3, max=3, help="Of the edits; 1 is the usual amount.")] = 1.0,
+    fit_faces: Annotated[
+        int, typer.Option(min=8, help="Faces that each checkpoint's directions are fitted on, of all emotions alike.")
+    ] = 1600,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The page to write.")] = Path("emotions.html"),
+) -> None:
+    """Draw eight emotions of the same faces at every checkpoint, and one page to compare them.
+
+    Sheets that were drawn before are not drawn again.
+    """
+    from emorph.train.emotion_sheets import write_emotion_page
+    from emorph.train.emotion_stages import training_of
+
+    training = training_of(run, fit_faces=fit_faces, numbers=_numbers(steps))
+    with _progress("sheets of emotions") as on_part:
+        sheets = write_emotion_page(out, training, n_faces=faces, strength=strength, on_part=on_part)
+    typer.echo(f"{out}  ({len(sheets)} checkpoint{'s' if len(sheets) > 1 else ''})")
+
+
+def _numbers(steps: str | None) -> list[int] | None:
     try:
-        wanted = [int(step) for step in steps.split(",")] if steps else None
+        return [int(step) for step in steps.split(",")] if steps else None
     except ValueError:
         raise ConfigError(f"--steps {steps!r}: expected numbers separated by commas, such as 5000,10000.") from None
-    sheets = write_page(out, runs, wanted)
-    typer.echo(f"{out}  ({len(sheets)} sheet{'s' if len(sheets) > 1 else ''})")
 
 
 def _refuse_what_the_task_ignores(file: Path, task: TaskConfig, wishes: Wishes) -> None:

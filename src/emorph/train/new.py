@@ -49,7 +49,7 @@ def presets() -> dict[str, Preset]:
 
 
 def write_new(name: str, path: Path) -> None:
-    """Write the file of a task or a preset. Raises UnknownNameError, ConfigError if it is there or cannot be written."""
+    """Write the file of a task or a preset. Raises UnknownNameError; ConfigError if it is there already."""
     text = new_text(name)
     if path.exists():
         raise ConfigError(f"{path} is there already; choose another -o.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +113,8 @@ def shown_faces(faces: Dataset[Any], config: SamplesConfig) -> Shown:
     return Shown(torch.stack([item["image"] for item in items]), landmarks, config.seeds)
 
 
-def write_sheet(path: Path, sheet: Sheet, step: int) -> UInt8:
-    """Write a sheet, and in it where its tiles are. Returns its pixels (H, W, 3). Raises ImageError."""
+def write_sheet(path: Path, sheet: Sheet, step: int, facts: Mapping[str, str] | None = None) -> UInt8:
+    """Write a sheet, in it where its tiles are, and other facts. Returns its pixels (H, W, 3). Raises ImageError."""
     pixels: UInt8 = np.asarray(grid(sheet.rows))
     layout = {
         "step": step,
@@ -122,6 +122,7 @@ def write_sheet(path: Path, sheet: Sheet, step: int) -> UInt8:
         "titles": list(sheet.rows[0].titles),
         "n_fixed": sheet.n_fixed,
         "tile_px": sheet.rows[0].tiles[0].width,
+        **(facts or {}),
     }
     write_image(path, pixels, metadata={"Software": "emorph", LAYOUT_KEY: json.dumps(layout)})
     return pixels
