@@ -20,6 +20,7 @@ from emorph.cli.console import (
     print_json,
 )
 from emorph.cli.options import (
+    Anyway,
     DetectorOption,
     Device,
     DirectionsOption,
@@ -98,6 +99,7 @@ def edit(
     strip_location: StripLocation = False,
     model: ModelName = None,
     directions: DirectionsOption = None,
+    anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
     device: Device = "auto",
@@ -130,7 +132,7 @@ def edit(
     if by_rig:
         refuse_options(
             "a rig, which takes emotions (--to) or action units (--au)",
-            {"--valence": valence, "--arousal": arousal, "--directions": directions},
+            {"--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None},
         )
         goal = _rig_goal(to, au)
         word = goal.word if isinstance(goal, Emotion) else UNITS_WORD
@@ -148,7 +150,7 @@ def edit(
         target = _target(to, valence, arousal, units)
         jobs = plan_jobs(photos, out, UNITS_WORD if units else target.word, strengths)
         mention_left_out(photos)
-        editor = load_editor(name, directions, device, steps, solver, detector, min_score)
+        editor = load_editor(name, directions, device, steps, solver, detector, min_score, anyway=anyway)
         with items(len(jobs), tell) as work:
             report = edit_files(
                 editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal, units=units,

@@ -30,7 +30,8 @@ class Maker:
 
     def as_facts(self) -> dict[str, Any]:
         """For a file's metadata."""
-        return {"tool": TOOL, "model": self.model_id, "solver": self.solver, "steps": self.steps}
+        facts = {"tool": TOOL, "model": self.model_id, "solver": self.solver, "steps": self.steps}
+        return {**facts, "directions": self.directions} if self.directions else facts
 
 
 def expression_metadata(maker: Maker, targets: Sequence[Target]) -> dict[str, str]:

@@ -42,24 +42,36 @@ class DiffAEConfig(Config):
     preset's.
     """
 
-    image_size: int = Field(gt=0, le=4096)
-    model_channels: int = Field(gt=0, le=4096)
-    channel_mult: Multipliers
-    encoder_channel_mult: Multipliers
-    num_res_blocks: int = Field(2, gt=0, le=16)
-    attention_resolutions: tuple[int, ...] = (16,)
-    num_heads: int = Field(1, gt=0)
-    z_dim: int = Field(512, gt=0)
-    embed_dim: int = Field(512, gt=0)
-    image_channels: int = Field(3, gt=0)
-    patch_size: int = Field(1, gt=0)
-    prediction: Prediction = "eps"
-    schedule: ScheduleName = "linear"
-    dropout: float = Field(0.0, ge=0, lt=1)
+    image_size: int = Field(gt=0, le=4096, description="Side of the pictures.")
+    model_channels: int = Field(gt=0, le=4096, description="Channels of the U-Net at full resolution.")
+    channel_mult: Multipliers = Field(
+        description="Channels at each resolution, in model_channels; each halves the side."
+    )
+    encoder_channel_mult: Multipliers = Field(description="The same of the semantic encoder.")
+    num_res_blocks: int = Field(2, gt=0, le=16, description="Residual blocks at each resolution.")
+    attention_resolutions: tuple[int, ...] = Field(
+        (16,), description="Sides of the feature maps, after folding, that have attention."
+    )
+    num_heads: int = Field(1, gt=0, description="Heads of each attention.")
+    z_dim: int = Field(512, gt=0, description="Length of z_sem.")
+    embed_dim: int = Field(512, gt=0, description="Length of what the blocks are told of time and z_sem.")
+    image_channels: int = Field(3, gt=0, description="Channels of the pictures: 3 for colour, 1 for gray.")
+    patch_size: int = Field(
+        1, gt=0, description="Side of the squares of pixels that are folded into channels before the networks."
+    )
+    prediction: Prediction = Field(
+        "eps", description="What the U-Net puts out: the noise (eps), v, or the picture (x0)."
+    )
+    schedule: ScheduleName = Field("linear", description="The noise schedule.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of the residual blocks, while training.")
     latent: LatentNetConfig | None = None
     crop: CropSpec = CropSpec()
-    tone: ToneName = "as_is"
-    edit_steps: int | None = Field(None, ge=2, le=999)
+    tone: ToneName = Field(
+        "as_is", description="face takes the light of a face off its picture before the networks see it."
+    )
+    edit_steps: int | None = Field(
+        None, ge=2, le=999, description="Network evaluations in each direction of an edit that states none."
+    )
 
     @model_validator(mode="before")
     @classmethod
