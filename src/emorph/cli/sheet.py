@@ -10,6 +10,7 @@ import typer
 
 from emorph.cli.console import faces_of, finish, items, mention_left_out, mention_other_faces, print_json
 from emorph.cli.options import (
+    Anyway,
     DetectorOption,
     Device,
     DirectionsOption,
@@ -41,6 +42,7 @@ def sheet(
     frame: Frame = None,
     model: Model = "emorph-base",
     directions: DirectionsOption = None,
+    anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
     device: Device = "auto",
@@ -52,7 +54,7 @@ def sheet(
     started = time.perf_counter()
     sources, path = plan_sheet(photos, out)
     mention_left_out(photos)
-    editor = load_editor(model, directions, device, steps, solver, detector, min_score)
+    editor = load_editor(model, directions, device, steps, solver, detector, min_score, anyway=anyway)
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)

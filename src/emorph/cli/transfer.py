@@ -120,6 +120,8 @@ def transfer(
         check_writable(out)
     elif len(photos) < 2:
         raise ConfigError("name at least one photo to change, and last the photo to take from.")
+    elif target_face == "all":
+        raise ConfigError("--target-face takes one face, the one to take from: largest, left or a number.")
     else:
         *given, target = photos
         jobs = plan_transfer(given, target, out, parts)

@@ -16,8 +16,8 @@ def command(*words: str | Path) -> str:
     A Path is a file's name, never an option: one that begins with a dash is written ./-name. Words in capitals, such
     as FOLDER, are for the reader to fill in.
 
-    >>> command("face", Path("-my face.png"), "--model", Path("flame"))
-    "emorph face './-my face.png' --model flame"
+    >>> command("face", Path("-my face.png"), "--face-model", Path("flame"))
+    "emorph face './-my face.png' --face-model flame"
     """
     return " ".join(["emorph", *map(quoted, words)])
 

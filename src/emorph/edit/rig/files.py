@@ -23,9 +23,9 @@ from emorph.edit.paths import (
     result_paths,
 )
 from emorph.edit.result import Edit
-from emorph.edit.rig.action_units import emotion_units, named_units
 from emorph.edit.rig.editor import RigEditor
 from emorph.edit.rig.parts import Look, Part, RigFace, check_parts, mean_shape
+from emorph.face3d.action_units import emotion_units, named_units
 from emorph.faces.detect import MIN_FACE_PX
 
 UNITS_WORD = "au"  # ends the names of files whose action units were set
@@ -87,7 +87,7 @@ def unit_recipe(
 
     return Recipe(
         draw,
-        Maker(editor.model_id, editor.solver_name, editor.steps),
+        Maker(editor.model_id, editor.solver_name, editor.steps, losses=editor.losses),
         file_word,
         target,
         tuple(strengths),

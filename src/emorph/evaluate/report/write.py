@@ -111,8 +111,9 @@ def facts(panel: Panel) -> list[tuple[str, str]]:
         ("other networks", ", ".join([n.id for n in panel.features] + [c.id for c in panel.comparers]) or "none"),
         (
             "intervals",
-            f"{100 * LEVEL:.0f} %, percentile bootstrap by source photo, of controls by person, seed 0, "
-            f"{N_MEAN_RESAMPLES} resamples of means, {N_RESAMPLES} of other statistics",
+            f"{100 * LEVEL:.0f} %, by source photo, of controls by person: of shares Wilson's, of their differences "
+            f"Agresti and Min's; of the rest a percentile bootstrap, seed 0, {N_MEAN_RESAMPLES} resamples of means, "
+            f"{N_RESAMPLES} of other statistics",
         ),
     ]
 
