@@ -5,7 +5,7 @@ The path that the bundled model takes, in order:
     photo ........... faces are found, and cut out as the model wants them          Editor.faces
     crop ............ is encoded: z_sem tells the expression                        Editor.changes
     z_sem ........... takes a step towards the target, and the landmarks with it    latent.py
-    moved crop ...... has its landmarks where the new expression has them           redraw.py
+    moved crop ...... has its landmarks where the new expression has them           moving.py, redraw.py
     redrawn crop .... is what the model makes of the moved one                      codec.py
     photo ........... takes over what has changed, at its own resolution            change.py, result.py
     mouth ........... gets its inside painted at that resolution                    painted_mouth.py
@@ -38,11 +38,10 @@ from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
+from emorph.edit.moving import moved_changes
 from emorph.edit.painted_mouth import inside_painted_by
-from emorph.edit.redraw import motions, move_crops
 from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
-from emorph.edit.steady import held_steady
 from emorph.faces.align import align
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, find_faces, select_faces
 from emorph.models.diffae import DiffAE
@@ -143,14 +142,14 @@ class Editor:
     @overload
     def edit(
         self, photo: PhotoSource, to: str | Emotion | None = None, strength: float = 1.0, *,
-        valence: float | None = None, arousal: float | None = None, face: str | int = "largest",
-        on_step: OnStep | None = None,
+        valence: float | None = None, arousal: float | None = None, units: Mapping[str, float] | None = None,
+        face: str | int = "largest", on_step: OnStep | None = None,
     ) -> Edit[Target]: ...  # fmt: skip
     @overload
     def edit(
         self, photo: PhotoSource, to: str | Emotion | None = None, strength: Sequence[float] = ..., *,
-        valence: float | None = None, arousal: float | None = None, face: str | int = "largest",
-        on_step: OnStep | None = None,
+        valence: float | None = None, arousal: float | None = None, units: Mapping[str, float] | None = None,
+        face: str | int = "largest", on_step: OnStep | None = None,
     ) -> list[Edit[Target]]: ...  # fmt: skip
     def edit(
         self,
@@ -248,17 +247,9 @@ class Editor:
         photos: a folder or a photo, or several. face: as for ``faces``; with "all" a photo has a row for each face.
         Photos that cannot be read or show no face are ``failures``. Raises ImageError for an empty folder.
         """
-        from emorph.edit.codes_of_files import codes_of_files
-        from emorph.edit.progress import watched
-        from emorph.models.fitted_on import FittedOn
+        from emorph.edit.codes_of_files import encoded_files
 
-        fitted = FittedOn.of(self.model_id.rpartition("-")[0] or self.model_id, self.model.encoder)
-        sources = [photos] if isinstance(photos, str | Path) else list(photos)
-        with watched(progress) as watch:
-            return codes_of_files(
-                sources, lambda path: self.faces(path, face), self.z_sem, fitted, z_dim=self.model.config.z_dim,
-                watch=watch,
-            )  # fmt: skip
+        return encoded_files(self, photos, face, progress=progress)
 
     # -- photo -> crops
 
@@ -289,34 +280,10 @@ class Editor:
         Raises MissingAssetError without directions, UnknownNameError for an emotion that they do not know.
         """
         if self.directions is not None and self.directions.landmarks is not None:
-            return self._changes_by_moving(faces, targets, self.directions, on_step)
+            return moved_changes(
+                self.model, self.codec, self.directions, faces, self._pictures(faces), targets, on_step
+            )
         return self._changes_by_z_alone(faces, targets, on_step)
-
-    def _changes_by_moving(
-        self, faces: Sequence[AlignedFace], targets: Sequence[Target], directions: Directions, on_step: OnStep | None
-    ) -> list[list[CropChange]]:
-        """The bundled model's way: crops are moved to the target's landmarks, and drawn again with its z_sem."""
-        crops = self._pictures(faces)
-        active = [target for target in targets if target.strength]
-        if not active:
-            return [[CropChange.nothing(levels)] * len(targets) for levels in to_levels(crops)]
-        tone = self.model.tone(crops)
-        seen = tone.take_off(crops)
-        z = self.model.encode(seen)
-        z_to = latent.edited_codes(z, directions, active)
-        motion = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
-        moved = move_crops(seen, motion.fields)
-        new = torch.from_numpy(motion.opened).flatten(0, 1)[:, None].to(moved.device)
-        drawn = self.codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step)
-        share = torch.from_numpy(motion.expressive).flatten(0, 1)[:, None].to(moved.device)
-        drawn = held_steady(moved.flatten(0, 1), drawn, share).view_as(moved)
-        results = []
-        toned = map(tone.put_back, (moved, drawn))
-        fields = (motion.fields, motion.opened, motion.landmarks)
-        for own, before, after, *of_face in zip(to_levels(crops), *toned, *fields, strict=True):
-            rows = map(CropChange, to_levels(before), to_levels(after), *of_face)
-            results.append([next(rows) if target.strength else CropChange.nothing(own) for target in targets])
-        return results
 
     # -- the paper's path: z_sem alone moves, and x_T holds the rest
 
