@@ -19,6 +19,7 @@ from emorph.cli.console import (
     mention_other_faces,
     print_json,
 )
+from emorph.cli.film import EasingOption, FilmOptions, PreviewOption, edit_films_of, films_among
 from emorph.cli.options import (
     Anyway,
     DetectorOption,
@@ -54,7 +55,11 @@ _TOLD = ("source", "edited", "strength", "n_faces", "n_edited", "score")
 
 To = Annotated[str | None, typer.Option(help="neutral, happy, sad, surprise, fear, disgust, anger or contempt.")]
 Strength = Annotated[
-    str, typer.Option(help="0 changes nothing, 1 is the usual amount; 0:1.5:0.25 gives a strip of strengths.")
+    str,
+    typer.Option(
+        help="0 changes nothing, 1 is the usual amount; 0:1.5:0.25 gives a strip of strengths. "
+        "Of films, keyframes: 0@0s,1@2s,1@5s,0@6s."
+    ),
 ]
 Valence = Annotated[
     float | None,
@@ -106,14 +111,17 @@ def edit(
     au: Units = None,
     face_model: FaceModelFile = None,
     again: Again = False,
+    easing: EasingOption = None,
+    preview: PreviewOption = False,
     as_json: Json = False,
 ) -> None:
-    """Change the expression in photos; everything else in the photo stays as it is, at its own size.
+    """Change the expression in photos and films; everything else stays as it is, at its own size.
 
     So do its transparency, 16 bits a channel, EXIF, resolution and colour profile in a PNG. What another kind of file
     does not hold is named.
 
-    In a folder, finished photos are not done twice: after an interruption, run the same command again.
+    In a folder, finished photos are not done twice: after an interruption, run the same command again. A film goes on
+    where it was stopped; its --strength and --to may be keyframes: 0@0s,1@2s and happy@0s,sad@3s.
     """
     from emorph.edit.files import edit_files
     from emorph.edit.jobs import plan_jobs
@@ -123,12 +131,26 @@ def edit(
     from emorph.edit.rig.files import UNITS_WORD, express_files
     from emorph.models.port import is_rig
 
-    strengths = parse_strengths(strength)
+    films = films_among(photos, out, frame)
+    strengths = [] if films else parse_strengths(strength)
     name = model or (DEFAULT_MODEL if au is None else DEFAULT_RIG)
     is_folder = (locate(name) / CONFIG_FILE).is_file()  # an official file may be a rig
     by_rig = is_rig(name) or (au is not None and not is_folder)
 
     tell = functools.partial(_tell, face, as_json)
+    if films:
+        if by_rig:
+            raise ConfigError("films are edited by emotion (--to), with a model that is no rig; leave out --au.")
+        refuse_options("films", {"--frame": frame, "--strip-location": strip_location or None})
+        asked = FilmOptions(
+            to, strength, valence, arousal, parse_units(au) if au else None, easing, face, min_face, preview
+        )
+        edit_films_of(
+            films, out, asked, again=again, as_json=as_json,
+            load=lambda: load_editor(name, directions, device, steps, solver, detector, min_score, anyway=anyway),
+        )  # fmt: skip
+        return
+    refuse_options("photos", {"--easing": easing, "--preview": preview or None})
     if by_rig:
         refuse_options(
             "a rig, which takes emotions (--to) or action units (--au)",

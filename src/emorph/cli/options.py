@@ -25,7 +25,12 @@ Anyway = Annotated[
     bool, typer.Option("--anyway", help="Use directions that were fitted on another model, whose codes differ.")
 ]
 _FACE_HELP = "Which face: largest, left, all, or a number, counted from the left starting at 1."
-Face = Annotated[str, typer.Option(help=_FACE_HELP)]
+Face = Annotated[
+    str,
+    typer.Option(
+        help=f"{_FACE_HELP} In a film, people are counted as they appear, and a photo of the person can be named."
+    ),
+]
 FaceIfGiven = Annotated[str | None, typer.Option(help=_FACE_HELP, show_default="largest")]
 MinFace = Annotated[
     int,

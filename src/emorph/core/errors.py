@@ -18,6 +18,10 @@ class ImageError(EmorphError):
     """A file is not an image that can be read: missing, empty, truncated, too large, or of another kind."""
 
 
+class ClipError(EmorphError):
+    """A film cannot be read or written: damaged, cut off, without pictures, or of a kind that does not hold it."""
+
+
 class ShapeError(EmorphError):
     """An array has another shape, type or value range than the function states."""
 

@@ -12,7 +12,7 @@ from emorph.core.types import AlignedFace, OnStep, Target
 from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
-from emorph.edit.redraw import motions, move_crops
+from emorph.edit.redraw import Motions, motions, move_crops
 from emorph.edit.steady import held_steady
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
@@ -39,11 +39,7 @@ def moved_changes(
     z = model.encode(seen)
     z_to = latent.edited_codes(z, directions, active)
     motion = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
-    moved = move_crops(seen, motion.fields)
-    new = torch.from_numpy(motion.opened).flatten(0, 1)[:, None].to(moved.device)
-    drawn = codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step)
-    share = torch.from_numpy(motion.expressive).flatten(0, 1)[:, None].to(moved.device)
-    drawn = held_steady(moved.flatten(0, 1), drawn, share).view_as(moved)
+    moved, drawn = redrawn(codec, seen, z_to, motion, on_step)
     results = []
     toned = map(tone.put_back, (moved, drawn))
     fields = (motion.fields, motion.opened, motion.landmarks)
@@ -51,3 +47,17 @@ def moved_changes(
         rows = map(CropChange, to_levels(before), to_levels(after), *of_face)
         results.append([next(rows) if target.strength else CropChange.nothing(own) for target in targets])
     return results
+
+
+def redrawn(
+    codec: Codec, seen: Tensor, z_to: Tensor, motion: Motions, on_step: OnStep | None = None
+) -> tuple[Tensor, Tensor]:
+    """Crops moved, and as the model draws them then: (B, n, C, S, S) in [-1, 1] each.
+
+    seen: crops without their tone, (B, C, S, S) in [-1, 1]. z_to: (B, n, z_dim), with which they are drawn.
+    """
+    moved = move_crops(seen, motion.fields)
+    new = torch.from_numpy(motion.opened).flatten(0, 1)[:, None].to(moved.device)
+    drawn = codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step)
+    share = torch.from_numpy(motion.expressive).flatten(0, 1)[:, None].to(moved.device)
+    return moved, held_steady(moved.flatten(0, 1), drawn, share).view_as(moved)

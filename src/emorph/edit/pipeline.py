@@ -280,9 +280,7 @@ class Editor:
         Raises MissingAssetError without directions, UnknownNameError for an emotion that they do not know.
         """
         if self.directions is not None and self.directions.landmarks is not None:
-            return moved_changes(
-                self.model, self.codec, self.directions, faces, self._pictures(faces), targets, on_step
-            )
+            return moved_changes(self.model, self.codec, self.directions, faces, self.pictures(faces), targets, on_step)
         return self._changes_by_z_alone(faces, targets, on_step)
 
     # -- the paper's path: z_sem alone moves, and x_T holds the rest
@@ -290,13 +288,13 @@ class Editor:
     @torch.inference_mode()
     def z_sem(self, faces: Sequence[AlignedFace]) -> NDArray[np.float32]:
         """z_sem of faces alone, float32 (n, z_dim): one evaluation of the encoder, no x_T."""
-        crops = self._pictures(faces)
+        crops = self.pictures(faces)
         return self.model.encode(self.model.tone(crops).take_off(crops)).float().cpu().numpy()
 
     @torch.inference_mode()
     def encode(self, faces: Sequence[AlignedFace], *, on_step: OnStep | None = None) -> FaceCode:
         """z_sem and x_T of faces; a face's code does not depend on the others."""
-        crops = self._pictures(faces)
+        crops = self.pictures(faces)
         tone = self.model.tone(crops)
         seen = tone.take_off(crops)
         z = self.model.encode(seen)
@@ -323,7 +321,7 @@ class Editor:
         active = [i for i, target in enumerate(targets) if target.strength]
         rows = code.z_sem[:, None]
         if active:
-            z_to = latent.edited_codes(code.z_sem, self._need_directions(), [targets[i] for i in active])
+            z_to = latent.edited_codes(code.z_sem, self.known_directions(), [targets[i] for i in active])
             rows = torch.cat([rows, z_to], dim=1)
         x_T = code.x_T[:, None].expand(-1, rows.shape[1], -1, -1, -1)
         flat = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step)
@@ -355,7 +353,7 @@ class Editor:
 
     def sheet_targets(self, strength: float = 1.0) -> list[Target]:
         """Every emotion that the directions know, in AffectNet's order. Raises MissingAssetError if they know none."""
-        return [Target(emotion, strength) for emotion in latent.need_emotions(self._need_directions())]
+        return [Target(emotion, strength) for emotion in latent.need_emotions(self.known_directions())]
 
     @torch.inference_mode()
     def sample(self, seeds: Sequence[int], *, latent_steps: int = 50, on_step: OnStep | None = None) -> Tensor:
@@ -375,11 +373,13 @@ class Editor:
 
     # -- small parts
 
-    def _pictures(self, faces: Sequence[AlignedFace]) -> Tensor:
+    def pictures(self, faces: Sequence[AlignedFace]) -> Tensor:
+        """Crops as the model takes them: float (B, C, S, S) in [-1, 1] on its device."""
         crops = to_tensor(np.stack([face.pixels for face in faces]))
         return (luminance(crops) if self.model.config.image_channels == 1 else crops).to(self.device)
 
-    def _need_directions(self) -> Directions:
+    def known_directions(self) -> Directions:
+        """The editor's directions. Raises MissingAssetError if it has none."""
         if self.directions is None:
             raise MissingAssetError(
                 f"{self.model_id} can encode and reconstruct faces, but knows no emotions. Train directions with "
@@ -391,4 +391,4 @@ class Editor:
     def check_targets(self, targets: Sequence[Target]) -> None:
         """Fail on an unknown target before the expensive part, not after. Raises as ``changes``."""
         if any(target.strength for target in targets):
-            latent.check_known(self._need_directions(), targets)
+            latent.check_known(self.known_directions(), targets)

@@ -1,0 +1,214 @@
+"""Where the faces of a stretch of film are: detected now and then, and followed in between, forwards and backwards."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from emorph.core.files import NPZ_ERRORS, written_beside
+from emorph.core.landmarks import INNER
+from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
+from emorph.faces.detect import known_face, refine_points
+from emorph.video.frames import Frame
+
+DETECT_EVERY = 12  # frames; faces are followed in between
+THUMB_PX = (32, 18)
+CUT_LEVELS = 28.0  # mean change of a thumb's levels between two frames that is a cut, unless such changes are usual
+CUT_RATIO = 4.0  # times the median of the changes around it
+SAME_PATCH = 0.6  # correlation of a followed face with itself a frame before; below, it is lost
+PATCH_PX = 32
+SAME_BOX = 0.3  # share of two boxes' union that both cover
+
+Detect = Callable[[Photo], list[Landmarks]]
+Describe = Callable[[Photo, Landmarks], "Described"]
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """What is kept of a face that was detected. person: (128,) of the recogniser. code: what the editor reads of it."""
+
+    person: Float32
+    code: Float32
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A face in a frame. points: float32 (68, 2) in px. described: where it was detected, None where followed."""
+
+    frame: int
+    points: Float32
+    score: float
+    described: Described | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """What was seen in some frames: pts and duration (n,) in ticks, thumbs uint8 (n, h, w, 3), faces."""
+
+    first: int
+    pts: tuple[int, ...]
+    thumbs: UInt8
+    faces: tuple[Seen, ...]
+
+    def save(self, path: Path) -> None:
+        """Write an .npz file that appears whole."""
+        sure = [face.described for face in self.faces if face.described is not None]
+        rows = {
+            "first": np.array(self.first),
+            "pts": np.array(self.pts, np.int64),
+            "thumbs": self.thumbs,
+            "frame": np.array([face.frame for face in self.faces], np.int64),
+            "points": np.array([face.points for face in self.faces], np.float32).reshape(-1, 68, 2),
+            "score": np.array([face.score for face in self.faces], np.float64),
+            "is_described": np.array([face.described is not None for face in self.faces], bool),
+            "person": np.array([each.person for each in sure], np.float32),
+            "code": np.array([each.code for each in sure], np.float32),
+        }
+        with written_beside(path) as draft, draft.open("wb") as file:
+            np.savez(file, allow_pickle=False, **rows)
+
+    @classmethod
+    def load(cls, path: Path) -> Stretch | None:
+        """What ``save`` wrote; None for a file that is not there or not whole."""
+        try:
+            with np.load(path, allow_pickle=False) as rows:
+                described = (Described(*pair) for pair in zip(rows["person"], rows["code"], strict=True))
+                faces = tuple(
+                    Seen(int(frame), points, float(score), next(described) if sure else None)
+                    for frame, points, score, sure in zip(
+                        rows["frame"], rows["points"], rows["score"], rows["is_described"], strict=True
+                    )
+                )
+                return cls(int(rows["first"]), tuple(map(int, rows["pts"])), rows["thumbs"], faces)
+        except (*NPZ_ERRORS, StopIteration):
+            return None
+
+
+def look(frames: Iterable[Frame], detect: Detect, describe: Describe) -> Stretch:
+    """What is to be seen in a stretch of film, which depends on these frames alone.
+
+    Frames are held DETECT_EVERY at a time. A face that comes within so many frames is followed back to where it came.
+    """
+    first, pts, thumbs, faces, carried = -1, [], [], [], None
+    for chunk, is_last in _chunks(frames):
+        first = chunk[0].number if first < 0 else first
+        photos = [Photo(frame.pixels()) for frame in chunk]
+        small = np.stack([thumb(photo.pixels) for photo in photos])
+        keep = len(chunk) if is_last else len(chunk) - 1
+        found = _in_chunk([frame.number for frame in chunk], photos, small, detect, describe, carried)
+        carried = [face for face in found if face.frame == chunk[-1].number]
+        faces += [face for face in found if is_last or face.frame < chunk[-1].number]
+        pts += [frame.pts for frame in chunk[:keep]]
+        thumbs += list(small[:keep])
+    return Stretch(first, tuple(pts), np.array(thumbs, np.uint8), tuple(faces))
+
+
+def thumb(pixels: UInt8) -> UInt8:
+    """The frame at THUMB_PX, by which cuts are told."""
+    small: UInt8 = cv2.resize(pixels, THUMB_PX, interpolation=cv2.INTER_AREA)
+    return small
+
+
+def cuts(thumbs: UInt8) -> list[int]:
+    """Frames that begin a new scene, by thumbs (n, h, w, 3): they change at once, and more than those around."""
+    change = np.abs(np.diff(thumbs.astype(np.float32), axis=0)).mean(axis=(1, 2, 3))
+    found = []
+    for i, amount in enumerate(change):
+        around = np.concatenate([change[max(0, i - 8) : i], change[i + 1 : i + 9]])
+        usual = float(np.median(around)) if len(around) else 0.0
+        if amount > CUT_LEVELS and amount > CUT_RATIO * usual:
+            found.append(i + 1)
+    return found
+
+
+def overlap(one: Float32, other: Float32) -> float:
+    """Share of the union of two faces' boxes that both cover, by their points (68, 2)."""
+    a, b = (np.concatenate([points[INNER].min(axis=0), points[INNER].max(axis=0)]) for points in (one, other))
+    shared = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0))
+    areas = np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared
+    return float(shared / max(float(areas), 1e-6))
+
+
+def _chunks(frames: Iterable[Frame]) -> Iterator[tuple[list[Frame], bool]]:
+    """DETECT_EVERY frames and the one after, with which the next chunk begins."""
+    held: list[Frame] = []
+    for frame in frames:
+        if len(held) > DETECT_EVERY:
+            yield held, False
+            held = held[-1:]
+        held.append(frame)
+    if held:
+        yield held, True
+
+
+def _in_chunk(
+    numbers: Sequence[int],
+    photos: Sequence[Photo],
+    small: UInt8,
+    detect: Detect,
+    describe: Describe,
+    carried: list[Seen] | None,
+) -> list[Seen]:
+    """Faces detected at the ends of a chunk and at its cuts, and those followed between.
+
+    carried: those of the first frame, where they are known already.
+    """
+    seen: dict[int, list[Seen]] = {}
+    starts = [0, *cuts(small), len(photos)]
+    for start, stop in itertools.pairwise(starts):
+        for at in sorted({start, stop - 1}):
+            known = carried if at == 0 else None
+            if known is None:
+                known = [_detected(photos[at], face, numbers[at], describe) for face in detect(photos[at])]
+            seen[at] = list(known)
+        for face in seen[start]:
+            for at, points in _followed(photos, face.points, range(start, stop - 1), +1):
+                seen.setdefault(at, []).append(Seen(numbers[at], points, face.score))
+        for face in seen[stop - 1] if stop - 1 > start else []:
+            for at, points in _followed(photos, face.points, range(stop - 1, start, -1), -1):
+                if all(overlap(points, other.points) < SAME_BOX for other in seen.setdefault(at, [])):
+                    seen[at].append(Seen(numbers[at], points, face.score))
+    return [face for at in sorted(seen) for face in seen[at]]
+
+
+def _detected(photo: Photo, face: Landmarks, number: int, describe: Describe) -> Seen:
+    """With points as those of faces that are followed, whose boxes are drawn around points."""
+    points = refine_points(photo, known_face(face.points)).points
+    return Seen(number, points, face.score, describe(photo, face))
+
+
+def _followed(photos: Sequence[Photo], points: Float32, steps: range, way: int) -> Iterator[tuple[int, Float32]]:
+    """Places and points of a face from frame to frame, up to where it is lost; not at the last step, which detects."""
+    before = _patch(photos[steps[0]].pixels, points) if len(steps) else None
+    for at in steps[:-1] if len(steps) else ():
+        there = photos[at + way]
+        points = refine_points(there, known_face(points)).points
+        patch = _patch(there.pixels, points)
+        if before is None or _correlation(before, patch) < SAME_PATCH:
+            return
+        yield at + way, points
+        before = patch
+
+
+def _patch(pixels: UInt8, points: Float32) -> Float64:
+    """The face upright, (PATCH_PX, PATCH_PX) gray levels, as its points place it."""
+    eyes, mouth = points[36:48].mean(axis=0), points[48:68].mean(axis=0)
+    down = (mouth - eyes).astype(np.float64)
+    across = np.array([down[1], -down[0]])
+    middle = (eyes + mouth) / 2
+    corners = np.float32([middle - across - down, middle + across - down, middle - across + down])
+    side = PATCH_PX - 1
+    to_patch = cv2.getAffineTransform(corners, np.float32([[0, 0], [side, 0], [0, side]]))
+    patch = cv2.warpAffine(pixels, to_patch, (PATCH_PX, PATCH_PX), borderMode=cv2.BORDER_REPLICATE)
+    gray: Float64 = patch.astype(np.float64).mean(axis=2)
+    return gray
+
+
+def _correlation(one: Float64, other: Float64) -> float:
+    a, b = one - one.mean(), other - other.mean()
+    return float((a * b).sum() / max(float(np.sqrt((a * a).sum() * (b * b).sum())), 1e-9))

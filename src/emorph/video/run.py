@@ -1,0 +1,346 @@
+"""From a film to the same film with another expression. Read top to bottom.
+
+    film ............ is opened, and what its result can hold is known       clip.py, encode.py
+    frames .......... are looked at: faces detected, and followed            look.py
+    faces ........... become tracks, tracks people, and one is chosen        tracks.py, smooth.py
+    track ........... has one code, one tone and a strength at each time     draw.py, keyframes.py
+    frame ........... takes over what has changed, and is encoded            frames.py, encode.py
+    segments ........ are joined, with the sound of the source               encode.py
+
+What is looked at and what is encoded is written in segments of SEGMENT_FRAMES, each of which depends on the film alone:
+a run that was stopped goes on with the first that is missing, and ends as if it had not stopped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from emorph.core.errors import ClipError, EmorphError, NoFaceError
+from emorph.core.files import replace_file
+from emorph.core.images import read_photo
+from emorph.core.types import Float32, Float64, Landmarks, Photo
+from emorph.edit.batch import Batch, FileEdit, FileReport, Watch
+from emorph.edit.pipeline import Editor
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
+from emorph.faces.detect import find_faces
+from emorph.faces.select import select_faces
+from emorph.video.clip import Clip, opened, parser_of, read_clip
+from emorph.video.draw import TrackCode, aligned, changes, pasted, read_code, track_code
+from emorph.video.encode import Stored, check_holds, join, segment, stored, writing
+from emorph.video.frames import Frame, previewed, read_frames, with_change
+from emorph.video.look import Described, Stretch, cuts, look
+from emorph.video.plan import FilmPlan, film_metadata, film_paths, key_of
+from emorph.video.tracks import Track, chosen, persons_of, tracks_of
+
+SEGMENT_FRAMES = 48
+BATCH_FRAMES = 8  # whose faces are drawn together
+STAGES = ("decode", "detect", "edit", "paste", "encode")
+
+Tell = Callable[[str, int, int], None]
+"""Called with what is done at present, with its pace, how many frames of it are done, and about how many there are."""
+
+
+@dataclass
+class Clock:
+    """Seconds spent in each of STAGES."""
+
+    seconds: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        """Count what is done inside."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - started
+
+    def each(self, stage: str, values: Iterable[Frame]) -> Iterator[Frame]:
+        """The values, counting what it takes to make them."""
+        iterator = iter(values)
+        while True:
+            with self.of(stage):
+                value = next(iterator, None)
+            if value is None:
+                return
+            yield value
+
+
+def edit_films(
+    editor: Editor,
+    clips: Sequence[str | Path],
+    out: str | Path,
+    plan: FilmPlan,
+    *,
+    again: bool = False,
+    watch: Watch | None = None,
+    tell: Tell | None = None,
+) -> FileReport:
+    """Edit the faces of films; one that fails does not end the others.
+
+    out: a folder, where each result is NAME_happy.mp4 (or as the source is); or a film's name, for one. again: redo
+    what an earlier call finished, and what it left half done. tell: is told of progress.
+    Of each result, ``made`` says how many frames it has and how many were changed, the shares of time, and remarks.
+    Raises ConfigError, ClipError for what no film can be done with, UnknownNameError for an emotion.
+    """
+    sources = [Path(clip) for clip in clips]
+    paths = film_paths(sources, Path(out), plan.word)
+    editor.check_targets([key.value for key in plan.targets])
+    batch, edits = Batch(watch), []
+    batch.watch.start(len(sources))
+    for source, path in zip(sources, paths, strict=True):
+        with batch.item(source.name):
+            edits.append(edit_film(editor, source, path, plan, again=again, tell=tell))
+            batch.watch.written(edits[-1])
+    return FileReport(tuple(edits), tuple(batch.failures), sum(not edit.seconds for edit in edits))
+
+
+def edit_film(
+    editor: Editor, source: Path, out: Path, plan: FilmPlan, *, again: bool = False, tell: Tell | None = None
+) -> FileEdit:
+    """Edit the faces of one film. Raises ClipError, NoFaceError; KeyboardInterrupt says what is kept."""
+    clip = read_clip(source)
+    check_holds(clip, out.suffix.lower(), out.parent)
+    key = key_of(editor, source, plan, out.suffix.lower())
+    if not again and _is_made(out, key):
+        return FileEdit(source, (out,), 0.0, 0)
+    work = _work_folder(out, key, again=again)
+    try:
+        made = _Film(editor, clip, out, plan, work, tell).made(key)
+    except KeyboardInterrupt:
+        n = len(list(work.glob("film_*.nut")))
+        raise KeyboardInterrupt(
+            f"{n} finished segments of {out.name} are kept in {work}; run the same command again to go on."
+        ) from None
+    except EmorphError:
+        if not any(work.glob("film_*.nut")):
+            shutil.rmtree(work, ignore_errors=True)
+        raise
+    shutil.rmtree(work, ignore_errors=True)
+    return made
+
+
+def _is_made(out: Path, key: str) -> bool:
+    """Whether the file at ``out`` says that it was made so."""
+    try:
+        with out.open("rb") as file:
+            parser = parser_of(file.read(512))
+        with opened(out, parser) as container:
+            said = {name.lower(): text for name, text in container.metadata.items()}
+        return bool(parser) and json.loads(said["comment"])["key"] == key
+    except (OSError, EmorphError, KeyError, ValueError, TypeError):
+        return False
+
+
+def _work_folder(out: Path, key: str, *, again: bool) -> Path:
+    """Beside ``out``, with what an earlier run of the same left there."""
+    work = out.with_name(f".{out.name[:60]}.work")
+    told = work / "key"
+    if again or not told.is_file() or told.read_text(encoding="utf-8", errors="replace") != key:
+        shutil.rmtree(work, ignore_errors=True)
+    with writing(out):
+        work.mkdir(exist_ok=True)
+        replace_file(told, key.encode())
+    return work
+
+
+class _Film:
+    """One film on its way."""
+
+    def __init__(self, editor: Editor, clip: Clip, out: Path, plan: FilmPlan, work: Path, tell: Tell | None) -> None:
+        self.editor, self.clip, self.out, self.plan, self.work = editor, clip, out, plan, work
+        held = stored(clip, out.suffix.lower())
+        form = previewed(held.form) if plan.preview else held.form
+        self.stored = Stored(held.codec, form, held.remarks)
+        self.clock = Clock()
+        self._tell = tell
+        self._total = clip.n_frames or max(1, round(clip.duration_s * float(clip.rate)))
+        if form.until_s is not None:
+            self._total = min(self._total, round(form.until_s * float(clip.rate)))
+
+    def made(self, key: str) -> FileEdit:
+        """Look, edit and join. Raises as ``edit_film``."""
+        started = time.perf_counter()
+        stretches = self._look()
+        times_s = self._times(stretches)
+        self._total = len(times_s)
+        seen = [face for stretch in stretches for face in stretch.faces]
+        scenes = cuts(np.concatenate([stretch.thumbs for stretch in stretches]))
+        persons = persons_of(tracks_of(seen, times_s, scenes))
+        tracks = chosen(persons, self._who(), self.clip.name)
+        n_edited = self._edit(tracks, times_s)
+        metadata = film_metadata(self.editor, self.plan, key)
+        with self.clock.of("encode"):
+            join(self.clip, self._segments(), self.out, self.stored, metadata, self.stored.form.until_s)
+        seconds = time.perf_counter() - started
+        facts = {
+            "n_frames": len(times_s), "n_frames_edited": n_edited, "n_people": len(persons), "n_tracks": len(tracks),
+            "n_scenes": len(scenes) + 1, "frames_per_second": round(len(times_s) / seconds, 2),
+            "seconds": {stage: round(self.clock.seconds[stage], 3) for stage in STAGES},
+            "remarks": list(self.stored.remarks),
+        }  # fmt: skip
+        n_changed = sum(any(track is other for other in tracks) for person in persons for track in person[:1])
+        return FileEdit(
+            self.clip.path, (self.out,), seconds, len(persons), made=facts, remark=" ".join(self.stored.remarks),
+            n_edited=n_changed, score=min(track.score for track in tracks),
+        )  # fmt: skip
+
+    # -- looking
+
+    def _look(self) -> list[Stretch]:
+        whole = self.work / "looked_at"
+        found = self._looked_at()
+        if whole.is_file() and len(found) == int(whole.read_text()):
+            return [stretch for _, stretch in sorted(found.items())]
+        pace = self._pace("finding faces")
+        for number, frames in self._groups():
+            if number in found:
+                pace(sum(1 for _ in frames))
+                continue
+            with self.clock.of("detect"):
+                found[number] = look(map(pace.passed, frames), self._detect, self._describe)
+            with writing(self.out):
+                found[number].save(self.work / f"look_{number:06d}.npz")
+        if sum(len(stretch.pts) for stretch in found.values()) < 2:
+            raise ClipError(f"{self.clip.name} has fewer than two frames that can be read; edit it as a picture.")
+        with writing(self.out):
+            replace_file(whole, str(len(found)).encode())
+        return [stretch for _, stretch in sorted(found.items())]
+
+    def _looked_at(self) -> dict[int, Stretch]:
+        read = {int(path.stem[5:]): Stretch.load(path) for path in self.work.glob("look_*.npz")}
+        return {number: stretch for number, stretch in read.items() if stretch is not None}
+
+    def _groups(self) -> Iterator[tuple[int, Iterator[Frame]]]:
+        frames = self.clock.each("decode", read_frames(self.clip, self.stored.form))
+        return itertools.groupby(frames, key=lambda frame: frame.number // SEGMENT_FRAMES)
+
+    def _detect(self, photo: Photo) -> list[Landmarks]:
+        found = find_faces(
+            photo, min_face_px=self.plan.min_face_px, detector=self.editor.detector, min_score=self.editor.min_score
+        )
+        return [face for face in found if face.score >= self.editor.min_score and not face.doubt]
+
+    def _describe(self, photo: Photo, face: Landmarks) -> Described:
+        return Described(descriptor_of(photo, face), read_code(self.editor, photo, face))
+
+    def _times(self, stretches: Sequence[Stretch]) -> Float64:
+        pts = np.concatenate([stretch.pts for stretch in stretches]).astype(np.float64)
+        times: Float64 = (pts - pts[0]) * float(self.clip.time_base)
+        return times
+
+    def _who(self) -> str | Float32:
+        """A word or number, or the descriptor of the person in a still."""
+        still = Path(self.plan.face)
+        if not still.is_file():
+            return self.plan.face
+        photo = read_photo(still)
+        (face,) = select_faces(find_faces(photo, detector=self.editor.detector), "largest", photo)
+        return descriptor_of(photo, face)
+
+    # -- editing
+
+    def _segments(self) -> list[Path]:
+        return sorted(self.work.glob("film_*.nut"))
+
+    def _edit(self, tracks: Sequence[Track], times_s: Float64) -> int:
+        """Write the segments that are missing. Returns how many frames the film has that are changed."""
+        codes = [track_code(self.editor, track.code) for track in tracks if track.code is not None]
+        if len(codes) < len(tracks):
+            raise NoFaceError(f"a face in {self.clip.name} was never seen clearly; choose another with --face.")
+        wanted = self._wishes(tracks, times_s)
+        pace = self._pace("editing")
+        done = {path.name for path in self._segments()}
+        for number, frames in self._groups():
+            path = self.work / f"film_{number:06d}.nut"
+            if path.name in done:
+                pace(sum(1 for _ in frames))
+                continue
+            with segment(path, self.clip, self.stored) as made:
+                while batch := list(itertools.islice(frames, BATCH_FRAMES)):
+                    for picture in self._edited(batch, tracks, codes, wanted):
+                        with self.clock.of("encode"):
+                            made.add(picture)
+                    pace(len(batch))
+        return len(wanted)
+
+    def _wishes(self, tracks: Sequence[Track], times_s: Float64) -> dict[int, list[_Wish]]:
+        """What each frame that is changed is to show."""
+        found: dict[int, list[_Wish]] = {}
+        for number, track in enumerate(tracks):
+            for at, frame in enumerate(track.frames):
+                targets = self.plan.targets_at(float(times_s[frame]), float(track.presence[at]))
+                if targets:
+                    found.setdefault(frame, []).append(_Wish(number, at, targets))
+        return found
+
+    def _edited(
+        self, batch: Sequence[Frame], tracks: Sequence[Track], codes: Sequence[TrackCode],
+        wanted: dict[int, list[_Wish]],
+    ) -> Iterator:  # fmt: skip
+        """The frames' pictures, changed where something is wished for."""
+        photos = {}
+        faces = {}
+        with self.clock.of("edit"):
+            for frame in batch:
+                if frame.number not in wanted:
+                    continue
+                photos[frame.number] = Photo(frame.pixels())
+                for wish in wanted[frame.number]:
+                    key = (wish.track, frame.number)
+                    faces[key] = (aligned(self.editor, photos[frame.number], tracks[wish.track], wish.at), wish.targets)
+            drawn = {}
+            for track, keys in itertools.groupby(sorted(faces), key=lambda key: key[0]):
+                rows = list(keys)
+                crops, targets = zip(*(faces[key] for key in rows), strict=True)
+                drawn.update(zip(rows, changes(self.editor, crops, codes[track], targets), strict=True))
+        for frame in batch:
+            if frame.number not in photos:
+                yield frame.picture
+                continue
+            with self.clock.of("paste"):
+                photo = photos[frame.number]
+                for wish in wanted[frame.number]:
+                    key = (wish.track, frame.number)
+                    photo = pasted(self.editor, photo, faces[key][0], drawn[key], wish.targets)
+                picture = with_change(frame.picture, photos[frame.number].pixels, photo.pixels)
+            yield picture
+
+    def _pace(self, what: str) -> _Pace:
+        return _Pace(f"{self.clip.name}: {what}", self._total, self._tell)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    track: int
+    at: int
+    targets: tuple
+
+
+class _Pace:
+    """Counts frames, and tells how many a second are done."""
+
+    def __init__(self, what: str, total: int, tell: Tell | None) -> None:
+        self._what, self._total, self._tell = what, total, tell
+        self._done, self._started = 0, time.perf_counter()
+
+    def __call__(self, n: int) -> None:
+        self._done += n
+        if self._tell:
+            pace = self._done / max(time.perf_counter() - self._started, 1e-6)
+            self._tell(f"{self._what}, {pace:.1f} frames/s", self._done, max(self._total, self._done))
+
+    def passed(self, frame: Frame) -> Frame:
+        """The same frame, counted."""
+        self(1)
+        return frame

@@ -1,0 +1,195 @@
+"""Faces of single frames joined to tracks, tracks to persons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from emorph.core.errors import NoFaceError, UnknownNameError
+from emorph.core.types import Float32, Float64
+from emorph.video.look import SAME_BOX, Seen, overlap
+from emorph.video.smooth import smoothed
+
+MAX_GAP_S = 0.4  # a face that is not seen for longer has left
+LEAST_FRAMES = 3  # of a track; shorter ones are mistakes of the detector
+SAME_PERSON = 0.55  # distance of two descriptors; dlib's own limit for one person is 0.6
+POINTS_SIGMA_S = 0.04  # smoothing of the points, about a frame
+CROP_SIGMA_S = 0.2  # smoothing of where crops are cut out: faces move in them, their edges do not tremble
+FADE_S = 0.25  # over which an edit comes and goes where a face comes and goes within a scene
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One face in successive frames, smoothed.
+
+    frames: (n,) numbers, without gaps. points: float64 (n, 68, 2) px. crop_points: the same, smoothed far more, for the
+    place of the crop. presence: (n,) in [0, 1], less where the face has just come or is about to leave.
+    person: (128,) mean of descriptors, or None. code: mean of what the editor read of it, or None.
+    """
+
+    frames: range
+    points: Float64
+    crop_points: Float64
+    presence: Float64
+    person: Float32 | None
+    code: Float32 | None
+    score: float
+
+    @property
+    def size_px(self) -> float:
+        """Mean side of the face."""
+        spans = self.points.max(axis=1) - self.points.min(axis=1)
+        return float(np.sqrt(spans.prod(axis=1)).mean())
+
+
+@dataclass
+class _Open:
+    seen: list[Seen] = field(default_factory=list)
+
+    @property
+    def person(self) -> Float32 | None:
+        rows = [face.described.person for face in self.seen if face.described is not None]
+        return np.mean(rows, axis=0) if rows else None
+
+
+def tracks_of(faces: Sequence[Seen], times_s: Float64, cuts: Sequence[int]) -> list[Track]:
+    """Tracks in the order in which they begin, left to right.
+
+    faces: of all frames, in their order. times_s: (n,) of all frames. cuts: frames that begin a scene: no track crosses
+    one. Faces are joined by their place, unless the recogniser is sure that they are two people.
+    """
+    scene = np.searchsorted(np.asarray(sorted(cuts), dtype=np.int64), np.arange(len(times_s)), side="right")
+    ended: list[_Open] = []
+    going: list[_Open] = []
+    by_frame: dict[int, list[Seen]] = {}
+    for face in faces:
+        by_frame.setdefault(face.frame, []).append(face)
+    for frame in sorted(by_frame):
+        lost = [track for track in going if _left(track.seen[-1].frame, frame, times_s, scene)]
+        ended += lost
+        going = [track for track in going if track not in lost]
+        free = list(by_frame[frame])
+        pairs = sorted(
+            ((overlap(track.seen[-1].points, face.points), i, j) for i, track in enumerate(going)
+             for j, face in enumerate(free)), reverse=True,
+        )  # fmt: skip
+        taken: set[int] = set()
+        grown: set[int] = set()
+        for share, i, j in pairs:
+            if share < SAME_BOX or i in grown or j in taken or _two_people(going[i].person, free[j]):
+                continue
+            going[i].seen.append(free[j])
+            grown.add(i)
+            taken.add(j)
+        going += [_Open([face]) for j, face in enumerate(free) if j not in taken]
+    whole = [track for track in ended + going if len(track.seen) >= min(LEAST_FRAMES, len(times_s))]
+    made = [_closed(track.seen, track.person, times_s, scene) for track in whole]
+    return sorted(made, key=lambda track: (track.frames.start, float(track.points[0, :, 0].mean())))
+
+
+def persons_of(tracks: Sequence[Track]) -> list[list[Track]]:
+    """Tracks of one person together, persons in the order in which they appear, left to right.
+
+    Two tracks are of one person if the recogniser takes them for one and they are never seen together.
+    """
+    persons: list[list[Track]] = []
+    for track in tracks:
+        near = [
+            (_distance(track.person, mean), number)
+            for number, person in enumerate(persons)
+            if (mean := _mean_person(person)) is not None and not any(_together(track, other) for other in person)
+        ]
+        distance, number = min(near, default=(np.inf, -1))
+        if distance < SAME_PERSON:
+            persons[number].append(track)
+        else:
+            persons.append([track])
+    return persons
+
+
+def chosen(persons: Sequence[list[Track]], which: str | Float32, name: str) -> list[Track]:
+    """The tracks of whom a user asks for: "largest", "left", "all", a number from 1, or the descriptor of a still.
+
+    Raises NoFaceError if there is nobody, not so many, or nobody like the still; UnknownNameError for another word.
+    """
+    if not persons:
+        raise NoFaceError(
+            f"no face found in {name} that stays for {LEAST_FRAMES} frames; try a smaller --min-face or --min-score."
+        )
+    if not isinstance(which, str):
+        distances = [_distance(which, _mean_person(person)) for person in persons]
+        best = int(np.argmin(distances))
+        if distances[best] >= SAME_PERSON + 0.05:
+            raise NoFaceError(
+                f"nobody in {name} looks like the person in the still (nearest distance {distances[best]:.2f}, limit "
+                f"{SAME_PERSON + 0.05:.2f}); choose with --face 1 to {len(persons)}."
+            )
+        return persons[best]
+    word = which.strip().lower()
+    if word == "all":
+        return [track for person in persons for track in person]
+    if word == "largest":
+        return max(persons, key=lambda person: sum(len(track.frames) * track.size_px**2 for track in person))
+    if word == "left":
+        return min(persons, key=lambda person: float(np.mean([track.points[:, :, 0].mean() for track in person])))
+    if not word.isdecimal():
+        raise UnknownNameError("face", which, ["largest", "left", "all", "1", "2"])
+    if not 1 <= int(word) <= len(persons):
+        raise NoFaceError(
+            f"{name} has {len(persons)} {'person' if len(persons) == 1 else 'people'}, there is no {word} "
+            f"(--face {word}); they count from 1 as they appear, left to right."
+        )
+    return persons[int(word) - 1]
+
+
+def _left(last: int, now: int, times_s: Float64, scene: np.ndarray) -> bool:
+    return bool(scene[last] != scene[now] or times_s[now] - times_s[last] > MAX_GAP_S)
+
+
+def _two_people(person: Float32 | None, face: Seen) -> bool:
+    if person is None or face.described is None:
+        return False
+    return (
+        _distance(person, face.described.person) > SAME_PERSON + 0.15
+    )  # heads that turn away look less like themselves
+
+
+def _distance(one: Float32 | None, other: Float32 | None) -> float:
+    return float("inf") if one is None or other is None else float(np.linalg.norm(one - other))
+
+
+def _mean_person(tracks: Sequence[Track]) -> Float32 | None:
+    rows = [track.person for track in tracks if track.person is not None]
+    return np.mean(rows, axis=0) if rows else None
+
+
+def _together(one: Track, other: Track) -> bool:
+    return one.frames.start < other.frames.stop and other.frames.start < one.frames.stop
+
+
+def _closed(seen: Sequence[Seen], person: Float32 | None, times_s: Float64, scene: np.ndarray) -> Track:
+    first, last = seen[0].frame, seen[-1].frame
+    frames = range(first, last + 1)
+    times = times_s[first : last + 1]
+    known = times_s[[face.frame for face in seen]]
+    flat = np.stack([face.points.reshape(-1) for face in seen]).astype(np.float64)
+    whole = np.stack([np.interp(times, known, column) for column in flat.T], axis=1).reshape(-1, 68, 2)
+    codes = [face.described.code for face in seen if face.described is not None and len(face.described.code)]
+    comes = first > 0 and scene[first - 1] == scene[first]
+    goes = last < len(times_s) - 1 and scene[last + 1] == scene[last]
+    presence = np.ones(len(frames))
+    if comes:
+        presence = np.minimum(presence, _ramp(times - times[0]))
+    if goes:
+        presence = np.minimum(presence, _ramp(times[-1] - times))
+    return Track(
+        frames, smoothed(times, whole, POINTS_SIGMA_S), smoothed(times, whole, CROP_SIGMA_S), presence, person,
+        np.mean(codes, axis=0) if codes else None, max(face.score for face in seen),
+    )  # fmt: skip
+
+
+def _ramp(apart_s: Float64) -> Float64:
+    share = np.clip(apart_s / FADE_S, 0, 1)
+    return share * share * (3 - 2 * share)
