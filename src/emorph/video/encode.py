@@ -229,11 +229,12 @@ def _audio_packets(source: Any, pairs: Mapping[int, Any], end_s: float | None) -
 
 def _video_packets(segments: Iterable[Path], clip: Clip) -> Iterator[Any]:
     """The packets of all segments in the clip's time base, each as long as up to the next."""
-    held, first = None, None
+    held: Any = None
+    first: int | None = None
     for path in segments:
         with opened(path, "nut") as container:
             for packet in container.demux(container.streams.video[0]):
-                if packet.dts is None:
+                if packet.pts is None:
                     continue
                 pts = _in_ticks(packet.pts, packet.time_base, clip.time_base)
                 packet.time_base = clip.time_base
@@ -281,7 +282,7 @@ def _write_gif(segments: Sequence[Path], to: Any, clip: Clip, stored: Stored) ->
                 palette[:, 0] = 255  # FFmpeg's palettes are alpha, red, green, blue
                 palette[: len(colours), 1:] = colours
                 paletted = av.VideoFrame.from_ndarray((np.asarray(indexed), palette), format="pal8")
-                last = max(last + 1, _in_ticks(frame.pts, frame.time_base, Fraction(1, 100)))
+                last = max(last + 1, _in_ticks(frame.pts or 0, frame.time_base or clip.time_base, Fraction(1, 100)))
                 paletted.pts, paletted.time_base = last, Fraction(1, 100)
                 to.mux(stream.encode(paletted))
     to.mux(stream.encode(None))

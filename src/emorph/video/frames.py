@@ -43,7 +43,9 @@ class Frame:
 
     def pixels(self) -> UInt8:
         """uint8 (H, W, 3) RGB."""
-        rgb: UInt8 = self.picture.to_ndarray(format="rgb24", **_colours(self.picture, to_rgb=True))
+        rgb: UInt8 = np.asarray(
+            self.picture.to_ndarray(format="rgb24", **_colours(self.picture, to_rgb=True)), np.uint8
+        )
         return rgb
 
 
@@ -87,8 +89,10 @@ def with_change(frame: VideoFrame, before: UInt8, after: UInt8) -> VideoFrame:
     av = library()
     new = av.VideoFrame.from_ndarray(after, format="rgb24")
     new = new.reformat(format=frame.format.name, **_colours(frame, to_rgb=False))
-    result = av.VideoFrame(frame.width, frame.height, frame.format.name)
-    result.pts, result.time_base, result.duration = frame.pts, frame.time_base, frame.duration
+    result: VideoFrame = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    result.pts, result.duration = frame.pts, frame.duration
+    if frame.time_base is not None:
+        result.time_base = frame.time_base
     result.colorspace, result.color_range = frame.colorspace, frame.color_range
     for i in range(len(frame.planes)):
         own, edited, out = (_plane(each, i) for each in (frame, new, result))
@@ -102,15 +106,16 @@ def _in_blocks(changed: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np
     down, across = -(-height // shape[0]), -(-width // shape[1])
     padded = np.zeros((shape[0] * down, shape[1] * across), bool)
     padded[:height, :width] = changed
-    blocks = padded.reshape(shape[0], down, shape[1], across).any(axis=(1, 3))
-    return blocks if len(shape) == 2 else blocks[..., None]
+    blocks: NDArray[np.bool_] = np.asarray(padded.reshape(shape[0], down, shape[1], across).any(axis=(1, 3)))
+    return blocks.reshape(*shape[:2], *(1 for _ in shape[2:]))
 
 
 def _plane(frame: VideoFrame, index: int) -> NDArray[Any]:
     """A plane's values without its padding: (h, w), or (h, w, 4) of packed colours; shares the frame's memory."""
     plane, parts = frame.planes[index], frame.format.components
     kind = np.uint16 if max(part.bits for part in parts) > 8 else np.uint8
-    rows = np.frombuffer(plane, kind).reshape(plane.height, plane.line_size // np.dtype(kind).itemsize)
+    values: NDArray[Any] = np.frombuffer(memoryview(plane), kind)
+    rows = values.reshape(plane.height, plane.line_size // np.dtype(kind).itemsize)
     if len(frame.planes) == 1 and len(parts) > 1:
         return rows[:, : plane.width * 4].reshape(plane.height, plane.width, 4)
     return rows[:, : plane.width]

@@ -201,9 +201,9 @@ def _patch(pixels: UInt8, points: Float32) -> Float64:
     down = (mouth - eyes).astype(np.float64)
     across = np.array([down[1], -down[0]])
     middle = (eyes + mouth) / 2
-    corners = np.float32([middle - across - down, middle + across - down, middle - across + down])
+    corners = np.array([middle - across - down, middle + across - down, middle - across + down], np.float32)
     side = PATCH_PX - 1
-    to_patch = cv2.getAffineTransform(corners, np.float32([[0, 0], [side, 0], [0, side]]))
+    to_patch = cv2.getAffineTransform(corners, np.array([[0, 0], [side, 0], [0, side]], np.float32))
     patch = cv2.warpAffine(pixels, to_patch, (PATCH_PX, PATCH_PX), borderMode=cv2.BORDER_REPLICATE)
     gray: Float64 = patch.astype(np.float64).mean(axis=2)
     return gray

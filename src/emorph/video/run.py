@@ -17,19 +17,20 @@ import itertools
 import json
 import shutil
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emorph.core.errors import ClipError, EmorphError, NoFaceError
 from emorph.core.files import replace_file
 from emorph.core.images import read_photo
-from emorph.core.types import Float32, Float64, Landmarks, Photo
+from emorph.core.types import Float32, Float64, Landmarks, Photo, Target
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch
+from emorph.edit.change import CropChange
 from emorph.edit.pipeline import Editor
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.faces.detect import find_faces
@@ -41,6 +42,9 @@ from emorph.video.frames import Frame, previewed, read_frames, with_change
 from emorph.video.look import Described, Stretch, cuts, look
 from emorph.video.plan import FilmPlan, film_metadata, film_paths, key_of
 from emorph.video.tracks import Track, chosen, persons_of, tracks_of
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 SEGMENT_FRAMES = 48
 BATCH_FRAMES = 8  # whose faces are drawn together
@@ -54,7 +58,7 @@ Tell = Callable[[str, int, int], None]
 class Clock:
     """Seconds spent in each of STAGES."""
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
 
     @contextmanager
     def of(self, stage: str) -> Iterator[None]:
@@ -287,7 +291,7 @@ class _Film:
     def _edited(
         self, batch: Sequence[Frame], tracks: Sequence[Track], codes: Sequence[TrackCode],
         wanted: dict[int, list[_Wish]],
-    ) -> Iterator:  # fmt: skip
+    ) -> Iterator[VideoFrame]:  # fmt: skip
         """The frames' pictures, changed where something is wished for."""
         photos = {}
         faces = {}
@@ -299,7 +303,7 @@ class _Film:
                 for wish in wanted[frame.number]:
                     key = (wish.track, frame.number)
                     faces[key] = (aligned(self.editor, photos[frame.number], tracks[wish.track], wish.at), wish.targets)
-            drawn = {}
+            drawn: dict[tuple[int, int], CropChange] = {}
             for track, keys in itertools.groupby(sorted(faces), key=lambda key: key[0]):
                 rows = list(keys)
                 crops, targets = zip(*(faces[key] for key in rows), strict=True)
@@ -324,7 +328,7 @@ class _Film:
 class _Wish:
     track: int
     at: int
-    targets: tuple
+    targets: tuple[Target, ...]
 
 
 class _Pace:

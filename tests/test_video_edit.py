@@ -1,0 +1,248 @@
+"""A whole film, edited: what changes, what stays, what survives a stop."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+av = pytest.importorskip("av")
+
+from emorph import Editor, Emotion  # noqa: E402
+from emorph.core.errors import ClipError, ConfigError, NoFaceError  # noqa: E402
+from emorph.core.images import write_image  # noqa: E402
+from emorph.core.types import Target  # noqa: E402
+from emorph.video import run as run_module  # noqa: E402
+from emorph.video.keyframes import Keyframe, parse_strengths  # noqa: E402
+from emorph.video.plan import FilmPlan  # noqa: E402
+from emorph.video.run import edit_films  # noqa: E402
+from made_clips import RATE, astronaut, face_clip, frames_of, moving_face, packets_of, wall, write_clip  # noqa: E402
+from tiny import tiny_directions, tiny_model  # noqa: E402
+
+Command = Callable[..., tuple[int, str, str]]
+N = 14
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    return made_editor()
+
+
+def made_editor() -> Editor:
+    """A tiny editor whose directions know landmarks."""
+    generator = torch.Generator().manual_seed(2)
+    landmarks = 0.01 * torch.randn(68, 2, 32, generator=generator)
+    directions = dataclasses.replace(tiny_directions(), landmarks=landmarks)
+    return Editor(tiny_model(), directions, model_id="tiny", device="cpu", steps=2, detector="hog")
+
+
+def plan(strength: str = "1", **options: object) -> FilmPlan:
+    return FilmPlan((Keyframe(Target(Emotion.HAPPY), 0.0),), parse_strengths(strength), **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A face that moves, then a wall; with sound."""
+    frames = [moving_face(i / RATE) for i in range(N)] + [wall(i / RATE) for i in range(6)]
+    return write_clip(tmp_path_factory.mktemp("films") / "a.mp4", frames, n_sounds=1)
+
+
+@pytest.fixture(scope="module")
+def edited(editor: Editor, source: Path) -> Path:
+    """The undisturbed result, in segments of five frames."""
+    out = source.parent / "out.mp4"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "SEGMENT_FRAMES", 5)
+        report = edit_films(editor, [source], out, plan("0@0s,0@0.16s,1@0.4s"))
+    assert not report.failures
+    made = report.edits[0].made
+    assert (made["n_frames"], made["n_people"], made["n_scenes"]) == (N + 6, 1, 2)
+    assert made["n_frames_edited"] == N - 5
+    assert min(made["seconds"].values()) > 0
+    return out
+
+
+def test_the_face_changes_and_nothing_else(source: Path, edited: Path) -> None:
+    """Frames of strength 0 and of no face come back as they were, to the loss of encoding; sound to the bit."""
+    times, own = frames_of(source)
+    new_times, made = frames_of(edited)
+    assert new_times == times
+    assert packets_of(edited, "audio") == packets_of(source, "audio")
+    change = np.array([np.abs(a.astype(int) - b).mean(axis=2) for a, b in zip(own, made, strict=True)])
+    still = change[[0, 1, 2, 3, 4, *range(N, N + 6)]]
+    assert still.mean() < 1.5
+    assert still.max() < 40
+    face, corner = change[N - 1][40:110, 50:110], change[N - 1][120:, 120:]
+    assert face.mean() > 3 * max(corner.mean(), 0.5)
+    assert change[8][40:110, 50:110].mean() < face.mean()
+    assert not list(edited.parent.glob(".*"))
+    with av.open(str(edited)) as container:
+        assert json.loads(container.metadata["comment"])["edited"] is True
+
+
+def test_a_result_that_is_there_is_not_made_again(editor: Editor, source: Path, edited: Path) -> None:
+    before = edited.stat().st_mtime_ns
+    report = edit_films(editor, [source], edited, plan("0@0s,0@0.16s,1@0.4s"))
+    assert report.n_before == 1
+    assert edited.stat().st_mtime_ns == before
+
+
+def test_a_stopped_run_goes_on_and_gives_the_same_file(
+    editor: Editor, source: Path, edited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while looking and while editing, at several frames; finished segments are not done again."""
+    monkeypatch.setattr(run_module, "SEGMENT_FRAMES", 5)
+    out, wanted = tmp_path / "out.mp4", plan("0@0s,0@0.16s,1@0.4s")
+    real_look, real_pasted = run_module.look, run_module.pasted
+    calls = {"look": 0, "pasted": 0}
+
+    def stops(name: str, real: Callable[..., object], after: int) -> Callable[..., object]:
+        def counted(*args: object) -> object:
+            calls[name] += 1
+            if calls[name] > after:
+                raise KeyboardInterrupt
+            return real(*args)
+
+        return counted
+
+    for name, after in (("look", 2), ("pasted", 2), ("pasted", 6)):
+        calls.update(look=0, pasted=0)
+        monkeypatch.setattr(run_module, "look", real_look)
+        monkeypatch.setattr(run_module, name, stops(name, {"look": real_look, "pasted": real_pasted}[name], after))
+        with pytest.raises(KeyboardInterrupt, match=r"finished segments of out\.mp4"):
+            edit_films(editor, [source], out, wanted)
+        assert not out.exists()
+        assert not list(tmp_path.rglob("*.part"))
+    calls.update(look=0, pasted=0)
+    monkeypatch.setattr(run_module, "look", stops("look", real_look, 0))  # everything has been looked at
+    monkeypatch.setattr(run_module, "pasted", stops("pasted", real_pasted, 99))
+    assert not edit_films(editor, [source], out, wanted).failures
+    assert calls["pasted"] < N - 5
+    assert out.read_bytes() == edited.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_another_plan_does_not_go_on_with_the_segments(editor: Editor, source: Path, tmp_path: Path) -> None:
+    work = tmp_path / ".out.mp4.work"
+    work.mkdir()
+    (work / "key").write_text("another")
+    (work / "film_000000.nut").write_bytes(b"old")
+    assert not edit_films(editor, [source], tmp_path / "out.mp4", plan("0")).failures
+    assert not work.exists()
+
+
+def test_one_that_fails_does_not_end_the_others_and_leaves_nothing(editor: Editor, tmp_path: Path) -> None:
+    films, out = tmp_path / "films", tmp_path / "out"
+    films.mkdir()
+    write_clip(films / "wall.mp4", [wall(i / RATE) for i in range(5)])
+    (films / "bad.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
+    face_clip(films / "face.mp4", 4)
+    report = edit_films(editor, sorted(films.iterdir()), out, plan())
+    assert [type(failure.error) for failure in report.failures] == [ClipError, NoFaceError]
+    assert [path.name for path in out.iterdir()] == ["face_happy.mp4"]
+
+
+def test_a_full_disk_is_a_sentence(
+    editor: Editor, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_module.Stretch, "save", full)
+    (failure,) = edit_films(editor, [source], tmp_path / "out.mp4", plan()).failures
+    assert "cannot be written (No space left on device)" in str(failure)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_result_may_not_take_the_films_place(editor: Editor, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ClipError, match="is a source film itself"):
+        edit_films(editor, [source], source, plan())
+    with pytest.raises(ConfigError, match="is one film, but 2 are given"):
+        edit_films(editor, [source, source], tmp_path / "x.mp4", plan())
+
+
+def test_a_still_chooses_the_person(editor: Editor, source: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "me.png", astronaut(300))
+    report = edit_films(editor, [source], tmp_path / "out.mp4", plan(face=str(tmp_path / "me.png")))
+    assert not report.failures
+    assert report.edits[0].made["n_frames_edited"] == N
+
+
+def test_frames_of_a_track_share_noise_tone_and_step(editor: Editor) -> None:
+    """The same face gives the same drawing whatever frames are drawn with it, and a step that no frame's own code moves."""
+    from emorph.core.images import read_photo
+    from emorph.faces.detect import find_faces
+    from emorph.video.draw import changes, read_code, track_code
+
+    photo = read_photo(astronaut())
+    (face,) = find_faces(photo)
+    bright = read_photo((astronaut() * 0.8).astype(np.uint8))
+    code = track_code(editor, read_code(editor, photo, face))
+    crops = [*editor.align(photo, [face]), *editor.align(bright, [face])]
+    targets = [[Target(Emotion.HAPPY)]] * 2
+    together, alone = changes(editor, crops, code, targets), changes(editor, crops[:1], code, targets[:1])
+    np.testing.assert_allclose(together[0].after, alone[0].after, atol=1e-3)
+    moves = [change.landmarks - crop.crop_points() for change, crop in zip(together, crops, strict=True)]
+    np.testing.assert_allclose(moves[0], moves[1], atol=1e-4)
+    (faint,) = changes(editor, crops[:1], code, [[Target(Emotion.HAPPY, 0.01)]])
+    assert np.abs(faint.after - faint.before).mean() < 0.1 * np.abs(alone[0].after - alone[0].before).mean()
+
+
+@pytest.mark.xdist_group("processes")
+def test_kill_leaves_what_the_same_command_ends(source: Path, edited: Path, tmp_path: Path) -> None:
+    """kill -9 in the middle of editing; the next run gives the undisturbed file."""
+    out = tmp_path / "out.mp4"
+    code = (
+        "import sys; sys.path.insert(0, 'tests')\n"
+        "from pathlib import Path\n"
+        "import test_video_edit as t\n"
+        "t.run_module.SEGMENT_FRAMES = 5\n"
+        f"t.edit_films(t.made_editor(), [Path({str(source)!r})], Path({str(out)!r}), t.plan('0@0s,0@0.16s,1@0.4s'))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ, cwd=Path(__file__).parents[1])
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".out.mp4.work/film_*.nut")) and not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "SEGMENT_FRAMES", 5)
+        assert not edit_films(made_editor(), [source], out, plan("0@0s,0@0.16s,1@0.4s")).failures
+    assert out.read_bytes() == edited.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_the_command_edits_films(emorph: Command, tmp_path: Path) -> None:
+    model = tmp_path / "tiny"
+    tiny_model().save_pretrained(model)
+    tiny_directions().save_pretrained(model / "directions")
+    clip = face_clip(tmp_path / "a.mov", 3)
+    quick = ["--model", model, "--steps", 2, "--device", "cpu", "--detector", "hog"]
+    status, out, err = emorph("edit", clip, "--to", "happy@0s,sad@1s", "-o", tmp_path / "out", "--json", *quick)
+    assert status == 0, err
+    (row,) = json.loads(out)
+    assert row["edited"].endswith("a_happy_sad.mov")
+    assert row["n_frames_edited"] == 3
+    picture = tmp_path / "picture.mp4"
+    write_image(tmp_path / "p.jpg", astronaut())
+    picture.write_bytes((tmp_path / "p.jpg").read_bytes())
+    status, out, err = emorph("edit", picture, "--to", "happy", "-o", tmp_path / "x.mp4", *quick)
+    assert (status, out) == (1, "")
+    assert "is a picture, not a film" in err
+    assert not (tmp_path / "x.mp4").exists()
+    status, _, err = emorph("edit", tmp_path / "p.jpg", "--to", "happy", "--preview", "-o", tmp_path / "o", *quick)
+    assert status == 2
+    assert "--preview does not apply to photos" in err
+    status, _, err = emorph("edit", clip, tmp_path / "p.jpg", "--to", "happy", "-o", tmp_path / "o", *quick)
+    assert status == 2
+    assert "one after the other" in err
