@@ -48,8 +48,9 @@ def main() -> None:
     ]
     text = (
         f"{clip.width}x{clip.height} px, {n} frames, {made['n_frames_edited']} of them changed, {made['n_people']} "
-        f"people: {made['frames_per_second']:.1f} frames a second from end to end. Decoding happens twice. Frames that are "
-        f"not changed differ from the source by {quality_db:.1f} dB (PSNR); their file is {size:.1f} times as large.\n\n"
+        f"people: {made['frames_per_second']:.1f} frames a second from end to end. Decoding happens twice. "
+        f"Frames that are not changed differ from the source by {quality_db:.1f} dB (PSNR); "
+        f"their file is {size:.1f} times as large.\n\n"
     )
     write_section(
         "Films", "python bench/video.py --data CLIP", text + table(("stage", "ms a frame", "share of time"), rows)

@@ -179,7 +179,7 @@ def test_a_still_chooses_the_person(editor: Editor, source: Path, tmp_path: Path
 
 
 def test_frames_of_a_track_share_noise_tone_and_step(editor: Editor) -> None:
-    """The same face gives the same drawing whatever frames are drawn with it, and a step that no frame's own code moves."""
+    """The same face gives the same drawing beside whatever frames, and its step is the track's."""
     from emorph.core.images import read_photo
     from emorph.faces.detect import find_faces
     from emorph.video.draw import changes, read_code, track_code

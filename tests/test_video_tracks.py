@@ -26,7 +26,7 @@ def person(number: int) -> Float32:
 
 def seen(frame: int, x: float, who: int | None = 0) -> Seen:
     described = None if who is None else Described(person(who), np.float32([who, frame]))
-    return Seen(frame, (SHAPE + [x, 30]).astype(np.float32), 1.0, described)
+    return Seen(frame, np.add(SHAPE, [x, 30]).astype(np.float32), 1.0, described)
 
 
 def test_smoothing_has_no_lag_and_takes_noise_off() -> None:
@@ -48,7 +48,7 @@ def test_a_gap_is_bridged_and_a_longer_one_ends_the_track() -> None:
     short = [seen(i, i) for i in range(50) if not 10 <= i < 15]
     (track,) = tracks_of(short, TIMES, [])
     assert track.frames == range(50)
-    np.testing.assert_allclose(track.points[12], SHAPE + [12, 30], atol=0.05)
+    np.testing.assert_allclose(track.points[12], np.add(SHAPE, [12, 30]), atol=0.05)
     long = [seen(i, i) for i in range(50) if not 10 <= i < 25]
     one, other = tracks_of(long, TIMES, [])
     assert (one.frames, other.frames) == (range(10), range(25, 50))

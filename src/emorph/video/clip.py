@@ -44,6 +44,7 @@ class Clip:
     pixels are stored. n_frames: as the file states, 0 if it does not. duration_s: likewise. audio: codecs of its tracks
     of sound. others: kinds of what else it holds. curve: "PQ" or "HLG" of a film in HDR, else "".
     bits: of a channel. sound_rates: ticks a second of the tracks of sound.
+    aspect: width of a pixel over its height, upright.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Clip:
     curve: str
     bits: int
     sound_rates: tuple[int, ...] = ()
+    aspect: Fraction = Fraction(1)
 
     @property
     def name(self) -> str:
@@ -101,7 +103,7 @@ def read_clip(path: Path) -> Clip:
         raise ClipError(
             f"{path.name} is {what}. It reads mp4, mov, mkv, webm, gif, avi and ts, whatever the name says."
         )
-    with opened(path, parser) as container:
+    with opened(path, parser) as container, reading(path):
         if not container.streams.video:
             raise ClipError(f"{path.name} has no pictures, only {_kinds(container)}; give a film that has some.")
         stream = container.streams.video[0]
@@ -112,6 +114,7 @@ def read_clip(path: Path) -> Clip:
         _check_size(path.name, first.width, first.height)
         turned = round(first.rotation) % 360
         flat = turned % 180 == 0
+        aspect = stream.sample_aspect_ratio or Fraction(1)
         return Clip(
             path, parser,
             width=first.width if flat else first.height,
@@ -127,16 +130,25 @@ def read_clip(path: Path) -> Clip:
             curve=HDR_CURVES.get(int(first.color_trc or 0), ""),
             bits=max(part.bits for part in first.format.components),
             sound_rates=tuple(each.time_base.denominator for each in container.streams.audio if each.time_base),
+            aspect=aspect if flat else 1 / aspect,
         )  # fmt: skip
 
 
 @contextmanager
 def opened(path: Path, parser: str) -> Iterator[InputContainer]:
-    """The file, open for reading; what FFmpeg cannot read inside is a ClipError."""
+    """The file, open for reading. Raises ClipError if it cannot be opened; see ``reading`` for what comes then."""
+    with reading(path):
+        container: InputContainer = library().open(f"file:{path}", format=parser, metadata_errors="replace")
+    with container:
+        yield container
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What FFmpeg cannot read inside is a ClipError."""
     av = library()
     try:
-        with av.open(f"file:{path}", format=parser, metadata_errors="replace") as container:
-            yield container
+        yield
     except (av.error.FFmpegError, ValueError) as error:
         raise ClipError(
             f"{path.name} cannot be read as a film ({said_by(error)}); it is damaged or cut off, export it again."

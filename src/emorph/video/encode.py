@@ -93,13 +93,16 @@ def check_holds(clip: Clip, suffix: str, folder: Path) -> None:
     if not clip.audio or suffix == ".gif":
         return
     trial = folder / ".sound.part"
+    av = library()
     try:
-        with (
-            opened(clip.path, clip.parser) as source,
-            library().open(f"file:{trial}", "w", format=CONTAINERS[suffix]) as to,
-        ):
-            _add_audio(source, to, clip, suffix)
+        with opened(clip.path, clip.parser) as source, av.open(f"file:{trial}", "w", format=CONTAINERS[suffix]) as to:
+            _add_audio(source, to)
             to.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        raise ClipError(
+            f"{suffix} does not hold sound as {' and '.join(clip.audio)}, which {clip.name} has; "
+            "name the result as .mkv, which holds all, or as the source is."
+        ) from None
     finally:
         trial.unlink(missing_ok=True)
 
@@ -132,6 +135,7 @@ class Segment:
         stream.time_base = clip.time_base
         context = stream.codec_context
         context.time_base, context.thread_count = clip.time_base, N_THREADS
+        context.sample_aspect_ratio = clip.aspect
         if form.pix_fmt.startswith("yuv"):
             for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
                 setattr(context, name, int(getattr(picture, name)))
@@ -166,7 +170,7 @@ def join(
             if suffix == ".gif":
                 _write_gif(segments, to, clip, stored)
             else:
-                _write_tracks(clip, segments, to, suffix, end_s)
+                _write_tracks(clip, segments, to, end_s)
 
 
 @contextmanager
@@ -188,11 +192,11 @@ def _common_timescale(clip: Clip) -> int:
     return ticks
 
 
-def _write_tracks(clip: Clip, segments: Sequence[Path], to: Any, suffix: str, end_s: float | None) -> None:
+def _write_tracks(clip: Clip, segments: Sequence[Path], to: Any, end_s: float | None) -> None:
     with opened(clip.path, clip.parser) as source, opened(segments[0], "nut") as first:
         video = to.add_stream_from_template(first.streams.video[0])
         video.time_base = clip.time_base
-        pairs = _add_audio(source, to, clip, suffix)
+        pairs = _add_audio(source, to)
         tracks = [_timed(_video_packets(segments, clip), video)]
         if pairs:
             tracks.append(_audio_packets(source, pairs, end_s))
@@ -200,19 +204,12 @@ def _write_tracks(clip: Clip, segments: Sequence[Path], to: Any, suffix: str, en
             to.mux_one(packet)
 
 
-def _add_audio(source: Any, to: Any, clip: Clip, suffix: str) -> dict[int, Any]:
-    """A track for each of the source's, by its index. Raises ClipError for sound that such a file does not hold."""
+def _add_audio(source: Any, to: Any) -> dict[int, Any]:
+    """A track for each of the source's, by its index. Raises what FFmpeg does for sound that a file does not hold."""
     pairs = {}
     for stream in source.streams.audio:
-        try:
-            made = to.add_stream_from_template(stream)
-        except (ValueError, library().error.FFmpegError):
-            raise ClipError(
-                f"{suffix} does not hold sound as {stream.codec_context.name}, which {clip.name} has; "
-                "name a result as .mkv, which holds all, or as the source is."
-            ) from None
-        made.metadata.update(stream.metadata)
-        pairs[stream.index] = made
+        pairs[stream.index] = to.add_stream_from_template(stream)
+        pairs[stream.index].metadata.update(stream.metadata)
     return pairs
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emorph.core.errors import ClipError
 from emorph.core.types import UInt8
-from emorph.video.clip import Clip, library, opened
+from emorph.video.clip import Clip, library, opened, reading
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -61,7 +61,7 @@ def previewed(form: Form) -> Form:
 def read_frames(clip: Clip, form: Form) -> Iterator[Frame]:
     """The frames in order. Raises ClipError for damage, for sizes that change, and for a film that ends too early."""
     number, last, first = 0, None, None
-    with opened(clip.path, clip.parser) as container:
+    with opened(clip.path, clip.parser) as container, reading(clip.path):
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         prepare = _Prepared(clip, form)

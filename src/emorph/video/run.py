@@ -13,11 +13,12 @@ a run that was stopped goes on with the first that is missing, and ends as if it
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ import numpy as np
 from emorph.core.errors import ClipError, EmorphError, NoFaceError
 from emorph.core.files import replace_file
 from emorph.core.images import read_photo
-from emorph.core.types import Float32, Float64, Landmarks, Photo, Target
+from emorph.core.types import AlignedFace, Float32, Float64, Landmarks, Photo, Target
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch
 from emorph.edit.change import CropChange
 from emorph.edit.pipeline import Editor
@@ -259,12 +260,12 @@ class _Film:
 
     def _edit(self, tracks: Sequence[Track], times_s: Float64) -> int:
         """Write the segments that are missing. Returns how many frames the film has that are changed."""
-        codes = [track_code(self.editor, track.code) for track in tracks if track.code is not None]
-        if len(codes) < len(tracks):
-            raise NoFaceError(f"a face in {self.clip.name} was never seen clearly; choose another with --face.")
+        codes = [track_code(self.editor, track.code) for track in tracks]
         wanted = self._wishes(tracks, times_s)
         pace = self._pace("editing")
         done = {path.name for path in self._segments()}
+        if len(done) == -(-len(times_s) // SEGMENT_FRAMES):
+            return len(wanted)
         for number, frames in self._groups():
             path = self.work / f"film_{number:06d}.nut"
             if path.name in done:
@@ -293,32 +294,36 @@ class _Film:
         wanted: dict[int, list[_Wish]],
     ) -> Iterator[VideoFrame]:  # fmt: skip
         """The frames' pictures, changed where something is wished for."""
-        photos = {}
-        faces = {}
         with self.clock.of("edit"):
-            for frame in batch:
-                if frame.number not in wanted:
-                    continue
-                photos[frame.number] = Photo(frame.pixels())
-                for wish in wanted[frame.number]:
-                    key = (wish.track, frame.number)
-                    faces[key] = (aligned(self.editor, photos[frame.number], tracks[wish.track], wish.at), wish.targets)
+            photos = {frame.number: Photo(frame.pixels()) for frame in batch if frame.number in wanted}
+            faces = self._faces(photos, tracks, wanted)
             drawn: dict[tuple[int, int], CropChange] = {}
-            for track, keys in itertools.groupby(sorted(faces), key=lambda key: key[0]):
+            for number, keys in itertools.groupby(sorted(faces), key=lambda key: key[0]):
                 rows = list(keys)
-                crops, targets = zip(*(faces[key] for key in rows), strict=True)
-                drawn.update(zip(rows, changes(self.editor, crops, codes[track], targets), strict=True))
+                crops = [faces[key][0] for key in rows]
+                found = changes(self.editor, crops, codes[number], [faces[key][1] for key in rows])
+                drawn.update(zip(rows, found, strict=True))
         for frame in batch:
-            if frame.number not in photos:
-                yield frame.picture
-                continue
+            picture = frame.picture
             with self.clock.of("paste"):
-                photo = photos[frame.number]
-                for wish in wanted[frame.number]:
-                    key = (wish.track, frame.number)
-                    photo = pasted(self.editor, photo, faces[key][0], drawn[key], wish.targets)
-                picture = with_change(frame.picture, photos[frame.number].pixels, photo.pixels)
+                if frame.number in photos:
+                    photo = photos[frame.number]
+                    for key in (key for key in faces if key[1] == frame.number):
+                        photo = pasted(self.editor, photo, faces[key][0], drawn[key], faces[key][1])
+                    picture = with_change(picture, photos[frame.number].pixels, photo.pixels)
             yield picture
+
+    def _faces(
+        self, photos: Mapping[int, Photo], tracks: Sequence[Track], wanted: Mapping[int, Sequence[_Wish]]
+    ) -> dict[tuple[int, int], tuple[AlignedFace, tuple[Target, ...]]]:
+        """The crops that are changed, by track and frame, and what they are to show."""
+        faces = {}
+        for frame, photo in photos.items():
+            for wish in wanted[frame]:
+                with contextlib.suppress(NoFaceError):  # the crop has left the picture, and the face all but has
+                    face = aligned(self.editor, photo, tracks[wish.track], wish.at)
+                    faces[wish.track, frame] = (face, wish.targets)
+        return faces
 
     def _pace(self, what: str) -> _Pace:
         return _Pace(f"{self.clip.name}: {what}", self._total, self._tell)

@@ -84,7 +84,7 @@ def tracks_of(faces: Sequence[Seen], times_s: Float64, cuts: Sequence[int]) -> l
             grown.add(i)
             taken.add(j)
         going += [_Open([face]) for j, face in enumerate(free) if j not in taken]
-    whole = [track for track in ended + going if len(track.seen) >= min(LEAST_FRAMES, len(times_s))]
+    whole = [track for track in ended + going if _is_whole(track, len(times_s))]
     made = [_closed(track.seen, track.person, times_s, scene) for track in whole]
     return sorted(made, key=lambda track: (track.frames.start, float(track.points[0, :, 0].mean())))
 
@@ -146,6 +146,11 @@ def chosen(persons: Sequence[list[Track]], which: str | Float32, name: str) -> l
 
 def _left(last: int, now: int, times_s: Float64, scene: np.ndarray) -> bool:
     return bool(scene[last] != scene[now] or times_s[now] - times_s[last] > MAX_GAP_S)
+
+
+def _is_whole(track: _Open, n_frames: int) -> bool:
+    """Whether a track is long enough, and was detected at least once, not followed alone."""
+    return track.person is not None and len(track.seen) >= min(LEAST_FRAMES, n_frames)
 
 
 def _two_people(person: Float32 | None, face: Seen) -> bool:
