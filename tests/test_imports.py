@@ -13,6 +13,7 @@ import pytest
 SRC = Path(__file__).parents[1] / "src"
 
 OPTIONAL = [
+    "av",
     "lightning_fabric",
     "datasets",
     "pyarrow",

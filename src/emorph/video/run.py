@@ -57,18 +57,22 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass
 class Clock:
-    """Seconds spent in each of STAGES."""
+    """Seconds spent in each of STAGES; a stage inside another counts for itself alone."""
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    _inside: float = 0.0
 
     @contextmanager
     def of(self, stage: str) -> Iterator[None]:
         """Count what is done inside."""
-        started = time.perf_counter()
+        started, around = time.perf_counter(), self._inside
+        self._inside = 0.0
         try:
             yield
         finally:
-            self.seconds[stage] += time.perf_counter() - started
+            took = time.perf_counter() - started
+            self.seconds[stage] += took - self._inside
+            self._inside = around + took
 
     def each(self, stage: str, values: Iterable[Frame]) -> Iterator[Frame]:
         """The values, counting what it takes to make them."""
