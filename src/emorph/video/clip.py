@@ -107,6 +107,10 @@ def read_clip(path: Path) -> Clip:
         if not container.streams.video:
             raise ClipError(f"{path.name} has no pictures, only {_kinds(container)}; give a film that has some.")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise ClipError(
+                f"{path.name} is stored in a way that FFmpeg does not read here; export it as H.264 in mp4."
+            )
         _check_size(path.name, stream.width, stream.height)
         first = next(iter(container.decode(stream)), None)
         if first is None:

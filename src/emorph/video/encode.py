@@ -179,7 +179,7 @@ def writing(path: Path) -> Iterator[None]:
     av = library()
     try:
         yield
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except (av.error.FFmpegError, OSError) as error:
         raise ClipError(f"{path} cannot be written ({said_by(error)}); make room, or choose another output.") from None
 
 

@@ -1,0 +1,73 @@
+"""A stretch of film is looked at with few frames in memory, and faces are found from where they come."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+av = pytest.importorskip("av")
+
+from emorph.core.types import Landmarks, Photo  # noqa: E402
+from emorph.faces.detect import find_faces  # noqa: E402
+from emorph.video.frames import Frame  # noqa: E402
+from emorph.video.look import DETECT_EVERY, Described, Stretch, cuts, look  # noqa: E402
+from made_clips import RATE, moving_face, wall  # noqa: E402
+
+NOBODY = Described(np.zeros(128, np.float32), np.zeros(3, np.float32))
+
+
+def frame(number: int, pixels: np.ndarray) -> Frame:
+    return Frame(number, 512 * number, 512, av.VideoFrame.from_ndarray(pixels, format="rgb24"))
+
+
+def test_few_frames_are_held_however_long_the_film_is() -> None:
+    alive: weakref.WeakSet[Frame] = weakref.WeakSet()
+    most = 0
+
+    def frames() -> Iterator[Frame]:
+        nonlocal most
+        for number in range(10 * DETECT_EVERY):
+            made = frame(number, wall(0, 32))
+            alive.add(made)
+            most = max(most, len(alive))
+            yield made
+
+    stretch = look(frames(), lambda photo: [], lambda photo, face: NOBODY)
+    assert len(stretch.pts) == 10 * DETECT_EVERY
+    assert most <= DETECT_EVERY + 3
+
+
+def test_a_face_is_followed_back_to_where_it_came_and_not_over_a_cut(tmp_path: Path) -> None:
+    """It is there from frame 5 on, and detected in the first frame after DETECT_EVERY and at the cut alone."""
+    begin, n = 5, DETECT_EVERY + 4
+    shown = [wall(i / RATE, 160) if i < begin else moving_face(i / RATE) for i in range(n)]
+    looked_at = []
+
+    def detect(photo: Photo) -> list[Landmarks]:
+        number = next(i for i, pixels in enumerate(shown) if np.array_equal(pixels, photo.pixels))
+        looked_at.append(number)
+        return find_faces(photo, detector="hog") if number > begin else []  # its first frame is missed
+
+    stretch = look((frame(i, pixels) for i, pixels in enumerate(shown)), detect, lambda photo, face: NOBODY)
+    assert cuts(stretch.thumbs) == [begin]
+    assert looked_at == sorted(set(looked_at))
+    assert set(looked_at) == {0, begin - 1, begin, DETECT_EVERY, n - 1}
+    found = {face.frame: face for face in stretch.faces}
+    assert sorted(found) == list(range(begin + 1, n))
+    assert len(stretch.faces) == len(found)
+    assert [number for number, face in found.items() if face.described] == [DETECT_EVERY, n - 1]
+    for number, face in found.items():
+        (own,) = find_faces(Photo(shown[number]), detector="hog") if number % 6 == 0 else (face,)
+        assert np.abs(face.points - own.points).mean() < 2.0
+    stretch.save(tmp_path / "look.npz")
+    again = Stretch.load(tmp_path / "look.npz")
+    assert again is not None
+    assert again.pts == stretch.pts
+    np.testing.assert_array_equal(again.faces[-1].points, stretch.faces[-1].points)
+    assert again.faces[-1].described is not None
+    (tmp_path / "look.npz").write_bytes((tmp_path / "look.npz").read_bytes()[:-40])
+    assert Stretch.load(tmp_path / "look.npz") is None
