@@ -105,6 +105,7 @@ def look(frames: Iterable[Frame], detect: Detect, describe: Describe) -> Stretch
         faces += [face for face in found if is_last or face.frame < chunk[-1].number]
         pts += [frame.pts for frame in chunk[:keep]]
         thumbs += list(small[:keep])
+        del chunk, photos  # or they would be held while the next are read
     return Stretch(first, tuple(pts), np.array(thumbs, np.uint8), tuple(faces))
 
 

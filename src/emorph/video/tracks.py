@@ -26,15 +26,15 @@ class Track:
 
     frames: (n,) numbers, without gaps. points: float64 (n, 68, 2) px. crop_points: the same, smoothed far more, for the
     place of the crop. presence: (n,) in [0, 1], less where the face has just come or is about to leave.
-    person: (128,) mean of descriptors, or None. code: mean of what the editor read of it, or None.
+    person: (128,) mean of descriptors. code: mean of what the editor read of it.
     """
 
     frames: range
     points: Float64
     crop_points: Float64
     presence: Float64
-    person: Float32 | None
-    code: Float32 | None
+    person: Float32
+    code: Float32
     score: float
 
     @property
@@ -85,7 +85,7 @@ def tracks_of(faces: Sequence[Seen], times_s: Float64, cuts: Sequence[int]) -> l
             taken.add(j)
         going += [_Open([face]) for j, face in enumerate(free) if j not in taken]
     whole = [track for track in ended + going if _is_whole(track, len(times_s))]
-    made = [_closed(track.seen, track.person, times_s, scene) for track in whole]
+    made = [_closed(track.seen, times_s, scene) for track in whole]
     return sorted(made, key=lambda track: (track.frames.start, float(track.points[0, :, 0].mean())))
 
 
@@ -97,9 +97,9 @@ def persons_of(tracks: Sequence[Track]) -> list[list[Track]]:
     persons: list[list[Track]] = []
     for track in tracks:
         near = [
-            (_distance(track.person, mean), number)
+            (_distance(track.person, _mean_person(person)), number)
             for number, person in enumerate(persons)
-            if (mean := _mean_person(person)) is not None and not any(_together(track, other) for other in person)
+            if not any(_together(track, other) for other in person)
         ]
         distance, number = min(near, default=(np.inf, -1))
         if distance < SAME_PERSON:
@@ -161,27 +161,27 @@ def _two_people(person: Float32 | None, face: Seen) -> bool:
     )  # heads that turn away look less like themselves
 
 
-def _distance(one: Float32 | None, other: Float32 | None) -> float:
-    return float("inf") if one is None or other is None else float(np.linalg.norm(one - other))
+def _distance(one: Float32, other: Float32) -> float:
+    return float(np.linalg.norm(one - other))
 
 
-def _mean_person(tracks: Sequence[Track]) -> Float32 | None:
-    rows = [track.person for track in tracks if track.person is not None]
-    return np.mean(rows, axis=0) if rows else None
+def _mean_person(tracks: Sequence[Track]) -> Float32:
+    mean: Float32 = np.mean([track.person for track in tracks], axis=0)
+    return mean
 
 
 def _together(one: Track, other: Track) -> bool:
     return one.frames.start < other.frames.stop and other.frames.start < one.frames.stop
 
 
-def _closed(seen: Sequence[Seen], person: Float32 | None, times_s: Float64, scene: np.ndarray) -> Track:
+def _closed(seen: Sequence[Seen], times_s: Float64, scene: np.ndarray) -> Track:
     first, last = seen[0].frame, seen[-1].frame
     frames = range(first, last + 1)
     times = times_s[first : last + 1]
     known = times_s[[face.frame for face in seen]]
     flat = np.stack([face.points.reshape(-1) for face in seen]).astype(np.float64)
     whole = np.stack([np.interp(times, known, column) for column in flat.T], axis=1).reshape(-1, 68, 2)
-    codes = [face.described.code for face in seen if face.described is not None and len(face.described.code)]
+    sure = [face.described for face in seen if face.described is not None]
     comes = first > 0 and scene[first - 1] == scene[first]
     goes = last < len(times_s) - 1 and scene[last + 1] == scene[last]
     presence = np.ones(len(frames))
@@ -190,8 +190,9 @@ def _closed(seen: Sequence[Seen], person: Float32 | None, times_s: Float64, scen
     if goes:
         presence = np.minimum(presence, _ramp(times[-1] - times))
     return Track(
-        frames, smoothed(times, whole, POINTS_SIGMA_S), smoothed(times, whole, CROP_SIGMA_S), presence, person,
-        np.mean(codes, axis=0) if codes else None, max(face.score for face in seen),
+        frames, smoothed(times, whole, POINTS_SIGMA_S), smoothed(times, whole, CROP_SIGMA_S), presence,
+        np.mean([each.person for each in sure], axis=0), np.mean([each.code for each in sure], axis=0),
+        max(face.score for face in seen),
     )  # fmt: skip
 
 
