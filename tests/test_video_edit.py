@@ -191,7 +191,7 @@ def test_frames_of_a_track_share_noise_tone_and_step(editor: Editor) -> None:
     crops = [*editor.align(photo, [face]), *editor.align(bright, [face])]
     targets = [[Target(Emotion.HAPPY)]] * 2
     together, alone = changes(editor, crops, code, targets), changes(editor, crops[:1], code, targets[:1])
-    np.testing.assert_allclose(together[0].after, alone[0].after, atol=1e-3)
+    np.testing.assert_allclose(together[0].after, alone[0].after, atol=0.05)  # levels
     moves = [change.landmarks - crop.crop_points() for change, crop in zip(together, crops, strict=True)]
     np.testing.assert_allclose(moves[0], moves[1], atol=1e-4)
     (faint,) = changes(editor, crops[:1], code, [[Target(Emotion.HAPPY, 0.01)]])

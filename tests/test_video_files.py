@@ -200,7 +200,7 @@ SAID = {
     "cut": "cannot be read as a film",
     "cut_stream": "is cut off|cannot be read as a film",
     "noise": "no film that emorph reads",
-    "huge": "65534x65534 px",
+    "huge": "states no size that its frames can have",
     "missing": "there is no file",
     "text": "no film that emorph reads",
 }
@@ -220,6 +220,11 @@ def test_broken_films_are_refused_in_a_sentence(tmp_path: Path) -> None:
         assert "\n" not in str(raised.value)
     assert all(is_film(broken[name]) for name in ("cut", "noise", "text", "empty"))
     assert not is_film(broken["picture"])
+
+
+def test_frames_of_an_absurd_size_are_refused() -> None:
+    with pytest.raises(ClipError, match=r"20000x20000 px; at most 35,389,440 px are read"):
+        clip_module._check_size("a.mp4", 20_000, 20_000)
 
 
 def test_sound_that_a_kind_does_not_hold_is_refused_before_any_work(tmp_path: Path) -> None:

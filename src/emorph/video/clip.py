@@ -195,6 +195,8 @@ def _kinds(container: InputContainer) -> str:
 
 
 def _check_size(name: str, width: int, height: int) -> None:
+    if not width * height:  # FFmpeg's answer also to sizes that cannot be
+        raise ClipError(f"{name} states no size that its frames can have; it is damaged, export it again.")
     if width * height > MAX_FRAME_PX:
         raise ClipError(
             f"{name} has frames of {width}x{height} px; at most {MAX_FRAME_PX:,} px are read, make it smaller."
