@@ -16,7 +16,8 @@ from emorph.core.config import Config
 from emorph.core.types import OnStep
 from emorph.data.store import FaceStore
 from emorph.models.weights import PretrainedModule
-from emorph.train.sections import BudgetConfig, CheckpointConfig, DataConfig, LogConfig, OptimConfig, SamplesConfig
+from emorph.train.mixed_data import AnyData
+from emorph.train.sections import BudgetConfig, CheckpointConfig, LogConfig, OptimConfig, SamplesConfig
 from emorph.train.task import Task
 
 OnPart = Callable[[str, int, int], None]
@@ -36,7 +37,7 @@ class TaskConfig(Config):
     task: str
     out: str
     seed: int = 0
-    data: DataConfig
+    data: AnyData
 
     @classmethod
     def read(cls, path: Path | str) -> Self:

@@ -28,6 +28,7 @@ from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.config import FitConfig, OnPart
+from emorph.train.mixed_data import sets_of
 from emorph.train.sections import DataConfig
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
 from emorph.train.tasks.class_means import class_means, guarded
@@ -101,9 +102,11 @@ class ClassifierConfig(FitConfig):
             "balance": "emotions are made equal by head.balance",
             "class_power": "emotions are made equal by head.balance",
             "assumed_faces": "a classifier's plan takes their number from --faces",
+            "weight": "every face of every set counts",
         }
         for key, instead in own.items():
-            if getattr(self.data, key) != DataConfig.model_fields[key].default:
+            default = DataConfig.model_fields[key].default
+            if any(getattr(one, key) != default for one in sets_of(self.data)):
                 raise ValueError(f"data.{key} does nothing here, where faces are encoded once: leave it out; {instead}")
         return self
 

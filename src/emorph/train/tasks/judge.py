@@ -88,7 +88,7 @@ class JudgeRunConfig(RunConfig):
 
     def closing_report(self, model: Path) -> Sequence[str]:
         """How well the judge knows the held-out faces."""
-        held_out = self.data.model_copy(update={"split": self.held_out}).open(*self.picture)
+        held_out = self.data.with_split(self.held_out).open(*self.picture)
         return recall_lines(held_out_confusion(Judge.from_pretrained(model), held_out))
 
 
