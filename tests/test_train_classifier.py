@@ -21,8 +21,9 @@ from emorph.train.calibration import calibration, expected_error, fit_temperatur
 from emorph.train.codes import Codes
 from emorph.train.tasks.affect import fit_affect, score_affect
 from emorph.train.tasks.class_means import class_means
-from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, fit_layer, on_one_skull, train_classifier
+from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, on_one_skull, train_classifier
 from emorph.train.tasks.classifier_report import lines
+from emorph.train.tasks.head_fit import fit_layer
 from test_data import datasets, make_store
 from tiny import tiny_directions, tiny_model
 

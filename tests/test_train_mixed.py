@@ -91,7 +91,9 @@ def test_the_plan_counts_each_set_and_the_run_keeps_to_it(tmp_path: Path) -> Non
     assert sum(row.samples for row in plan.classes) == plan.samples
     text = full_text(plan)
     assert "each set in its own way, in their order: none + repeat" in text
-    assert [line.split()[1:] for line in text.splitlines() if line.startswith("  a.parquet")] == [["24", "12", "25.0%", "0.50x"]]
+    assert [line.split()[1:] for line in text.splitlines() if line.startswith("  a.parquet")] == [
+        ["24", "12", "25.0%", "0.50x"]
+    ]
     order = order_of(config.data, KnownFaces.read(config.data, faces), seed=config.seed)
     assert np.bincount(order.epoch(0) >= 24).tolist() == [12, 36]
     assert np.bincount(order.epoch(1) >= 24).tolist() == [12, 36]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from emorph.models.weights import PretrainedModule
 from emorph.train.mixed_data import AnyData
 from emorph.train.sections import BudgetConfig, CheckpointConfig, LogConfig, OptimConfig, SamplesConfig
 from emorph.train.task import Task
+
+if TYPE_CHECKING:
+    from emorph.train.draws import KnownFaces
 
 OnPart = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, and of how much."""
@@ -56,8 +59,14 @@ class FitConfig(TaskConfig):
     way: ClassVar[str] = "fit"
 
     @abstractmethod
-    def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
-        """What it will do, in words and as numbers. faces: labelled ones; None if unknown."""
+    def with_budget(
+        self, *, samples: int | None = None, steps: int | None = None, epochs: float | None = None
+    ) -> FitConfig:
+        """The same with another length; its own where none is stated. Raises ConfigError for two lengths."""
+
+    @abstractmethod
+    def planned(self, known: KnownFaces | None) -> tuple[str, dict[str, Any]]:
+        """What it will do, in words and as numbers. known: the training faces; None if unknown."""
 
     @abstractmethod
     def fit(self, on_part: OnPart) -> Sequence[str]:

@@ -82,15 +82,16 @@ class Way:
 
 def plan_fit(config: FitConfig, wishes: Wishes) -> Planned:
     """Plan a task that is fitted in one go."""
-    faces = wishes.faces
-    if faces is None and config.data.is_there():
-        faces = int((config.data.open(1, 1).labels >= 0).sum())
-    text, values = config.planned(faces)
+    config = config.with_budget(samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs)
+    assumed = wishes.faces is not None or wishes.scan is not None
+    store = config.data.open(1, 1) if not assumed and config.data.is_there() else None
+    text, values = config.planned(KnownFaces.for_plan(config.data, store, n_faces=wishes.faces, scan=wishes.scan))
     return Planned(text, {"task": config.task, **values})
 
 
 def run_fit(config: FitConfig, wishes: Wishes, reporter: Reporter) -> Path:
     """Fit a task in one go."""
+    config = config.with_budget(samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs)
     with reporter.progress(config.task) as on_part:
         report = config.fit(on_part)
     for line in report:
@@ -154,7 +155,12 @@ def resume_run(run: Path, wishes: Wishes, reporter: Reporter) -> Path | None:
 
 WAYS: dict[str, Way] = {
     "steps": Way(plan_steps, run_steps, minds=frozenset(field.name for field in fields(Wishes)), reason=""),
-    "fit": Way(plan_fit, run_fit, minds=frozenset({"faces"}), reason="is fitted in a minute on one device"),
+    "fit": Way(
+        plan_fit,
+        run_fit,
+        minds=frozenset({"faces", "scan", "samples", "steps", "epochs"}),
+        reason="is fitted in a minute on one device",
+    ),
 }
 
 

@@ -6,13 +6,11 @@ With annotations, valence and arousal are read by two linear regressors beside i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
@@ -21,26 +19,32 @@ from emorph.core.device import choose_device
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.landmarks import STABLE
-from emorph.data.balance import balanced_order
 from emorph.evaluate.metrics.emotion import Confusion, confusion
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.config import FitConfig, OnPart
+from emorph.train.draws import KnownFaces
 from emorph.train.mixed_data import sets_of
 from emorph.train.sections import DataConfig
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
 from emorph.train.tasks.class_means import class_means, guarded
+from emorph.train.tasks.classifier_plan import planned
 from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
+from emorph.train.tasks.fit_report import fit_lines, fit_notes
+from emorph.train.tasks.head_fit import HeadFit, OnPoint, Watched, fit_head
 from emorph.train.tasks.mouth import fit_mouth, ridge_regression
 
 Balance = Literal["weights", "sampling", "none"]
+DEFAULT_EPOCHS = 40.0
 
 
 class HeadConfig(Config):
     """How the linear layer is trained: AdamW over the cached codes.
 
+    epochs, samples, steps: how long, one of the three; 40 epochs if none is stated. A mirror image is a sample, too.
+    keep: which epoch's layer is kept: the last one's, or the best one's by a measure on the held-out faces.
     balance: how rare emotions come to count as much as common ones: by weights in the loss, by being drawn more often
     (as many draws an epoch as faces), or not at all.
     gain, gains: what strength 1 means, in distances between class means, for all emotions and for some by their words;
@@ -52,7 +56,10 @@ class HeadConfig(Config):
     landmark_ridge: of the linear map from codes to landmarks, which data sets with landmarks give.
     """
 
-    epochs: int = Field(40, gt=0)
+    epochs: float | None = Field(None, gt=0)
+    samples: int | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    keep: Literal["last", "mean_recall", "accuracy"] = "mean_recall"
     batch_size: int = Field(256, gt=0)
     lr: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.1, ge=0)
@@ -63,6 +70,16 @@ class HeadConfig(Config):
     confounds: tuple[str, ...] = ()
     lips: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field({})
     landmark_ridge: float = Field(30.0, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_long_as_usual(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        stated = [unit for unit in ("epochs", "samples", "steps") if values.get(unit) is not None]
+        if len(stated) > 1:
+            raise ValueError(f"state one of epochs, samples and steps; found {' and '.join(stated)}")
+        return values if stated else {**values, "epochs": DEFAULT_EPOCHS}
 
     @field_validator("gains", "lips")
     @classmethod
@@ -77,7 +94,8 @@ class ClassifierConfig(FitConfig):
     """A run of the linear classifier, as a TOML file states it.
 
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
-    held_out: the split that it is measured on.
+    held_out: the split that the epoch is chosen by. test: the split that it is measured on in the end, by which nothing
+    was chosen; without one it is measured on held_out.
     """
 
     names_of_models: ClassVar[tuple[str, ...]] = ("model",)
@@ -85,6 +103,7 @@ class ClassifierConfig(FitConfig):
     task: Literal["classifier"] = "classifier"
     model: str
     held_out: str = "val"
+    test: str | None = None
     head: HeadConfig = HeadConfig()
 
     @model_validator(mode="after")
@@ -94,6 +113,8 @@ class ClassifierConfig(FitConfig):
                 f"data.split and held_out name the splits to train and to measure on; found {self.data.split!r} and "
                 f"{self.held_out!r}, which would measure on training faces"
             )
+        if self.test in (self.data.split, self.held_out):
+            raise ValueError(f"test = {self.test!r} is a split that is trained or chosen by; name another")
         return self
 
     @model_validator(mode="after")
@@ -110,25 +131,23 @@ class ClassifierConfig(FitConfig):
                 raise ValueError(f"data.{key} does nothing here, where faces are encoded once: leave it out; {instead}")
         return self
 
-    def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
-        """What it will do, in words and as numbers. faces: labelled ones; None if unknown."""
-        head, twice = self.head, self.data.mirror
-        codes = None if faces is None else faces * (2 if twice else 1)
-        steps = None if codes is None else head.epochs * -(-codes // head.batch_size)
-        counted = ", of faces that are not there yet"
-        if codes is not None:
-            counted = f": {faces:,} faces{' and their mirror images' if twice else ''}, {steps:,} steps"
-        text = (
-            f"a linear classifier on codes of faces that are encoded once and kept; {head.epochs} epochs of batch "
-            f"{head.batch_size}{counted}. It takes about a minute after encoding."
-        )
-        sizes = {"epochs": head.epochs, "batch_size": head.batch_size}
-        return text, {"faces": faces, "codes": codes, **sizes, "steps": steps}
+    def with_budget(
+        self, *, samples: int | None = None, steps: int | None = None, epochs: float | None = None
+    ) -> ClassifierConfig:
+        """The same with another length; its own where none is stated. Raises ConfigError for two lengths."""
+        length = {"samples": samples, "steps": steps, "epochs": epochs}
+        if all(amount is None for amount in length.values()):
+            return self
+        return self.model_copy(update={"head": HeadConfig.parse({**self.head.model_dump(), **length}, "the length")})
+
+    def planned(self, known: KnownFaces | None) -> tuple[str, dict[str, Any]]:
+        """What it will do, in words and as numbers."""
+        return planned(self, known)
 
     def fit(self, on_part: OnPart) -> list[str]:
         """Encode, train, measure, and write directions and metrics.json to ``out``."""
         result = run_classifier(self, on_part)
-        return lines(result.confusion, result.calibration, result.affect)
+        return [*lines(result.confusion, result.calibration, result.affect), *fit_lines(self, result.fit)]
 
 
 @dataclass(frozen=True)
@@ -136,12 +155,14 @@ class ClassifierResult:
     """The directions, and how they answer on held-out faces.
 
     confusion: rows are labels, columns answers. affect: agreement with the annotations, by name; empty without them.
+    fit: how the layer came to be.
     """
 
     directions: Directions
     confusion: Confusion
     calibration: Calibration
     affect: dict[str, AffectScore]
+    fit: HeadFit | None = None
 
     @property
     def accuracy(self) -> float:
@@ -176,14 +197,27 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
 
     training = encoded("encoding", config.data.split or "", mirror=config.data.mirror)
     held_out = encoded("encoding held-out faces", config.held_out, mirror=False)
-    result = train_classifier(config.head, config.seed, training, held_out)
-    text = metrics_json(result.confusion, result.calibration, result.affect, {"head": config.head.model_dump()})
-    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text})
+    tested = encoded("encoding test faces", config.test, mirror=False) if config.test else None
+    result = train_classifier(config.head, config.seed, training, held_out, test=tested)
+    settings = {"head": config.head.model_dump(exclude_none=True)}
+    splits = {"split": config.test or config.held_out, "chosen_by": config.held_out}
+    text = metrics_json(result.confusion, result.calibration, result.affect, settings, splits)
+    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text, **fit_notes(config, result.fit)})
     return result
 
 
-def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Codes) -> ClassifierResult:
+def train_classifier(
+    config: HeadConfig,
+    seed: int,
+    train: Codes,
+    held_out: Codes,
+    *,
+    test: Codes | None = None,
+    on_point: OnPoint | None = None,
+) -> ClassifierResult:
     """Fit the linear layer on normalised codes; the same seed gives the same weights.
+
+    held_out: chooses the epoch. test: measures it; held_out if left out. on_point: is told how the fit goes.
 
     Raises DataError if a class of AffectNet's eight has no training face, or if no held-out face has a label.
     """
@@ -193,7 +227,8 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
     if len(held_out.z) < 2:
         raise DataError(f"{len(held_out.z)} held-out faces have a label; the classifier is measured on them.")
     z = stats.normalise(train.z)
-    weight, bias = fit_layer(config, seed, train.labels, lambda rows: z[rows])
+    watched = Watched(stats.normalise(held_out.z), held_out.labels)
+    fit = fit_head(config, seed, train.labels, lambda rows: z[rows], watched, on_point)
     means = expression_means(z, train)
     labels = tuple(emotion.word for emotion in Emotion)
     gain = tuple(config.gains.get(word, config.gain) for word in labels) if config.gains else config.gain
@@ -201,50 +236,8 @@ def train_classifier(config: HeadConfig, seed: int, train: Codes, held_out: Code
     mouth = None
     if config.lips:
         mouth, means = fit_mouth(z, train, means, config.lips, config.landmark_ridge)
-    directions = Directions(weight, bias, labels, stats, means, gain, points, affect, mouth)
-    return judged(directions, held_out)
-
-
-def fit_layer(
-    config: HeadConfig, seed: int, labels: Tensor, codes_of: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Weight (8, z_dim) and bias (8,) of the linear layer. labels: int64 (N,).
-
-    codes_of: normalised codes (n, z_dim) of faces int64 (n,). Raises DataError if an emotion has no face.
-    """
-    n_classes = len(Emotion)
-    counts = torch.bincount(labels, minlength=n_classes)
-    if (counts == 0).any():
-        missing = ", ".join(Emotion(int(i)).word for i in torch.nonzero(counts == 0))
-        raise DataError(f"no training face is labelled {missing}; the classifier needs all eight emotions.")
-    layer = torch.nn.Linear(codes_of(torch.zeros(1, dtype=torch.int64)).shape[1], n_classes)
-    torch.nn.init.zeros_(layer.weight)
-    torch.nn.init.zeros_(layer.bias)
-    weighted = config.balance == "weights"
-    class_weight = len(labels) / (n_classes * counts.float()) if weighted else torch.ones(n_classes)
-    optimizer = torch.optim.AdamW(layer.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    n_steps = config.epochs * -(-len(labels) // config.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
-    for order in _orders(config, seed, labels):
-        for rows in torch.split(order, config.batch_size):
-            losses = F.cross_entropy(
-                layer(codes_of(rows)), labels[rows], reduction="none", label_smoothing=config.label_smoothing
-            )
-            loss = (losses * class_weight[labels[rows]]).mean()
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            schedule.step()
-    return layer.weight.detach().clone(), layer.bias.detach().clone()
-
-
-def _orders(config: HeadConfig, seed: int, labels: Tensor) -> list[Tensor]:
-    """The faces of each epoch, int64 (N,) each."""
-    if config.balance == "sampling":
-        order = balanced_order("classes:1", np.asarray(labels), seed=seed)
-        return [torch.from_numpy(order.epoch(epoch)) for epoch in range(config.epochs)]
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randperm(len(labels), generator=generator) for _ in range(config.epochs)]
+    directions = Directions(fit.weight, fit.bias, labels, stats, means, gain, points, affect, mouth)
+    return replace(judged(directions, held_out if test is None else test.labelled()), fit=fit)
 
 
 def expression_means(z: Tensor, train: Codes) -> Tensor:
