@@ -18,6 +18,7 @@ from emorph.data.store import FaceStore
 from emorph.models.weights import PretrainedModule
 from emorph.train.mixed_data import AnyData
 from emorph.train.sections import BudgetConfig, CheckpointConfig, LogConfig, OptimConfig, SamplesConfig
+from emorph.train.seen import OnSeen
 from emorph.train.task import Task
 
 if TYPE_CHECKING:
@@ -31,26 +32,41 @@ class TaskConfig(Config):
     """What every training task states, as a TOML file does; relative paths start at its folder.
 
     out: the folder that it writes. way: how it is trained, a name of ``emorph.train.ways.WAYS``. names_of_models:
-    the fields that name a model: a folder, a checkpoint, a bundled name or a hub id.
+    the fields that name a model: a folder, a checkpoint, a bundled name or a hub id. measures: what a search can
+    compare; where there are none, its losses on validation faces, by their names in the logbook.
     """
 
     way: ClassVar[str]
     names_of_models: ClassVar[tuple[str, ...]] = ()
+    measures: ClassVar[tuple[str, ...]] = ()
 
     task: str
     out: str
     seed: int = 0
     data: AnyData
 
+    @property
+    @abstractmethod
+    def validation_split(self) -> str:
+        """The split by whose faces a search compares settings; never the final test set."""
+
+    @abstractmethod
+    def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
+        """Train for a search, and tell ``on_seen`` how the validation faces do, some ten times or more.
+
+        on_seen may raise to end it. on_part: is told of what has to be read before.
+        """
+
     @classmethod
     def read(cls, path: Path | str) -> Self:
         """Read a TOML file and make its paths absolute. Raises ConfigError."""
-        path = Path(path)
-        config = cls.from_toml(path)
-        base = path.resolve().parent
-        named = {key: name for key in cls.names_of_models if (name := getattr(config, key))}
+        return cls.from_toml(path).placed(Path(path).resolve().parent)
+
+    def placed(self, base: Path) -> Self:
+        """The same with absolute paths, relative ones starting at ``base``."""
+        named = {key: name for key in self.names_of_models if (name := getattr(self, key))}
         models = {key: existing_below(base, name) for key, name in named.items()}
-        return config.model_copy(update={"out": str(base / config.out), "data": config.data.below(base), **models})
+        return self.model_copy(update={"out": str(base / self.out), "data": self.data.below(base), **models})
 
 
 class FitConfig(TaskConfig):
@@ -107,6 +123,23 @@ class RunConfig(TaskConfig):
 
     def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]] | None:
         """The loss and made inputs of n faces, by which a plan predicts memory and time; None if it cannot be."""
+        return None
+
+    @property
+    def validation_split(self) -> str:
+        return self.samples.split
+
+    def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
+        from emorph.train.search.steps import watch_steps  # which trains configurations like this one
+
+        watch_steps(self, on_seen, on_part)
+
+    def validation_task(self, faces: Dataset[Any], trained: PretrainedModule) -> Task[Any]:
+        """The task on validation faces; whatever it takes from the trained model beside weights is taken."""
+        return self.build(faces, None)
+
+    def judge_faces(self, model: PretrainedModule, faces: FaceStore) -> dict[str, NDArray[np.float64]] | None:
+        """For tasks with ``measures``: what each validation face counts for each, (n,); None: losses are compared."""
         return None
 
     def closing_report(self, model: Path) -> Sequence[str]:

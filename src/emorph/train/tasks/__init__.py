@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 
 from emorph.core.config import read_toml
-from emorph.core.errors import UnknownNameError
+from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.train.config import TaskConfig
 
 TASKS: dict[str, str] = {
@@ -31,4 +31,10 @@ def config_class(task: str) -> type[TaskConfig]:
 
 def read_task(path: Path) -> TaskConfig:
     """The configuration in a TOML file, of the task that it names. Raises ConfigError, UnknownNameError."""
-    return config_class(str(read_toml(path).get("task", DEFAULT_TASK))).read(path)
+    values = read_toml(path)
+    if "search" in values:
+        raise ConfigError(
+            f"{path} describes a search of settings, not one run: start it with emorph train search {path}, and run "
+            "the best.toml that it writes."
+        )
+    return config_class(str(values.get("task", DEFAULT_TASK))).read(path)

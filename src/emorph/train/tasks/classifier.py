@@ -28,6 +28,7 @@ from emorph.train.config import FitConfig, OnPart
 from emorph.train.draws import KnownFaces
 from emorph.train.mixed_data import sets_of
 from emorph.train.sections import DataConfig
+from emorph.train.seen import MEASURES, OnSeen
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
 from emorph.train.tasks.class_means import class_means, guarded
 from emorph.train.tasks.classifier_plan import planned
@@ -99,6 +100,7 @@ class ClassifierConfig(FitConfig):
     """
 
     names_of_models: ClassVar[tuple[str, ...]] = ("model",)
+    measures: ClassVar[tuple[str, ...]] = tuple(MEASURES)
 
     task: Literal["classifier"] = "classifier"
     model: str
@@ -144,6 +146,16 @@ class ClassifierConfig(FitConfig):
         """What it will do, in words and as numbers."""
         return planned(self, known)
 
+    @property
+    def validation_split(self) -> str:
+        return self.held_out
+
+    def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
+        """Fit the layer alone; codes are read once for all trials of a process."""
+        from emorph.train.tasks.classifier_watch import watch_fit  # which encodes as this file does
+
+        watch_fit(self, on_seen, on_part)
+
     def fit(self, on_part: OnPart) -> list[str]:
         """Encode, train, measure, and write directions and metrics.json to ``out``."""
         result = run_classifier(self, on_part)
@@ -175,6 +187,20 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
 
     on_part: is told how the encoding goes. Raises DataError, CheckpointError.
     """
+    encoded = encoder_of(config, on_part)
+    training = encoded("encoding", config.data.split or "", mirror=config.data.mirror)
+    held_out = encoded("encoding held-out faces", config.held_out, mirror=False)
+    tested = encoded("encoding test faces", config.test, mirror=False) if config.test else None
+    result = train_classifier(config.head, config.seed, training, held_out, test=tested)
+    settings = {"head": config.head.model_dump(exclude_none=True)}
+    splits = {"split": config.test or config.held_out, "chosen_by": config.held_out}
+    text = metrics_json(result.confusion, result.calibration, result.affect, settings, splits)
+    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text, **fit_notes(config, result.fit)})
+    return result
+
+
+def encoder_of(config: ClassifierConfig, on_part: OnPart | None = None) -> Callable[..., Codes]:
+    """What encodes a split's faces, or reads them from the cache: (what is done, split, *, mirror) -> codes."""
     model = load(config.model).to(choose_device())
     cache = Path(config.out).parent / CACHE_FOLDER
     size = (model.config.image_size, model.config.image_channels)
@@ -195,15 +221,7 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
             on_step=report(what),
         )
 
-    training = encoded("encoding", config.data.split or "", mirror=config.data.mirror)
-    held_out = encoded("encoding held-out faces", config.held_out, mirror=False)
-    tested = encoded("encoding test faces", config.test, mirror=False) if config.test else None
-    result = train_classifier(config.head, config.seed, training, held_out, test=tested)
-    settings = {"head": config.head.model_dump(exclude_none=True)}
-    splits = {"split": config.test or config.held_out, "chosen_by": config.held_out}
-    text = metrics_json(result.confusion, result.calibration, result.affect, settings, splits)
-    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text, **fit_notes(config, result.fit)})
-    return result
+    return encoded
 
 
 def train_classifier(
