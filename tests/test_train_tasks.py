@@ -19,6 +19,7 @@ from emorph.core.images import unit_range
 from emorph.models.weights import PretrainedModule
 from emorph.train.checkpoint import load_state
 from emorph.train.config import FitConfig, RunConfig
+from emorph.train.draws import KnownFaces
 from emorph.train.samples_page import read_sheets
 from emorph.train.sheets import Sheet, Shown, sheet_of
 from emorph.train.task import Task
@@ -110,7 +111,8 @@ class CountConfig(FitConfig):
 
     task: Literal["count"] = "count"
 
-    def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
+    def planned(self, known: KnownFaces | None) -> tuple[str, dict[str, Any]]:
+        faces = known.n if known else None
         return f"counts {faces} faces", {"faces": faces}
 
     def fit(self, on_part: Callable[[str, int, int], None]) -> Sequence[str]:
@@ -203,6 +205,9 @@ def test_a_made_fit_is_planned_and_run(tmp_path: Path, emorph: Emorph, monkeypat
     status, _, err = emorph("train", "run", file, "--devices", 2)
     assert status == 2
     assert "--devices does not apply to" in err
+    status, _, err = emorph("train", "run", file, "--epochs", 2)
+    assert status == 2
+    assert "a count has no length: leave --samples, --steps and --epochs out" in err
 
 
 def test_without_its_line_a_task_is_unknown(tmp_path: Path, emorph: Emorph) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from emorph.core.config import Config
+from emorph.core.errors import ConfigError
 from emorph.core.types import OnStep
 from emorph.data.store import FaceStore
 from emorph.models.weights import PretrainedModule
@@ -46,16 +47,17 @@ class TaskConfig(Config):
     data: AnyData
 
     @property
-    @abstractmethod
     def validation_split(self) -> str:
         """The split by whose faces a search compares settings; never the final test set."""
+        return "val"
 
-    @abstractmethod
     def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
         """Train for a search, and tell ``on_seen`` how the validation faces do, some ten times or more.
 
-        on_seen may raise to end it. on_part: is told of what has to be read before.
+        on_seen may raise to end it. on_part: is told of what has to be read before. Raises ConfigError for a task that
+        measures nothing.
         """
+        raise ConfigError(f"a {self.task} measures nothing on validation faces, so it cannot be searched.")
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -74,11 +76,14 @@ class FitConfig(TaskConfig):
 
     way: ClassVar[str] = "fit"
 
-    @abstractmethod
-    def with_budget(
-        self, *, samples: int | None = None, steps: int | None = None, epochs: float | None = None
-    ) -> FitConfig:
-        """The same with another length; its own where none is stated. Raises ConfigError for two lengths."""
+    def with_budget(self, *, samples: int | None = None, steps: int | None = None, epochs: float | None = None) -> Self:
+        """The same with another length; its own where none is stated.
+
+        Raises ConfigError for two lengths, and for a task that has none.
+        """
+        if samples is None and steps is None and epochs is None:
+            return self
+        raise ConfigError(f"a {self.task} has no length: leave --samples, --steps and --epochs out.")
 
     @abstractmethod
     def planned(self, known: KnownFaces | None) -> tuple[str, dict[str, Any]]:

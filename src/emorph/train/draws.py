@@ -93,7 +93,7 @@ class KnownFaces:
             from emorph.data.report import scan_report
 
             report = scan_report(open_index(scan, None), holdout=HOLDOUT, seed=0)
-            return cls.scanned(report.faces, f"a scan of {scan}")
+            return cls.scanned(report.faces, f"the lists of {scan}, whose pictures were not opened")
         if faces is not None:
             return cls.read(data, faces)
         assumed = data.assumed_faces

@@ -115,10 +115,10 @@ class _Recorder:
             raise UnknownMeasureError(
                 f"search.measure = {self.measure!r} is not known; this task measures {', '.join(seen.faces)}."
             )
-        if self.looks.add(seen):
+        percent = int(100 * seen.share + 1e-9)
+        if self.looks.add(seen) and (self.reported + REPORT_PERCENT <= percent or percent >= 100):
             self.looks.write(self.file)
         value = seen.values()[self.measure]
-        percent = int(100 * seen.share + 1e-9)
         while self.reported + REPORT_PERCENT <= percent:
             self.reported += REPORT_PERCENT
             if self.reported not in self.claim.told:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -133,9 +133,7 @@ class ClassifierConfig(FitConfig):
                 raise ValueError(f"data.{key} does nothing here, where faces are encoded once: leave it out; {instead}")
         return self
 
-    def with_budget(
-        self, *, samples: int | None = None, steps: int | None = None, epochs: float | None = None
-    ) -> ClassifierConfig:
+    def with_budget(self, *, samples: int | None = None, steps: int | None = None, epochs: float | None = None) -> Self:
         """The same with another length; its own where none is stated. Raises ConfigError for two lengths."""
         length = {"samples": samples, "steps": steps, "epochs": epochs}
         if all(amount is None for amount in length.values()):
