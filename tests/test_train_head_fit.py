@@ -14,8 +14,9 @@ import torch
 
 from emorph.core.errors import ConfigError
 from emorph.train.draws import KnownFaces
-from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, train_classifier
+from emorph.train.tasks.classifier import ClassifierConfig, train_classifier
 from emorph.train.tasks.classifier_plan import planned
+from emorph.train.tasks.head import HeadConfig
 from emorph.train.tasks.head_fit import Length, Watched, fit_head, fit_layer, measured, orders
 from test_data import make_store
 from test_train_classifier import made_codes
@@ -43,7 +44,7 @@ def test_a_length_in_any_unit_is_steps(head: dict[str, Any], steps: int, samples
 
 
 def test_two_lengths_are_one_too_many() -> None:
-    with pytest.raises(ConfigError, match="state one of epochs, samples and steps; found epochs and samples"):
+    with pytest.raises(ConfigError, match="state one of samples, steps and epochs; found samples and epochs"):
         HeadConfig.parse({"epochs": 2, "samples": 10})
     config = ClassifierConfig.parse({"out": "o", "model": "m", "data": {"path": "p", "split": "train"}})
     assert config.with_budget(samples=9).head.samples == 9
@@ -52,7 +53,7 @@ def test_two_lengths_are_one_too_many() -> None:
     assert HeadConfig.parse(config.head.model_dump()) == config.head
 
 
-@pytest.mark.parametrize("balance", ["weights", "sampling"])
+@pytest.mark.parametrize("balance", ["weights", "classes"])
 def test_a_plan_counts_what_the_fit_draws(balance: Any) -> None:
     labels = np.repeat(np.arange(8), [30, 40, 5, 9, 4, 3, 7, 2])
     known = KnownFaces(102, np.concatenate([labels, [-1, -1]]), None, "here")

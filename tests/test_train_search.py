@@ -41,8 +41,9 @@ measure = "accuracy"
 [data]
 path = "faces.parquet"
 split = "train"
-[head]
+[budget]
 epochs = { low = 1, high = 6 }
+[head]
 lr = { low = 1e-4, high = 1e-1, log = true }
 batch_size = 32
 """
@@ -63,12 +64,20 @@ def space_of(folder: Path, head: str, *, measure: str = "accuracy", more: str = 
     return Space.read(search_file(folder, f'{start}[data]\npath = "faces.parquet"\nsplit = "train"\n[head]\n{head}\n'))
 
 
+def test_a_setting_that_is_kept_under_an_old_name_begins_where_the_task_stands(tmp_path: Path) -> None:
+    space = space_of(tmp_path, "[budget]\nepochs = { low = 1, high = 90 }")
+    assert space.start() == {"budget.epochs": 40}
+    config = space.config({"budget.epochs": 7})
+    assert isinstance(config, ClassifierConfig)
+    assert config.head.epochs == 7
+
+
 def test_a_range_begins_where_it_is_told_else_where_the_task_stands(tmp_path: Path) -> None:
     lines = [
         "epochs = { low = 1, high = 90 }",
         "lr = { low = 1e-4, high = 1e-1, log = true, start = 0.05 }",
         "weight_decay = { low = 1.0, high = 4.0 }",
-        'balance = { choices = ["none", "sampling"] }',
+        'balance = { choices = ["none", "classes"] }',
         "gains = { happy = { low = 0.5, high = 2.5 } }",
     ]
     space = space_of(tmp_path, "\n".join(lines))
@@ -79,9 +88,9 @@ def test_a_range_begins_where_it_is_told_else_where_the_task_stands(tmp_path: Pa
         "head.balance": "none",
         "head.gains.happy": 1.5,
     }
-    config = space.config({**space.start(), "head.balance": "sampling", "head.gains.happy": 2.0})
+    config = space.config({**space.start(), "head.balance": "classes", "head.gains.happy": 2.0})
     assert isinstance(config, ClassifierConfig)
-    assert (config.head.epochs, config.head.balance, config.head.gains) == (40, "sampling", {"happy": 2.0})
+    assert (config.head.epochs, config.head.balance, config.head.gains) == (40, "classes", {"happy": 2.0})
     assert config.data.path == str(tmp_path / "faces.parquet")
 
 
@@ -91,7 +100,12 @@ def test_a_range_begins_where_it_is_told_else_where_the_task_stands(tmp_path: Pa
         ("lr = { low = 1, high = 1 }", "", "accuracy", r"head\.lr: low must be below high; found 1 and 1"),
         ("lr = { low = 0.0, high = 1.0, log = true }", "", "accuracy", r"log = true needs a low above 0; found 0"),
         ("lr = { low = 0.1, high = 1.0, start = 2.0 }", "", "accuracy", r"start = 2 is outside of 0\.1 to 1"),
-        ("lr = { low = 0.1, high = 1.0, lgo = true }", "", "accuracy", r"key 'lgo' is not known; did you mean 'log'\?"),
+        (
+            "lr = { low = 0.1, high = 1.0, strat = 1 }",
+            "",
+            "accuracy",
+            r"key 'strat' is not known; did you mean 'start'",
+        ),
         ('balance = { choices = ["none"] }', "", "accuracy", r"choices: Tuple should have at least 2 items"),
         ('balance = { choices = ["none", "nine"], start = "nine" }', "", "accuracy", r"head\.balance: Input should be"),
         ("lr = 0.1", "", "accuracy", r"gives no setting as a range, so there is nothing to search"),
@@ -165,7 +179,7 @@ def test_the_command_reports_the_best_as_a_file_that_runs(tmp_path: Path, emorph
     best = json.loads((tmp_path / "found" / "trials.json").read_text())["best"]
     config = read_task(tmp_path / "found" / "best.toml")
     assert isinstance(config, ClassifierConfig)
-    assert (config.head.lr, config.head.epochs) == (best["values"]["head.lr"], best["values"]["head.epochs"])
+    assert (config.head.lr, config.head.epochs) == (best["values"]["head.lr"], best["values"]["budget.epochs"])
     finished = [row for row in rows(tmp_path) if row["state"] == "complete"]
     assert best["value"] == max(row["value"] for row in finished)
     status, out, err = emorph("train", "run", tmp_path / "found" / "best.toml")

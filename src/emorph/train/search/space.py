@@ -17,6 +17,7 @@ from emorph.core.config import Config, read_toml
 from emorph.core.errors import ConfigError
 from emorph.data.folder import TESTS
 from emorph.train.config import TaskConfig
+from emorph.train.renamed import old_keys
 from emorph.train.tasks import DEFAULT_TASK, config_class
 
 Scalar = bool | int | float | str
@@ -145,13 +146,26 @@ class Space:
             if one.start is not None:
                 start[name] = one.start
                 continue
-            try:
-                own = _at(self.config({k: v for k, v in middle.items() if k != name}).model_dump(), self.places[name])
-            except (ConfigError, KeyError, IndexError, TypeError):  # without it the task says nothing
-                continue
+            own = self._own(name, middle)
             if one.holds(own):
                 start[name] = int(own) if isinstance(one, Range) and one.whole else own
         return start
+
+    def _own(self, name: str, others: Mapping[str, Scalar]) -> Any:
+        """What the task has for a setting that nobody states; None if it has nothing."""
+        try:
+            config = self.config({key: value for key, value in others.items() if key != name})
+        except ConfigError:
+            return None
+        stored = {new: old for old, new in old_keys(config.task).items()}  # it may be kept under an old name
+        for where in (self.places[name], tuple(stored.get(name, name).split("."))):
+            try:
+                found = _at(config.model_dump(), where)
+            except (KeyError, IndexError, TypeError):
+                continue
+            if found is not None:
+                return found
+        return None
 
     def fingerprint(self) -> str:
         """What tells this search from others, however many trials it has."""

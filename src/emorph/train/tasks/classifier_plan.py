@@ -93,7 +93,7 @@ def _warnings(epochs: float, length: Length, counts: list[tuple[str, int, int]])
     if epochs < FEW_EPOCHS:
         warnings.append(
             f"only {epochs:.2f} epochs: the fit ends because its budget is spent, not because the faces are learned. "
-            f"Ten epochs would be {10 * length.epoch_steps:,} steps: head.epochs = 10."
+            f"Ten epochs would be {10 * length.epoch_steps:,} steps: budget.epochs = 10."
         )
     missing = [word for word, faces, _ in counts if not faces]
     if missing:

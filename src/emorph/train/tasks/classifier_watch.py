@@ -9,7 +9,8 @@ from emorph.models.directions import LatentStats
 from emorph.train.codes import Codes
 from emorph.train.config import OnPart
 from emorph.train.seen import MEASURES, OnSeen, Seen
-from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, encoder_of
+from emorph.train.tasks.classifier import ClassifierConfig, encoder_of
+from emorph.train.tasks.head import HeadConfig
 from emorph.train.tasks.head_fit import Point, Watched, fit_head
 
 _codes_read: dict[str, tuple[Codes, Codes]] = {}  # of the last configuration: a search asks for the same again
@@ -37,9 +38,9 @@ def _codes(config: ClassifierConfig, on_part: OnPart | None) -> tuple[Codes, Cod
     plain = HeadConfig(confounds=config.head.confounds)
     key = config.model_copy(update={"head": plain, "seed": 0, "test": None}).model_dump_json()
     if key not in _codes_read:
-        encoded = encoder_of(config, on_part)
-        training = encoded("encoding", config.data.split or "", mirror=config.data.mirror)
-        held_out = encoded("encoding held-out faces", config.held_out, mirror=False)
+        _, _, encoded, _ = encoder_of(config, on_part)
+        training = encoded("encoding", config.data.split or "", config.data.mirror)
+        held_out = encoded("encoding held-out faces", config.held_out, False)
         _codes_read.clear()
         _codes_read[key] = training.labelled(), held_out.labelled()
     return _codes_read[key]

@@ -18,7 +18,7 @@ from emorph.core.expressions import Emotion
 from emorph.data.balance import balanced_order
 
 if TYPE_CHECKING:
-    from emorph.train.tasks.classifier import HeadConfig
+    from emorph.train.tasks.head import HeadConfig
 
 MEASURES = ("mean_recall", "accuracy")
 LEAST_POINTS = 10  # a run of few epochs is looked at this often
@@ -182,7 +182,7 @@ def _batches(config: HeadConfig, seed: int, labels: Tensor) -> Iterator[Tensor]:
 
 def orders(config: HeadConfig, seed: int, labels: Tensor) -> Iterator[Tensor]:
     """The codes of each epoch, int64 (N,) each, without end. labels: int64 (N,)."""
-    if config.balance == "sampling":
+    if config.balance == "classes":
         order = balanced_order("classes:1", np.asarray(labels), seed=seed)
         for epoch in count():
             yield torch.from_numpy(order.epoch(epoch))
