@@ -21,8 +21,8 @@ from emorph.data.store import FaceStore
 
 
 def records(n: int = 300) -> list[FaceRecord]:
-    """Three labels; four faces a person, two of each of two labels."""
-    return [FaceRecord(f"{i:03d}", f"{i:03d}.png", label=(i // 2) % 3, identity=f"p{i // 4}") for i in range(n)]
+    """Three labels; two faces a person."""
+    return [FaceRecord(f"{i:03d}", f"{i:03d}.png", label=(i // 2) % 3, identity=f"p{i // 2}") for i in range(n)]
 
 
 def test_test_is_set_apart_by_person_out_of_what_is_left_for_training() -> None:

@@ -61,13 +61,13 @@ def test_a_plan_counts_what_the_fit_draws(balance: Any) -> None:
     head = {"samples": 330, "batch_size": 32, "balance": balance}
     config = ClassifierConfig.parse({**values, "head": head, "seed": 3})
     text, plan = planned(config, known)
-    assert (plan["faces"], plan["codes"], plan["samples"]) == (100, 200, 330 + 22)  # 200, and five batches of 32
+    assert (plan["faces"], plan["codes"], plan["samples"]) == (100, 200, 360)  # 200, and five batches of 32
     assert "100 faces with a label (2 without one are not used) and their mirror images, 200 codes" in text
-    assert "12 steps x batch 32 = 352 samples = 1.76 epochs" in text.replace("\n", "")
-    assert "only 1.76 epochs" in text
+    assert "12 steps x batch 32 = 360 samples = 1.80 epochs" in text.replace("\n", "")
+    assert "only 1.80 epochs" in text
     twice = np.tile(labels, 2)
     drawn = np.concatenate([order.numpy() for order in islice(orders(config.head, 3, torch.from_numpy(twice)), 2)])
-    expected = np.bincount(twice[drawn[:352]], minlength=8)
+    expected = np.bincount(twice[drawn[:360]], minlength=8)
     assert [row["samples"] for row in plan["classes"]] == expected.tolist()
     assert [row["faces"] for row in plan["classes"]] == [30, 40, 5, 9, 4, 3, 7, 2]
     assert sum(line.strip().startswith("contempt") for line in text.splitlines()) == 1
@@ -78,13 +78,13 @@ def test_the_best_epoch_is_kept_and_named() -> None:
     # wrong labels on the held-out faces' side: the longer it is trained, the fewer answers fit
     turned = (held_out.labels + 1) % 8
     watched = Watched(held_out.z, turned)
-    config = HeadConfig(epochs=6, lr=1e-2, batch_size=32)
+    config = HeadConfig(epochs=12, lr=1e-2, batch_size=32)
     fit = fit_head(config, 0, codes.labels, lambda rows: codes.z[rows], watched)
-    assert [p.epoch for p in fit.points] == pytest.approx([1, 2, 3, 4, 5, 6])
+    assert [p.epoch for p in fit.points] == pytest.approx(range(1, 13))
     recalls = [p.values["mean_recall"] for p in fit.points]
     assert fit.kept == int(np.argmax(recalls))
     last = fit_head(config.model_copy(update={"keep": "last"}), 0, codes.labels, lambda rows: codes.z[rows], watched)
-    assert last.kept == 5
+    assert last.kept == 11
     weight, bias = fit_layer(config, 0, codes.labels, lambda rows: codes.z[rows])
     assert torch.equal(weight, last.weight)  # being watched changes nothing
     assert torch.equal(bias, last.bias)
@@ -124,12 +124,13 @@ def test_a_run_writes_its_curve_and_says_which_split_it_saw(emorph: Emorph, tmp_
     make_store(tmp_path / "faces.parquet", 120)
     tiny_model().save_pretrained(tmp_path / "tiny")
     text = 'task = "classifier"\nout = "runs/found"\nmodel = "tiny"\n[data]\npath = "faces.parquet"\nsplit = "train"\n'
+    text += "[head]\nbatch_size = 64\n"
     (tmp_path / "c.toml").write_text(text)
     status, out, err = emorph("train", "run", tmp_path / "c.toml", "--epochs", 1.5)
     assert status == 0, err
     folder = Path(out.strip())
     rows = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-    assert rows[-1]["samples"] == 192  # one epoch of 192 codes is one step, and so is the half
+    assert rows[-1]["samples"] == 320  # 192 codes, and two batches of 64 for the half
     assert "kept epoch" in err
     assert "Name a test split" in err
     metrics = json.loads((folder / "metrics.json").read_text())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -25,9 +27,13 @@ def search(
     """
     from emorph.train.search.run import search as work_on
 
-    with items(1) as work, work.item("trials"):
-        outcome = work_on(config, n_trials=trials, say=say, on_part=work.named_step)
-    work.finish()
+    @contextmanager
+    def working() -> Iterator[Callable[[str, int, int], None]]:
+        with items(1) as work, work.item("trials"):
+            yield work.named_step
+        work.finish()
+
+    outcome = work_on(config, n_trials=trials, say=say, working=working)
     if as_json:
         print_json(outcome.to_json())
         return

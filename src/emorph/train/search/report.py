@@ -84,6 +84,8 @@ class Outcome:
     def judgement(self, kind: Measure) -> str:
         """Whether the best is better than what stood, as far as these faces can tell."""
         found = self.verdict
+        if self.best is not None and self.best is self.first:
+            return "Nothing that was tried is better than what stood."
         if found is None:
             return "Whether it is better than what stood cannot be told: too few trials finished, or too few faces."
         gain, low, high = (kind.text(value, sign=True) for value in (found.gain, found.low, found.high))
@@ -185,7 +187,10 @@ def _page(space: Space, outcome: Outcome, looks: dict[int, Looks]) -> str:
 
 def _curves(outcome: Outcome, looks: dict[int, Looks], kind: Measure) -> str:
     """Every trial over its epochs, in gray, but the best and the first."""
-    special = {row.number: name for row, name in ((outcome.best, "best"), (outcome.first, "as it stood")) if row}
+    special: dict[int, str] = {}
+    for row, words in ((outcome.best, "best"), (outcome.first, "as it stood")):
+        if row is not None:
+            special[row.number] = f"{special[row.number]}, {words}" if row.number in special else words
     lines = []
     for row in outcome.rows:
         own = looks[row.number]

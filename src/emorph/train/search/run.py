@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,18 +27,26 @@ class PrunedError(Exception):
     """Ends a trial that is worse than half of the others were at this point."""
 
 
-def search(path: Path, *, n_trials: int | None, say: Say, on_part: OnPart | None = None) -> Outcome:
+def search(
+    path: Path,
+    *,
+    n_trials: int | None,
+    say: Say,
+    working: Callable[[], AbstractContextManager[OnPart | None]] = nullcontext,
+) -> Outcome:
     """Do what is left of a search and write its report; other processes may do so at the same time.
 
-    n_trials: in all, over every start and process; the file's number if left out. Ctrl-C leaves a search that the same
-    command continues. Raises ConfigError, DataError, MissingAssetError.
+    n_trials: in all, over every start and process; the file's number if left out. working() holds while trials are at
+    work, and gives what is told of faces that are read before. Ctrl-C leaves a search that the same command continues.
+    Raises ConfigError, DataError, MissingAssetError.
     """
     space = Space.read(path)
     total = n_trials or space.search.trials
     folder = Path(space.config(space.start()).out)
-    worker = _Worker(space, Trials(space, folder), folder, say, on_part)
+    worker = _Worker(space, Trials(space, folder), folder, say)
     try:
-        worker.work(total)
+        with working() as on_part:
+            worker.work(total, on_part)
     except KeyboardInterrupt:
         again = command("train", "search", path, "--trials", str(total))
         say(f"Stopped after {worker.trials.done()} of {total} trials. Continue with: {again}")
@@ -51,23 +60,22 @@ class _Worker:
     trials: Trials
     folder: Path
     say: Say
-    on_part: OnPart | None
 
-    def work(self, total: int) -> None:
+    def work(self, total: int, on_part: OnPart | None) -> None:
         """Take trials until none is left."""
         began, mine = time.monotonic(), 0
         while True:
             with self.trials.claim(total) as claim:
                 if claim is None:
                     return
-                told = self._try(claim)
+                told = self._try(claim, on_part)
             mine += 1
             done = self.trials.done()
             left_s = (total - done) * (time.monotonic() - began) / mine
             eta = f"; about {duration(left_s)} left" if done < total else ""
             self.say(f"trial {claim.number} of {total}: {told}{' (taken up again)' if claim.again else ''}{eta}")
 
-    def _try(self, claim: Claim) -> str:
+    def _try(self, claim: Claim, on_part: OnPart | None) -> str:
         """Train with one trial's settings and write down how it ended. Returns that in words."""
         measure = self.space.search.measure
         file = self.folder / TRIALS_FOLDER / f"{claim.number:04d}.npz"
@@ -75,7 +83,7 @@ class _Worker:
         try:
             config = self.space.config(claim.values)
             beside = f"{config.out}.trial{claim.number:04d}"  # what it keeps of its faces is kept where a run looks
-            config.model_copy(update={"out": beside}).watch(recorder.see, self.on_part)
+            config.model_copy(update={"out": beside}).watch(recorder.see, on_part)
         except PrunedError:
             self.trials.finish(claim, None, pruned=True)
             return f"pruned at {recorder.looks.seen[-1].share:.0%}"

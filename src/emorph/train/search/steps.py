@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
+from emorph.core.types import OnStep
 from emorph.data.store import FaceStore
 from emorph.models.weights import PretrainedModule, load_strictly
 from emorph.train.checkpoint import load_state, step_folders
@@ -57,6 +58,9 @@ def watch_steps(config: RunConfig, on_seen: OnSeen, on_part: OnPart | None = Non
         epoch = step * config.optim.batch_size / epoch_size
         on_seen(Seen(step / steps, epoch, step, numbers, held_out.labels[rows], persons))
 
+    def reading(title: str) -> nullcontext[OnStep | None]:
+        return nullcontext(on_part and partial(on_part, title))
+
     saved = step_folders(run)
     if saved:  # killed perhaps between a save and the look at it
         look(saved[-1], type(config.new_model()).from_pretrained(saved[-1] / "ema"))
@@ -67,7 +71,7 @@ def watch_steps(config: RunConfig, on_seen: OnSeen, on_part: OnPart | None = Non
             resume=bool(saved),
             devices=1,
             show_progress=False,
-            reading=lambda: nullcontext(on_part and partial(on_part, "reading faces")),
+            reading=reading,
             on_checkpoint=look,
         )
     except Exception:
