@@ -13,9 +13,7 @@ import pytest
 import torch
 
 from emorph.core.errors import ConfigError
-from emorph.train.draws import KnownFaces
 from emorph.train.tasks.classifier import ClassifierConfig, train_classifier
-from emorph.train.tasks.classifier_plan import planned
 from emorph.train.tasks.head import HeadConfig
 from emorph.train.tasks.head_fit import Length, Watched, fit_head, fit_layer, measured, orders
 from test_data import make_store
@@ -56,11 +54,10 @@ def test_two_lengths_are_one_too_many() -> None:
 @pytest.mark.parametrize("balance", ["weights", "classes"])
 def test_a_plan_counts_what_the_fit_draws(balance: Any) -> None:
     labels = np.repeat(np.arange(8), [30, 40, 5, 9, 4, 3, 7, 2])
-    known = KnownFaces(102, np.concatenate([labels, [-1, -1]]), None, "here")
     values = {"out": "o", "model": "m", "data": {"path": "p", "split": "train"}}
     head = {"samples": 330, "batch_size": 32, "balance": balance}
     config = ClassifierConfig.parse({**values, "head": head, "seed": 3})
-    text, plan = planned(config, known)
+    text, plan = config.planned(np.concatenate([labels, [-1, -1]]))
     assert (plan["faces"], plan["codes"], plan["samples"]) == (100, 200, 360)  # 200, and five batches of 32
     assert "100 faces with a label (2 without one are not used) and their mirror images, 200 codes" in text
     assert "12 steps x batch 32 = 360 samples = 1.80 epochs" in text.replace("\n", "")

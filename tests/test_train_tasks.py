@@ -19,7 +19,6 @@ from emorph.core.images import unit_range
 from emorph.models.weights import PretrainedModule
 from emorph.train.checkpoint import load_state
 from emorph.train.config import FitConfig, RunConfig
-from emorph.train.draws import KnownFaces
 from emorph.train.samples_page import read_sheets
 from emorph.train.sheets import Sheet, Shown, sheet_of
 from emorph.train.task import Task
@@ -111,9 +110,9 @@ class CountConfig(FitConfig):
 
     task: Literal["count"] = "count"
 
-    def planned(self, known: KnownFaces | None) -> tuple[str, dict[str, Any]]:
-        faces = known.n if known else None
-        return f"counts {faces} faces", {"faces": faces}
+    def planned(self, faces: NDArray[np.int64] | int | None) -> tuple[str, dict[str, Any]]:
+        n = len(faces) if isinstance(faces, np.ndarray) else faces
+        return f"counts {n} faces", {"faces": n}
 
     def fit(self, on_part: Callable[[str, int, int], None]) -> Sequence[str]:
         n = len(self.data.open(SIDE, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,6 @@ from emorph.train.mixed_data import AnyData
 from emorph.train.sections import BudgetConfig, CheckpointConfig, LogConfig, OptimConfig, SamplesConfig
 from emorph.train.seen import OnSeen
 from emorph.train.task import Task
-
-if TYPE_CHECKING:
-    from emorph.train.draws import KnownFaces
 
 OnPart = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, and of how much."""
@@ -52,14 +49,6 @@ class TaskConfig(Config):
         """The split by whose faces a search compares settings; never the final test set."""
         return "val"
 
-    def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
-        """Train for a search, and tell ``on_seen`` how the validation faces do, some ten times or more.
-
-        on_seen may raise to end it. on_part: is told of what has to be read before. Raises ConfigError for a task that
-        measures nothing.
-        """
-        raise ConfigError(f"a {self.task} measures nothing on validation faces, so it cannot be searched.")
-
     @classmethod
     def read(cls, path: Path | str) -> Self:
         """Read a TOML file and make its paths absolute. Raises ConfigError."""
@@ -86,9 +75,20 @@ class FitConfig(TaskConfig):
             return self
         raise ConfigError(f"a {self.task} has no length: leave --samples, --steps and --epochs out.")
 
+    def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
+        """Train for a search, and tell ``on_seen`` how the validation faces do, some ten times or more.
+
+        on_seen may raise to end it. on_part: is told of what has to be read before. Raises ConfigError for a task that
+        measures nothing.
+        """
+        raise ConfigError(f"a {self.task} measures nothing on validation faces, so it cannot be searched.")
+
     @abstractmethod
-    def planned(self, known: KnownFaces | None) -> tuple[str, dict[str, Any]]:
-        """What it will do, in words and as numbers. known: the training faces; None if unknown."""
+    def planned(self, faces: NDArray[np.int64] | int | None) -> tuple[str, dict[str, Any]]:
+        """What it will do, in words and as numbers.
+
+        faces: the labels of the training faces, -1 for none, (n,); or only how many they are; None if unknown.
+        """
 
     @abstractmethod
     def fit(self, on_part: OnPart) -> Sequence[str]:
@@ -137,11 +137,6 @@ class RunConfig(TaskConfig):
     @property
     def validation_split(self) -> str:
         return self.samples.split
-
-    def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
-        from emorph.train.search.steps import watch_steps  # which trains configurations like this one
-
-        watch_steps(self, on_seen, on_part)
 
     def validation_task(self, faces: Dataset[Any], trained: PretrainedModule) -> Task[Any]:
         """The task on validation faces; whatever it takes from the trained model beside weights is taken."""

@@ -90,7 +90,9 @@ def plan_fit(config: FitConfig, wishes: Wishes) -> Planned:
     config = config.with_budget(samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs)
     assumed = wishes.faces is not None or wishes.scan is not None
     store = config.data.open(1, 1) if not assumed and config.data.is_there() else None
-    text, values = config.planned(KnownFaces.for_plan(config.data, store, n_faces=wishes.faces, scan=wishes.scan))
+    known = KnownFaces.for_plan(config.data, store, n_faces=wishes.faces, scan=wishes.scan)
+    faces = None if known is None else known.n if known.labels is None else known.labels
+    text, values = config.planned(faces)
     return Planned(text, {"task": config.task, **values})
 
 

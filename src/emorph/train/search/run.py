@@ -12,13 +12,14 @@ import torch
 
 from emorph.core.commands import command
 from emorph.core.errors import ConfigError, EmorphError
-from emorph.train.config import OnPart
+from emorph.train.config import FitConfig, OnPart, RunConfig, TaskConfig
 from emorph.train.plan_text import duration
 from emorph.train.search.looks import Looks
 from emorph.train.search.report import Outcome, write_report
 from emorph.train.search.space import Space
+from emorph.train.search.steps import watch_steps
 from emorph.train.search.study import REPORT_PERCENT, TRIALS_FOLDER, Claim, Trials
-from emorph.train.seen import Seen, measure_of
+from emorph.train.seen import OnSeen, Seen, measure_of
 
 Say = Callable[[str], None]
 
@@ -83,7 +84,7 @@ class _Worker:
         try:
             config = self.space.config(claim.values)
             beside = f"{config.out}.trial{claim.number:04d}"  # what it keeps of its faces is kept where a run looks
-            config.model_copy(update={"out": beside}).watch(recorder.see, on_part)
+            _watch(config.model_copy(update={"out": beside}), recorder.see, on_part)
         except PrunedError:
             self.trials.finish(claim, None, pruned=True)
             return f"pruned at {recorder.looks.seen[-1].share:.0%}"
@@ -101,6 +102,13 @@ class _Worker:
         self.trials.finish(claim, value)
         kind = measure_of(measure)
         return f"{kind.words} {kind.text(value)} at epoch {recorder.looks.seen[best].epoch:.3g}"
+
+
+def _watch(config: TaskConfig, on_seen: OnSeen, on_part: OnPart | None) -> None:
+    if isinstance(config, RunConfig):
+        watch_steps(config, on_seen, on_part)
+    elif isinstance(config, FitConfig):
+        config.watch(on_seen, on_part)
 
 
 class UnknownMeasureError(ConfigError):

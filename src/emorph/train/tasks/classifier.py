@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from emorph.core.device import choose_device
@@ -27,7 +28,6 @@ from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.config import FitConfig, OnPart
-from emorph.train.draws import KnownFaces
 from emorph.train.mixed_data import sets_of
 from emorph.train.renamed import with_budget_in
 from emorph.train.sections import DataConfig, LengthConfig
@@ -35,6 +35,7 @@ from emorph.train.seen import MEASURES, OnSeen
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
 from emorph.train.tasks.classifier_plan import planned
 from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
+from emorph.train.tasks.classifier_watch import watch_fit
 from emorph.train.tasks.dose import dosed
 from emorph.train.tasks.emotion_steps import emotion_steps
 from emorph.train.tasks.fit_report import fit_lines, fit_notes
@@ -111,9 +112,9 @@ class ClassifierConfig(FitConfig):
             return self
         return self.model_copy(update={"head": HeadConfig.parse({**self.head.model_dump(), **length}, "the length")})
 
-    def planned(self, known: KnownFaces | None) -> tuple[str, dict[str, Any]]:
+    def planned(self, faces: NDArray[np.int64] | int | None) -> tuple[str, dict[str, Any]]:
         """What it will do, in words and as numbers."""
-        return planned(self, known)
+        return planned(self.head, self.seed, faces, twice=self.data.mirror)
 
     @property
     def validation_split(self) -> str:
@@ -121,16 +122,21 @@ class ClassifierConfig(FitConfig):
 
     def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
         """Fit the layer alone; codes are read once for all trials of a process."""
-        from emorph.train.tasks.classifier_watch import watch_fit  # which encodes as this file does
 
-        watch_fit(self, on_seen, on_part)
+        def read() -> tuple[Codes, Codes]:
+            _, _, encoded, _ = encoder_of(self, on_part)
+            train = encoded("encoding", self.data.split or "", self.data.mirror)
+            return train.labelled(), encoded("encoding held-out faces", self.held_out, False).labelled()
+
+        plain = {"head": HeadConfig(confounds=self.head.confounds), "seed": 0, "test": None}  # the fit changes no code
+        watch_fit(self.head, self.seed, self.model_copy(update=plain).model_dump_json(), read, on_seen)
 
     def fit(self, on_part: OnPart) -> list[str]:
         """Encode, train, measure, and write directions and metrics.json to ``out``."""
         result = run_classifier(self, on_part)
         edits = [] if result.trials is None else check_lines(result.trials, result.faces)
         table = lines(result.confusion, result.calibration, result.affect)
-        return [*table, *fit_lines(self, result.fit), *edits]
+        return [*table, *fit_lines(self.head.keep, self.held_out, self.test, result.fit), *edits]
 
 
 @dataclass(frozen=True)
@@ -179,7 +185,11 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
         {"split": config.test or config.held_out, "chosen_by": config.held_out},
     )
     fitted = FittedOn.of(config.model, model.encoder).text()
-    notes = {METRICS_FILE: text, FITTED_FILE: fitted, **fit_notes(config, result.fit)}
+    notes = {
+        METRICS_FILE: text,
+        FITTED_FILE: fitted,
+        **fit_notes(config.head.keep, config.held_out, config.test, result.fit),
+    }
     result.directions.save_pretrained(config.out, notes=notes)
     return result
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from emorph.core.expressions import Emotion
-from emorph.train.draws import KnownFaces
 from emorph.train.plan import FEW_EPOCHS
 from emorph.train.plan_text import count_table
+from emorph.train.tasks.head import HeadConfig
 from emorph.train.tasks.head_fit import Length, orders
 
-if TYPE_CHECKING:
-    from emorph.train.tasks.classifier import ClassifierConfig
+Faces = NDArray[np.int64] | int | None
 
 
-def planned(config: ClassifierConfig, known: KnownFaces | None) -> tuple[str, dict[str, Any]]:
-    """What a fit will do, in words and as numbers. known: the training faces; None if unknown."""
-    head, twice = config.head, config.data.mirror
-    labelled = _labelled(known)
+def planned(head: HeadConfig, seed: int, faces: Faces, *, twice: bool) -> tuple[str, dict[str, Any]]:
+    """What a fit will do, in words and as numbers. faces: as in ``FitConfig.planned``. twice: mirror images, too."""
+    labelled = _labelled(faces)
     stated = {"samples": head.samples, "steps": head.steps, "epochs": head.epochs}
     budget = {unit: amount for unit, amount in stated.items() if amount is not None}
     told = " and ".join(
@@ -38,11 +36,11 @@ def planned(config: ClassifierConfig, known: KnownFaces | None) -> tuple[str, di
     samples, epochs = length.samples(length.steps), length.epochs(length.steps)
     mirrored = f" and their mirror images, {codes:,} codes" if twice else ""
     lines = [
-        f"{title}: {labelled:,} faces with a label{_without(known, labelled)}{mirrored}",
+        f"{title}: {labelled:,} faces with a label{_without(faces, labelled)}{mirrored}",
         f"  {length.steps:,} steps x batch {head.batch_size} = {samples:,} samples = {epochs:.2f} epochs; "
         f"ends when the budget is spent ({told})",
     ]
-    counts = _counts(config, known)
+    counts = _counts(head, seed, faces, twice=twice)
     if counts:
         lines += ["", *count_table("emotion", counts, samples)]
     warnings = _warnings(epochs, length, counts)
@@ -60,31 +58,29 @@ def planned(config: ClassifierConfig, known: KnownFaces | None) -> tuple[str, di
     return "\n".join(lines), values
 
 
-def _labelled(known: KnownFaces | None) -> int | None:
-    if known is None:
-        return None
-    return known.n if known.labels is None else int((known.labels >= 0).sum())
+def _labelled(faces: Faces) -> int | None:
+    return int((faces >= 0).sum()) if isinstance(faces, np.ndarray) else faces
 
 
-def _without(known: KnownFaces | None, labelled: int) -> str:
+def _without(faces: Faces, labelled: int) -> str:
     """Why the number differs from the data set's."""
-    others = known.n - labelled if known else 0
+    others = len(faces) - labelled if isinstance(faces, np.ndarray) else 0
     return f" ({others:,} without one are not used)" if others else ""
 
 
-def _counts(config: ClassifierConfig, known: KnownFaces | None) -> list[tuple[str, int, int]]:
+def _counts(head: HeadConfig, seed: int, faces: Faces, *, twice: bool) -> list[tuple[str, int, int]]:
     """Word, faces and samples of each emotion, counted in the very orders that the fit takes."""
-    if known is None or known.labels is None:
+    if not isinstance(faces, np.ndarray):
         return []
-    labels: NDArray[np.int64] = known.labels[known.labels >= 0]
-    twice = np.tile(labels, 2 if config.data.mirror else 1)
-    length = Length(config.head, len(twice))
+    labels: NDArray[np.int64] = faces[faces >= 0]
+    codes = np.tile(labels, 2 if twice else 1)
+    length = Length(head, len(codes))
     samples = length.samples(length.steps)
-    whole, rest = divmod(samples, len(twice))
-    rounds = islice(orders(config.head, config.seed, torch.from_numpy(twice)), whole + 1)
+    whole, rest = divmod(samples, len(codes))
+    rounds = islice(orders(head, seed, torch.from_numpy(codes)), whole + 1)
     drawn = np.zeros(len(Emotion), np.int64)
     for i, order in enumerate(rounds):
-        drawn += np.bincount(twice[order[: len(twice) if i < whole else rest]], minlength=len(Emotion))
+        drawn += np.bincount(codes[order[: len(codes) if i < whole else rest]], minlength=len(Emotion))
     return [(e.word, int((labels == e.value).sum()), int(drawn[e.value])) for e in Emotion]
 
 
