@@ -53,7 +53,7 @@ def main() -> None:
         model = EmotionNet(config)
         if start is not None:
             model.trunk.load_state_dict(start.trunk.state_dict())
-        mean = train(model, _loss(model, rows), arguments.steps, arguments.out, lr=1e-3)
+        mean = train(model, _loss(model, rows), arguments.steps, arguments.out, lr=5e-4)
         mean.save_pretrained(arguments.out, dtype=torch.float16)
     held = known & (columns["split"] == "val")
     rows = {name: values[held] for name, values in columns.items() if name != "units"}

@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--london", type=Path)
     parser.add_argument("--ict", type=Path, help="ict_face.npz, for the fits of London's faces")
     parser.add_argument("--only-measure", action="store_true", help="of the network in OUT")

@@ -7,7 +7,7 @@ networks under ``losses``: a list of {name, fingerprint, data}.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,13 @@ def parse_losses(rows: object, where: str) -> tuple[LossNetwork, ...]:
     for row in rows if isinstance(rows, list | tuple) else [rows]:
         fields = row if isinstance(row, dict) else {}
         name, digits, data = fields.get("name"), fields.get("fingerprint", ""), fields.get("data", [])
-        words = data if isinstance(data, list | tuple) else [None]
-        if not isinstance(name, str) or not name or not isinstance(digits, str) or not _are_texts(words):
+        words = [word for word in data if isinstance(word, str)] if isinstance(data, list | tuple) else None
+        is_known = words is not None and len(words) == len(data)
+        if not is_known or not isinstance(name, str) or not name or not isinstance(digits, str):
             wanted = "a list of {name, fingerprint, data}"
             raise CheckpointError(f"{where}: {LOSSES} must be {wanted}, found {str(row)[:60]!r}.")
-        found.append(LossNetwork(name, digits, tuple(words)))
+        found.append(LossNetwork(name, digits, tuple(words or ())))
     return tuple(found)
-
-
-def _are_texts(words: Iterable[object]) -> bool:
-    return all(isinstance(word, str) for word in words)
 
 
 def losses_in(folder: Path) -> tuple[LossNetwork, ...]:
