@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("faces", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--start", type=Path, help="folder of shape.py")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--only-measure", action="store_true", help="of the network in OUT")
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -53,7 +53,7 @@ def main() -> None:
         model = EmotionNet(config)
         if start is not None:
             model.trunk.load_state_dict(start.trunk.state_dict())
-        mean = train(model, _loss(model, rows), arguments.steps, arguments.out, lr=5e-4)
+        mean = train(model, _loss(model, rows), arguments.steps, arguments.out)
         mean.save_pretrained(arguments.out, dtype=torch.float16)
     held = known & (columns["split"] == "val")
     rows = {name: values[held] for name, values in columns.items() if name != "units"}

@@ -37,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--london", type=Path)
     parser.add_argument("--ict", type=Path, help="ict_face.npz, for the fits of London's faces")
     parser.add_argument("--only-measure", action="store_true", help="of the network in OUT")
@@ -68,7 +68,9 @@ def _loss(model: ShapeNet, rows: Columns) -> Callable[[int], Tensor]:
     side, seeds = model.config.image_size, np.random.default_rng(0)
     person = np.unique(rows["identity"], return_inverse=True)[1]
     shape, expression = person_means(rows["shape"], person), rows["expression"]
-    scale = float(shape.std())
+    scale, usual = float(shape.std(axis=0).max()), float(np.sqrt(shape.var(axis=0).sum()))
+    with torch.no_grad():  # it starts at the mean face
+        model.head.bias.copy_(torch.from_numpy(np.concatenate([shape.mean(axis=0), expression.mean(axis=0)])))
     members = [np.flatnonzero(person == i) for i in np.flatnonzero(np.bincount(person) > 1)]
     generator = torch.Generator().manual_seed(0)
     model.to(memory_format=torch.channels_last)
@@ -82,7 +84,11 @@ def _loss(model: ShapeNet, rows: Columns) -> Callable[[int], Tensor]:
             found = model(x.contiguous(memory_format=torch.channels_last), model.config.crop)
         error = F.mse_loss(found.shape.float(), torch.from_numpy(shape[drawn])) / scale**2
         units = F.mse_loss(found.expression.float(), torch.from_numpy(expression[drawn]))
-        return error + EXPRESSION_WEIGHT * units + AGREEMENT_WEIGHT * disagreement(found.shape.float(), person[drawn])
+        return (
+            error
+            + EXPRESSION_WEIGHT * units
+            + AGREEMENT_WEIGHT * disagreement(found.shape.float(), person[drawn], usual)
+        )
 
     return loss
 
@@ -94,9 +100,13 @@ def person_means(values: NDArray[np.float32], person: NDArray[np.int64]) -> NDAr
     return (sums / np.bincount(person)[:, None])[person].astype(np.float32)
 
 
-def disagreement(shape: Tensor, person: NDArray[np.int64]) -> Tensor:
-    """How little the first 2 * N_PAIRS rows, pairs of one person, are nearer to their partner than to all others."""
-    off = F.normalize(shape - shape.detach().mean(dim=0), dim=1)
+def disagreement(shape: Tensor, person: NDArray[np.int64], usual: float) -> Tensor:
+    """How little the first 2 * N_PAIRS rows, pairs of one person, are nearer to their partner than to all others.
+
+    usual: length of a shape, off the mean.
+    """
+    off = shape - shape.detach().mean(dim=0)
+    off = off / (off.square().sum(dim=1, keepdim=True) + usual**2).sqrt()  # near the mean a cosine has no direction
     likeness = off[: 2 * N_PAIRS] @ off.T / TEMPERATURE
     partner = torch.arange(2 * N_PAIRS) ^ 1
     who = torch.from_numpy(person)
