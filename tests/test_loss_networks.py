@@ -113,7 +113,7 @@ def test_the_command_refuses_it_and_the_report_says_so(emorph: Command, tmp_path
     assert json.loads(printed)["warnings"][0].startswith("judge gave a loss while the model was trained")
     assert "judge gave a loss while the model was trained" in (tmp_path / "report" / "report.html").read_text()
     other = save_judge(tmp_path / "other", seed=1)
-    status, _, err = emorph(*words[:5], other, *words[6:], "--model", tmp_path / "judge")
+    status, _, err = emorph(*words[:5], other, *words[6:], "--made-by", tmp_path / "judge")
     assert status == 0, err
 
 
@@ -123,6 +123,6 @@ def test_a_model_named_tells_what_the_edits_do_not(emorph: Command, tmp_path: Pa
     path = model / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"losses": rows(judge)}))
     words = ["evaluate", edits(tmp_path, []), "-o", tmp_path / "report", "--judge", judge, "--workers", 1]
-    status, _, err = emorph(*words, "--model", model)
+    status, _, err = emorph(*words, "--made-by", model)
     assert status == 2
     assert "judge gave a loss" in err

@@ -30,7 +30,8 @@ class Maker:
 
     def as_facts(self) -> dict[str, Any]:
         """For a file's metadata."""
-        return {"tool": TOOL, "model": self.model_id, "solver": self.solver, "steps": self.steps}
+        facts = {"tool": TOOL, "model": self.model_id, "solver": self.solver, "steps": self.steps}
+        return {**facts, "directions": self.directions} if self.directions else facts
 
 
 def expression_metadata(maker: Maker, targets: Sequence[Target]) -> dict[str, str]:
@@ -61,5 +62,7 @@ def described(description: str, made: Mapping[str, Any]) -> dict[str, str]:
 def _goal(target: Target) -> dict[str, object]:
     if target.emotion is not None:
         return {"emotion": target.emotion.word, "strength": target.strength}
+    if target.units:
+        return {"action_units": dict(target.units), "strength": target.strength}
     asked = {"valence": target.valence, "arousal": target.arousal, "strength": target.strength}
     return {name: value for name, value in asked.items() if value is not None}

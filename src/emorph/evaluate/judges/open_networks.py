@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from emorph.core.commands import install
 from emorph.core.downloads import present
 from emorph.core.errors import CheckpointError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
@@ -50,7 +51,7 @@ def load_judge(name: str, threads: int) -> PanelJudge:
         if name == BUNDLED_JUDGE:
             raise MissingAssetError(
                 f"needs {BUNDLED_JUDGE}, which this copy of emorph does not hold; get it with "
-                "pip install --force-reinstall emorph, or name another judge: --judge."
+                f"`{install(again=True)}`, or name another judge: --judge."
             ) from None
         raise UnknownNameError("judge", name, [BUNDLED_JUDGE, *JUDGES, *CARDS]) from error
     if folder.is_file():

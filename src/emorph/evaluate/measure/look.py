@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from emorph.core.errors import ConfigError, EmorphError, MissingAssetError, NoFaceError
+from emorph.core.exposure import brightened, face_gain
 from emorph.core.images import read_photo
 from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import Landmarks, Photo, UInt8
@@ -32,7 +33,7 @@ class View:
     """A photo to look at. id: as in ``SeenFace``. known: what an earlier run found. wanted: ids of what looks at faces.
 
     points: of a source whose face is known beforehand. metrics: of an edit with its source, that are not measured yet.
-    for_networks: how the networks are still to compare the two.
+    for_networks: how the networks are still to compare the two. mask: as in ``Pair``.
     """
 
     id: str
@@ -42,6 +43,7 @@ class View:
     points: tuple[tuple[float, float], ...] = ()
     metrics: tuple[Metric, ...] = ()
     for_networks: tuple[Takes, ...] = ()
+    mask: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _looked(task: Task) -> Looked:
             continue
         try:
             plain = [row for row in view.metrics if row.name not in by_points]
-            found = surroundings.measured(edit.photo, plain, edit.landmarks)
+            found = surroundings.measured(edit.photo, plain, edit.landmarks, view.mask)
             looked.scores.extend(record for row in plain for record in _records(view.id, row, found[row.name]))
             for takes in view.for_networks:
                 pictures = surroundings.pictures(edit.photo, takes)
@@ -138,7 +140,7 @@ class _Seen:
 def landmarks_of(record: SeenFace) -> Landmarks:
     """The face that a record describes."""
     left, top, right, bottom = record.box
-    return Landmarks(np.array(record.points, dtype=np.float32), (left, top, right, bottom), record.score)
+    return Landmarks(np.array(record.points, dtype=np.float32), (left, top, right, bottom), record.score, record.doubt)
 
 
 def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, CropPlan]) -> _Seen | None:
@@ -149,7 +151,8 @@ def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, C
         photo = read_photo(view.path)
         record = view.known or _found(view, photo, source, looked)
         landmarks = landmarks_of(record)
-        crops = [(name, view.id, plans[name].cut(photo, landmarks)) for name in view.wanted]
+        lit = dataclasses.replace(photo, pixels=brightened(photo.pixels, record.gain))
+        crops = [(name, view.id, plans[name].cut(lit, landmarks)) for name in view.wanted]
     except MissingAssetError:
         raise  # no trouble of this photo's
     except EmorphError as error:
@@ -180,8 +183,12 @@ def _found(view: View, photo: Photo, source: _Seen | None, looked: Looked) -> Se
         face, n_faces = _chosen(faces, photo, source), len(faces)
     # rounded first, so that a run that goes on from the file sees the same face
     points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.points)
-    record = SeenFace(view.id, "", (width, height), n_faces, face.box, points, round(face.score, 4))
-    looked.chips[view.id] = chip_of(photo, landmarks_of(record))
+    gain = round(face_gain(photo.pixels, face.box), 3) if source is None else source.record.gain
+    record = SeenFace(
+        view.id, "", (width, height), n_faces, face.box, points, round(face.score, 4), doubt=face.doubt, gain=gain
+    )
+    lit = dataclasses.replace(photo, pixels=brightened(photo.pixels, gain))
+    looked.chips[view.id] = chip_of(lit, landmarks_of(record))
     return record
 
 
