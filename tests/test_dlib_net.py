@@ -23,6 +23,7 @@ from emorph.evaluate.measure.run import evaluate
 from emorph.models.dlib_chip import chips
 from emorph.models.dlib_file import read_dlib_net
 from emorph.models.dlib_net import DlibRecogniser, dlib_recogniser
+from emorph.models.port import model_info
 from evaluate_sets import made_set
 from made_dlib import MadeDlib
 
@@ -163,6 +164,7 @@ def test_a_folder_keeps_it(tmp_path: Path) -> None:
     x = torch.rand(2, 3, 150, 150) * 2 - 1
     torch.testing.assert_close(again(x), network(x))
     assert network(x).shape == (2, 4)
+    assert model_info(tmp_path / "folder").config == network.config
 
 
 def test_affine_layers_are_folded_in(tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ networks under ``losses``: a list of {name, fingerprint, data}.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from emorph.core.errors import CheckpointError
-from emorph.core.pretrained import BUNDLED, CONFIG_FILE, bundled_models, locate
+from emorph.core.pretrained import BUNDLED, CONFIG_FILE, bundled_models, stated_losses
 
 LOSSES = "losses"
 
@@ -52,20 +51,7 @@ def parse_losses(rows: object, where: str) -> tuple[LossNetwork, ...]:
 
 def losses_in(folder: Path) -> tuple[LossNetwork, ...]:
     """The networks that gave a loss while the model in a folder was trained. Raises CheckpointError."""
-    path = folder / CONFIG_FILE
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from None
-    return parse_losses(meta.get(LOSSES, []) if isinstance(meta, dict) else [], str(path))
-
-
-def told_losses(name: str | Path) -> tuple[LossNetwork, ...]:
-    """``losses_in`` a model's folder by its name or path; of a file, which cannot tell, none. Raises as ``locate``."""
-    path = locate(name)
-    return losses_in(path) if path.is_dir() else ()
+    return parse_losses(stated_losses(folder), str(folder / CONFIG_FILE))
 
 
 def losses_by_id(model_id: str) -> tuple[LossNetwork, ...]:
