@@ -133,10 +133,13 @@ def evaluate(
 ) -> None:
     """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?
 
-    With --model and --data: how near an autoencoder's reconstructions come to their faces.
+    With --model and --data: how near an autoencoder's reconstructions come to their faces. With a CSV of AffectNet's
+    own columns: how far judges agree with its annotations.
     """
     of_edits = {"--sources": sources, "--judge": judge, "--recogniser": recogniser, "--face-model": face_model}
     of_models = {"--data": data, "--n": n, "--steps": steps, "--window": window, "--solver": solver}
+    from emorph.evaluate.measure.annotated import is_annotated
+
     if model:
         from emorph.cli.reconstructions import reconstructions
 
@@ -146,9 +149,11 @@ def evaluate(
     refuse_options("edits; they need --model", of_models)
     if not edits:
         raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
-    pairs = _pairs(edits, sources, compare=compare)
     panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
-    _report(pairs, panel, out, lost_faces, workers, shard, as_json=as_json)
+    if len(edits) == 1 and is_annotated(edits[0]):
+        _annotations(edits[0], sources, panel, judge or [], out, workers, shard, as_json=as_json)
+    else:
+        _report(_pairs(edits, sources, compare=compare), panel, out, lost_faces, workers, shard, as_json=as_json)
     if _named_and_missing(panel, [*(judge or []), *(recogniser or []), *(face_model or [])]):
         raise typer.Exit(1)
 
@@ -171,6 +176,45 @@ def _report(
         summary = summarise(judged, records, panel, lost_faces=lost_faces.value)
         keep_set_scores(out, summary, records)
         _tell(summary, write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]])), as_json=as_json)
+
+
+def _annotations(
+    path: Path,
+    photos: Path | None,
+    panel: Panel,
+    asked: Sequence[str],
+    out: Path,
+    workers: int,
+    shard: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Judges against AffectNet's annotations, on unedited photos."""
+    from dataclasses import replace
+
+    from emorph.core.shard import Shard
+    from emorph.evaluate.measure.annotated import read_annotated
+    from emorph.evaluate.report.annotations import Agreement
+
+    annotated = read_annotated(path, photos)
+    judges = replace(panel, face_models=(), features=(), comparers=(), recognisers=())
+    records = _measured(annotated.photos, out, judges, workers, Shard.parse(shard))
+    if records is None:
+        return
+    found = Agreement.of(annotated, records, panel, path.name, asked)
+    page = found.write(out, shlex.join(["emorph", *sys.argv[1:]]))
+    if as_json:
+        print_json({"report": str(page), **found.as_json()})
+    else:
+        for table in found.tables():
+            typer.echo(table.markdown())
+        typer.echo(str(page))
+    if annotated.left_out:
+        say(f"{annotated.left_out} rows have no emotion (codes 8 to 10) and are not asked about.")
+    for photo, why in found.failed:
+        say(f"left out: {photo}: {why}")
+    if found.failed:
+        raise typer.Exit(1)
 
 
 def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pair]:
