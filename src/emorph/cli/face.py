@@ -9,6 +9,7 @@ import typer
 
 from emorph.cli.console import items, mention_left_out, print_json, say, unbroken
 from emorph.cli.options import DetectorOption, Face, Frame, Json, MinFace, MinScore, Photos
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 
 if TYPE_CHECKING:
     from emorph.face3d.model import FaceModel
@@ -21,8 +22,8 @@ def face(
         "faces3d"
     ),
     face: Face = "largest",
-    min_face: MinFace = 24,
-    min_score: MinScore = 0.25,
+    min_face: MinFace = MIN_FACE_PX,
+    min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     face_model: Annotated[

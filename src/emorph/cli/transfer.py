@@ -35,6 +35,7 @@ from emorph.cli.options import (
     refuse_options,
 )
 from emorph.core.errors import ConfigError
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -82,8 +83,8 @@ def transfer(
     as_matrix: AsMatrix = False,
     face: FaceIfGiven = None,
     target_face: TargetFace = None,
-    min_face: MinFace = 24,
-    min_score: MinScore = 0.25,
+    min_face: MinFace = MIN_FACE_PX,
+    min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     strip_location: StripLocation = False,

@@ -13,6 +13,7 @@ from emorph.core.csv_rows import read_rows
 from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
+from emorph.core.loss_networks import LossNetwork, losses_by_id, parse_losses
 from emorph.core.types import Target
 from emorph.evaluate.metrics.affect import NOT_ANNOTATED
 
@@ -36,6 +37,7 @@ class Pair:
     affect: the valence and the arousal that the edit should show: asked for, or annotated; None if unknown.
     mask: polygons x, y, x, y, ... in the source's pixels, outside which the editor says that it touched nothing.
     points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
+    losses: the networks that gave a loss while the model was trained; () where none did, or nobody told.
     """
 
     method: str
@@ -47,6 +49,7 @@ class Pair:
     affect: Affect = (None, None)
     points: tuple[tuple[float, float], ...] = ()
     affect_word: str = ""
+    losses: tuple[LossNetwork, ...] = ()
     mask: Mask = ()
 
     @property
@@ -113,7 +116,8 @@ def _record_pairs(path: Path, method: str) -> Iterator[Pair]:
             raise DataError(f"{path}: {record.id} does not say which photo it was made from, so it cannot be judged.")
         where = f"{path}, {record.id}"
         pair = _pair(fields | {"strength": record.strength}, method, path.parent, where)
-        yield replace(pair, mask=_mask(record.mask, where))
+        told = parse_losses(record.losses, where) or losses_by_id(str(record.model_id))
+        yield replace(pair, losses=told, mask=_mask(record.mask, where))
 
 
 def _table_pairs(path: Path, method: str) -> Iterator[Pair]:

@@ -18,11 +18,14 @@ NEAR_0 = 0.25  # cosines of different persons average about 0 in a recogniser th
 
 def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> Iterator[str]:
     """Sentences, the gravest first; none where all is well."""
+    yield from panel.unfair
     names = ["" if len(scores) == 1 else f"{score.evidence.method}: " for score in scores]
     for score, name in zip(scores, names, strict=True):
         yield from _of_lost_faces(score, name)
     for score, name in zip(scores, names, strict=True):
         yield from _of_method(score, name)
+        yield from _of_landmarks(score, name)
+    yield from _of_dark_photos(scores)
     yield from _of_controls(gallery)
     for identity in scores[0].identities if scores else ():
         if identity.gallery.separation < LEAST_SEPARATION and identity.gallery is not gallery:
@@ -57,6 +60,27 @@ def _of_lost_faces(score: MethodScores, name: str) -> Iterator[str]:
         yield (
             f"{name}{n_lost} of {len(score.evidence.edits)} edits no longer show a face. They count as failures of "
             "expression and of identity, and have no distance; --lost-faces skip leaves them out."
+        )
+
+
+def _of_landmarks(score: MethodScores, name: str) -> Iterator[str]:
+    found = [scored for scored in score.evidence.edits if not scored.is_lost]
+    n_doubtful = sum(bool(scored.source.doubt or scored.edit.doubt) for scored in found)
+    if n_doubtful:
+        yield (
+            f"{name}{n_doubtful} of {len(found)} edits rest on landmarks that are not to be trusted, of the source or "
+            "of the edit: the heads may be turned too far, or partly hidden. They count; faces*.jsonl says which."
+        )
+
+
+def _of_dark_photos(scores: Sequence[MethodScores]) -> Iterator[str]:
+    sources = {scored.source.id: scored.source for score in scores for scored in score.evidence.edits}
+    n_dark = sum(source.gain != 1 for source in sources.values())
+    if n_dark:
+        yield (
+            f"{n_dark} of {len(sources)} source photos are far too dark: judges and recognisers saw their faces, and "
+            "those of their edits, brightened by the same factor (gain in faces*.jsonl). Distances of pictures are "
+            "those of the files, and smaller the darker a photo is."
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import emorph
+from emorph.core.commands import install
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.files import replace_file
 from emorph.core.types import Float64
@@ -219,7 +220,7 @@ def _template() -> Any:
     try:
         import jinja2
     except ImportError:
-        raise MissingAssetError("the report page needs Jinja2: pip install 'emorph[evaluate]'.") from None
+        raise MissingAssetError(f"the report page needs Jinja2: `{install('evaluate')}`.") from None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(Path(__file__).with_name(PAGE_FILE).read_text(encoding="utf-8"))
 

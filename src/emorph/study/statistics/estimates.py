@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emorph.core.commands import install
 from emorph.core.errors import MissingAssetError
 
 LEVEL = 0.95
@@ -101,4 +102,4 @@ def require_scipy() -> None:
     try:
         import scipy.optimize  # noqa: F401
     except ImportError:
-        raise MissingAssetError("the statistics of a study need SciPy: pip install 'emorph[study]'.") from None
+        raise MissingAssetError(f"the statistics of a study need SciPy: `{install('study')}`.") from None
