@@ -25,7 +25,6 @@ from markdown_blocks import blocks, joined_lines
 Command = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guides" / "thesis.md"
-LAYOUT = ROOT.parent / "shared" / "data" / "affectnet_layout" / "manual"
 HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
 # What the page says for AffectNet, and what a test has the time for
 SMALL = (
@@ -67,9 +66,7 @@ def made_affectnet(root: Path) -> None:
         for code in range(8):
             name = f"{i}{code}.png"
             write_image(photos / name, face(0.55 + 0.06 * code, stretch))
-            rows["validation" if i == 2 else "training"].append(
-                f"1/{name},{box},{points},{code},0.{code},-0.{code}"
-            )
+            rows["validation" if i == 2 else "training"].append(f"1/{name},{box},{points},{code},0.{code},-0.{code}")
     for name, lines in rows.items():
         (root / f"{name}.csv").write_text("\n".join([HEADER, *lines]) + "\n")
 
@@ -101,7 +98,7 @@ def checked(folder: Path, n_photos: int) -> None:
     edits = list(csv.DictReader((folder / "report" / "edits.csv").open(newline="")))
     assert [row["target"] for row in edits] == ["happy", "sad"] * (len(edits) // 2) or len(edits) == 2 * n_photos
     summary = json.loads((folder / "report" / "summary.json").read_text())
-    (papers,) = [rows for name, rows in summary["tables"].items() if name.endswith("papers")]
+    (papers,) = [table["rows"] for name, table in summary["tables"].items() if name.endswith("papers")]
     assert papers[0]["edits"]["n"] == 2 * n_photos
     text = (folder / "report" / "tables.tex").read_text()
     assert "outside the editor's mask" in text
@@ -123,8 +120,7 @@ def test_the_whole_way_on_made_pictures(emorph: Command, folder: Path) -> None:
     checked(folder, 2)
 
 
-@pytest.mark.skipif(not LAYOUT.is_dir(), reason="needs ../shared/data/affectnet_layout")
-def test_the_whole_way_on_affectnets_layout(emorph: Command, folder: Path) -> None:
-    shutil.copytree(LAYOUT, folder / "AffectNet")
+def test_the_whole_way_on_affectnets_layout(emorph: Command, folder: Path, shared_file: Callable[[str], Path]) -> None:
+    shutil.copytree(shared_file("affectnet_layout") / "manual", folder / "AffectNet")
     walk(emorph, folder)
     checked(folder, 2)

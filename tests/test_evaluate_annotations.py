@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -125,10 +126,7 @@ def test_a_wrong_list_is_named(tmp_path: Path, row: str, sentence: str) -> None:
         read_annotated(tmp_path / "list.csv")
 
 
-def test_affectnets_layout() -> None:
-    root = Path(__file__).parents[2] / "shared" / "data" / "affectnet_layout" / "manual"
-    if not root.is_dir():
-        pytest.skip("needs ../shared/data/affectnet_layout")
-    annotated = read_annotated(root / "validation.csv")
+def test_affectnets_layout(shared_file: Callable[[str], Path]) -> None:
+    annotated = read_annotated(shared_file("affectnet_layout") / "manual" / "validation.csv")
     assert (len(annotated.photos), annotated.left_out) == (45, 3)
     assert all(len(item.pair.points) == 68 and not item.trouble for item in annotated.photos)

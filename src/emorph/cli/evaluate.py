@@ -36,6 +36,7 @@ from emorph.cli.evaluate_options import (
     Workers,
 )
 from emorph.cli.options import Json, refuse_options
+from emorph.cli.reconstructions import reconstructions
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ if TYPE_CHECKING:
     from emorph.evaluate.measure.inputs import Pair
     from emorph.evaluate.measure.records import Identified, Records
     from emorph.evaluate.report.summary import Summary
+
+
+OF_EDITS = (
+    "EDITS", "--compare", "--sources", "--judge", "--recogniser", "--face-model", "--made-by", "--allow-loss-judge",
+)  # fmt: skip
 
 
 def evaluate(
@@ -76,27 +82,17 @@ def evaluate(
     With --model and --data: how near an autoencoder's reconstructions come to their faces. With a CSV of AffectNet's
     own columns: how far judges agree with its annotations.
     """
-    of_edits: dict[str, object] = {
-        "--sources": sources,
-        "--judge": judge,
-        "--recogniser": recogniser,
-        "--face-model": face_model,
-    }
-    of_edits |= {"--made-by": made_by, "--allow-loss-judge": allow_loss_judge or None}
+    of_edits = (edits, compare or None, sources, judge, recogniser, face_model, made_by, allow_loss_judge or None)
     of_models = {"--data": data, "--n": n, "--steps": steps, "--window": window, "--solver": solver}
-    from emorph.evaluate.measure.annotated import is_annotated
-
     if model:
-        from emorph.cli.reconstructions import reconstructions
-
-        refuse_options("reconstructions (--model)", of_edits)
+        refuse_options("reconstructions (--model)", dict(zip(OF_EDITS, of_edits, strict=True)))
         reconstructions(model, data, out, n, steps, split, window, solver, without or [], as_json=as_json)
         return
     refuse_options("edits; they need --model", of_models)
     if not edits:
         raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
     panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
-    if len(edits) == 1 and is_annotated(edits[0]):
+    if len(edits) == 1 and _is_annotated(edits[0]):
         _annotations(edits[0], sources, panel, judge or [], out, workers, shard, as_json=as_json)
     else:
         pairs = _pairs(edits, sources, compare=compare)
@@ -104,6 +100,12 @@ def evaluate(
         _report(pairs, fair, out, lost_faces, workers, shard, as_json=as_json)
     if _named_and_missing(panel, [*(judge or []), *(recogniser or []), *(face_model or [])]):
         raise typer.Exit(1)
+
+
+def _is_annotated(path: Path) -> bool:
+    from emorph.evaluate.measure.annotated import is_annotated
+
+    return is_annotated(path)
 
 
 def _report(
