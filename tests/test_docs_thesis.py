@@ -41,6 +41,7 @@ SMALL = (
     ("step_00089891", "step_00000004"),
     ("--n 500 --steps 10,20", "--n 3 --steps 2"),
     ("--workers 2", "--workers 1"),
+    ("--faces 4", "--faces 1"),
 )
 
 

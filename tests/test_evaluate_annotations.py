@@ -103,6 +103,12 @@ def test_the_command_says_which_file_is_missing_and_fails(emorph: Command, liste
     assert "emonet_8.pth or enet_b0_8_va_mtl.onnx" in (tmp_path / "out" / "annotations.md").read_text()
 
 
+def test_what_only_edits_have_is_refused(emorph: Command, listed: Path, tmp_path: Path) -> None:
+    status, _, err = emorph("evaluate", listed, "-o", tmp_path / "out", "--face-model", "deca", "--lost-faces", "skip")
+    assert status == 2
+    assert "--face-model and --lost-faces do not apply to a list of annotations" in " ".join(err.split())
+
+
 def test_only_affectnets_columns_are_taken_for_them(listed: Path, tmp_path: Path) -> None:
     assert is_annotated(listed)
     other = tmp_path / "edits.csv"

@@ -109,6 +109,7 @@ def test_the_command_compares_and_says_which_faces_it_saw(
         (["--data", "x.parquet"], "leave out --data"),
         ([], "name edits to measure"),
         (["edited", "--model", "emorph-base", "--data", "x"], "EDITS does not apply to reconstructions"),
+        (["--shard", "1/2", "--model", "emorph-base", "--data", "x"], "--shard does not apply to reconstructions"),
         (["--model", "emorph-base", "--data", "x", "--steps", "ten"], "--steps 'ten': expected whole numbers"),
         (["--model", "emorph-base", "--data", "x", "--window", "1,2"], "expected LEFT,TOP,SIDE"),
     ],

@@ -49,11 +49,6 @@ if TYPE_CHECKING:
     from emorph.evaluate.report.summary import Summary
 
 
-OF_EDITS = (
-    "EDITS", "--compare", "--sources", "--judge", "--recogniser", "--face-model", "--made-by", "--allow-loss-judge",
-)  # fmt: skip
-
-
 def evaluate(
     edits: Edits = None,
     out: Out = Path("report"),
@@ -82,17 +77,29 @@ def evaluate(
     With --model and --data: how near an autoencoder's reconstructions come to their faces. With a CSV of AffectNet's
     own columns: how far judges agree with its annotations.
     """
-    of_edits = (edits, compare or None, sources, judge, recogniser, face_model, made_by, allow_loss_judge or None)
+    only_edits: dict[str, object] = {
+        "--compare": compare or None, "--recogniser": recogniser, "--face-model": face_model, "--made-by": made_by,
+        "--allow-loss-judge": allow_loss_judge or None, "--lost-faces": lost_faces.given,
+    }  # fmt: skip
+    of_edits: dict[str, object] = {
+        "EDITS": edits,
+        "--sources": sources,
+        "--judge": judge,
+        "--shard": None if shard == "1/1" else shard,
+    }
     of_models = {"--data": data, "--n": n, "--steps": steps, "--window": window, "--solver": solver}
     if model:
-        refuse_options("reconstructions (--model)", dict(zip(OF_EDITS, of_edits, strict=True)))
+        refuse_options("reconstructions (--model)", of_edits | only_edits)
         reconstructions(model, data, out, n, steps, split, window, solver, without or [], as_json=as_json)
         return
     refuse_options("edits; they need --model", of_models)
     if not edits:
         raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
+    annotated = len(edits) == 1 and _is_annotated(edits[0])
+    if annotated:
+        refuse_options("a list of annotations, which has no edits", only_edits)
     panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
-    if len(edits) == 1 and _is_annotated(edits[0]):
+    if annotated:
         _annotations(edits[0], sources, panel, judge or [], out, workers, shard, as_json=as_json)
     else:
         pairs = _pairs(edits, sources, compare=compare)

@@ -15,6 +15,11 @@ class LostFaces(Enum):
     FAIL = "fail"
     SKIP = "skip"
 
+    @property
+    def given(self) -> str | None:
+        """None for the default."""
+        return None if self is LostFaces.FAIL else self.value
+
 
 Edits = Annotated[
     list[Path] | None,
