@@ -10,6 +10,7 @@ import typer
 
 from emorph.cli.console import say
 from emorph.core.errors import ConfigError
+from emorph.core.landmarks import SURE_SCORE
 
 if TYPE_CHECKING:
     from emorph.edit.pipeline import Editor
@@ -40,7 +41,7 @@ MinScore = Annotated[
     typer.Option(
         min=0,
         help="Leave alone what the detector is less sure of than this; clear faces have 0.5 to 3, badges and "
-        "patterns less than 0.25. The score of each edited face is in the JSON output.",
+        f"patterns less than {SURE_SCORE:g}. The score of each edited face is in the JSON output.",
     ),
 ]
 DetectorOption = Annotated[
@@ -79,19 +80,19 @@ def load_editor(
     steps: int | None,
     solver: str,
     detector: str = "auto",
-    min_score: float = 0.25,
+    min_score: float = SURE_SCORE,
     *,
     anyway: bool = False,
 ) -> Editor:
     """The editor that the options ask for; what is to be known of it is said."""
-    from emorph.edit.pipeline import DEFAULT_STEPS, Editor
+    from emorph.edit.pipeline import Editor
     from emorph.faces.detect import as_detector
 
     editor = Editor.from_pretrained(
         model,
         directions=directions,
         device=device,
-        steps=steps or DEFAULT_STEPS,
+        steps=steps,
         solver_name=solver,
         detector=as_detector(detector),
         min_score=min_score,
@@ -111,7 +112,7 @@ def load_rig_editor(
     source_encoder: str | None = None,
     target_encoder: str | None = None,
     detector: str = "auto",
-    min_score: float = 0.25,
+    min_score: float = SURE_SCORE,
 ) -> RigEditor:
     """The rig's editor that the options ask for."""
     from emorph.edit.rig.editor import DEFAULT_STEPS, RigEditor

@@ -25,6 +25,7 @@ from emorph.cli.options import (
     Steps,
     load_editor,
 )
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -35,8 +36,8 @@ def sheet(
     strength: Annotated[float, typer.Option(min=-3, max=3, help="0 changes nothing, 1 is the usual amount.")] = 1.0,
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or the sheet's file name.")] = Path("sheets"),
     face: Face = "largest",
-    min_face: MinFace = 24,
-    min_score: MinScore = 0.25,
+    min_face: MinFace = MIN_FACE_PX,
+    min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     model: Model = "emorph-base",

@@ -103,7 +103,7 @@ def show_plan(
         typer.Option(min=1, help="Number of faces, if the data set does not exist yet or to try another size."),
     ] = None,
     scan: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(help="Count the training faces of this raw data set, as `emorph data scan` does."),
     ] = None,
     samples: Samples = None,
@@ -123,11 +123,15 @@ def show_plan(
     from emorph.train.tasks import read_task
     from emorph.train.ways import Wishes, way_of
 
+    if scan and len(scan) > 1:
+        raise ConfigError(f"--scan is given {len(scan)} times, and a plan counts one data set; name one.")
     task = read_task(config, say)
     warm_up = False if no_warm_up else None
-    wishes = Wishes(faces, scan, samples, steps, epochs, max_minutes, devices, nodes, accelerator, warm_up)
+    wishes = Wishes(
+        faces, scan[0] if scan else None, samples, steps, epochs, max_minutes, devices, nodes, accelerator, warm_up
+    )
     _refuse_what_the_task_ignores(config, task, wishes)
-    if scan is not None:
+    if scan:
         refuse_options("a plan with --scan, which counts the faces", {"--faces": faces})
     planned = way_of(task).plan(task, wishes)
     if as_json:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emorph.core.errors import CheckpointError
 from emorph.core.files import written_beside
-from emorph.core.types import AlignedFace, Float32
-from emorph.edit.batch import Batch, Failure, Watch
+from emorph.core.types import Float32
+from emorph.edit.batch import Batch, Failure
 from emorph.edit.paths import photo_files
+from emorph.edit.progress import watched
 from emorph.models.fitted_on import FittedOn
+
+if TYPE_CHECKING:
+    from emorph.edit.pipeline import Editor
 
 
 @dataclass(frozen=True)
@@ -61,23 +66,20 @@ class FileCodes:
         return cls(z_sem, files, fitted)
 
 
-def codes_of_files(
-    photos: Iterable[str | Path],
-    faces_of: Callable[[Path], Sequence[AlignedFace]],
-    z_sem_of: Callable[[Sequence[AlignedFace]], Float32],
-    fitted_on: FittedOn,
-    *,
-    z_dim: int,
-    watch: Watch | None = None,
+def encoded_files(
+    editor: Editor, photos: str | Path | Sequence[str | Path], face: str | int, *, progress: bool
 ) -> FileCodes:
-    """Codes of photos and folders of photos; one that fails does not end the others. Raises ImageError."""
-    batch, files, codes = Batch(watch), list[Path](), list[Float32]()
-    sources = photo_files(photos)
-    batch.watch.start(len(sources))
-    for source in sources:
-        with batch.item(source.name):
-            faces = faces_of(source)
-            codes.append(z_sem_of(faces))
-            files += [source] * len(faces)
-    z_sem = np.concatenate([np.empty((0, z_dim), np.float32), *codes])
-    return FileCodes(z_sem, tuple(files), fitted_on, tuple(batch.failures))
+    """Codes of a photo or a folder, or several; one that fails does not end the others. Raises ImageError."""
+    fitted = FittedOn.of(editor.model_id.rpartition("-")[0] or editor.model_id, editor.model.encoder)
+    files, codes = list[Path](), list[Float32]()
+    with watched(progress) as watch:
+        batch = Batch(watch)
+        sources = photo_files([photos] if isinstance(photos, str | Path) else photos)
+        batch.watch.start(len(sources))
+        for source in sources:
+            with batch.item(source.name):
+                faces = editor.faces(source, face)
+                codes.append(editor.z_sem(faces))
+                files += [source] * len(faces)
+    z_sem = np.concatenate([np.empty((0, editor.model.config.z_dim), np.float32), *codes])
+    return FileCodes(z_sem, tuple(files), fitted, tuple(batch.failures))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from emorph.core.commands import install
 from emorph.core.errors import ConfigError, MissingAssetError
 from emorph.train.sections import OptimConfig
 
@@ -120,4 +121,4 @@ def _fabric_class() -> type[Fabric]:
         except ImportError:
             continue
         return fabric
-    raise MissingAssetError("training needs the extra packages: pip install 'emorph[train]'.")
+    raise MissingAssetError(f"training needs the extra packages: `{install('train')}`.")

@@ -17,6 +17,7 @@ TASKS: dict[str, str] = {
     "judge": "emorph.train.tasks.judge:JudgeRunConfig",
     "rig": "emorph.train.tasks.rig:RigRunConfig",
     "painter": "emorph.train.tasks.painter:PainterRunConfig",
+    "expression": "emorph.train.tasks.expression:ExpressionConfig",
     "classifier": "emorph.train.tasks.classifier:ClassifierConfig",
 }
 DEFAULT_TASK = "autoencoder"  # of a file that names none
