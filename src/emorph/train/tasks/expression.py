@@ -77,6 +77,7 @@ class ExpressionConfig(RunConfig):
     """
 
     names_of_models = ("init", "directions")
+    preparing = "inverting faces"
 
     task: Literal["expression"] = "expression"
     model: DiffAEConfig | None = None
