@@ -28,7 +28,8 @@ from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.run_folder import CONFIG_FILE, PLAN_FILE
 from emorph.train.tasks import read_task
 from emorph.train.tasks.autoencoder import AutoencoderConfig
-from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, train_classifier
+from emorph.train.tasks.classifier import ClassifierConfig, train_classifier
+from emorph.train.tasks.head import HeadConfig
 
 FOLDER = "emotions"
 DEFAULT_EPOCHS = (1, 5, 20, 40)  # of a classifier
