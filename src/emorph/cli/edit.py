@@ -20,6 +20,7 @@ from emorph.cli.console import (
     print_json,
 )
 from emorph.cli.options import (
+    Anyway,
     DetectorOption,
     Device,
     DirectionsOption,
@@ -40,6 +41,7 @@ from emorph.cli.options import (
 from emorph.core.action_units import WORDS, spelled
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.pretrained import CONFIG_FILE, locate
 from emorph.core.types import Target
 
@@ -90,13 +92,14 @@ def edit(
     arousal: Arousal = None,
     out: Out = Path("edited"),
     face: Face = "largest",
-    min_face: MinFace = 24,
-    min_score: MinScore = 0.25,
+    min_face: MinFace = MIN_FACE_PX,
+    min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     strip_location: StripLocation = False,
     model: ModelName = None,
     directions: DirectionsOption = None,
+    anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
     device: Device = "auto",
@@ -129,7 +132,7 @@ def edit(
     if by_rig:
         refuse_options(
             "a rig, which takes emotions (--to) or action units (--au)",
-            {"--valence": valence, "--arousal": arousal, "--directions": directions},
+            {"--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None},
         )
         goal = _rig_goal(to, au)
         word = goal.word if isinstance(goal, Emotion) else UNITS_WORD
@@ -147,7 +150,7 @@ def edit(
         target = _target(to, valence, arousal, units)
         jobs = plan_jobs(photos, out, UNITS_WORD if units else target.word, strengths)
         mention_left_out(photos)
-        editor = load_editor(name, directions, device, steps, solver, detector, min_score)
+        editor = load_editor(name, directions, device, steps, solver, detector, min_score, anyway=anyway)
         with items(len(jobs), tell) as work:
             report = edit_files(
                 editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal, units=units,

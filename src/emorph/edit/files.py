@@ -185,4 +185,5 @@ def plan_samples(seeds: range, out: Path) -> list[Path]:
 
 def made_by(editor: Editor) -> Maker:
     """How files and records name this editor."""
-    return Maker(editor.model_id, editor.solver_name, editor.steps, directions_digest(editor.directions))
+    digest = directions_digest(editor.directions)
+    return Maker(editor.model_id, editor.solver_name, editor.steps, digest, editor.losses)

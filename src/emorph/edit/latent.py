@@ -78,10 +78,20 @@ def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
         step = _affect_step(z, directions, target)
     elif directions.means is None:
         direction = directions.weight[_row(directions, target.emotion)]
-        return move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats)
+        return _shifted(
+            move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats), z, directions, target
+        )
     else:
         step = _emotion_step(z, directions, directions.means, _row(directions, target.emotion))
-    return directions.stats.denormalise(directions.stats.normalise(z) + target.strength * step)
+    z_to = directions.stats.denormalise(directions.stats.normalise(z) + target.strength * step)
+    return _shifted(z_to, z, directions, target)
+
+
+def _shifted(z_to: Tensor, z: Tensor, directions: Directions, target: Target) -> Tensor:
+    """z_to (B, z_dim), and what a learned shift adds to the step from z; itself where there is none."""
+    if directions.shift is None:
+        return z_to
+    return z_to + directions.stats.std * directions.shift.step_for(directions.stats.normalise(z), target)
 
 
 def _emotion_step(z: Tensor, directions: Directions, means: Tensor, row: int) -> Tensor:

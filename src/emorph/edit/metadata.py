@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import emorph
+from emorph.core.loss_networks import LossNetwork
 from emorph.core.types import Target
 
 TOOL = f"emorph {emorph.__version__}"
@@ -17,6 +18,7 @@ TOOL = f"emorph {emorph.__version__}"
 class Maker:
     """Who makes pictures. steps: network evaluations in each direction. directions: eight digits that tell them apart.
 
+    losses: the networks that gave a loss while the model was trained.
     The name of ``model_id`` holds no path: it goes into files that are published.
     """
 
@@ -24,10 +26,12 @@ class Maker:
     solver: str
     steps: int
     directions: str = ""
+    losses: tuple[LossNetwork, ...] = ()
 
     def as_facts(self) -> dict[str, Any]:
         """For a file's metadata."""
-        return {"tool": TOOL, "model": self.model_id, "solver": self.solver, "steps": self.steps}
+        facts = {"tool": TOOL, "model": self.model_id, "solver": self.solver, "steps": self.steps}
+        return {**facts, "directions": self.directions} if self.directions else facts
 
 
 def expression_metadata(maker: Maker, targets: Sequence[Target]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from emorph.core.device import choose_device
 from emorph.core.errors import NoFaceError
 from emorph.core.images import read_photo
+from emorph.core.loss_networks import LossNetwork, told_losses
 from emorph.core.types import OnStep
 from emorph.diffusion.samplers import solver
 from emorph.edit.pipeline import PhotoSource
@@ -56,6 +57,7 @@ class RigEditor:
         solver_name: str = "dpm",
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
+        losses: Sequence[LossNetwork] = (),
     ) -> None:
         self.device = choose_device(device)
         # float64, which the geometry needs, is not there on Apple's GPUs
@@ -66,6 +68,7 @@ class RigEditor:
             _to_device(reader, mesh_device)
         self.face_model: FaceModel = self.source_reader.face
         self.model_id = model_id
+        self.losses = tuple(losses)
         self.steps = steps
         self.solver_name = solver_name
         self.detector = as_detector(detector)
@@ -104,7 +107,7 @@ class RigEditor:
         source, target = (readers[encoder] for encoder in encoders)
         return cls(
             rig, source, target, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score,
+            detector=detector, min_score=min_score, losses=told_losses(name),
         )  # fmt: skip
 
     # -- photo -> faces with coefficients and code

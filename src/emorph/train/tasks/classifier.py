@@ -22,11 +22,13 @@ from emorph.evaluate.metrics.emotion import Confusion, confusion
 from emorph.face3d.ict import ICT
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, LatentStats
+from emorph.models.fitted_on import FITTED_FILE, FittedOn
 from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.config import FitConfig, OnPart
-from emorph.train.sections import DataConfig
+from emorph.train.renamed import with_budget_in
+from emorph.train.sections import DataConfig, LengthConfig
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
 from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
 from emorph.train.tasks.dose import dosed
@@ -45,7 +47,8 @@ class ClassifierConfig(FitConfig):
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
     face_model: ICT-FaceKit's ict_face.npz, by which action units are read off landmarks; without it, that of
     ``emorph models get`` where [head] states units, and else none. held_out: the split that it is measured on.
-    check: so many neutral and so many happy faces of it are edited in the end; none without landmarks.
+    check: so many neutral and so many happy faces of it are edited in the end; none without landmarks. budget: how long
+    the layer is trained, 40 epochs if left out; what it states is kept in ``head``.
     """
 
     names_of_models: ClassVar[tuple[str, ...]] = ("model", "face_model")
@@ -56,6 +59,12 @@ class ClassifierConfig(FitConfig):
     held_out: str = "val"
     check: int = Field(8, ge=0)
     head: HeadConfig = HeadConfig()
+    budget: LengthConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _budget_as_elsewhere(cls, values: Any) -> Any:
+        return with_budget_in("head", values)
 
     @model_validator(mode="after")
     def _two_splits(self) -> ClassifierConfig:
@@ -164,7 +173,8 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
         {"head": config.head.model_dump()},
         None if result.trials is None else check_json(result.trials),
     )
-    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text})
+    fitted = FittedOn.of(config.model, model.encoder).text()
+    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text, FITTED_FILE: fitted})
     return result
 
 

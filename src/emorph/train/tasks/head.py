@@ -15,15 +15,16 @@ from emorph.core.config import Config
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.data.balance import balanced_order
+from emorph.train.renamed import renamed
 
-Balance = Literal["weights", "sampling", "none"]
+Balance = Literal["weights", "classes", "none"]
 
 
 class HeadConfig(Config):
     """How the linear layer is trained: AdamW over the cached codes.
 
     balance: how rare emotions come to count as much as common ones: by weights in the loss, by being drawn more often
-    (as many draws an epoch as faces), or not at all.
+    (classes: as many draws an epoch as faces, as in [data] of other tasks), or not at all.
     gain, gains: what strength 1 means, in distances between class means, for all emotions and for some by their words;
     stored with the directions. Without a gain it is what brings the landmarks where the class has them, see
     ``emorph.train.tasks.dose``.
@@ -51,6 +52,11 @@ class HeadConfig(Config):
     units: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field({})
     dose: int = Field(0, ge=0)
     landmark_ridge: float = Field(30.0, gt=0)
+
+    @field_validator("balance", mode="before")
+    @classmethod
+    def _renamed(cls, value: object) -> object:
+        return renamed("head.balance", value)
 
     @field_validator("gains", "lips", "units")
     @classmethod
@@ -96,7 +102,7 @@ def fit_layer(
 
 def _orders(config: HeadConfig, seed: int, labels: Tensor) -> list[Tensor]:
     """The faces of each epoch, int64 (N,) each."""
-    if config.balance == "sampling":
+    if config.balance == "classes":
         order = balanced_order("classes:1", np.asarray(labels), seed=seed)
         return [torch.from_numpy(order.epoch(epoch)) for epoch in range(config.epochs)]
     generator = torch.Generator().manual_seed(seed)

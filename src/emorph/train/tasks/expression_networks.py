@@ -1,0 +1,226 @@
+"""The frozen networks that the losses of the task "expression" ask: emotions, a person's features, a face's shape.
+
+One more is one more opener here and one line in ``NETWORKS``. Whoever gives a loss may not give the mark: what was
+asked is written into the trained model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from emorph.core.assets import DECA_PAGE, official
+from emorph.core.downloads import present
+from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
+from emorph.core.expressions import Emotion
+from emorph.core.images import luminance
+from emorph.core.pretrained import BUNDLED, locate, stated_kind
+from emorph.core.types import CropSpec
+from emorph.face3d.camera import CROP_SIDE_PX
+from emorph.models.deca import CODE_SIZES, N_CODE, CodeEncoder, crop_faces, unit_crops
+from emorph.models.emonet import CLASSES, SIDE_PX, EmoNet
+from emorph.models.kinds import kind_of_folder
+from emorph.models.port import load_face_encoder
+from emorph.models.weights import fingerprint
+from emorph.train.tasks.expression_crops import ffhq_crop, shown_share, square_crop
+
+Role = Literal["emotion", "shape", "identity"]
+AUTO = "auto"
+LEAST_SHOWN = 0.8  # of a network's crop
+_ROLES: dict[Role, str] = {"emotion": "names emotions", "shape": "reads a face's shape", "identity": "knows persons"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of B faces; None for what it does not say.
+
+    logits: (B, n), one an emotion of the network's. affect: (B, 2), valence and arousal. code: (B, n), a face's shape,
+    or a person's features.
+    """
+
+    logits: Tensor | None = None
+    affect: Tensor | None = None
+    code: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LossNetwork:
+    """A frozen network, what it looks at, and what it was trained on.
+
+    cut: (pictures, points in their pixels, the crop that they show) -> its crops, in [-1, 1] and differentiable.
+    answer: (module, crops) -> what it says. side_px, channels: of its crops. emotions: in the order of its logits.
+    sees: its crop where that is a part of FFHQ's square, None where it is a box around the landmarks.
+    """
+
+    name: str
+    role: Role
+    module: nn.Module
+    data: tuple[str, ...]
+    side_px: int
+    cut: Callable[[Tensor, Tensor, CropSpec], Tensor]
+    answer: Callable[[nn.Module, Tensor], Answer]
+    channels: int = 3
+    emotions: tuple[Emotion, ...] = ()
+    has_affect: bool = False
+    sees: CropSpec | None = None
+
+    def facts(self) -> dict[str, object]:
+        """What a trained model says of it."""
+        return {"name": Path(self.name).name, "fingerprint": fingerprint(self.module), "data": list(self.data)}
+
+    def check_crop(self, crop: CropSpec) -> None:
+        """Raises ConfigError where a model's pictures do not show what the network looks at."""
+        share = 1.0 if self.sees is None else shown_share(self.sees, by=crop)
+        if share < LEAST_SHOWN:
+            raise ConfigError(
+                f"{self.name} looks at another crop of a face: the pictures of this model show {share:.0%} of it. Take "
+                f"a network of this model's crop (zoom {crop.zoom:.3g}), or a model whose pictures show more."
+            )
+
+
+class Frozen(nn.Module):
+    """A network that follows its owner from device to device, but is neither trained nor saved with it.
+
+    crop: what the pictures show that it is asked about.
+    """
+
+    def __init__(self, network: LossNetwork, crop: CropSpec) -> None:
+        super().__init__()
+        self.crop = crop
+        network.module.eval().requires_grad_(False)
+        self._hidden = (network,)  # in a tuple, so that it is not a submodule
+
+    @property
+    def network(self) -> LossNetwork:
+        """What it holds."""
+        return self._hidden[0]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Frozen:
+        self.network.module._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def forward(self, pictures: Tensor, points: Tensor) -> Answer:
+        """pictures: float (B, 1 or 3, S, S) in [-1, 1]; points: (B, 68, 2) in their pixels."""
+        network = self.network
+        return network.answer(network.module, network.cut(pictures.expand(-1, 3, -1, -1), points, self.crop))
+
+
+def open_network(name: str, role: Role, *, blank: bool = False) -> LossNetwork:
+    """A network by its name in ``NETWORKS``, or a folder of one, for one of the losses.
+
+    blank: with random weights and crops of any place, for a trial of how long a step takes; no file is needed.
+    Raises MissingAssetError, with the place to get it from, UnknownNameError, CheckpointError, and ConfigError for one
+    that does something else.
+    """
+    network = NETWORKS[name](name, blank) if name in NETWORKS else _folder(name, blank)
+    if network.role != role:
+        raise ConfigError(f"{name} {_ROLES[network.role]}, but the loss needs a network that {_ROLES[role]}.")
+    if not blank:
+        return network
+    side = (network.side_px, network.side_px)
+
+    def cut(pictures: Tensor, points: Tensor, crop: CropSpec) -> Tensor:
+        return F.interpolate(pictures[:, : network.channels], side, mode="bilinear")
+
+    return LossNetwork(**{**vars(network), "cut": cut})
+
+
+def named_shape(name: str) -> str:
+    """The shape network that "auto" means: DECA's where its file is here, else the open one. Raises MissingAssetError.
+
+    Other names are themselves.
+    """
+    if name != AUTO:
+        return name
+    try:
+        official("deca")
+    except MissingAssetError:
+        if (BUNDLED / OPEN_SHAPE).is_dir():
+            return OPEN_SHAPE
+        raise MissingAssetError(
+            f"no network that reads a face's shape is here: get DECA's file from {DECA_PAGE}, or name the folder of an "
+            "open one as losses.shape_network."
+        ) from None
+    return "deca"
+
+
+def _deca(name: str, blank: bool) -> LossNetwork:
+    module = CodeEncoder(N_CODE) if blank else load_face_encoder("deca").E_flame
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        return Answer(code=module(unit_crops(crops))[:, : CODE_SIZES["shape"]])
+
+    data = ("vggface2/train", "bupt-balancedface/train", "voxceleb2/train")
+    return LossNetwork(
+        name, "shape", module, data, CROP_SIDE_PX, lambda pictures, points, _: crop_faces(pictures, points), answer
+    )
+
+
+def _emonet(name: str, blank: bool) -> LossNetwork:
+    n_classes = int(name.rpartition("_")[2])
+    module = EmoNet(n_classes) if blank else EmoNet.from_file(present(name).path)
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        found = module(crops / 2 + 0.5)
+        return Answer(logits=found.logits, affect=torch.stack([found.valence, found.arousal], dim=1))
+
+    return LossNetwork(
+        name,
+        "emotion",
+        module,
+        ("affectnet/train",),
+        SIDE_PX,
+        lambda pictures, points, _: square_crop(pictures, points, SIDE_PX),
+        answer,
+        emotions=CLASSES[n_classes],
+        has_affect=True,
+    )
+
+
+def _folder(name: str, blank: bool) -> LossNetwork:
+    folder = locate(name)
+    kind = stated_kind(folder) if folder.is_dir() else "file"
+    if kind not in FOLDERS:
+        raise CheckpointError(
+            f"{name} is no network that a loss can ask; it takes {', '.join(NETWORKS)}, and folders of the kinds "
+            f"{', '.join(FOLDERS)}."
+        )
+    form = kind_of_folder(folder).folder
+    assert form is not None
+    if not blank:
+        return FOLDERS[kind](name, form.load(folder))
+    assert form.module is not None
+    return FOLDERS[kind](name, form.module(form.facts(folder).config))
+
+
+def _judge(name: str, judge: Any) -> LossNetwork:
+    config = judge.config
+
+    def cut(pictures: Tensor, points: Tensor, crop: CropSpec) -> Tensor:
+        return ffhq_crop(luminance(pictures), points, config.image_size, config.crop)
+
+    return LossNetwork(
+        name,
+        "emotion",
+        judge,
+        ("fer2013/train",) if name == "emorph-judge" else (),
+        config.image_size,
+        cut,
+        lambda module, crops: Answer(logits=module(crops)),
+        channels=1,
+        emotions=config.emotions,
+        sees=config.crop,
+    )
+
+
+Opener = Callable[[str, bool], LossNetwork]  # by name; whether blank
+FolderOpener = Callable[[str, Any], LossNetwork]  # by name, with the network that its folder holds
+OPEN_SHAPE = "emorph-shape"
+NETWORKS: dict[str, Opener] = {"deca": _deca, "emonet_8": _emonet, "emonet_5": _emonet}
+FOLDERS: dict[str, FolderOpener] = {"judge": _judge}
