@@ -124,7 +124,7 @@ def _of_classifier(file: Path, config: ClassifierConfig, epochs: Sequence[int]) 
                     encode_all(model, faces, cache, mirror=config.data.mirror, confounds=confounds, on_step=on_step)
                 )
             head = config.head.model_copy(update={"epochs": n})
-            return model, train_classifier(head, config.seed, read[0], read[0]).directions
+            return model, train_classifier(head, config.seed, read[0], read[0], config.face()).directions
 
         return fitted
 
