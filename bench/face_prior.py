@@ -3,9 +3,9 @@
 python bench/face_prior.py --data shared/data [--out src/emorph/face3d/ict_prior.safetensors]
     a folder with faces/lfw.parquet, faces/london.parquet and ict_face.npz
 
-Expectation maximisation on persons with several photos, each person with one shape: what differs between their photos is
-expression. Estimated are where detectors mark a landmark beside its vertex (on neutral faces), how far they miss it, and
-the covariance of the action units: within the photos of one label, and between the labels and neutral.
+Expectation maximisation on persons with several photos, each person with one shape: what differs between their photos
+is expression. Estimated are where detectors mark a landmark beside its vertex (on neutral faces), how far they miss it,
+and the covariance of the action units: within the photos of one label, and between the labels and neutral.
 Persons held out of the packs are left out.
 """
 

@@ -1,7 +1,7 @@
 """What is usual of ICT-FaceKit's faces in photos: estimated from landmarks of real ones by ``bench/face_prior.py``.
 
-Without it, a fit takes for expression what is only another opinion of where, say, a jaw line lies, and a smile for a wide
-mouth: the model's own shapes tell what a face can do, but not what faces do together.
+Without it, a fit takes for expression what is only another opinion of where, say, a jaw line lies, and a smile for a
+wide mouth: the model's own shapes tell what a face can do, but not what faces do together.
 """
 
 from __future__ import annotations

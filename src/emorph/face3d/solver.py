@@ -165,7 +165,7 @@ class Solver:
         return hessian, gradient
 
     def _solved(self, hessian: Tensor, gradient: Tensor, shape: Tensor, persons: Tensor) -> Tensor:
-        """The change (B, 6 + K) of all numbers; what is each photo's own is eliminated before the shape is solved for."""
+        """The change (B, 6 + K); what is each photo's own is eliminated before the shape is solved for."""
         n = gradient.shape[1]
         shared = torch.arange(N_POSE, N_POSE + self.n_shape, device=hessian.device)
         own = torch.tensor([i for i in range(n) if not N_POSE <= i < N_POSE + self.n_shape], device=hessian.device)

@@ -1,0 +1,142 @@
+"""Does a smile that is transferred look like the person's own? Neutral portraits with their own smile, and another's.
+
+python bench/transfer.py --data london.parquet --face ict_face.npz [--people 35]
+
+The London Face Set (DeBruine and Jones 2017, CC BY 4.0) shows each person neutral and smiling in the same light. Those
+whom no model saw are measured (``emorph.data.mouths.held_out``).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.progress import track
+
+from emorph.core.errors import MissingAssetError, NoFaceError
+from emorph.core.expressions import Emotion
+from emorph.core.landmarks import EYES, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
+from emorph.core.types import Photo
+from emorph.edit.rig.editor import DEFAULT_RIG, RigEditor
+from emorph.edit.sheet import Row, grid
+from emorph.faces.detect import find_faces
+from london import pairs
+from support.likeness import Seen, likeness
+from support.measure import table, write_section
+
+ROOT = Path(__file__).parent.parent
+SHEETS = ROOT / "runs" / "transfer"
+OTHER = 7  # whose smile another person gets: of the one so many further on
+EXPLAINED = """\
+Medians over held-out people of the London Face Set: each person's neutral portrait with the expression of their own
+smiling photo, and with that of another person's. Width and rise: how much wider the mouth became, and how much its
+corners rose towards the eyes, over the smile that was given (its change from that person's neutral photo), all in eye
+distances; 1 is all of it. Sharpness (mean gradient inside the mouth, edit over photo) and colour (CIE76 of the means
+inside it) are measured against the smile that was given. Distance: of dlib's descriptors of edit and source; beside
+it, of the person's two photos. "With neutral": the neutral photo of the one who smiles is given (--target-neutral).
+"""
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """One edit beside what was given: shares of width and rise, and the likeness of the mouth's inside."""
+
+    width: float
+    rise: float
+    sharpness: float
+    colour: float
+    distance: float
+    real_distance: float
+
+
+def main() -> None:
+    """Transfer, measure, write the section "Transfer" and pages to look at."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--face", type=Path, help="ict_face.npz")
+    parser.add_argument("--model", default=DEFAULT_RIG, help="a rig of ICT-FaceKit's faces")
+    parser.add_argument("--people", type=int, default=35)
+    parser.add_argument("--dry", action="store_true", help="print, and leave RESULTS.md as it is")
+    asked = parser.parse_args()
+    if not asked.data:
+        print("bench/transfer.py needs the portraits: --data london.parquet. RESULTS.md is left as it is.")
+        return
+    try:
+        editor = RigEditor.from_pretrained(asked.model, face_model=asked.face, device="cpu")
+    except MissingAssetError as error:
+        print(f"bench/transfer.py needs --face ict_face.npz: {error} RESULTS.md is left as it is.")
+        return
+    people = pairs(asked.data)
+    people = [people[i] for i in np.linspace(0, len(people) - 1, min(asked.people, len(people))).astype(int)]
+    rows = []
+    for whose, step in (("own", 0), ("another's", OTHER)):
+        for with_neutral in (False, True):
+            found = measured(editor, people, step, with_neutral=with_neutral)
+            numbers = [f"{np.median([getattr(each, word) for each in found]):.2f}" for word in _WORDS]
+            rows.append([whose, "with neutral" if with_neutral else "alone", str(len(found)), *numbers])
+    header = ["smile", "given", "n", *(word.replace("_", " ") for word in _WORDS)]
+    if asked.dry:
+        print(table(header, rows))
+    else:
+        body = f"{editor.model_id}, {editor.steps} steps.\n\n{EXPLAINED}\n{table(header, rows)}"
+        write_section("Transfer", f"python bench/transfer.py --data {asked.data.name} --face ict_face.npz", body)
+
+
+_WORDS = tuple(Transferred.__dataclass_fields__)
+
+
+def measured(
+    editor: RigEditor, people: Sequence[dict[Emotion, Photo]], step: int, *, with_neutral: bool
+) -> list[Transferred]:
+    """Every person with the smile of the one ``step`` further on; pages of pictures are written."""
+    found, shown = [], []
+    for i, own in enumerate(track(people)):
+        giver = people[(i + step) % len(people)]
+        options: dict[str, Any] = {"target_neutral": giver[Emotion.NEUTRAL]} if with_neutral else {}
+        edit = editor.transfer([own[Emotion.NEUTRAL]], giver[Emotion.HAPPY], **options)[0]
+        photos = (own[Emotion.NEUTRAL], edit.photo, own[Emotion.HAPPY], giver[Emotion.HAPPY])
+        shown.append(tuple(photo.pixels for photo in photos))
+        try:
+            source, changed, real, smiling = (_seen(photo) for photo in photos)
+            calm = _seen(giver[Emotion.NEUTRAL])
+        except NoFaceError:
+            continue
+        gained = (_mouth(changed) - _mouth(source)) / (_mouth(smiling) - _mouth(calm))
+        like = likeness(source, changed, smiling)
+        real_distance = likeness(source, changed, real).real_distance if step else like.real_distance
+        found.append(Transferred(*gained, like.sharpness, like.colour, like.distance, real_distance))
+    name = f"{'another' if step else 'own'}-{'neutral' if with_neutral else 'alone'}"
+    _pages(shown, SHEETS / name)
+    return found
+
+
+def _mouth(seen: Seen) -> NDArray[np.float64]:
+    """Its width, and how near its corners are to the eyes: in eye distances."""
+    points = np.asarray(seen.landmarks.points, np.float64)
+    unit = np.linalg.norm(points[LEFT_EYE].mean(axis=0) - points[RIGHT_EYE].mean(axis=0))
+    left, right = points[list(MOUTH_CORNERS)]
+    to_eyes = np.linalg.norm((left + right) / 2 - points[EYES].mean(axis=0))
+    return np.array([np.linalg.norm(right - left), -to_eyes]) / unit
+
+
+def _seen(photo: Photo) -> Seen:
+    return Seen(photo, max(find_faces(photo), key=lambda face: face.box[2] - face.box[0]))
+
+
+def _pages(shown: Sequence[tuple[Any, ...]], folder: Path) -> None:
+    """Source, edit, the person's own smile and the smile that was given, four people a page, at the photos' size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    titles = ("Source", "Edit", "Own smile", "Given")
+    for start in range(0, len(shown), 4):
+        rows = [Row(tuple(map(Image.fromarray, photos)), titles) for photos in shown[start : start + 4]]
+        grid(rows).save(folder / f"page_{start // 4 + 1}.png")
+
+
+if __name__ == "__main__":
+    main()
