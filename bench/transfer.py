@@ -24,7 +24,9 @@ from emorph.core.expressions import Emotion
 from emorph.core.landmarks import EYES, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import Photo
 from emorph.edit.rig.editor import DEFAULT_RIG, RigEditor
+from emorph.edit.rig.parts import RigFace
 from emorph.edit.sheet import Row, grid
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.faces.detect import find_faces
 from london import pairs
 from support.likeness import Seen, likeness
@@ -72,8 +74,9 @@ def main() -> None:
     except MissingAssetError as error:
         print(f"bench/transfer.py needs --face ict_face.npz: {error} RESULTS.md is left as it is.")
         return
-    people = pairs(asked.data)
-    people = [people[i] for i in np.linspace(0, len(people) - 1, min(asked.people, len(people))).astype(int)]
+    photos = pairs(asked.data)
+    chosen = np.linspace(0, len(photos) - 1, min(asked.people, len(photos))).astype(int)
+    people = [Person.of(editor, photos[i]) for i in track(chosen, "reading")]
     rows = []
     for whose, step in (("own", 0), ("another's", OTHER)):
         for with_neutral in (False, True):
@@ -91,25 +94,41 @@ def main() -> None:
 _WORDS = tuple(Transferred.__dataclass_fields__)
 
 
-def measured(
-    editor: RigEditor, people: Sequence[dict[Emotion, Photo]], step: int, *, with_neutral: bool
-) -> list[Transferred]:
+@dataclass(frozen=True)
+class Person:
+    """Of one person: the photos, what detectors see in them, and the faces as the rig has read them."""
+
+    photos: dict[Emotion, Photo]
+    seen: dict[Emotion, Seen]
+    faces: dict[Emotion, RigFace]
+
+    @classmethod
+    def of(cls, editor: RigEditor, photos: dict[Emotion, Photo]) -> Person:
+        """Read once. Raises NoFaceError."""
+        seen = {emotion: _seen(photo) for emotion, photo in photos.items()}
+        return cls(photos, seen, {emotion: editor.target(photo) for emotion, photo in photos.items()})
+
+
+def measured(editor: RigEditor, people: Sequence[Person], step: int, *, with_neutral: bool) -> list[Transferred]:
     """Every person with the smile of the one ``step`` further on; pages of pictures are written."""
     found, shown = [], []
     for i, own in enumerate(track(people)):
         giver = people[(i + step) % len(people)]
-        options: dict[str, Any] = {"target_neutral": giver[Emotion.NEUTRAL]} if with_neutral else {}
-        edit = editor.transfer([own[Emotion.NEUTRAL]], giver[Emotion.HAPPY], **options)[0]
-        photos = (own[Emotion.NEUTRAL], edit.photo, own[Emotion.HAPPY], giver[Emotion.HAPPY])
+        smile, calm = giver.faces[Emotion.HAPPY], None
+        if with_neutral:
+            smile, calm = editor.as_one_person([smile, giver.faces[Emotion.NEUTRAL]])
+        edit = editor.apply([own.faces[Emotion.NEUTRAL]], smile, ["expression"], neutral=calm)
+        photos = (own.photos[Emotion.NEUTRAL], edit.photo, own.photos[Emotion.HAPPY], giver.photos[Emotion.HAPPY])
         shown.append(tuple(photo.pixels for photo in photos))
         try:
-            source, changed, real, smiling = (_seen(photo) for photo in photos)
-            calm = _seen(giver[Emotion.NEUTRAL])
+            changed = _seen(edit.photo)
         except NoFaceError:
             continue
-        gained = (_mouth(changed) - _mouth(source)) / (_mouth(smiling) - _mouth(calm))
-        like = likeness(source, changed, smiling)
-        real_distance = likeness(source, changed, real).real_distance if step else like.real_distance
+        given = _mouth(giver.seen[Emotion.HAPPY]) - _mouth(giver.seen[Emotion.NEUTRAL])
+        gained = (_mouth(changed) - _mouth(own.seen[Emotion.NEUTRAL])) / given
+        like = likeness(own.seen[Emotion.NEUTRAL], changed, giver.seen[Emotion.HAPPY])
+        real = [descriptor_of(seen.photo, seen.landmarks) for seen in own.seen.values()]
+        real_distance = float(np.linalg.norm(real[1] - real[0]))
         found.append(Transferred(*gained, like.sharpness, like.colour, like.distance, real_distance))
     name = f"{'another' if step else 'own'}-{'neutral' if with_neutral else 'alone'}"
     _pages(shown, SHEETS / name)

@@ -142,8 +142,12 @@ class RigEditor:
         which: of ``photo``; of ``neutral`` it is the largest. Raises ImageError, NoFaceError.
         """
         faces = [self.target(photo, which, min_face_px=min_face_px), self.target(neutral, min_face_px=min_face_px)]
-        target, calm = self._read_target.as_one_person(faces)
+        target, calm = self.as_one_person(faces)
         return target, calm
+
+    def as_one_person(self, faces: Sequence[RigFace]) -> list[RigFace]:
+        """Faces of ``target``, read again as photos of one person, who has one shape. Raises NoFaceError."""
+        return self._read_target.as_one_person(faces)
 
     def reread(self, edit: Edit[Any]) -> RigFace:
         """The first face that was changed, read again off the result. Others in the photo are not looked at.
@@ -178,8 +182,10 @@ class RigEditor:
         Raises ImageError, NoFaceError, UnknownNameError.
         """
         chosen = check_parts(parts)
-        giver, neutral = self.target(target), None
-        if target_neutral is not None:
+        neutral: RigFace | None = None
+        if target_neutral is None:
+            giver = self.target(target)
+        else:
             giver, neutral = self.target_and_neutral(target, target_neutral)
         read = [self.sources(photo, face) for photo in sources]
         shape = mean_shape([faces[0] for faces in read]) if album and read else None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.edit.change import CropChange, Finish
-from emorph.edit.painted_mouth import MouthChange, moved_pixels, paint_mouth
+from emorph.edit.painted_mouth import RIM, MouthChange, moved_pixels, paint_mouth
 from emorph.edit.rig.parts import Look, RigFace
 from emorph.faces.mouth_crop import around_inside, cut, is_shut, light_inside, lip_gap, lip_masks, mouth_crop
 from emorph.models.painter import Painter
@@ -63,7 +63,7 @@ def light_of(face: RigFace, painter: Painter | None) -> float | None:
     crop = mouth_crop(points, painter.config.size, painter.config.width_units)
     in_crop = crop.points(points)
     inner, _ = lip_masks(in_crop, crop.size)
-    return light_inside(cut(face.photo.pixels, crop), inner, around_inside(in_crop, crop.size, 0.0))
+    return light_inside(cut(face.photo.pixels, crop), inner, around_inside(in_crop, crop.size, RIM * crop.unit_px))
 
 
 def _inside(points: Float64, side_px: int) -> Float32:
