@@ -36,12 +36,13 @@ from emorph.face3d.solver import CAUCHY, N_POSE, Solver, State
 
 PACKS = {"lfw": 144, "london": 512}  # sides of their crops
 N_SHAPE = 40
-N_ROUNDS = 4
+N_ROUNDS = 3
 OFFSET_STEPS = 3  # of each round
 NEUTRAL_SIGMA = 0.25  # of the units' deviation, on faces that were labelled neutral
 MOST_PHOTOS = 3  # of one person
 MIN_FACES = 40  # of a label, that it counts
 STRENGTH = 2.0  # of a marked expression, over the average of what has its label
+HALF_NORMAL = 1 - 2 / np.pi  # variance of a normal unit that is cut off at 0, over what it would be otherwise
 FLOOR = 0.15  # of a unit's deviation: the packs hardly show some of them
 DEPTH_WEIGHT = 0.5  # of an offset towards the viewer, which faces seen from the front do not show
 
@@ -142,7 +143,8 @@ def units_covariance(mean: NDArray[Any], spread: NDArray[Any], labels: Sequence[
     for word in chosen:
         of_label = words == word
         centred = mean[of_label] - mean[of_label].mean(axis=0)
-        total += (centred.T @ centred / of_label.sum() + spread[of_label].mean(axis=0)) / len(chosen)
+        of_faces = centred.T @ centred / of_label.sum() + spread[of_label].mean(axis=0)
+        total += of_faces / HALF_NORMAL / len(chosen)
         way = mean[of_label].mean(axis=0) - calm
         total += STRENGTH**2 * np.outer(way, way)
     return total
@@ -195,7 +197,7 @@ def estimate(model: ICT, faces: Faces) -> LandmarkBasis:
         basis = replace(basis, sigma=sigma, correlation=correlation)
         happy = np.array(faces.labels) == "happy"
         smile = mean[happy][:, [i for i, name in enumerate(model.unit_names) if "Smile" in name]].mean()
-        print(f"round {number + 1}: smile of happy faces {smile:.2f}", flush=True)
+        print(f"round {number + 1}: smile of happy faces {smile:.2f}, median sigma {np.median(deviation):.2f}")
     return basis
 
 
@@ -204,7 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, default=FILE)
-    parser.add_argument("--persons", type=int, default=260, help="of each pack, at most")
+    parser.add_argument("--persons", type=int, default=200, help="of each pack, at most")
     asked = parser.parse_args()
     if not asked.data:
         print("bench/face_prior.py needs faces: --data FOLDER. Nothing is written.")

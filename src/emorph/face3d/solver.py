@@ -56,7 +56,9 @@ class Solver:
             deviations = self.sigma[units]
             covariance = basis.correlation * deviations[:, None] * deviations
             self.precision[units, units] = torch.linalg.inv(covariance.double()).to(covariance.dtype)
-        self.rivals = torch.tensor(basis.rivals, dtype=torch.int64).reshape(-1, 2).to(self.sigma.device) + n_shape
+        pairs = torch.tensor(basis.rivals, dtype=torch.int64).reshape(-1, 2) + n_shape
+        self.rivals = torch.zeros_like(self.precision, dtype=torch.bool)  # (K, K): which of two rule each other out
+        self.rivals[pairs[:, 0], pairs[:, 1]] = self.rivals[pairs[:, 1], pairs[:, 0]] = True
         mean = self.mean_points()
         self.eye_distance = (mean[LEFT_EYE].mean(dim=0) - mean[RIGHT_EYE].mean(dim=0)).norm()
 
@@ -191,9 +193,7 @@ class Solver:
     def _held(self, now: Tensor, gradient: Tensor) -> Tensor:
         """1 for expressions that are at a bound and want to go beyond it, or whose rival is there."""
         held = ((now <= 0) & (gradient < 0)) | ((now >= 1) & (gradient > 0))
-        first, second = self.rivals.unbind(dim=1)
-        for one, other in ((first, second), (second, first)):
-            held[:, one] |= (now[:, one] <= 0) & (now[:, other] > 0)
+        held |= (now <= 0) & ((now > 0)[:, None] & self.rivals).any(dim=2)
         held[:, : self.n_shape] = False
         return held
 
@@ -215,11 +215,8 @@ class Solver:
 
     def _without_weaker_rivals(self, values: Tensor) -> Tensor:
         """Of two units that pull one part of the face in opposite ways, the one that is less unusual is none."""
-        first, second = self.rivals.unbind(dim=1)
         unusual = values / self.sigma
-        weaker = torch.zeros_like(values, dtype=torch.bool)
-        for one, other in ((first, second), (second, first)):
-            weaker[:, one] |= unusual[:, one] < unusual[:, other]
+        weaker = ((unusual[:, :, None] < unusual[:, None]) & self.rivals).any(dim=2)
         return torch.where(weaker, torch.zeros_like(values), values)
 
     def coeffs(self, state: State) -> FaceCoeffs:

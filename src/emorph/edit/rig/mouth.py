@@ -13,14 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emorph.core.landmarks import MOUTH
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.edit.change import CropChange, Finish
 from emorph.edit.painted_mouth import RIM, MouthChange, moved_pixels, paint_mouth
 from emorph.edit.rig.parts import Look, RigFace
-from emorph.faces.mouth_crop import around_inside, cut, is_shut, light_inside, lip_gap, lip_masks, mouth_crop
+from emorph.faces.mouth_crop import around_inside, cut, face_unit, is_shut, light_inside, lip_gap, lip_masks, mouth_crop
 from emorph.models.painter import Painter
 
 SEEN_GAP = 0.06  # units of the face, from which lips show what lies between them
+STILL = 0.01  # units of the face
 SHADE = 0.25  # of the face's mean brightness, as LFW's open mouths have it
 
 
@@ -47,12 +49,18 @@ def painted_by(painter: Painter | None) -> Callable[[Look], Finish] | None:
         if change.motion is None or change.landmarks is None:
             return edited
         mouth = MouthChange.in_crop(face, change.landmarks)
-        if not mouth.shows_inside:
+        if not mouth.shows_inside or _stays(mouth):
             return edited
         light = None if is_shut(lip_gap(mouth.after)) else look.light_inside
         return paint_mouth(edited, moved_pixels(source, face, change.motion), mouth, painter, light=light)
 
     return lambda look: functools.partial(finish, look)
+
+
+def _stays(mouth: MouthChange) -> bool:
+    """Whether a change leaves the mouth where it is: brows, say, move alone."""
+    moved = np.linalg.norm((mouth.after - mouth.before)[MOUTH], axis=1).max()
+    return bool(moved < STILL * face_unit(mouth.before))
 
 
 def light_of(face: RigFace, painter: Painter | None) -> float | None:
