@@ -331,7 +331,9 @@ Command = Callable[..., tuple[int, str, str]]
 def test_a_plan_needs_no_files_of_networks(folder: Path, emorph: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMORPH_HOME", str(folder / "nothing"))
     losses = {"emotion_networks": ["emonet_8"], "shape": 1.0, "shape_network": "deca"}
-    config = expression_config(folder, "run", losses=losses, data={"path": "none", "assumed_faces": {"happy": 60, "sad": 40}})
+    config = expression_config(
+        folder, "run", losses=losses, data={"path": "none", "assumed_faces": {"happy": 60, "sad": 40}}
+    )
     (folder / "plan.toml").write_text(config.to_toml())
     status, out, err = emorph("train", "plan", folder / "plan.toml", "--no-warm-up", "--json")
     assert status == 0, err

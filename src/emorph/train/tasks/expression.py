@@ -7,7 +7,7 @@ directions go on being true.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -77,12 +77,13 @@ class ExpressionConfig(RunConfig):
     """
 
     names_of_models = ("init", "directions")
+    preparing = "inverting faces"
 
     task: Literal["expression"] = "expression"
     model: DiffAEConfig | None = None
     directions: str | None = None
     trains: Trains = "unet"
-    shift_hidden: int = Field(256, gt=0, le=4096)
+    shift_hidden: int = Field(256, gt=0, le=4096, description="Hidden numbers of the network of the code's shift.")
     pictures: PicturesConfig = PicturesConfig()
     targets: TargetsConfig = TargetsConfig()
     losses: LossesConfig = LossesConfig()
