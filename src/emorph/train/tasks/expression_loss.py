@@ -24,7 +24,7 @@ from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training
 from emorph.diffusion.samplers import Denoise, solver
 from emorph.face3d.camera import screen_to_pixels
 from emorph.train.tasks.expression_model import ExpressionModel
-from emorph.train.tasks.expression_networks import AUTO, Answer, Frozen
+from emorph.train.tasks.expression_networks import AUTO, OPEN_EMOTION, Answer, Frozen
 
 Trains = Literal["unet", "shift", "both"]
 
@@ -58,7 +58,7 @@ class LossesConfig(Config):
     identity: float = Field(0.0, ge=0)
     surroundings: float = Field(1.0, ge=0)
     reconstruction: float = Field(1.0, ge=0)
-    emotion_networks: tuple[str, ...] = ("emorph-judge",)
+    emotion_networks: tuple[str, ...] = (OPEN_EMOTION,)
     shape_network: str = AUTO
     identity_network: str = ""
 

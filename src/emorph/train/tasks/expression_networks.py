@@ -6,6 +6,7 @@ asked is written into the trained model.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from emorph.train.tasks.expression_crops import ffhq_crop, shown_share, square_c
 
 Role = Literal["emotion", "shape", "identity"]
 AUTO = "auto"
+OPEN_SHAPE, OPEN_EMOTION = "emorph-loss-shape", "emorph-loss-emotion"
 LEAST_SHOWN = 0.8  # of a network's crop
 _ROLES: dict[Role, str] = {"emotion": "names emotions", "shape": "reads a face's shape", "identity": "knows persons"}
 
@@ -195,8 +197,8 @@ def _folder(name: str, blank: bool) -> LossNetwork:
     assert form is not None
     if not blank:
         return FOLDERS[kind](name, form.load(folder))
-    assert form.module is not None
-    return FOLDERS[kind](name, form.module(form.facts(folder).config))
+    network = form.load.__self__  # type: ignore[attr-defined]  # of a network that writes itself, load is its class's
+    return FOLDERS[kind](name, network(form.facts(folder).config))
 
 
 def _judge(name: str, judge: Any) -> LossNetwork:
@@ -219,8 +221,59 @@ def _judge(name: str, judge: Any) -> LossNetwork:
     )
 
 
+def _emotion_net(name: str, network: Any) -> LossNetwork:
+    """An open network of emotions, which cuts its crop out of a model's by itself."""
+    config = network.config
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        return Answer(logits=module(crops, config.crop))
+
+    return LossNetwork(
+        name,
+        "emotion",
+        network,
+        tuple(config.trained_on),
+        config.image_size,
+        _window(network),
+        answer,
+        channels=1,
+        emotions=config.emotions,
+        sees=config.crop,
+    )
+
+
+def _shape_net(name: str, network: Any) -> LossNetwork:
+    """An open network of ICT-FaceKit's identity, likewise."""
+    config = network.config
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        return Answer(code=module(crops, config.crop).shape)
+
+    data, side = tuple(config.trained_on), config.image_size
+    return LossNetwork(name, "shape", network, data, side, _window(network), answer, channels=1, sees=config.crop)
+
+
+def _window(network: Any) -> Callable[[Tensor, Tensor, CropSpec], Tensor]:
+    from emorph.models.face_window import gray_window
+
+    wanted, side_px = network.config.crop, network.config.image_size
+    return lambda pictures, points, crop: gray_window(pictures, crop, wanted, side_px)
+
+
+def _dlib(name: str, blank: bool) -> LossNetwork:
+    """dlib's recogniser, whose distance of 0.6 tells persons apart."""
+    from emorph.models.dlib_chip import CHIP_PX, chips
+    from emorph.models.dlib_net import dlib_recogniser
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        return Answer(code=module(crops))
+
+    data = ("vggface/train", "facescrub/train")
+    network = copy.deepcopy(dlib_recogniser())
+    return LossNetwork(name, "identity", network, data, CHIP_PX, lambda x, points, _: chips(x, points), answer)
+
+
 Opener = Callable[[str, bool], LossNetwork]  # by name; whether blank
 FolderOpener = Callable[[str, Any], LossNetwork]  # by name, with the network that its folder holds
-OPEN_SHAPE = "emorph-shape"
-NETWORKS: dict[str, Opener] = {"deca": _deca, "emonet_8": _emonet, "emonet_5": _emonet}
-FOLDERS: dict[str, FolderOpener] = {"judge": _judge}
+NETWORKS: dict[str, Opener] = {"deca": _deca, "emonet_8": _emonet, "emonet_5": _emonet, "dlib": _dlib}
+FOLDERS: dict[str, FolderOpener] = {"judge": _judge, "emotion-net": _emotion_net, "shape-net": _shape_net}
