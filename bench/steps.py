@@ -15,7 +15,7 @@ from pathlib import Path
 from emorph.core.errors import EmorphError
 from emorph.core.expressions import Emotion
 from emorph.edit.latent import need_emotions
-from emorph.evaluate.judges.panel import load_judge
+from emorph.evaluate.judges.open_networks import load_judge
 from emorph.face3d.ict import ICT
 from emorph.train.tasks.expression_model import directions_for
 from emorph.train.tasks.expression_networks import AUTO, OPEN_EMOTION, named_shape, open_network

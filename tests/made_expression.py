@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,11 @@ def made_shift(z_dim: int = 32, hidden: int = 8) -> CodeShift:
     return net.shift
 
 
-def write_judge(folder: Path, seed: int = 0, zoom: float = 1.4) -> Path:
+def write_judge(folder: Path, seed: int = 0, zoom: float = 1.4, words: Sequence[str] = WORDS) -> Path:
     """A judge with random weights, whose crop the pictures of ``write_start`` show."""
     torch.manual_seed(seed)
     crop = {"zoom": zoom, "shift": (0.0, 0.07)}
-    sizes = {"labels": WORDS, "image_size": 16, "channels": (8, 16), "num_res_blocks": 1, "crop": crop}
+    sizes = {"labels": words, "image_size": 16, "channels": (8, 16), "num_res_blocks": 1, "crop": crop}
     judge = Judge(JudgeConfig.parse(sizes))
     for name, value in judge.state_dict().items():
         if name.endswith("norm2.weight"):
@@ -97,7 +97,7 @@ def write_judge(folder: Path, seed: int = 0, zoom: float = 1.4) -> Path:
 
 
 def expression_config(folder: Path, out: str, **changed: Any) -> ExpressionConfig:
-    """A run of half a second from ``folder``/start, asking ``folder``/judge; what is changed may be a part of a table."""
+    """A run of half a second from ``folder``/start, asking ``folder``/judge; changed: also parts of a table."""
     values: dict[str, Any] = {
         "task": "expression",
         "init": str(folder / "start"),

@@ -52,8 +52,9 @@ def test_decas_crop_is_the_one_that_the_reader_cuts(photo: Photo, landmarks: Lan
     assert float((found - expected).abs().max()) < 1e-6
     # a picture that has more than 8 bits is cut as its rounded self, to half a level
     between = (to_tensor(photo.pixels) * 0.97 + 0.003).repeat(2, 1, 1, 1)
-    rounded = Photo(to_pixels(between)[0])
-    assert float((crop_faces(between, points.repeat(2, 1, 1))[1] - crop_face(rounded, landmarks.points)[0]).abs().max()) <= LEVEL / 2 + 1e-5  # fmt: skip
+    rounded, _ = crop_face(Photo(to_pixels(between)[0]), landmarks.points)
+    found = crop_faces(between, points.repeat(2, 1, 1))[1:]
+    assert 0 < float((found - rounded).abs().max()) <= LEVEL / 2 + 1e-5
 
 
 def test_emonets_crop_is_the_judges(of_photo: tuple[Tensor, Tensor], photo: Photo, landmarks: Landmarks) -> None:
@@ -64,7 +65,9 @@ def test_emonets_crop_is_the_judges(of_photo: tuple[Tensor, Tensor], photo: Phot
     assert float((found - expected).abs().max()) < 24 * LEVEL
 
 
-def test_the_judges_crop_is_the_evaluations(of_photo: tuple[Tensor, Tensor], photo: Photo, landmarks: Landmarks) -> None:
+def test_the_judges_crop_is_the_evaluations(
+    of_photo: tuple[Tensor, Tensor], photo: Photo, landmarks: Landmarks
+) -> None:
     judge = Judge.from_pretrained()
     expected = crop_for(judge, photo, landmarks)[None]
     found = ffhq_crop(luminance(of_photo[0]), of_photo[1], judge.config.image_size, judge.config.crop)
@@ -167,7 +170,9 @@ def test_the_gradient_of_the_shape_is_that_of_finite_differences() -> None:
     assert float(gradient[..., int(low[1]) : int(high[1]), :].abs().sum()) > 0
 
 
-def test_step_2_without_any_network_says_what_to_get(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_2_without_any_network_says_what_to_get(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
     for name in ("deca", AUTO):
         config = expression_config(home, "run", losses={"shape": 1.0, "shape_network": name})
@@ -175,7 +180,7 @@ def test_step_2_without_any_network_says_what_to_get(home: Path, tmp_path: Path,
             continue
         with pytest.raises(MissingAssetError, match="yfeng95/DECA"):
             ExpressionTask(config, labelled_faces())
-    with pytest.raises(MissingAssetError, match="emonet_8.pth"):
+    with pytest.raises(MissingAssetError, match=r"emonet_8\.pth"):
         open_network("emonet_8", "emotion")
     with pytest.raises(CheckpointError, match="no network that a loss can ask"):
         open_network("emorph-rig", "shape")
@@ -198,12 +203,12 @@ def test_step_2_through_deca_pulls_the_shape_back(home: Path, monkeypatch: pytes
     task = ExpressionTask(expression_config(home, "run", losses=only, trains="shift"), labelled_faces())
     task.model.load_state_dict(task.start(str(home / "start")).state_dict())
     assert task.model.losses[0]["name"] == "deca"
-    items = [labelled_faces()[i] for i in range(2)]
+    items = [labelled_faces()[1]]
     batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
-    inputs = task.draw(batch, [0, 1], torch.device("cpu"))
+    inputs = task.draw(batch, [0], torch.device("cpu"))
     optimizer = torch.optim.Adam([p for p in task.loss.parameters() if p.requires_grad], lr=0.02)
     history = []
-    for _ in range(5):
+    for _ in range(3):
         loss = task.loss(*inputs)["shape"]
         optimizer.zero_grad()
         loss.backward()

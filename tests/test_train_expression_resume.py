@@ -17,7 +17,7 @@ from emorph.models.port import load
 from emorph.train.checkpoint import load_state
 from emorph.train.loop import train
 from emorph.train.tasks.expression_loss import PicturesConfig
-from emorph.train.tasks.expression_noise import KeptNoise, NoisyFaces, inverted, invert_share, noise_folder
+from emorph.train.tasks.expression_noise import KeptNoise, NoisyFaces, invert_share, inverted, noise_folder
 from emorph.train.tasks.expression_task import ExpressionTask
 from killed_run import in_own_processes, train_as_rank, train_here
 from made_expression import expression_config, labelled_faces, write_judge, write_start, write_store

@@ -130,4 +130,6 @@ def check_judges(judges: Sequence[str], models: Sequence[str]) -> None:
     asked = {str(row["name"]) for model in models for row in losses_of(model)}
     for judge in judges:
         if Path(judge).name in asked:
-            raise SystemExit(f"{judge} gave a loss in training, so it cannot mark the edits: name another with --judges.")
+            raise SystemExit(
+                f"{judge} gave a loss in training, so it cannot mark the edits: name another with --judges."
+            )

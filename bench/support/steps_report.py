@@ -69,7 +69,7 @@ class Found:
 
     def seed_range(self, arm: str, key: str) -> tuple[float, float]:
         """Least and most mean of an arm's seeds."""
-        means = [self.estimate(self.of_seed(arm, seed, key)).value for seed in self.seeds(arm)]
+        means = [self.estimate(self.of_seed(arm, seed, key)).mean for seed in self.seeds(arm)]
         return min(means), max(means)
 
 
@@ -163,7 +163,7 @@ def _controls(found: Found, judges: Sequence[str], *, fits: bool) -> str:
 
 def _told(estimate: Estimate, measure: Measure) -> str:
     low, high = _number(estimate.low, measure), _number(estimate.high, measure)
-    return f"{_number(estimate.value, measure)} ({low} to {high})"
+    return f"{_number(estimate.mean, measure)} ({low} to {high})"
 
 
 def _number(value: float, measure: Measure) -> str:

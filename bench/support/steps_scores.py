@@ -1,4 +1,4 @@
-"""Edits of held-out faces by the models of bench/steps.py, and what judges, recogniser, shapes and pixels say of them."""
+"""Edits of held-out faces by the models of bench/steps.py, and what judges, recogniser, shapes and pixels say."""
 
 from __future__ import annotations
 

@@ -68,7 +68,9 @@ def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
         step = _affect_step(z, directions, target)
     elif directions.means is None:
         direction = directions.weight[_row(directions, target.emotion)]
-        return _shifted(move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats), z, directions, target)
+        return _shifted(
+            move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats), z, directions, target
+        )
     else:
         step = _emotion_step(z, directions, directions.means, _row(directions, target.emotion))
     z_to = directions.stats.denormalise(directions.stats.normalise(z) + target.strength * step)

@@ -1,4 +1,4 @@
-"""Expression editing trained for itself: Step 1 teaches an autoencoder's edits to be recognised, Step 2 keeps the shape.
+"""Expression editing, trained for itself: Step 1 has edits recognised, Step 2 keeps the shape of the face.
 
 A step draws faces, for each a target that it does not show and a strength. Its z_sem is edited by the very function
 that the editor uses; what frozen networks say of the picture is the loss. The encoder stays as it is, so that the
@@ -7,7 +7,7 @@ directions go on being true.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 

@@ -104,8 +104,9 @@ class Frozen(nn.Module):
         return self._hidden[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Frozen:
-        self.network.module._apply(fn, recurse)
-        return super()._apply(fn, recurse)
+        self.network.module._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's stubs lack types
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, pictures: Tensor, points: Tensor) -> Answer:
         """pictures: float (B, 1 or 3, S, S) in [-1, 1]; points: (B, 68, 2) in their pixels."""
