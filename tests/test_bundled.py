@@ -18,8 +18,8 @@ from emorph.core.types import FaceCode, Target
 from emorph.edit.change import paste
 from emorph.edit.painted_mouth import inside_painted_by
 from emorph.edit.rig import RigEditor
-from emorph.edit.rig.action_units import emotion_units
 from emorph.evaluate.judges.own import crop_for, judge_crops
+from emorph.face3d.action_units import emotion_units
 from emorph.faces.mask import face_mask
 from emorph.models.judge import Judge
 

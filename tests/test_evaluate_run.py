@@ -71,7 +71,14 @@ def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[I
         assert answer is not None
         assert answer.sum() == pytest.approx(1, abs=1e-5)
         pair = records.scores[item.edit_id, ""]
-        assert set(pair) == {"mae_outside", "ssim_outside", "expression_distance", "pose_distance"}
+        assert set(pair) == {
+            "mae_outside",
+            "ssim_outside",
+            "psnr_edit",
+            "ssim_edit",
+            "expression_distance",
+            "pose_distance",
+        }
         assert 0 <= pair["mae_outside"] < 1e-3
         assert pair["expression_distance"] < 0.2
     lines = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]

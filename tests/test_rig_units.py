@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch
 from typer.testing import CliRunner
 
 from emorph.cli.main import app
+from emorph.core.action_units import EMOTION_UNITS, WORDS
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_metadata, read_photo
-from emorph.edit.rig.action_units import EMFACS, FACS, emotion_units, named_units, parse_units, with_units
-from emorph.face3d import ICT
+from emorph.edit.rig.action_units import parse_units
+from emorph.face3d import ICT, neutral
+from emorph.face3d.action_units import FACS, emotion_units, landmark_step, named_units, with_units
 from made_face import made_face
 from test_rig_edit import tiny_rig
 
@@ -38,15 +41,81 @@ def test_a_unit_by_its_name_its_stem_or_its_number(ict: ICT) -> None:
     assert named_units(ict, {"AU26": 0.5, "browDown_L": 0.1}) == {"jawOpen": 0.25, "browDown_L": 0.1}
     with pytest.raises(ConfigError, match=r"mouthSmil_L is not an action unit .*; the closest are mouthSmile_L, "):
         named_units(ict, {"mouthSmil_L": 1.0})
-    with pytest.raises(ConfigError, match=r"AU99 is not an action unit"):
-        named_units(ict, {"AU99": 1.0})
+
+
+def test_a_unit_that_is_not_there_is_told_in_words(ict: ICT) -> None:
+    said = {
+        "AU99": r"FACS has no AU99 of the face\. What it has: AU1 \(inner brows up\), .*AU25 \(lips part\)",
+        "AU11": r"AU11 \(furrow beside the nose deeper\) is no shape of this face\. What it has: AU1 ",
+        "AU46": r"AU46 \(wink\) needs a side: write AU46_L or AU46_R",
+        "AU26_L": r"AU26 \(jaw drops\) has no sides in this face; write AU26\.",
+        "AU61_L": r"AU61 .* has no sides",
+    }
+    for name, message in said.items():
+        with pytest.raises(ConfigError, match=message):
+            named_units(ict, {name: 1.0})
+
+
+def test_units_of_one_side_and_units_that_share_a_shape(ict: ICT) -> None:
+    assert named_units(ict, {"AU30_L": 0.5}) == {"jawLeft": 0.5}
+    assert named_units(ict, {"AU61": 1.0}) == {"eyeLookOut_L": 1.0, "eyeLookIn_R": 1.0}
+    assert named_units(ict, {"AU46_R": 1.0}) == {"eyeBlink_R": 1.0}
+    parted = named_units(ict, {"AU16": 0.2, "AU25": 1.0})
+    assert (parted["mouthLowerDown_L"], parted["mouthUpperUp_R"]) == (0.5, 0.25)
+
+
+PUBLISHED = {
+    Emotion.HAPPY: "6 12",
+    Emotion.SAD: "1 4 15 17",
+    Emotion.SURPRISE: "1 2 5 26",
+    Emotion.FEAR: "1 2 4 5 7 20 26",
+    Emotion.DISGUST: "9 15 16",
+    Emotion.ANGER: "4 5 7 23",
+    Emotion.CONTEMPT: "12_R 14_R",
+}
+
+
+def test_emotions_are_the_published_combinations_and_every_unit_in_them_moves_the_face(ict: ICT) -> None:
+    for emotion, combination in PUBLISHED.items():
+        names = [f"AU{number}" for number in combination.split()]
+        assert list(EMOTION_UNITS[emotion]) == names
+        units = emotion_units(ict, emotion)
+        for name in names:
+            assert all(units[own] > 0 for own in named_units(ict, {name: 1.0})), (emotion, name)
+
+
+def test_units_say_where_the_landmarks_go(ict: ICT) -> None:
+    """Of a smile the corners rise and part, of lips that part the jaw stays; the step is that of the mesh itself."""
+    rest = replace(neutral(ict, 2), camera=torch.tensor([[0.09, 0.0, -2.0], [0.045, 0.0, -2.0]]))
+    happy = landmark_step(ict, rest, Emotion.HAPPY)
+    assert happy.shape == (2, 68, 2)
+    assert happy[0, 48, 0] < -0.01
+    assert happy[0, 54, 0] > 0.01
+    assert (happy[0, [48, 54], 1] < -0.01).all()  # up
+    assert happy[0, 27:31].abs().max() < 6e-3
+    torch.testing.assert_close(happy[0], 2 * happy[1])
+    torch.testing.assert_close(landmark_step(ict, rest, Emotion.HAPPY, 0.5), happy / 2)
+    parted, dropped = (landmark_step(ict, rest, {name: 1.0})[0] for name in ("AU25", "AU26"))
+    for step in (parted, dropped):
+        assert step[66, 1] - step[62, 1] > 0.01
+    assert parted[8, 1] < 0.2 * dropped[8, 1]
+    smiling = replace(rest, expression=with_units(ict, rest.expression, emotion_units(ict, Emotion.HAPPY), 1.0))
+    torch.testing.assert_close(landmark_step(ict, smiling, Emotion.NEUTRAL), -happy)
+    assert not landmark_step(ict, smiling, Emotion.HAPPY).any()
+
+
+def test_the_help_names_every_unit_in_words() -> None:
+    done = CliRunner().invoke(app, ["edit", "--help"], env={"COLUMNS": "400", "TERM": "dumb"})
+    said = " ".join(done.stdout.replace("│", " ").split())
+    for number, words in WORDS.items():
+        assert f"AU{number} ({words})" in said
 
 
 def test_every_unit_of_the_table_is_icts(ict: ICT) -> None:
     for number, stems in FACS.items():
         for stem in stems:
             assert {stem, f"{stem}_L", f"{stem}_R"} & set(ict.unit_names), (number, stem)
-    assert set(EMFACS) == set(Emotion)
+    assert set(EMOTION_UNITS) == set(Emotion)
 
 
 def test_an_emotion_clears_the_others_and_leaves_the_gaze(ict: ICT) -> None:

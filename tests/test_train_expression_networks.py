@@ -18,7 +18,7 @@ from emorph.models.deca import CodeEncoder, crop_face, crop_faces
 from emorph.models.judge import Judge
 from emorph.models.rig_faces import NetworkReader
 from emorph.train.tasks.expression_crops import ffhq_crop, shown_share, square_crop
-from emorph.train.tasks.expression_networks import AUTO, Frozen, LossNetwork, named_shape, open_network
+from emorph.train.tasks.expression_networks import AUTO, AskedNetwork, Frozen, named_shape, open_network
 from emorph.train.tasks.expression_task import ExpressionTask
 from made_expression import expression_config, labelled_faces, made_points, write_judge, write_start
 from made_face import made_face
@@ -104,9 +104,9 @@ def lively_encoder() -> CodeEncoder:
     return module
 
 
-def deca_network(module: CodeEncoder) -> LossNetwork:
+def deca_network(module: CodeEncoder) -> AskedNetwork:
     blank = open_network("deca", "shape", blank=True)
-    return LossNetwork(
+    return AskedNetwork(
         **{**vars(blank), "module": module, "cut": lambda pictures, points, _: crop_faces(pictures, points)}
     )
 
@@ -202,7 +202,7 @@ def test_step_2_through_deca_pulls_the_shape_back(home: Path, monkeypatch: pytes
     only = {"expression": 0.0, "surroundings": 0.0, "reconstruction": 0.0, "shape": 1.0, "shape_network": "deca"}
     task = ExpressionTask(expression_config(home, "run", losses=only, trains="shift"), labelled_faces())
     task.model.load_state_dict(task.start(str(home / "start")).state_dict())
-    assert task.model.losses[0]["name"] == "deca"
+    assert task.model.losses[0].name == "deca"
     items = [labelled_faces()[1]]
     batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
     inputs = task.draw(batch, [0], torch.device("cpu"))
@@ -218,5 +218,5 @@ def test_step_2_through_deca_pulls_the_shape_back(home: Path, monkeypatch: pytes
     assert history[-1] < history[0]
 
 
-def _opener(network: LossNetwork) -> Callable[..., LossNetwork]:
+def _opener(network: AskedNetwork) -> Callable[..., AskedNetwork]:
     return lambda name, role, blank=False: network

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from emorph import train
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.data.memory import TensorFaces
@@ -33,7 +34,8 @@ pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
 
 Emorph = Callable[..., tuple[int, str, str]]
 EXAMPLES = Path(__file__).parents[1] / "examples"
-AFFECTNET = EXAMPLES / "presets" / "affectnet-autoencoder.toml"
+PRESETS = Path(train.__file__).parent / "presets"
+AFFECTNET = PRESETS / "affectnet-autoencoder.toml"
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(8), [70, 130, 25, 14, 7, 5, 26, 3]))
 
 
@@ -75,7 +77,9 @@ def test_affectnets_plan_makes_the_emotions_equal(emorph: Emorph) -> None:
     assert max(drawn.values()) - min(drawn.values()) <= 10 + 2  # one an epoch, and the last batch
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.toml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize(
+    "path", sorted([*EXAMPLES.glob("*/*.toml"), *PRESETS.glob("*.toml")]), ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
 def test_every_example_can_be_explained(path: Path, emorph: Emorph, monkeypatch: pytest.MonkeyPatch) -> None:
     # the shapes of large models are worked out by the tests of the estimate, once
     monkeypatch.setattr("emorph.train.plan.estimated_activations", lambda *_: Activations(0, 1e6))
@@ -134,7 +138,7 @@ def test_two_numbers_of_faces_are_refused(emorph: Emorph) -> None:
     ],
 )
 def test_the_presets_numbers(name: str, length: str) -> None:
-    path = EXAMPLES / "presets" / f"{name}.toml"
+    path = PRESETS / f"{name}.toml"
     config = config_class(tomllib.loads(path.read_text()).get("task", "autoencoder")).read(path)
     assert config.data.assumed_faces is not None
     plan = plan_of(config, KnownFaces.stated(config.data.assumed_faces, "the file"))

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
+from emorph import train
 from emorph.train.resources import size
 from emorph.train.tasks import read_task
 from emorph.train.tasks.expression import ExpressionConfig
 
-PRESETS = Path(__file__).parents[2] / "examples" / "presets"
+PRESETS = Path(train.__file__).parent / "presets"
 STEPS = ("affectnet-step1.toml", "affectnet-step2.toml")
 N_FACES = 2
 

@@ -22,7 +22,7 @@ from emorph.evaluate.metrics.fidelity import ssim
 from emorph.face3d.fit import fit_landmarks
 from emorph.face3d.ict import ICT
 from emorph.faces.points import predict_points
-from emorph.train.tasks.expression_networks import Frozen, LossNetwork
+from emorph.train.tasks.expression_networks import AskedNetwork, Frozen
 from support.validation import Face
 
 FIT_PX = 384
@@ -37,8 +37,8 @@ class Measurer:
     """
 
     judges: dict[str, PanelJudge]
-    emotion: LossNetwork
-    shape: LossNetwork
+    emotion: AskedNetwork
+    shape: AskedNetwork
     face_model: ICT | None
 
 
@@ -107,7 +107,7 @@ def _named(name: str, told: NDArray[np.float64], known: Sequence[Emotion], targe
 
 @torch.inference_mode()
 def network_answers(
-    network: LossNetwork, editor: Editor, photos: Sequence[Photo], landmarks: Landmarks
+    network: AskedNetwork, editor: Editor, photos: Sequence[Photo], landmarks: Landmarks
 ) -> NDArray[np.float64]:
     """What a network of the losses says of photos of one face, in the model's crop: probabilities, or a code."""
     faces = [editor.align(photo, [landmarks])[0] for photo in photos]

@@ -71,6 +71,13 @@ def prepare(
     ] = 15.0,
     max_yaw: Annotated[float, typer.Option(min=0, help="Largest turn to the side, in degrees.")] = 60.0,
     max_pitch: Annotated[float, typer.Option(min=0, help="Largest turn up or down, in degrees.")] = 45.0,
+    doubtful: Annotated[
+        bool,
+        typer.Option(
+            "--doubtful",
+            help="Keep faces, too, whose landmarks are not to be trusted, mostly of heads turned far or partly hidden.",
+        ),
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
     shard: Annotated[str, typer.Option(help="The share of this machine, such as 3/16.")] = "1/1",
     as_json: Json = False,
@@ -88,6 +95,7 @@ def prepare(
         min_sharpness=min_sharpness,
         max_yaw_deg=max_yaw,
         max_pitch_deg=max_pitch,
+        doubtful=doubtful,
     )
     settings = Settings(side_px=size, image_format=image_format.upper(), holdout=holdout, seed=seed, gate=gate)
     share = Shard.parse(shard)

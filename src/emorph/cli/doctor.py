@@ -12,6 +12,7 @@ from emorph import __version__
 from emorph.cli.console import print_json
 from emorph.cli.options import Json
 from emorph.core.assets import OFFICIAL, PACKAGED
+from emorph.core.commands import install
 from emorph.core.pretrained import BUNDLED, bundled_models
 
 CORE = (
@@ -91,7 +92,7 @@ def _print(facts: dict[str, object]) -> None:
     assert isinstance(models, dict)
     section(f"emorph {facts['emorph']}, Python {facts['python']}, {facts['platform']}", packages)
     for extra, rows in extras.items():
-        hint = "" if all(rows.values()) else f"  (pip install 'emorph[{extra}]')"
+        hint = "" if all(rows.values()) else f"  (`{install(extra)}`)"
         section(f"extra: {extra}{hint}", rows)
     if isinstance(device, dict):
         named = {f"--device {name}": what for name, what in device["here"].items()}

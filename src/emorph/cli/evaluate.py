@@ -1,4 +1,4 @@
-"""``emorph evaluate``: pairs of photos in, scores, tables and a page out."""
+"""``emorph evaluate``: pairs of photos in, scores, tables and a page out; of autoencoders, their reconstructions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emorph.cli.console import items, print_json, say
-from emorph.cli.options import Json
+from emorph.cli.options import Json, refuse_options
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from emorph.core.loss_networks import LossNetwork
     from emorph.core.shard import Shard
+    from emorph.evaluate.judges.asked import NotMeasured
     from emorph.evaluate.judges.panel import Panel
     from emorph.evaluate.measure.inputs import Pair
     from emorph.evaluate.measure.records import Identified, Records
@@ -31,67 +33,148 @@ class LostFaces(Enum):
     SKIP = "skip"
 
 
-def evaluate(
-    edits: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="EDITS...",
-            help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, valence, "
-            "arousal, landmarks); or a folder of pictures named STEM_EMOTION.png. Several with --compare.",
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("-o", "--out", help="The report's folder; after a stop, run the same command again to resume."),
-    ] = Path("report"),
-    compare: Annotated[bool, typer.Option("--compare", help="Compare several sets of edits with the first.")] = False,
-    sources: Annotated[Path | None, typer.Option(help="Folder of the source photos, for a folder of pictures.")] = None,
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="emorph-judge, a folder, emonet_8, emonet_5, an ONNX judge's name, or its .onnx file beside its card; "
-            "may be repeated."
-        ),
-    ] = None,
-    recogniser: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Besides dlib's: an ONNX recogniser's name (emorph models list), or an .onnx file in ArcFace's "
-            "format; may be repeated."
-        ),
-    ] = None,
-    face_model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Face model whose coefficients measure expression, pose and shape: ict-facekit (fitted to the "
-            "landmarks), deca, emoca, or a file; may be repeated.  [default: ict-facekit]"
-        ),
-    ] = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(help="Skip a measure that needs a large network, by its name in the report; may be repeated."),
-    ] = None,
-    lost_faces: Annotated[
-        LostFaces,
-        typer.Option(
-            "--lost-faces",
-            help="How to count edits in which no face is found: fail counts them as failures of expression and "
-            "identity, skip leaves them out.",
-        ),
-    ] = LostFaces.FAIL,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Where the sources come from, such as affectnet/train; judges trained on them are refused."),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")] = min(
-        2, os.cpu_count() or 1
+Edits = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="EDITS...",
+        help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, valence, "
+        "arousal, landmarks), or of AffectNet's own columns; or a folder of pictures named STEM_EMOTION.png. Several "
+        "with --compare.",
     ),
-    shard: Annotated[
-        str, typer.Option(help="Measure only this part, such as 1/2; run all parts with the same -o.")
-    ] = "1/1",
+]
+Out = Annotated[
+    Path, typer.Option("-o", "--out", help="The report's folder; after a stop, run the same command again to resume.")
+]
+Compare = Annotated[bool, typer.Option("--compare", help="Compare several sets of edits with the first.")]
+Sources = Annotated[Path | None, typer.Option(help="Folder of the source photos, for a folder of pictures.")]
+Judges = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="emorph-judge, a folder, emonet_8, emonet_5, an ONNX judge's name, or its .onnx file beside its card; "
+        "may be repeated."
+    ),
+]
+Recognisers = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Besides dlib's: an ONNX recogniser's name (emorph models list), or an .onnx file in ArcFace's "
+        "format; may be repeated."
+    ),
+]
+FaceModels = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Face model whose coefficients measure expression, pose and shape: ict-facekit (fitted to the "
+        "landmarks), deca, emoca, or a file; may be repeated.  [default: ict-facekit]"
+    ),
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(help="Skip a measure that needs a large network, by its name in the report; may be repeated."),
+]
+CountLost = Annotated[
+    LostFaces,
+    typer.Option(
+        "--lost-faces",
+        help="How to count edits in which no face is found: fail counts them as failures of expression and "
+        "identity, skip leaves them out.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the sources come from, such as affectnet/train; judges trained on them are refused. With --data: "
+        "which of its splits to take; by default test, else val."
+    ),
+]
+MadeBy = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder of the model that made the edits, where they do not tell: networks that gave a loss in its "
+        "training may not mark them."
+    ),
+]
+AllowLossJudge = Annotated[
+    bool,
+    typer.Option(
+        "--allow-loss-judge", help="Ask networks that gave a loss, too; the report says so in its first lines."
+    ),
+]
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")]
+ShardOption = Annotated[str, typer.Option(help="Measure only this part, such as 1/2; run all parts with the same -o.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Instead of EDITS, with --data: an autoencoder whose reconstructions are measured: a bundled model, a "
+        "checkpoint, or a run's folder for all its checkpoints; may be repeated."
+    ),
+]
+Data = Annotated[str | None, typer.Option(help="The prepared faces that --model encodes and decodes.")]
+N = Annotated[int | None, typer.Option("--n", min=1, help="How many of these faces.", show_default="500")]
+StepsList = Annotated[
+    str | None,
+    typer.Option("--steps", help="Network evaluations in each direction, such as 10,20,50.", show_default="20"),
+]
+Window = Annotated[
+    str | None,
+    typer.Option(
+        help="LEFT,TOP,SIDE of each stored picture, in its pixels, that --model takes; by default as its run has it."
+    ),
+]
+SolverIfGiven = Annotated[str | None, typer.Option("--solver", help="With --model: dpm or ddim.", show_default="dpm")]
+
+
+def evaluate(
+    edits: Edits = None,
+    out: Out = Path("report"),
+    compare: Compare = False,
+    sources: Sources = None,
+    judge: Judges = None,
+    recogniser: Recognisers = None,
+    face_model: FaceModels = None,
+    without: Without = None,
+    lost_faces: CountLost = LostFaces.FAIL,
+    split: Split = None,
+    made_by: MadeBy = None,
+    allow_loss_judge: AllowLossJudge = False,
+    workers: Workers = min(2, os.cpu_count() or 1),
+    shard: ShardOption = "1/1",
+    model: Models = None,
+    data: Data = None,
+    n: N = None,
+    steps: StepsList = None,
+    window: Window = None,
+    solver: SolverIfGiven = None,
     as_json: Json = False,
 ) -> None:
-    """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?"""
+    """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?
+
+    With --model and --data: how near an autoencoder's reconstructions come to their faces.
+    """
+    of_edits = {"--sources": sources, "--judge": judge, "--recogniser": recogniser, "--face-model": face_model}
+    of_edits |= {"--made-by": made_by, "--allow-loss-judge": allow_loss_judge or None}
+    of_models = {"--data": data, "--n": n, "--steps": steps, "--window": window, "--solver": solver}
+    if model:
+        from emorph.cli.reconstructions import reconstructions
+
+        refuse_options("reconstructions (--model)", of_edits | {"EDITS": edits, "--compare": compare or None})
+        reconstructions(model, data, out, n, steps, split, window, solver, without or [], as_json=as_json)
+        return
+    refuse_options("edits; they need --model", of_models)
+    if not edits:
+        raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
+    pairs = _pairs(edits, sources, compare=compare)
+    panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
+    panel = panel.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
+    _report(pairs, panel, out, lost_faces, workers, shard, as_json=as_json)
+    if _named_and_missing(panel, [*(judge or []), *(recogniser or []), *(face_model or [])]):
+        raise typer.Exit(1)
+
+
+def _report(
+    pairs: list[Pair], panel: Panel, out: Path, lost_faces: LostFaces, workers: int, shard: str, *, as_json: bool
+) -> None:
+    """Measure, write the page and show the first of it."""
     from emorph.core.shard import Shard
     from emorph.evaluate.measure.records import identify
     from emorph.evaluate.report.set_records import keep_set_scores
@@ -99,9 +182,7 @@ def evaluate(
     from emorph.evaluate.report.write import check_template, write_report
 
     part = Shard.parse(shard)
-    pairs = _pairs(edits, sources, compare=compare)
     check_template()
-    panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
     judged = identify(pairs)
     records = _measured(judged, out, panel, workers, part)
     if records is not None:
@@ -121,6 +202,14 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
     return [pair for path, name in named for pair in read_pairs(path, sources=sources, method=name)]
 
 
+def _losses(pairs: list[Pair], model: str | None) -> list[LossNetwork]:
+    """The networks that gave a loss while any of the models was trained."""
+    from emorph.core.loss_networks import told_losses
+
+    named = told_losses(model) if model else ()
+    return list(dict.fromkeys([*named, *(network for pair in pairs for network in pair.losses)]))
+
+
 def _panel(
     judges: list[str], recognisers: list[str], face_models: list[str], without: list[str], split: str | None
 ) -> Panel:
@@ -131,10 +220,14 @@ def _panel(
     panel = Panel.load(judges or [BUNDLED_JUDGE], recognisers, face_models or [FACE_MODELS[0]], without=without)
     if split is not None:
         panel.refuse_unfair(split)
-    for missing in panel.missing:
-        if any(name in missing.name for name in (*judges, *recognisers, *face_models)):  # the report tells of the rest
-            say(f"{missing.name}: {missing.why}")
+    for missing in _named_and_missing(panel, [*judges, *recognisers, *face_models]):  # the report tells of the rest
+        say(f"{missing.name}: {missing.why}")
     return panel
+
+
+def _named_and_missing(panel: Panel, names: Sequence[str]) -> list[NotMeasured]:
+    """What was asked for by name, and cannot be asked here."""
+    return [missing for missing in panel.missing if any(name in missing.name for name in names)]
 
 
 def _measured(judged: Sequence[Identified], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:

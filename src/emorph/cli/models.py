@@ -16,7 +16,9 @@ from emorph.cli.options import Json
 BUNDLED_ROLES = {
     "emorph-base": "the editor's own model",
     "emorph-judge": "recognises the emotion of a face, for evaluation",
+    "emorph-loss-emotion": "names the emotion of a face, for losses in training",
     "emorph-rig": "action units and transfer between photos",
+    "emorph-shape": "reads shape and expression off a face, for losses in training",
 }
 app = typer.Typer(help="List, download, inspect and convert models.", no_args_is_help=True)
 

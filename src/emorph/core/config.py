@@ -56,7 +56,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _table(name: str, values: dict[str, Any]) -> list[str]:
     lines = ["", f"[{name}]"] if name else []
-    lines += [f"{_key(key)} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    lines += [f"{_key(key)} = {toml_value(value)}" for key, value in values.items() if not isinstance(value, dict)]
     for key, value in values.items():
         if isinstance(value, dict):
             lines += _table(f"{name}.{_key(key)}" if name else _key(key), value)
@@ -64,18 +64,23 @@ def _table(name: str, values: dict[str, Any]) -> list[str]:
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_value(name)
 
 
-def _toml(value: object) -> str:
+def toml_value(value: object) -> str:
+    """A value as TOML has it; what it has not, None, as Python writes it.
+
+    >>> toml_value([1e-4, "face", True])
+    '[0.0001, "face", true]'
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's escapes are JSON's, and DEL
     if isinstance(value, list):
-        return f"[{', '.join(_toml(v) for v in value)}]"
+        return f"[{', '.join(toml_value(v) for v in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_key(key)} = {_toml(v)}' for key, v in value.items())}}}"
+        return f"{{{', '.join(f'{_key(key)} = {toml_value(v)}' for key, v in value.items())}}}"
     return repr(value)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emorph.core.commands import install
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.files import replace_file, written_beside
 from emorph.data.quality import Quality
@@ -295,5 +296,5 @@ def _arrow() -> Any:
         import pyarrow as pa
         import pyarrow.ipc
     except ImportError:
-        raise MissingAssetError("preparing data needs the extra packages: pip install 'emorph[train]'.") from None
+        raise MissingAssetError(f"preparing data needs the extra packages: `{install('train')}`.") from None
     return pa

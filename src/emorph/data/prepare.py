@@ -128,9 +128,10 @@ def prepare_face(index: FaceIndex, record: FaceRecord, settings: Settings) -> tu
         crop = cut(Photo(pixels), face, settings.side_px)
         fine = crop if crop.side_px >= SHARPNESS_SIDE_PX else cut(Photo(pixels), face, SHARPNESS_SIDE_PX)
         quality = measure(crop, n_faces, fine.pixels)
+        doubt = "" if settings.gate.doubtful else face.doubt
     except (EmorphError, cv2.error, RuntimeError, ValueError, MemoryError) as error:  # dlib and OpenCV on odd pictures
         return None, _reject(record, "failed", f"{type(error).__name__}: {error}")
-    broken = fault(quality, settings.gate)
+    broken = fault(quality, settings.gate) or (("doubtful landmarks", doubt) if doubt else None)
     if broken is not None:
         return None, _reject(record, *broken)
     return {
@@ -200,7 +201,7 @@ def _not_found(pixels: UInt8, record: FaceRecord, n_faces: int) -> tuple[str, st
 def _moved(face: Landmarks, x: int, y: int) -> Landmarks:
     left, top, right, bottom = face.box
     points = face.points + np.array([x, y], np.float32)
-    return Landmarks(points, (left + x, top + y, right + x, bottom + y), face.score)
+    return replace(face, points=points, box=(left + x, top + y, right + x, bottom + y))
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> float:

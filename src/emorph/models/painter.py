@@ -49,11 +49,11 @@ class PainterConfig(Config):
     width_px: int = Field(96, gt=0, le=1024)
     height_px: int = Field(72, gt=0, le=1024)
     width_units: float = Field(1.3, gt=0)
-    patch_size: int = Field(2, gt=0)
+    patch_size: int = Field(2, gt=0, description="Side of the squares of pixels folded into channels.")
     channels: Counts = (32, 64, 128)
     blocks: Counts = (1, 1, 3)
-    num_heads: int = Field(2, gt=0)
-    embed_dim: int = Field(128, gt=0)
+    num_heads: int = Field(2, gt=0, description="Heads of each attention.")
+    embed_dim: int = Field(128, gt=0, description="Length of what the blocks are told of time.")
 
     @model_validator(mode="after")
     def _sides_divide(self) -> Self:

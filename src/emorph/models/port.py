@@ -17,7 +17,8 @@ from emorph.core.commands import command
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.files import file_digest
-from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, stated_losses
+from emorph.core.loss_networks import LossNetwork, told_losses
+from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate
 from emorph.models.deca import DecaEncoder
 from emorph.models.deca_file import FaceEncoderFile
 from emorph.models.diffae import DiffAE, DiffAEConfig, latent_stats_from
@@ -126,13 +127,9 @@ def directions_beside(name: str | Path) -> Directions | None:
     return read_directions(folder) if folder.is_dir() else None
 
 
-def losses_of(name: str | Path) -> tuple[Mapping[str, Any], ...]:
-    """The networks that gave a loss while a model was trained, see ``emorph.core.pretrained.stated_losses``.
-
-    Of files, which cannot say it, none. Raises as ``load``.
-    """
-    path = _inside(locate(name))
-    return stated_losses(path) if path.is_dir() else ()
+def losses_of(name: str | Path) -> tuple[LossNetwork, ...]:
+    """The networks that gave a loss while a model was trained; also of a run's checkpoint. Raises as ``load``."""
+    return told_losses(_inside(locate(name)))
 
 
 def read_latent_stats(path: str | Path) -> LatentStats:

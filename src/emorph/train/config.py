@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -26,16 +27,16 @@ OnPart = Callable[[str, int, int], None]
 class TaskConfig(Config):
     """What every training task states, as a TOML file does; relative paths start at its folder.
 
-    out: the folder that it writes. way: how it is trained, a name of ``emorph.train.ways.WAYS``. names_of_models:
+    way: how it is trained, a name of ``emorph.train.ways.WAYS``. names_of_models:
     the fields that name a model: a folder, a checkpoint, a bundled name or a hub id.
     """
 
     way: ClassVar[str]
     names_of_models: ClassVar[tuple[str, ...]] = ()
 
-    task: str
-    out: str
-    seed: int = 0
+    task: str = Field(description="What is trained.")
+    out: str = Field(description="The folder that it writes.")
+    seed: int = Field(0, description="Of all that is random: weights, order, noises.")
     data: DataConfig
 
     @classmethod
@@ -66,13 +67,16 @@ class FitConfig(TaskConfig):
 class RunConfig(TaskConfig):
     """A task that is trained in steps and saved at checkpoints; each adds its own settings.
 
-    init: a model folder whose weights it starts from; its own random ones if left out.
+    preparing: what ``prepare`` does, for a progress bar.
     """
 
     way: ClassVar[str] = "steps"
     names_of_models: ClassVar[tuple[str, ...]] = ("init",)
+    preparing: ClassVar[str] = "reading faces"
 
-    init: str | None = None
+    init: str | None = Field(
+        None, description="A model to start from: folder, checkpoint or name; random weights if left out."
+    )
     optim: OptimConfig = OptimConfig()
     budget: BudgetConfig
     checkpoint: CheckpointConfig = CheckpointConfig()

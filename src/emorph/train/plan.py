@@ -52,15 +52,16 @@ class Saves:
 class Plan:
     """A run's plan.
 
-    faces: in the data set, None if unknown; faces_from: where that is from; assumed: whether they are not there yet.
-    epoch_size: samples that one round of the order draws. classes: empty where no labels are known; classes_exact:
-    whether the very faces were counted, or numbers of them. seen: share of the faces that are drawn at all; least,
-    most: how often one face is. untimed: why there is no warm_up. stop_step: where max_minutes stops the run, if it
-    does.
+    init: the model whose weights it starts from, if any. faces: in the data set, None if unknown; faces_from: where
+    that is from; assumed: whether they are not there yet. epoch_size: samples that one round of the order draws.
+    classes: empty where no labels are known; classes_exact: whether the very faces were counted, or numbers of them.
+    device: its kind, where it is known. seen: share of the faces that are drawn at all; least, most: how often one face
+    is. untimed: why there is no warm_up. stop_step: where max_minutes stops the run, if it does.
     """
 
     task: str
     out: str
+    init: str | None
     data: str
     faces: int | None
     faces_from: str
@@ -81,6 +82,9 @@ class Plan:
     seen: float | None
     least: int | None
     most: int | None
+    precision: str
+    device: str | None
+    compiled: bool
     saves: Saves
     needs: Resources
     warm_up: WarmUp | None
@@ -126,6 +130,7 @@ def plan_of(
     plan = Plan(
         task=config.task,
         out=config.out,
+        init=config.init,
         data=config.data.path,
         faces=known.n if known else None,
         faces_from=known.source if known else "nobody",
@@ -146,6 +151,9 @@ def plan_of(
         seen=float((drawn > 0).mean()) if drawn is not None else None,
         least=int(drawn.min()) if drawn is not None else None,
         most=int(drawn.max()) if drawn is not None else None,
+        precision=optim.precision,
+        device=device,
+        compiled=optim.compile,
         saves=_saves(config.checkpoint, steps, needs, tried),
         needs=needs,
         warm_up=tried,

@@ -9,6 +9,7 @@ from emorph.train.resources import size
 
 LABEL_WIDTH = 12
 LINE_WIDTH = 110
+PRECISIONS = {"32-true": "float32", "bf16-mixed": "bfloat16 where that is exact enough, else float32 (bf16-mixed)"}
 BALANCES = {
     "none": "every face once per epoch, so emotions are as frequent as in the data",
     "cap": "the same number of faces of every emotion: as many as the rarest has, or as stated",
@@ -22,6 +23,7 @@ BALANCES = {
 def full_text(plan: Plan) -> str:
     """The whole plan, line by line."""
     rows = [
+        ("starts", start(plan)),
         ("data", _data(plan)),
         ("length", length(plan)),
         ("batch", _batch(plan)),
@@ -42,15 +44,36 @@ def full_text(plan: Plan) -> str:
     return "\n\n".join(blocks)
 
 
-def short_text(plan: Plan) -> str:
-    """The plan in a few lines, for the start of a run."""
+def short_text(plan: Plan, *, new: bool = True) -> str:
+    """The plan in a few lines, for the start of a run; a ``new`` one says whose weights it starts from."""
     faces = "" if plan.faces is None else f" of {plan.epoch_size:,} faces"
-    lines = [f"{length(plan)}{faces}; {plan.needs.parameters / 1e6:.1f} M parameters", f"Ends {ending(plan)}."]
+    lines = [
+        f"{length(plan)}{faces}; {plan.needs.parameters / 1e6:.1f} M parameters",
+        f"On {computing(plan)}.",
+        f"Ends {ending(plan)}.",
+    ]
+    if plan.init and new:
+        lines.insert(0, f"Starts {start(plan)}.")
+    if plan.compiled:
+        lines.append("The network is compiled in its first step, which takes a minute or more.")
     if plan.classes and plan.balance != "none":
         drawn = [row.samples for row in plan.classes if row.faces and row.word != UNLABELLED]
         lines.append(f"Balance {plan.balance}: {min(drawn):,} to {max(drawn):,} samples of each emotion.")
     lines += [f"Warning: {warning}" for warning in plan.warnings]
     return "\n".join(lines)
+
+
+def start(plan: Plan) -> str:
+    """Where the weights of a new run are from."""
+    if plan.init is None:
+        return "from random weights"
+    return f"from the weights of {plan.init}; its steps, optimiser and average begin anew"
+
+
+def computing(plan: Plan) -> str:
+    """What a run computes on, and in which numbers."""
+    devices = f"{plan.devices} {plan.device or 'device'}{'s' if plan.devices > 1 else ''}"
+    return f"{devices}, in {PRECISIONS[plan.precision]}"
 
 
 def length(plan: Plan) -> str:
@@ -167,6 +190,6 @@ def _class_table(plan: Plan) -> str:
 
 
 def _row(label: str, text: str, indent: str = "  ") -> str:
-    lines = textwrap.wrap(text, LINE_WIDTH - LABEL_WIDTH)
+    lines = textwrap.wrap(text, LINE_WIDTH - LABEL_WIDTH, break_long_words=False, break_on_hyphens=False)
     first = f"{indent}{label:<{LABEL_WIDTH - len(indent)}}"
     return "\n".join((first if i == 0 else " " * LABEL_WIDTH) + line for i, line in enumerate(lines))

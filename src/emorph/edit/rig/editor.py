@@ -1,6 +1,6 @@
 """Faces changed through a 3D face: parts of one photo's face on others, or action units set. Read top to bottom.
 
-photo -> faces with coefficients and code (read.py) -> the look that is wanted (parts.py, action_units.py)
+photo -> faces with coefficients and code (read.py) -> the look that is wanted (parts.py, face3d/action_units.py)
       -> crops that show it (draw.py) -> pasted into the photo (emorph.edit.result)
 """
 
@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from emorph.core.device import choose_device
 from emorph.core.errors import NoFaceError
 from emorph.core.images import read_photo
+from emorph.core.loss_networks import LossNetwork, told_losses
 from emorph.core.types import OnStep
 from emorph.diffusion.samplers import solver
 from emorph.edit.pipeline import PhotoSource
 from emorph.edit.result import Edit, pasted_edits
-from emorph.edit.rig.action_units import with_units
 from emorph.edit.rig.draw import RigPainter
 from emorph.edit.rig.parts import Look, RigFace, check_parts, look_like, mean_shape
 from emorph.edit.rig.read import PhotoReader
+from emorph.face3d.action_units import with_units
 from emorph.face3d.model import FaceModel
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector
 from emorph.models.port import load_rig
@@ -56,6 +57,7 @@ class RigEditor:
         solver_name: str = "dpm",
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
+        losses: Sequence[LossNetwork] = (),
     ) -> None:
         self.device = choose_device(device)
         # float64, which the geometry needs, is not there on Apple's GPUs
@@ -66,6 +68,7 @@ class RigEditor:
             _to_device(reader, mesh_device)
         self.face_model: FaceModel = self.source_reader.face
         self.model_id = model_id
+        self.losses = tuple(losses)
         self.steps = steps
         self.solver_name = solver_name
         self.detector = as_detector(detector)
@@ -104,7 +107,7 @@ class RigEditor:
         source, target = (readers[encoder] for encoder in encoders)
         return cls(
             rig, source, target, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score,
+            detector=detector, min_score=min_score, losses=told_losses(name),
         )  # fmt: skip
 
     # -- photo -> faces with coefficients and code
@@ -208,7 +211,7 @@ class RigEditor:
         """The photo of these faces with action units set, for each strength: 0 is as it is, 1 these values.
 
         units: by the face model's own names, 0..1; ``named_units`` and ``emotion_units`` of
-        ``emorph.edit.rig.action_units`` give them for FACS's numbers and for emotions.
+        ``emorph.face3d.action_units`` give them for FACS's numbers and for emotions.
         Raises ConfigError for a model whose expressions have no names.
         """
 

@@ -32,6 +32,7 @@ def details(scores: MethodScores, name: str) -> Iterator[Table]:
     for model in scores.face_models:
         yield face_model_table(model, scores, name)
     yield fidelity_table(scores, name)
+    yield papers_table(scores, name)
     if any(scores.shown_in(Shown.SET)):
         yield set_table(scores, name)
 
@@ -104,7 +105,7 @@ def by_emotion(scores: MethodScores, emotion: EmotionScores, name: str = "") -> 
                 continue
             row.append(cell(line.estimate(chosen), is_share))
             if line.before is not None:
-                row.append(cell(evidence.mean(line.before, chosen), is_share))
+                row.append(cell(line.mean(line.before, chosen), is_share))
         rows.append(tuple(row))
     header = ["target"]
     for line in lines:
@@ -166,11 +167,30 @@ def fidelity_table(scores: MethodScores, name: str = "") -> Table:
     note = (
         "Fidelity takes every change for damage, so it is asked in two ways only: outside the face, where nothing "
         "should change (the edit with its source's own face put back, against the source), and of reconstructions "
-        "(edits at strength 0). An edit against its source would praise the edit that did nothing. Networks compare "
-        "the face's surroundings at 256 px."
+        "(edits at strength 0). An edit against its source would praise the edit that did nothing. The face is a "
+        "soft mask by the source's 68 points, alike for every method, so what changes along its edge counts in part; "
+        "the editor's mask is the one it pasted through, where it recorded one, and there nothing may change at all. "
+        "Networks compare the face's surroundings at 256 px."
     )
     header = ("measure", "compares", "better", "edits", "unedited photo")
     return Table(slug(scores.evidence.method, "fidelity"), f"{name}Fidelity", note, header, rows)
+
+
+def papers_table(scores: MethodScores, name: str = "") -> Table:
+    """An edit against its source, for readers who want papers' numbers beside theirs; marked as what it is."""
+    rows = tuple(
+        (line.label, line.metric.compares, dose_cell(line), control_cell(line, line.unedited))
+        for line in scores.shown_in(Shown.PAPERS)
+    )
+    note = (
+        "Many papers print these numbers, so they stand here to be set beside theirs, and count for nothing else in "
+        "this report. They compare an edit with its source, so the wanted change counts as damage: the edit that does "
+        "nothing has the best value there is, in the last column. A higher PSNR here does not mean a better edit. In "
+        "the window that FFHQ's crop spans; SSIM with an 11 px Gaussian window, LPIPS at 256 px. Papers differ in all "
+        "three."
+    )
+    header = ("measure", "compares", "edits", "doing nothing")
+    return Table(slug(scores.evidence.method, "papers"), f"{name}For comparison with papers", note, header, rows)
 
 
 def face_model_table(model: FaceModelScores, scores: MethodScores, name: str = "") -> Table:

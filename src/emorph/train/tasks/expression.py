@@ -32,7 +32,7 @@ from emorph.models.shift import N_ASKED
 from emorph.train.config import RunConfig, existing_below
 from emorph.train.tasks.expression_loss import ExpressionLoss, LossesConfig, PicturesConfig, Trains
 from emorph.train.tasks.expression_model import ExpressionModel
-from emorph.train.tasks.expression_networks import AUTO, Frozen, LossNetwork, named_shape, open_network
+from emorph.train.tasks.expression_networks import AUTO, AskedNetwork, Frozen, named_shape, open_network
 from emorph.train.tasks.expression_noise import CACHE_FOLDER, invert_share
 
 
@@ -172,7 +172,7 @@ class ExpressionConfig(RunConfig):
             identity=Frozen(identity, crop) if identity else None,
         )
 
-    def _shape_network(self, *, blank: bool) -> LossNetwork:
+    def _shape_network(self, *, blank: bool) -> AskedNetwork:
         name = self.losses.shape_network
         if name == AUTO:
             name = "deca" if blank else named_shape(name)

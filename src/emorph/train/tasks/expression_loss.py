@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from emorph.core.config import Config
 from emorph.core.expressions import Emotion
+from emorph.core.loss_networks import LossNetwork
 from emorph.core.tone import face_window
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target, x0_from
 from emorph.diffusion.samplers import Denoise, solver
@@ -120,7 +121,7 @@ class ExpressionLoss(nn.Module):
         found = [*self.emotion, self.shape, self.identity]
         return [part.network.module for part in found if isinstance(part, Frozen)]
 
-    def facts(self) -> list[dict[str, object]]:
+    def facts(self) -> list[LossNetwork]:
         """What a trained model says of the networks that it asked."""
         found = [*self.emotion, self.shape, self.identity]
         return [part.network.facts() for part in found if isinstance(part, Frozen)]

@@ -21,6 +21,7 @@ from emorph.core.downloads import present
 from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance
+from emorph.core.loss_networks import LossNetwork
 from emorph.core.pretrained import BUNDLED, locate, stated_kind
 from emorph.core.types import CropSpec
 from emorph.face3d.camera import CROP_SIDE_PX
@@ -52,7 +53,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class LossNetwork:
+class AskedNetwork:
     """A frozen network, what it looks at, and what it was trained on.
 
     cut: (pictures, points in their pixels, the crop that they show) -> its crops, in [-1, 1] and differentiable.
@@ -72,9 +73,9 @@ class LossNetwork:
     has_affect: bool = False
     sees: CropSpec | None = None
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> LossNetwork:
         """What a trained model says of it."""
-        return {"name": Path(self.name).name, "fingerprint": fingerprint(self.module), "data": list(self.data)}
+        return LossNetwork(Path(self.name).name, fingerprint(self.module), self.data)
 
     def check_crop(self, crop: CropSpec) -> None:
         """Raises ConfigError where a model's pictures do not show what the network looks at."""
@@ -92,14 +93,14 @@ class Frozen(nn.Module):
     crop: what the pictures show that it is asked about.
     """
 
-    def __init__(self, network: LossNetwork, crop: CropSpec) -> None:
+    def __init__(self, network: AskedNetwork, crop: CropSpec) -> None:
         super().__init__()
         self.crop = crop
         network.module.eval().requires_grad_(False)
         self._hidden = (network,)  # in a tuple, so that it is not a submodule
 
     @property
-    def network(self) -> LossNetwork:
+    def network(self) -> AskedNetwork:
         """What it holds."""
         return self._hidden[0]
 
@@ -114,7 +115,7 @@ class Frozen(nn.Module):
         return network.answer(network.module, network.cut(pictures.expand(-1, 3, -1, -1), points, self.crop))
 
 
-def open_network(name: str, role: Role, *, blank: bool = False) -> LossNetwork:
+def open_network(name: str, role: Role, *, blank: bool = False) -> AskedNetwork:
     """A network by its name in ``NETWORKS``, or a folder of one, for one of the losses.
 
     blank: with random weights and crops of any place, for a trial of how long a step takes; no file is needed.
@@ -131,7 +132,7 @@ def open_network(name: str, role: Role, *, blank: bool = False) -> LossNetwork:
     def cut(pictures: Tensor, points: Tensor, crop: CropSpec) -> Tensor:
         return F.interpolate(pictures[:, : network.channels], side, mode="bilinear")
 
-    return LossNetwork(**{**vars(network), "cut": cut})
+    return AskedNetwork(**{**vars(network), "cut": cut})
 
 
 def named_shape(name: str) -> str:
@@ -153,19 +154,19 @@ def named_shape(name: str) -> str:
     return "deca"
 
 
-def _deca(name: str, blank: bool) -> LossNetwork:
+def _deca(name: str, blank: bool) -> AskedNetwork:
     module = CodeEncoder(N_CODE) if blank else load_face_encoder("deca").E_flame
 
     def answer(module: nn.Module, crops: Tensor) -> Answer:
         return Answer(code=module(unit_crops(crops))[:, : CODE_SIZES["shape"]])
 
     data = ("vggface2/train", "bupt-balancedface/train", "voxceleb2/train")
-    return LossNetwork(
+    return AskedNetwork(
         name, "shape", module, data, CROP_SIDE_PX, lambda pictures, points, _: crop_faces(pictures, points), answer
     )
 
 
-def _emonet(name: str, blank: bool) -> LossNetwork:
+def _emonet(name: str, blank: bool) -> AskedNetwork:
     n_classes = int(name.rpartition("_")[2])
     module = EmoNet(n_classes) if blank else EmoNet.from_file(present(name).path)
 
@@ -173,7 +174,7 @@ def _emonet(name: str, blank: bool) -> LossNetwork:
         found = module(crops / 2 + 0.5)
         return Answer(logits=found.logits, affect=torch.stack([found.valence, found.arousal], dim=1))
 
-    return LossNetwork(
+    return AskedNetwork(
         name,
         "emotion",
         module,
@@ -186,7 +187,7 @@ def _emonet(name: str, blank: bool) -> LossNetwork:
     )
 
 
-def _folder(name: str, blank: bool) -> LossNetwork:
+def _folder(name: str, blank: bool) -> AskedNetwork:
     folder = locate(name)
     kind = stated_kind(folder) if folder.is_dir() else "file"
     if kind not in FOLDERS:
@@ -202,13 +203,13 @@ def _folder(name: str, blank: bool) -> LossNetwork:
     return FOLDERS[kind](name, network(form.facts(folder).config))
 
 
-def _judge(name: str, judge: Any) -> LossNetwork:
+def _judge(name: str, judge: Any) -> AskedNetwork:
     config = judge.config
 
     def cut(pictures: Tensor, points: Tensor, crop: CropSpec) -> Tensor:
         return ffhq_crop(luminance(pictures), points, config.image_size, config.crop)
 
-    return LossNetwork(
+    return AskedNetwork(
         name,
         "emotion",
         judge,
@@ -222,14 +223,14 @@ def _judge(name: str, judge: Any) -> LossNetwork:
     )
 
 
-def _emotion_net(name: str, network: Any) -> LossNetwork:
+def _emotion_net(name: str, network: Any) -> AskedNetwork:
     """An open network of emotions, which cuts its crop out of a model's by itself."""
     config = network.config
 
     def answer(module: nn.Module, crops: Tensor) -> Answer:
         return Answer(logits=module(crops, config.crop))
 
-    return LossNetwork(
+    return AskedNetwork(
         name,
         "emotion",
         network,
@@ -243,7 +244,7 @@ def _emotion_net(name: str, network: Any) -> LossNetwork:
     )
 
 
-def _shape_net(name: str, network: Any) -> LossNetwork:
+def _shape_net(name: str, network: Any) -> AskedNetwork:
     """An open network of ICT-FaceKit's identity, likewise."""
     config = network.config
 
@@ -251,7 +252,7 @@ def _shape_net(name: str, network: Any) -> LossNetwork:
         return Answer(code=module(crops, config.crop).shape)
 
     data, side = tuple(config.trained_on), config.image_size
-    return LossNetwork(name, "shape", network, data, side, _window(network), answer, channels=1, sees=config.crop)
+    return AskedNetwork(name, "shape", network, data, side, _window(network), answer, channels=1, sees=config.crop)
 
 
 def _window(network: Any) -> Callable[[Tensor, Tensor, CropSpec], Tensor]:
@@ -261,7 +262,7 @@ def _window(network: Any) -> Callable[[Tensor, Tensor, CropSpec], Tensor]:
     return lambda pictures, points, crop: gray_window(pictures, crop, wanted, side_px)
 
 
-def _dlib(name: str, blank: bool) -> LossNetwork:
+def _dlib(name: str, blank: bool) -> AskedNetwork:
     """dlib's recogniser, whose distance of 0.6 tells persons apart."""
     from emorph.models.dlib_chip import CHIP_PX, chips
     from emorph.models.dlib_net import dlib_recogniser
@@ -271,10 +272,10 @@ def _dlib(name: str, blank: bool) -> LossNetwork:
 
     data = ("vggface/train", "facescrub/train")
     network = copy.deepcopy(dlib_recogniser())
-    return LossNetwork(name, "identity", network, data, CHIP_PX, lambda x, points, _: chips(x, points), answer)
+    return AskedNetwork(name, "identity", network, data, CHIP_PX, lambda x, points, _: chips(x, points), answer)
 
 
-Opener = Callable[[str, bool], LossNetwork]  # by name; whether blank
-FolderOpener = Callable[[str, Any], LossNetwork]  # by name, with the network that its folder holds
+Opener = Callable[[str, bool], AskedNetwork]  # by name; whether blank
+FolderOpener = Callable[[str, Any], AskedNetwork]  # by name, with the network that its folder holds
 NETWORKS: dict[str, Opener] = {"deca": _deca, "emonet_8": _emonet, "emonet_5": _emonet, "dlib": _dlib}
 FOLDERS: dict[str, FolderOpener] = {"judge": _judge, "emotion-net": _emotion_net, "shape-net": _shape_net}

@@ -45,7 +45,7 @@ class AugmentConfig(Config):
     gamma: float = Field(0.4, ge=0)
     noise: float = Field(0.08, ge=0)
     hide_share: float = Field(0.5, ge=0, le=1)
-    hide_px: tuple[int, int] = (6, 18)
+    hide_px: tuple[int, int] = Field((6, 18), description="Least and most side of the hidden rectangle.")
     mix: float = Field(0.2, ge=0)
 
 
@@ -60,7 +60,7 @@ class JudgeRunConfig(RunConfig):
     model: JudgeConfig
     held_out: str = "val"
     augment: AugmentConfig = AugmentConfig()
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="What of a label is spread over all of them.")
     class_weight_power: float = Field(0.5, ge=0, le=1)
 
     @model_validator(mode="after")

@@ -54,6 +54,7 @@ class LatentRunConfig(RunConfig):
     """
 
     names_of_models: ClassVar[tuple[str, ...]] = ("init", "autoencoder")
+    preparing: ClassVar[str] = "encoding faces"
 
     task: Literal["latent"] = "latent"
     autoencoder: str

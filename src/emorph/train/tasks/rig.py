@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -68,8 +68,12 @@ class RigOptimConfig(OptimConfig):
 class RigRunConfig(RunConfig):
     """A training run of the rig. stage 2 starts from a rig of stage 1, ``init``."""
 
+    preparing: ClassVar[str] = "fitting 3D faces"
+
     task: Literal["rig"] = "rig"
-    stage: int = Field(1, ge=1, le=2)
+    stage: int = Field(
+        1, ge=1, le=2, description="1 learns many people; 2 learns one person's album, the denoiser alone, from init."
+    )
     model: RigConfig
     coefficients: CoefficientsConfig = CoefficientsConfig()
     optim: RigOptimConfig = RigOptimConfig()
