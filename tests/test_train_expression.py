@@ -16,7 +16,7 @@ from torch import Tensor
 from emorph.core.errors import CheckpointError, ConfigError, DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
-from emorph.core.loss_networks import told_losses
+from emorph.core.pretrained import stated_losses
 from emorph.core.tone import face_window
 from emorph.core.types import Target
 from emorph.data.memory import TensorFaces
@@ -248,25 +248,25 @@ def test_the_result_is_an_ordinary_model(folder: Path, tmp_path: Path, photo: An
     nothing, sad = editor.edit_faces(photo, face, [Target(Emotion.SAD, 0.0), Target(Emotion.SAD)])
     assert np.array_equal(nothing.photo.pixels, photo.pixels)
     assert not np.array_equal(sad.photo.pixels, photo.pixels)
-    (row,) = told_losses(end.folder / "ema")
-    assert (row.name, row.data) == ("judge", ())
+    (row,) = stated_losses(end.folder / "ema")
+    assert (row["name"], row["data"]) == ("judge", [])
     card = (end.folder / "ema" / "README.md").read_text()
-    assert f"judge (weights {row.fingerprint})" in card
+    assert f"judge (weights {row['fingerprint']})" in card
     convert(end.folder, tmp_path / "copy")
-    assert told_losses(tmp_path / "copy") == (row,)
+    assert stated_losses(tmp_path / "copy") == (row,)
     # another training goes on from it, and still says so
     aux = {"task": "autoencoder", "model": DiffAE.from_pretrained(end.folder / "ema").config.model_dump(mode="json")}
     rest = {"init": str(end.folder), "out": str(tmp_path / "on"), "data": {"path": "x"}, "budget": {"steps": 1}}
     on = AutoencoderConfig.parse({**aux, **rest, "samples": {"n": 0}})
     after = train(on, labelled_faces(), accelerator="cpu", devices=1, show_progress=False)
-    assert told_losses(after.folder / "ema") == (row,)
+    assert stated_losses(after.folder / "ema") == (row,)
     write_judge(tmp_path / "second", seed=9)
     second = expression_config(
         folder, "second", init=str(end.folder), budget={"steps": 1}, trains="unet",
         losses={"emotion_networks": [str(tmp_path / "second")]},
     )  # fmt: skip
     step_2 = train(second, labelled_faces(), accelerator="cpu", devices=1, show_progress=False)
-    assert [row.name for row in told_losses(step_2.folder / "ema")] == ["judge", "second"]
+    assert [row["name"] for row in stated_losses(step_2.folder / "ema")] == ["judge", "second"]
     kept = directions_beside(step_2.folder)
     assert kept is not None
     assert kept.shift is not None  # it is used, but no longer learns

@@ -202,7 +202,7 @@ def test_step_2_through_deca_pulls_the_shape_back(home: Path, monkeypatch: pytes
     only = {"expression": 0.0, "surroundings": 0.0, "reconstruction": 0.0, "shape": 1.0, "shape_network": "deca"}
     task = ExpressionTask(expression_config(home, "run", losses=only, trains="shift"), labelled_faces())
     task.model.load_state_dict(task.start(str(home / "start")).state_dict())
-    assert task.model.losses[0].name == "deca"
+    assert task.model.losses[0]["name"] == "deca"
     items = [labelled_faces()[1]]
     batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
     inputs = task.draw(batch, [0], torch.device("cpu"))

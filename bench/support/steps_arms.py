@@ -127,7 +127,7 @@ def half(recipe: Recipe, out: Path, init: str, budget: Budget, *, seed: int, sha
 
 def check_judges(judges: Sequence[str], models: Sequence[str]) -> None:
     """Whoever gave a loss may not give the mark. Raises SystemExit."""
-    asked = {network.name for model in models for network in losses_of(model)}
+    asked = {str(row["name"]) for model in models for row in losses_of(model)}
     for judge in judges:
         if Path(judge).name in asked:
             raise SystemExit(

@@ -155,7 +155,7 @@ def write_model(
     tensors: Mapping[str, Tensor],
     losses: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Write config.json and model.safetensors into an existing folder. losses: see ``emorph.core.loss_networks``."""
+    """Write config.json and model.safetensors into an existing folder. losses: see ``stated_losses``."""
     from safetensors.torch import save_file
 
     contiguous = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
@@ -170,6 +170,20 @@ def write_model(
 def stated_kind(folder: Path) -> str:
     """The kind of model that a folder's config.json states. Raises CheckpointError if it is not a model folder."""
     return str(_read_meta(folder).get("kind"))
+
+
+def stated_losses(folder: Path) -> tuple[dict[str, Any], ...]:
+    """The networks that gave a loss while the model in a folder was trained: each {name, fingerprint, data}.
+
+    fingerprint: eight digits of its weights; data: what it was trained on. They must not judge what the model makes.
+    Raises CheckpointError if it is not a model folder, or says it in another form.
+    """
+    rows = _read_meta(folder).get("losses", [])
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and {"name", "fingerprint"} <= set(row) for row in rows
+    ):
+        raise CheckpointError(f"{folder / CONFIG_FILE}: losses must be a list of name, fingerprint and data.")
+    return tuple(rows)
 
 
 def read_config(folder: Path, kind: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, UnknownNameError
-from emorph.core.loss_networks import LossNetwork, told_losses
+from emorph.core.pretrained import locate, stated_losses
 from emorph.core.tone import Tone, ToneName, tone_of
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
@@ -116,7 +116,7 @@ _PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
 class DiffAE(UNet, PretrainedModule):
     """Semantic encoder and conditional DDIM; state-dict keys equal the official model's without its prefix.
 
-    losses: the networks that gave a loss while it was trained, see ``emorph.core.loss_networks``.
+    losses: the networks that gave a loss while it was trained, see ``emorph.core.pretrained.stated_losses``.
     """
 
     kind = KIND
@@ -140,7 +140,7 @@ class DiffAE(UNet, PretrainedModule):
             dropout=config.dropout,
         )
         self.config = config
-        self.losses: tuple[LossNetwork, ...] = ()
+        self.losses: tuple[Mapping[str, Any], ...] = ()
         self.encoder = SemanticEncoder(
             in_channels=folded,
             side=side,
@@ -208,14 +208,13 @@ class DiffAE(UNet, PretrainedModule):
         stats = self.latent_stats
         exact = {"conds_mean": stats.mean.float(), "conds_std": stats.std.float()} if stats else {}
         config = self.config.model_dump(mode="json")
-        losses = [network.as_json() for network in self.losses]
-        save_model(folder, KIND, config, self.state_dict(), dtype=dtype, exact=exact, losses=losses)
+        save_model(folder, KIND, config, self.state_dict(), dtype=dtype, exact=exact, losses=self.losses)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> Self:
         """As ``PretrainedModule.from_pretrained``, and with what the folder says of losses."""
         model = super().from_pretrained(name)
-        model.losses = told_losses(name)
+        model.losses = stated_losses(locate(name))
         return model
 
     @classmethod

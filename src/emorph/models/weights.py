@@ -33,7 +33,7 @@ def save_model(
     """Write config.json and model.safetensors; the folder appears complete or not at all.
 
     tensors: stored as ``dtype`` where they are floats. exact: others, stored as they are. losses: see
-    ``emorph.core.loss_networks``. Raises CheckpointError.
+    ``emorph.core.pretrained.stated_losses``. Raises CheckpointError.
     """
     stored = {key: value.to(dtype) if value.is_floating_point() else value for key, value in tensors.items()}
     with atomic_folder(Path(folder)) as draft:

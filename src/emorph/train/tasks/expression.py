@@ -73,7 +73,7 @@ class ExpressionConfig(RunConfig):
 
     init: the autoencoder that it starts from. model: its sizes, read off init if left out. directions: a folder or an
     official classifier, by default those beside init. trains: the U-Net, the code's shift (a small network from z_sem,
-    target and strength to a step, with shift_hidden hidden numbers), or both.
+    target and strength to a step), or both. shift_hidden: numbers in the middle of that small network.
     """
 
     names_of_models = ("init", "directions")

@@ -9,7 +9,7 @@ back; each step is computed again for them instead of being kept (DiffusionCLIP,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,6 @@ from torch.utils.checkpoint import checkpoint
 
 from emorph.core.config import Config
 from emorph.core.expressions import Emotion
-from emorph.core.loss_networks import LossNetwork
 from emorph.core.tone import face_window
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target, x0_from
 from emorph.diffusion.samplers import Denoise, solver
@@ -47,11 +46,12 @@ class PicturesConfig(Config):
 class LossesConfig(Config):
     """Weights of the losses; 0 leaves one out, and its network unasked.
 
-    expression: cross-entropy of the target emotion, or squared error of valence and arousal, times the strength; the
-    mean over emotion_networks. shape: squared distance of the face's shape before and after (Step 2), by shape_network:
-    "deca", a folder, or "auto", which is DECA where its file is here. identity: 1 - cosine of identity_network's
-    features before and after. surroundings: mean absolute change of the picture around the face. reconstruction: the
-    autoencoder's own loss at strength 0.
+    expression: cross-entropy of the target emotion, or squared error of valence and arousal, times the strength.
+    shape: squared distance of the face's shape before and after (Step 2). identity: 1 - cosine of a person's features
+    before and after. surroundings: mean absolute change of the picture around the face. reconstruction: the
+    autoencoder's own loss at strength 0. emotion_networks: whom expression asks, names or folders; their mean counts.
+    shape_network: whom shape asks, a name or a folder; "auto" is DECA where its file is here, else the open network.
+    identity_network: whom identity asks, such as "dlib".
     """
 
     expression: float = Field(1.0, ge=0)
@@ -121,7 +121,7 @@ class ExpressionLoss(nn.Module):
         found = [*self.emotion, self.shape, self.identity]
         return [part.network.module for part in found if isinstance(part, Frozen)]
 
-    def facts(self) -> list[LossNetwork]:
+    def facts(self) -> list[dict[str, Any]]:
         """What a trained model says of the networks that it asked."""
         found = [*self.emotion, self.shape, self.identity]
         return [part.network.facts() for part in found if isinstance(part, Frozen)]

@@ -6,13 +6,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from emorph.core.errors import MissingAssetError
-from emorph.core.loss_networks import LossNetwork
 from emorph.core.pretrained import MODEL_FILES, atomic_folder, locate
 from emorph.models.diffae import KIND, DiffAE, DiffAEConfig
 from emorph.models.directions import Directions
@@ -45,12 +44,12 @@ class ExpressionModel(PretrainedModule):
         self.card = ""
 
     @property
-    def losses(self) -> tuple[LossNetwork, ...]:
+    def losses(self) -> tuple[Mapping[str, Any], ...]:
         """The networks that were asked in losses, see ``DiffAE.losses``."""
         return self.autoencoder.losses
 
     @losses.setter
-    def losses(self, losses: Sequence[LossNetwork]) -> None:
+    def losses(self, losses: Sequence[Mapping[str, Any]]) -> None:
         self.autoencoder.losses = tuple(losses)
 
     def shifted(self, z: Tensor, z_to: Tensor, asked: Tensor, strength: Tensor) -> Tensor:
@@ -117,8 +116,8 @@ def card_of(model: ExpressionModel, *, init: str, data: str, trains: str, weight
     init: the model that it started from. weights: of its losses.
     """
     asked = "\n".join(
-        f"- {network.name} (weights {network.fingerprint}), trained on {', '.join(network.data) or 'data not stated'}"
-        for network in model.losses
+        f"- {row['name']} (weights {row['fingerprint']}), trained on {', '.join(row['data']) or 'data not stated'}"
+        for row in model.losses
     )
     stated = ", ".join(f"{name} {weight:g}" for name, weight in weights.items() if weight)
     return f"""# An autoencoder trained to edit expressions

@@ -73,9 +73,9 @@ class AskedNetwork:
     has_affect: bool = False
     sees: CropSpec | None = None
 
-    def facts(self) -> LossNetwork:
+    def facts(self) -> dict[str, Any]:
         """What a trained model says of it."""
-        return LossNetwork(Path(self.name).name, fingerprint(self.module), self.data)
+        return LossNetwork(Path(self.name).name, fingerprint(self.module), self.data).as_json()
 
     def check_crop(self, crop: CropSpec) -> None:
         """Raises ConfigError where a model's pictures do not show what the network looks at."""

@@ -154,7 +154,7 @@ class ExpressionTask(Task[ExpressionModel]):
         """Have the model say which networks are asked, and which were in earlier runs."""
         config = self.config
         rows = [*losses_of(config.start_model), *self.loss.facts()]
-        self.model.losses = list({(row.name, row.fingerprint): row for row in rows}.values())
+        self.model.losses = list({(row["name"], row["fingerprint"]): row for row in rows}.values())
         self.model.card = card_of(
             self.model,
             init=config.start_model,
