@@ -17,7 +17,7 @@ from emorph.core.images import unit_range
 from emorph.data.memory import TensorFaces
 from emorph.face3d import neutral
 from emorph.face3d.camera import pixels_to_screen
-from emorph.models.directions import LatentStats
+from emorph.models.directions import AffectAxes, LatentStats
 from emorph.models.judge import Judge, JudgeConfig
 from emorph.models.shift import CodeShift, ShiftNet
 from emorph.train.tasks.expression import ExpressionConfig
@@ -57,8 +57,8 @@ def write_store(path: Path) -> Path:
     return path
 
 
-def write_start(folder: Path, *, landmarks: bool = False, shift: CodeShift | None = None) -> Path:
-    """An autoencoder with its directions; landmarks: that know where these go."""
+def write_start(folder: Path, *, landmarks: bool = False, affect: bool = False) -> Path:
+    """An autoencoder with its directions; landmarks: that know where these go. affect: and of valence and arousal."""
     model = tiny_model()
     model.save_pretrained(folder)
     with torch.no_grad():
@@ -68,7 +68,9 @@ def write_start(folder: Path, *, landmarks: bool = False, shift: CodeShift | Non
         tiny_directions(),
         stats=LatentStats(z.mean(dim=0), z.std(dim=0)),
         landmarks=0.02 * torch.randn(68, 2, 32, generator=generator) if landmarks else None,
-        shift=shift,
+        affect=AffectAxes(*(0.2 * torch.randn(*size, generator=generator) for size in ((2, 32), (2,), (2, 32))))
+        if affect
+        else None,
     )
     directions.save_pretrained(folder / "directions")
     return folder

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from emorph.core.errors import CheckpointError, ConfigError, DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
 from emorph.core.pretrained import stated_losses
 from emorph.core.tone import face_window
-from emorph.core.types import Target
+from emorph.core.types import CropSpec, Target
 from emorph.data.memory import TensorFaces
+from emorph.diffusion.process import q_sample, x0_from
 from emorph.diffusion.samplers import solver
 from emorph.edit.latent import edited_codes
 from emorph.edit.pipeline import Editor
@@ -31,6 +32,7 @@ from emorph.train.loop import train
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from emorph.train.tasks.expression import ExpressionConfig, TargetsConfig
 from emorph.train.tasks.expression_crops import ffhq_crop
+from emorph.train.tasks.expression_networks import Answer, AskedNetwork, open_network
 from emorph.train.tasks.expression_task import ExpressionTask
 from made_expression import (
     SIDE,
@@ -154,6 +156,31 @@ def test_one_step_is_the_definition_computed_by_hand(folder: Path) -> None:
     torch.testing.assert_close(parts["reconstruction"], error, rtol=1e-4, atol=1e-6)
     total = parts["expression"] + parts["surroundings"] + parts["reconstruction"]
     torch.testing.assert_close(parts["loss"], total)
+
+
+def test_valence_and_arousal_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_start(tmp_path / "start", affect=True)
+    write_judge(tmp_path / "judge")
+    judge = open_network(str(tmp_path / "judge"), "emotion")
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        return Answer(affect=module(crops)[:, :2])
+
+    of_affect = AskedNetwork(**{**vars(judge), "answer": answer, "has_affect": True})
+    monkeypatch.setattr("emorph.train.tasks.expression.open_network", lambda *_, **__: of_affect)
+    config = expression_config(tmp_path, "run", targets={"by": "affect"}, data={"balance": "none"})
+    faces = labelled_faces()
+    task = task_of(config, TensorFaces(faces.images, torch.full((len(faces),), -1), faces.landmarks))
+    inputs = task.draw(batch(task), [0, 1, 2, 3], CPU)
+    x, start, _, z_to, asked, strength, points, t, noise = inputs
+    assert asked[:, :8].abs().sum() == 0
+    model = task.model.autoencoder
+    x_t = q_sample(start, t, noise, model.rates)
+    drawn = x0_from(model.predict(x_t, t, z_to), x_t, t, model.rates, "v").clamp(-1, 1)
+    crops = ffhq_crop(drawn, ((points + 1) * SIDE - 1) / 2, 16, CropSpec(1.4, (0.0, 0.07)))
+    missed = (judge.module(crops)[:, :2] - asked[:, 8:10]).square().sum(dim=1)
+    expected = (missed * strength[:, 0] * model.rates[t, 0].square()).mean()
+    torch.testing.assert_close(task.loss(*inputs)["expression"], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("solver_name", ["dpm", "ddim"])

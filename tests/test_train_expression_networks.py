@@ -9,14 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
+from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, to_pixels, to_tensor
 from emorph.core.types import CropSpec, Landmarks, Photo
 from emorph.evaluate.judges.crops import emonet_crop
+from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.evaluate.judges.own import crop_for
 from emorph.models.deca import CodeEncoder, crop_face, crop_faces
+from emorph.models.emotion_net import EmotionNet, EmotionNetConfig
 from emorph.models.judge import Judge
 from emorph.models.rig_faces import NetworkReader
+from emorph.models.shape_net import ShapeNet, ShapeNetConfig
+from emorph.models.weights import fingerprint
 from emorph.train.tasks.expression_crops import ffhq_crop, shown_share, square_crop
 from emorph.train.tasks.expression_networks import AUTO, AskedNetwork, Frozen, named_shape, open_network
 from emorph.train.tasks.expression_task import ExpressionTask
@@ -85,6 +90,51 @@ def test_how_much_of_a_crop_another_shows() -> None:
     assert shown_share(CropSpec(2.0), by=CropSpec()) == 1
     assert shown_share(CropSpec(), by=CropSpec(1.0, (0.25, -0.5))) == pytest.approx(0.75 * 0.5)
     assert shown_share(CropSpec(), by=CropSpec(1.0, (3.0, 0.0))) == 0
+
+
+# -- the open networks
+
+
+def test_open_networks_see_what_they_see_elsewhere(tmp_path: Path, of_photo: tuple[Tensor, Tensor]) -> None:
+    torch.manual_seed(0)
+    crop = {"zoom": 1.3, "shift": (0.0, 0.05)}
+    trunk = {"channels": (8, 16)}
+    emotion = EmotionNet(EmotionNetConfig.parse({"labels": ("sad", "happy"), "crop": crop, "trunk": trunk}))
+    units = {"units": ("jawOpen",), "n_shape": 5, "trained_on": ("lfw/train",)}
+    shape = ShapeNet(ShapeNetConfig.parse({"crop": crop, "trunk": trunk, **units}))
+    for network, name in ((emotion, "emotion"), (shape, "shape")):
+        network.eval().save_pretrained(tmp_path / name)
+    pictures, given = labelled_faces().images[:2].float() / 127.5 - 1, CropSpec(1.5, (0.0, 0.08))
+    pictures.requires_grad_()
+    asked = open_network(str(tmp_path / "emotion"), "emotion")
+    assert asked.emotions == (Emotion.SAD, Emotion.HAPPY)
+    logits = Frozen(asked, given)(pictures, made_points(2)).logits
+    torch.testing.assert_close(logits, emotion(pictures, given), rtol=1e-4, atol=1e-5)
+    of_shape = open_network(str(tmp_path / "shape"), "shape")
+    code = Frozen(of_shape, given)(pictures, made_points(2)).code
+    assert code is not None
+    torch.testing.assert_close(code, shape(pictures, given).shape, rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(code.square().sum(), pictures)
+    assert float(gradient.abs().max()) > 0
+    assert of_shape.facts() == {"name": "shape", "fingerprint": fingerprint(shape), "data": ["lfw/train"]}
+    of_shape.check_crop(CropSpec(1.2))
+    with pytest.raises(ConfigError, match="looks at another crop of a face: the pictures of this model show 42%"):
+        of_shape.check_crop(CropSpec(2.0, (0.0, 0.05)))
+    blank = open_network(str(tmp_path / "shape"), "shape", blank=True)
+    assert Frozen(blank, given)(pictures, torch.zeros(2, 68, 2)).code.shape == (2, 5)  # type: ignore[union-attr]
+
+
+def test_identity_is_dlibs(photo: Photo, landmarks: Landmarks, of_photo: tuple[Tensor, Tensor]) -> None:
+    network = open_network("dlib", "identity")
+    code = Frozen(network, CropSpec())(*of_photo).code
+    assert code is not None
+    assert (
+        float((code[0] - torch.from_numpy(descriptor_of(photo, landmarks))).norm()) < 0.05
+    )  # of 0.6 to another person
+    blank = open_network("dlib", "identity", blank=True).module
+    assert {k: v.shape for k, v in blank.state_dict().items()} == {
+        k: v.shape for k, v in network.module.state_dict().items()
+    }
 
 
 # -- DECA

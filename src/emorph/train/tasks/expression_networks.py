@@ -26,7 +26,10 @@ from emorph.core.pretrained import BUNDLED, locate, stated_kind
 from emorph.core.types import CropSpec
 from emorph.face3d.camera import CROP_SIDE_PX
 from emorph.models.deca import CODE_SIZES, N_CODE, CodeEncoder, crop_faces, unit_crops
+from emorph.models.dlib_chip import CHIP_PX, chips
+from emorph.models.dlib_net import DlibNetConfig, DlibRecogniser, dlib_recogniser
 from emorph.models.emonet import CLASSES, SIDE_PX, EmoNet
+from emorph.models.face_window import gray_window
 from emorph.models.kinds import kind_of_folder
 from emorph.models.port import load_face_encoder
 from emorph.models.weights import fingerprint
@@ -256,22 +259,30 @@ def _shape_net(name: str, network: Any) -> AskedNetwork:
 
 
 def _window(network: Any) -> Callable[[Tensor, Tensor, CropSpec], Tensor]:
-    from emorph.models.face_window import gray_window
-
     wanted, side_px = network.config.crop, network.config.image_size
     return lambda pictures, points, crop: gray_window(pictures, crop, wanted, side_px)
 
 
+_DLIB = DlibNetConfig(
+    stem=32,
+    blocks=(
+        *((32, 1),) * 3,
+        *((64, 2), (64, 1), (64, 1), (64, 1)),
+        *((128, 2), (128, 1), (128, 1)),
+        *((256, 2), (256, 1), (256, 1), (256, 2)),
+    ),
+    mean=(122.782, 117.001, 104.298),
+)  # the sizes of dlib's file, for trials
+
+
 def _dlib(name: str, blank: bool) -> AskedNetwork:
     """dlib's recogniser, whose distance of 0.6 tells persons apart."""
-    from emorph.models.dlib_chip import CHIP_PX, chips
-    from emorph.models.dlib_net import dlib_recogniser
 
     def answer(module: nn.Module, crops: Tensor) -> Answer:
         return Answer(code=module(crops))
 
     data = ("vggface/train", "facescrub/train")
-    network = copy.deepcopy(dlib_recogniser())
+    network = DlibRecogniser(_DLIB) if blank else copy.deepcopy(dlib_recogniser())
     return AskedNetwork(name, "identity", network, data, CHIP_PX, lambda x, points, _: chips(x, points), answer)
 
 

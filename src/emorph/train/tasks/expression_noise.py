@@ -109,6 +109,7 @@ def invert_share(
         share=share,
         on_step=on_step,
         part_faces=PART_FACES,
+        missing=True,
     ):
         pass
 

@@ -22,6 +22,7 @@ from emorph.edit.redraw import motions, move_crops
 from emorph.face3d.camera import screen_to_pixels
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
+from emorph.models.painter import painter_folder
 from emorph.models.port import load, losses_of
 from emorph.models.shift import ShiftNet, asked_for
 from emorph.train.sheets import N_STEPS, Sheet, Shown, sheet_of
@@ -33,7 +34,6 @@ from emorph.train.tasks.expression_model import (
     ExpressionModel,
     card_of,
     directions_for,
-    painter_folder,
     started,
 )
 from emorph.train.tasks.expression_noise import NAMES, KeptNoise, MadeNoise, NoisyFaces, inverted, noise_folder
