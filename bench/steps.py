@@ -60,7 +60,8 @@ def main() -> None:
     rows = {}
     for (arm, seed), model in models.items():
         own = asked.directions if arm == BASE else None
-        folder = recipe.work / recipe.digits(budget) / "scores" / "-".join(asked.judges) / f"{ARMS.index(arm)}-{seed}"
+        kept = recipe.work / recipe.digits(budget) / f"scores-{'-'.join(by.judges)}"
+        folder = kept / f"{ARMS.index(arm)}-{seed}"
         rows[arm, seed] = scores_of(model, own, faces, targets, by, folder)
     body = report(
         Found(rows, faces, targets),
@@ -108,7 +109,7 @@ def measurer(judges: list[str], emotion: str, shape: str, face_model: Path | Non
     found = {}
     for name in judges:
         try:
-            found[name] = load_judge(name, threads=1)
+            found[Path(name).name] = load_judge(name, threads=1)
         except EmorphError as error:
             print(f"without {name}: {error}")
     if not found:
