@@ -13,13 +13,20 @@ from emorph.core.images import read_photo, to_pixels, write_image
 from emorph.core.types import OnStep, Photo, Target, UInt8
 from emorph.edit import codec
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
-from emorph.edit.jobs import RECORDS_FILE, Recipe, change_files
+from emorph.edit.jobs import Recipe, change_files
 from emorph.edit.latent import directions_digest
 from emorph.edit.metadata import Maker, expression_metadata, sample_metadata
-from emorph.edit.paths import SourcePhotos, check_writable, photo_files, result_paths
+from emorph.edit.paths import (
+    RECORDS_FILE,
+    UNIT_RECORDS_FILE,
+    SourcePhotos,
+    check_writable,
+    photo_files,
+    result_paths,
+)
 from emorph.edit.pipeline import Editor
 from emorph.edit.result import Edit
-from emorph.edit.rig.files import UNIT_RECORDS_FILE, UNITS_WORD
+from emorph.edit.rig.files import UNITS_WORD
 from emorph.edit.sheet import Row, grid, tiles, title
 from emorph.faces.detect import MIN_FACE_PX
 
