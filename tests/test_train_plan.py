@@ -135,6 +135,8 @@ def test_two_numbers_of_faces_are_refused(emorph: Emorph) -> None:
     [
         ("celebahq-128", "9,375 steps x batch 32 = 300,000 samples = 10.00 epochs"),
         ("celebahq-256", "9,375 steps x batch 32 = 300,000 samples = 10.00 epochs"),
+        ("affectnet-step1", "17,979 steps x batch 32 = 575,328 samples = 2.00 epochs"),
+        ("affectnet-step2", "17,979 steps x batch 32 = 575,328 samples = 2.00 epochs"),
         ("rig-ffhq", "87,500 steps x batch 8 = 700,000 samples = 10.00 epochs"),
         ("rig-album", "5,000 steps x batch 4 = 20,000 samples = 1000.00 epochs"),
     ],
@@ -305,6 +307,11 @@ def test_a_trial_fits_its_loss(task: str) -> None:
                 "num_res_blocks": 1,
                 "encoder_width": 16,
             }
+        },
+        "expression": {
+            "init": "emorph-base",
+            "trains": "both",
+            "losses": {"emotion_networks": ["emorph-judge"], "shape": 1.0, "shape_network": "deca"},
         },
     }
     if task not in values:
