@@ -25,7 +25,7 @@ _STARTS: Mapping[str, Mapping[str, Any]] = {
     "judge": {"model": {"labels": _EIGHT}, "budget": {"epochs": 10}},
     "rig": {"model": {"image_size": 256}, "budget": {"epochs": 10}},
     "painter": {"budget": {"epochs": 10}},
-    "expression": {"init": "runs/autoencoder", "directions": "runs/classifier", "budget": {"epochs": 2}},
+    "expression": {"init": "emorph-base", "budget": {"epochs": 2}},
     "classifier": {"model": "emorph-base", "budget": {"epochs": 40}},
 }
 
