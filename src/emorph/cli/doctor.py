@@ -23,6 +23,7 @@ CORE = (
 )  # fmt: skip
 EXTRAS = {
     "train": ("lightning-fabric", "datasets", "pyarrow"),
+    "search": ("optuna",),
     "evaluate": ("onnxruntime",),
     "study": ("fastapi", "uvicorn", "scipy"),
     "bench": ("matplotlib",),
