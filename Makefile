@@ -1,4 +1,4 @@
-# make demo | test | lint | docs | wheel | bench | base | base-64 | judge | quality | clean. Another Python: make demo PYTHON=python3.12
+# make demo | test | field | fuzz | lint | docs | wheel | bench | base | base-64 | judge | quality | clean. Another Python: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 PROCESSES ?= 2
@@ -9,11 +9,12 @@ INPUTS := pyproject.toml constraints.txt
 # -qq hides pip's progress and warnings, not its errors
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test fuzz lint docs wheel bench base base-64 judge quality clean
+.PHONY: help demo test field fuzz lint docs wheel bench base base-64 judge quality clean
 
 help:
 	@echo "make demo    install the editor, draw a sheet of examples/astronaut.png into demo/"
 	@echo "make test    install everything, run the tests: PROCESSES=2, and ARGS='-k paste' for some of them"
+	@echo "make field   try what real photos, files and users brought, and print the table"
 	@echo "make fuzz    read damaged files of every kind: N=1500 of each, and ARGS='--kind parquet' for some of them"
 	@echo "make lint    check style, format and types"
 	@echo "make docs    build the documentation into site/, strictly"
@@ -31,6 +32,9 @@ demo: $(VENV)/.core
 # Each process has one thread, or they would wait for each other; and takes whole groups, in the order of conftest.py.
 test: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+field: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/field/table.py
 
 fuzz: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python fuzz/run.py --n $(N) $(ARGS)

@@ -241,6 +241,23 @@ def test_an_edit_without_a_face_is_a_failure_and_no_gap() -> None:
     assert any("4 of 16 edits could not be measured" in warning for warning in skipped.warnings)
 
 
+def test_doubtful_landmarks_and_dark_photos_are_said_and_count() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(6))
+    plain = made.summary()
+    assert not any("trusted" in warning or "dark" in warning for warning in plain.warnings)
+    faces = made.records.faces
+    for i, item in enumerate(made.judged[:3]):
+        id = item.edit_id if i else item.source_id
+        faces[id] = replace(faces[id], doubt="two readings lie 9% apart")
+    first = made.judged[0].source_id
+    faces[first] = replace(faces[first], gain=4.5)
+    found = made.summary()
+    assert any(warning.startswith("3 of 6 edits rest on landmarks") for warning in found.warnings)
+    assert any(warning.startswith("1 of 6 source photos is far too dark") for warning in found.warnings)
+    assert n(table(found, "summary"), "Distance") == n(table(plain, "summary"), "Distance") == 6
+
+
 def test_a_set_without_any_face_left_has_a_report() -> None:
     made = Made()
     made.edit("good", Emotion.HAPPY, Emotion.HAPPY, sources=range(16))

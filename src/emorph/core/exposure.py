@@ -13,6 +13,7 @@ from emorph.core.types import UInt8
 
 DARK_PHOTO, LIT_PHOTO = 128, 230  # 99th percentile of a photo's strongest channel: below which, and brought to which
 DARK_FACE, LIT_FACE = 80, 180  # the same of a face's box, 95th percentile; dark skin in usual light lies above
+DARK_SHADE, LIT_SHADE = 40, 100  # the same of the darker part of a photo, 25th percentile, where no face is seen else
 MOST_GAIN = 40.0  # more would show nothing but rounding
 SAMPLED_SIDE_PX = 500  # of a large photo every so many pixels count
 
@@ -26,6 +27,11 @@ def face_gain(pixels: UInt8, box: tuple[int, int, int, int]) -> float:
     """The same of a face in its box (left, top, right, bottom), of which the part in the photo counts."""
     left, top, right, bottom = (max(edge, 0) for edge in box)
     return _gain(pixels[top:bottom, left:right], 95, DARK_FACE, LIT_FACE)
+
+
+def shade_gain(pixels: UInt8) -> float:
+    """The same of a photo whose faces may stand in the dark before something bright, such as a window."""
+    return _gain(pixels, 25, DARK_SHADE, LIT_SHADE)
 
 
 def brightened(pixels: UInt8, gain: float) -> UInt8:

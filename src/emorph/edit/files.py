@@ -16,7 +16,14 @@ from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.jobs import Recipe, change_files
 from emorph.edit.latent import directions_digest
 from emorph.edit.metadata import Maker, expression_metadata, sample_metadata
-from emorph.edit.paths import RECORDS_FILE, UNIT_RECORDS_FILE, SourcePhotos, check_writable, photo_files, result_paths
+from emorph.edit.paths import (
+    RECORDS_FILE,
+    UNIT_RECORDS_FILE,
+    SourcePhotos,
+    check_writable,
+    photo_files,
+    result_paths,
+)
 from emorph.edit.pipeline import Editor
 from emorph.edit.result import Edit
 from emorph.edit.rig.files import UNITS_WORD

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from emorph.core.errors import ShapeError, UnknownNameError
-from emorph.core.exposure import brightened, face_gain, photo_gain
+from emorph.core.exposure import brightened, face_gain, photo_gain, shade_gain
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
 from emorph.faces.hog import seen_by_hog, shrunk
@@ -56,6 +56,9 @@ def find_faces(
     as_detector(detector)
     pixels = np.ascontiguousarray(brightened(photo.pixels, photo_gain(photo.pixels)))
     faces = _seen(pixels, min_face_px, detector)
+    gain = shade_gain(pixels)
+    if gain > 1 and not any(face.score >= SURE_SCORE for face in faces):
+        faces = _seen(brightened(pixels, gain), min_face_px, detector) or faces
     enough = [face for face in faces if face.score >= min_score]
     told = enough or sorted(faces, key=lambda face: face.score, reverse=True)[:1]
     return sorted(told, key=area_px, reverse=True)

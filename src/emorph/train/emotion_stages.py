@@ -123,7 +123,8 @@ def _of_classifier(file: Path, config: ClassifierConfig, epochs: Sequence[int]) 
                 read.append(
                     encode_all(model, faces, cache, mirror=config.data.mirror, confounds=confounds, on_step=on_step)
                 )
-            head = config.head.model_copy(update={"epochs": n})
+            length = {"epochs": float(n), "samples": None, "steps": None, "keep": "last"}
+            head = config.head.model_copy(update=length)
             return model, train_classifier(head, config.seed, read[0], read[0], config.face()).directions
 
         return fitted

@@ -77,8 +77,9 @@ def _of_dark_photos(scores: Sequence[MethodScores]) -> Iterator[str]:
     sources = {scored.source.id: scored.source for score in scores for scored in score.evidence.edits}
     n_dark = sum(source.gain != 1 for source in sources.values())
     if n_dark:
+        are = "is" if n_dark == 1 else "are"
         yield (
-            f"{n_dark} of {len(sources)} source photos are far too dark: judges and recognisers saw their faces, and "
+            f"{n_dark} of {len(sources)} source photos {are} far too dark: judges and recognisers saw their faces, and "
             "those of their edits, brightened by the same factor (gain in faces*.jsonl). Distances of pictures are "
             "those of the files, and smaller the darker a photo is."
         )
