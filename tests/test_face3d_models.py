@@ -224,9 +224,9 @@ def test_the_contour_slides_on_the_far_side_only(ict: ICT) -> None:
     vertices = ict.vertices(rest)
     marked = [ict.landmarks(vertices, pose) - ict.offset @ rodrigues(pose).mT for pose in (turned, ahead)]
     moved = (marked[0] - marked[1])[0].norm(dim=-1)
-    assert (moved[:9] == 0).all()
+    assert (moved[:9] < 1e-5).all()
     assert (moved[12:16] > 0.4).all()
-    assert (moved[17:] == 0).all()
+    assert (moved[17:] < 1e-5).all()
     far = ict.landmarks(ict.vertices(replace(rest, pose=turned)), turned)[0, 12:16, 0]
     edge = ict.landmarks(ict.vertices(replace(rest, pose=turned)), ahead)[0, 12:16, 0]
     assert (far > edge + 0.1).all()
