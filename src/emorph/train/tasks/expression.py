@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -77,6 +77,7 @@ class ExpressionConfig(RunConfig):
     """
 
     names_of_models = ("init", "directions")
+    preparing: ClassVar[str] = "inverting faces"
 
     task: Literal["expression"] = "expression"
     model: DiffAEConfig | None = None
