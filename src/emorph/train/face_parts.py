@@ -92,6 +92,15 @@ def part_file(folder: Path, start: int, kind: str = "") -> Path:
     return folder / f"{start:08d}{kind}.safetensors"
 
 
+def joined_numbers(sets: Sequence[Sequence[Numbers]]) -> list[Numbers]:
+    """What was read off several sets, laid end to end, of each kind what all sets have; [] where a share holds none."""
+    joined = []
+    for parts in zip(*(numbers for numbers in sets if numbers), strict=True):
+        common = [key for key in parts[0] if all(key in part for part in parts)]
+        joined.append({key: torch.cat([part[key] for part in parts]) for key in common})
+    return joined
+
+
 def _part(
     faces: Dataset[Any],
     rows: range,

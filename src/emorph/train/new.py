@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from emorph.core.commands import command
 from emorph.core.config import toml_value
 from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.core.files import replace_file
@@ -71,7 +72,7 @@ def new_text(name: str) -> str:
     config = config_class(name).parse(start).model_dump(mode="json")
     lines = [
         f'# A run of the task "{name}". What stands behind a "#" is what holds where nothing is stated.',
-        f"# What it will do: emorph train plan FILE. All keys on one page: emorph train keys {name}",
+        f"# What it will do: emorph train plan FILE. All keys as a list: {command('train', 'keys', name)}",
     ]
     section = ""
     for key in keys_of(name):

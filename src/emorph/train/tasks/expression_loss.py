@@ -59,9 +59,9 @@ class LossesConfig(Config):
     identity: float = Field(0.0, ge=0)
     surroundings: float = Field(1.0, ge=0)
     reconstruction: float = Field(1.0, ge=0)
-    emotion_networks: tuple[str, ...] = (OPEN_EMOTION,)
-    shape_network: str = AUTO
-    identity_network: str = ""
+    emotion_networks: tuple[str, ...] = Field((OPEN_EMOTION,), description="Networks that name emotions.")
+    shape_network: str = Field(AUTO, description="What reads the shape: deca, a folder, or auto: DECA if it is here.")
+    identity_network: str = Field("", description="What knows persons.")
 
     @model_validator(mode="after")
     def _names_what_it_asks(self) -> Self:

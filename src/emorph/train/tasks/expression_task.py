@@ -23,7 +23,7 @@ from emorph.face3d.camera import screen_to_pixels
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.painter import painter_folder
-from emorph.models.port import load, losses_of
+from emorph.models.port import fit_note, load, losses_of
 from emorph.models.shift import ShiftNet, asked_for
 from emorph.train.sheets import N_STEPS, Sheet, Shown, sheet_of
 from emorph.train.task import Task, check_started, hash_seed
@@ -99,6 +99,7 @@ class ExpressionTask(Task[ExpressionModel]):
         """
         model = started(name, self.model)
         check_started(model.config, self.model.config, ("prediction", "tone", "crop"), name)
+        fit_note(name, model.autoencoder, self.config.directions)
         check_directions(model.autoencoder, self.directions, self.faces, self.config.directions or name)
         return model
 

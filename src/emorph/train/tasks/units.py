@@ -104,7 +104,7 @@ def within_expressions(landmark_map: Tensor, reader: UnitReader) -> Tensor:
     """The map (68, 2, z_dim) without what no action unit does: no edit widens a skull or turns a head."""
     moves = reader.moves.T
     whole = landmark_map.flatten(0, 1).double()
-    kept = moves @ torch.linalg.solve(_ridged(moves.T @ moves, PLAIN), moves.T @ whole)
+    kept: Tensor = moves @ torch.linalg.solve(_ridged(moves.T @ moves, PLAIN), moves.T @ whole)
     return kept.view_as(landmark_map).to(landmark_map.dtype)
 
 
@@ -127,7 +127,7 @@ def _calibrated(steps: Tensor, reader: UnitReader, landmark_map: Tensor) -> Tens
     inner[INNER] = True
     now = (landmark_map @ steps.T)[inner.flatten()]  # (102, U)
     missing = reader.moves.T[inner.flatten()] - now
-    mixing = torch.linalg.solve(_ridged(now.T @ now, MIXING), now.T @ missing)
+    mixing: Tensor = torch.linalg.solve(_ridged(now.T @ now, MIXING), now.T @ missing)
     return steps + mixing.T @ steps
 
 
