@@ -125,7 +125,7 @@ def _of_classifier(file: Path, config: ClassifierConfig, epochs: Sequence[int]) 
                 )
             length = {"epochs": float(n), "samples": None, "steps": None, "keep": "last"}
             head = config.head.model_copy(update=length)
-            return model, train_classifier(head, config.seed, read[0], read[0]).directions
+            return model, train_classifier(head, config.seed, read[0], read[0], config.face()).directions
 
         return fitted
 
