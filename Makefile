@@ -1,4 +1,4 @@
-# make demo | test | field | fuzz | lint | docs | wheel | bench | base | judge | quality | clean. Another Python: make demo PYTHON=python3.12
+# make demo | test | field | fuzz | lint | docs | wheel | bench | base | base-64 | judge | quality | clean. Another Python: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 PROCESSES ?= 2
@@ -9,7 +9,7 @@ INPUTS := pyproject.toml constraints.txt
 # -qq hides pip's progress and warnings, not its errors
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test field fuzz lint docs wheel bench base judge quality clean
+.PHONY: help demo test field fuzz lint docs wheel bench base base-64 judge quality clean
 
 help:
 	@echo "make demo    install the editor, draw a sheet of examples/astronaut.png into demo/"
@@ -20,7 +20,8 @@ help:
 	@echo "make docs    build the documentation into site/, strictly"
 	@echo "make wheel   build the distributions into dist/, install the wheel on its own and use it"
 	@echo "make bench   run the measurements in bench/"
-	@echo "make base    train emorph-base again: DATA=lfw_expressions.parquet, hours (run it again to resume)"
+	@echo "make base    train the next emorph-base from its data: PACKS=FOLDER CLIPS=FOLDER, a day (run it again to resume)"
+	@echo "make base-64 train emorph-base again: DATA=lfw_expressions.parquet, hours (run it again to resume)"
 	@echo "make judge   train emorph-judge again: DATA=fer2013.parquet, half an hour or more"
 	@echo "make quality measure the bundled model's edits: DATA=lfw_expressions.parquet"
 	@echo "make clean   remove what these made"
@@ -57,7 +58,12 @@ bench: $(VENV)/.dev
 
 # Each part goes on where it was stopped, and is not trained again once it is finished.
 base: $(VENV)/.dev
-	@test -f "$(DATA)" || { echo "name the face pack: make base DATA=lfw_expressions.parquet" >&2; exit 1; }
+	@test -d "$(PACKS)" && test -d "$(CLIPS)" || { \
+	  echo "name the folders of packs and of films: make base PACKS=faces CLIPS=clips" >&2; exit 1; }
+	@$(BIN)/python examples/emorph-base-128/make_base.py "$(PACKS)" "$(CLIPS)"
+
+base-64: $(VENV)/.dev
+	@test -f "$(DATA)" || { echo "name the face pack: make base-64 DATA=lfw_expressions.parquet" >&2; exit 1; }
 	@$(BIN)/python examples/train.py examples/emorph-base "$(DATA)"
 
 judge: $(VENV)/.dev

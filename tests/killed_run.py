@@ -108,6 +108,15 @@ def train_as_rank(
 
     devices: as on the command line; None is as many as there are processes.
     """
+    become_rank(rank, n_ranks, port)
+    made = faces()
+    recorded = RecordedFaces(made.images, torch.from_numpy(made.labels), made.landmarks)
+    recorded.record = record
+    train(config, recorded, accelerator="cpu", devices=devices or n_ranks, show_progress=False)
+
+
+def become_rank(rank: int, n_ranks: int, port: int) -> None:
+    """Make this process one of several that torchrun would have started."""
     torch.set_num_threads(1)
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
@@ -119,7 +128,3 @@ def train_as_rank(
         "LOCAL_WORLD_SIZE": str(n_ranks),
         "TORCHELASTIC_RUN_ID": "test",
     }
-    made = faces()
-    recorded = RecordedFaces(made.images, torch.from_numpy(made.labels), made.landmarks)
-    recorded.record = record
-    train(config, recorded, accelerator="cpu", devices=devices or n_ranks, show_progress=False)

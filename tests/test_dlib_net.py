@@ -11,13 +11,20 @@ import torch
 
 from emorph.core.assets import packaged_file
 from emorph.core.errors import CheckpointError, ShapeError
-from emorph.core.images import to_tensor
+from emorph.core.images import read_photo, to_tensor
 from emorph.core.types import Landmarks, Photo
 from emorph.data.store import FaceStore
 from emorph.evaluate.judges.dlib_recogniser import RECOGNISER_FILE, chip_of, descriptor_of, descriptors_of
+from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure.inputs import read_pairs
+from emorph.evaluate.measure.look import landmarks_of
+from emorph.evaluate.measure.records import identify
+from emorph.evaluate.measure.run import evaluate
 from emorph.models.dlib_chip import chips
 from emorph.models.dlib_file import read_dlib_net
 from emorph.models.dlib_net import DlibRecogniser, dlib_recogniser
+from emorph.models.port import model_info
+from evaluate_sets import made_set
 from made_dlib import MadeDlib
 
 
@@ -69,6 +76,21 @@ def test_numbers_of_a_pack_are_those_of_dlib(face_pack: Path, official: dlib.fac
         found.append(chip_of(Photo(item["image"].permute(1, 2, 0).numpy()), Landmarks(points, (0, 0, 128, 128), 1.0)))
     expected = np.array(official.compute_face_descriptor(found))
     np.testing.assert_allclose(descriptors_of(found), expected, atol=1e-5)
+
+
+def test_a_report_has_the_numbers_of_dlib(tmp_path: Path, official: dlib.face_recognition_model_v1) -> None:
+    """Of every new face of a source at once; an unedited photo has its source's to the bit, and costs nothing."""
+    table = made_set(tmp_path)
+    (tmp_path / "same.png").write_bytes((tmp_path / "ann.png").read_bytes() + b"\0")
+    table.write_text(table.read_text() + "ann.png,same.png,neutral,1,ann\n")
+    faces = evaluate(identify(read_pairs(table)), tmp_path / "report", Panel((), ())).faces
+    described = {id: face.descriptor for id, face in faces.items()}
+    assert len(described) == 9
+    assert len(set(described.values())) == 8
+    for item in identify(read_pairs(table)):
+        photo = read_photo(item.pair.edited)
+        theirs = np.array(official.compute_face_descriptor(chip_of(photo, landmarks_of(faces[item.edit_id]))))
+        np.testing.assert_allclose(described[item.edit_id], theirs, atol=1e-5)
 
 
 def test_many_faces_of_several_depths_are_cut_as_each_alone(photo: Photo, landmarks: Landmarks) -> None:
@@ -142,6 +164,7 @@ def test_a_folder_keeps_it(tmp_path: Path) -> None:
     x = torch.rand(2, 3, 150, 150) * 2 - 1
     torch.testing.assert_close(again(x), network(x))
     assert network(x).shape == (2, 4)
+    assert model_info(tmp_path / "folder").config == network.config
 
 
 def test_affine_layers_are_folded_in(tmp_path: Path) -> None:

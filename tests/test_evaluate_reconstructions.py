@@ -89,8 +89,9 @@ def test_the_command_compares_and_says_which_faces_it_saw(
     status, printed, err = emorph("evaluate", *words, "--json")
     assert status == 0, err
     found = json.loads(printed)
-    assert len(found["rows"]) == 2 * 2
-    assert all(row["PSNR, dB (higher)"]["n"] == 3 for row in found["rows"])
+    measured = found["tables"]["reconstructions"]
+    assert len(measured) == 2 * 2
+    assert all(row["PSNR, dB (higher)"]["n"] == 3 for row in measured)
     assert ", val, drawn with seed 0" in found["about"]
     assert {item["name"] for item in found["not_measured"]} >= {"lpips_alex"}
     rows = list(csv.DictReader((tmp_path / "out" / "reconstructions.csv").open(newline="")))
@@ -108,6 +109,7 @@ def test_the_command_compares_and_says_which_faces_it_saw(
         (["--data", "x.parquet"], "leave out --data"),
         ([], "name edits to measure"),
         (["edited", "--model", "emorph-base", "--data", "x"], "EDITS does not apply to reconstructions"),
+        (["--shard", "1/2", "--model", "emorph-base", "--data", "x"], "--shard does not apply to reconstructions"),
         (["--model", "emorph-base", "--data", "x", "--steps", "ten"], "--steps 'ten': expected whole numbers"),
         (["--model", "emorph-base", "--data", "x", "--window", "1,2"], "expected LEFT,TOP,SIDE"),
     ],

@@ -84,7 +84,7 @@ def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[I
     lines = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
     assert {line["judge"] for line in lines} == {"", INFINITE, REVISION, judge.id}
     # nothing changed around the face, so that its PSNR is infinite; SSIM says which of its functions gave it
-    assert len(lines) == 6 * (4 + 1 + 1) + 8 * 3
+    assert len(lines) == 6 * (4 + 2 + 1 + 1) + 8 * 3
     assert judge.id.startswith("small@")
 
 

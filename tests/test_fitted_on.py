@@ -105,3 +105,18 @@ def test_a_damaged_fingerprint_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / FITTED_FILE).write_text(text)
     with pytest.raises((CheckpointError, ConfigError), match=FITTED_FILE):
         FittedOn.beside(tmp_path)
+
+
+def test_a_run_of_expression_editing_refuses_them_too(tmp_path: Path) -> None:
+    from made_expression import expression_config, labelled_faces, write_judge, write_start
+
+    start = write_start(tmp_path / "start")
+    write_judge(tmp_path / "judge")
+    task = expression_config(tmp_path, "run").build(labelled_faces(), None)
+    task.start(str(start))
+    own = FittedOn.of("own", tiny_model().encoder)
+    (start / "directions" / FITTED_FILE).write_text(own.text())
+    task.start(str(start))
+    (start / "directions" / FITTED_FILE).write_text(own.model_copy(update={"weights": "0" * 16}).text())
+    with pytest.raises(CheckpointError, match=r"was fitted on own \(weights 00000000\), but the model is start"):
+        task.start(str(start))

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from emorph.core.errors import CheckpointError, ShapeError, UnknownNameError
 from emorph.core.images import luminance, to_tensor
+from emorph.core.loss_networks import LossNetwork, why_unfair
+from emorph.core.pretrained import BUNDLED
 from emorph.core.types import CropSpec, Landmarks, Photo
+from emorph.data.store import FaceStore
+from emorph.evaluate.judges.open_networks import BUNDLED_TRAINED_ON
 from emorph.faces.align import align
 from emorph.models.emotion_net import EmotionNet, EmotionNetConfig
 from emorph.models.face_window import evened, gray_window
 from emorph.models.port import model_info
 from emorph.models.shape_net import ShapeNet, ShapeNetConfig
 from emorph.models.trunk import TrunkConfig
-from emorph.models.weights import PretrainedModule
+from emorph.models.weights import PretrainedModule, fingerprint
 
 TRUNK = TrunkConfig(channels=(8, 12), blocks=1)
 TIGHT = CropSpec(zoom=1.446, shift=(0.0, 0.053))
@@ -128,3 +133,79 @@ def test_a_wrong_folder_is_refused(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('"anger"', '"joyous"'))
     with pytest.raises(UnknownNameError, match="joyous"):
         EmotionNet.from_pretrained(tmp_path / "net")
+
+
+@pytest.fixture(scope="module")
+def held_out(face_pack: Path) -> tuple[torch.Tensor, list[str], list[int]]:
+    """Gray faces (n, 1, 128, 128) of people that no network here was trained on, their names, and their labels."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    faces = FaceStore(face_pack, side_px=128, channels=1, split="val")
+    names = pq.read_table(face_pack, columns=["identity", "split", "source_set"]).to_pylist()
+    of_split = [row for row in names if row["split"] == "val"]
+    rows = [i for i, row in enumerate(of_split) if row["source_set"] == "lfw"]
+    x = torch.stack([faces[i]["image"] for i in rows]).float() / 127.5 - 1
+    return x, [of_split[i]["identity"] for i in rows], [int(faces.labels[i]) for i in rows]
+
+
+PACK_CROP = CropSpec(zoom=1.25)  # of lfw_expressions
+
+
+@torch.inference_mode()
+def test_bundled_shape_tells_persons_apart(held_out: tuple[torch.Tensor, list[str], list[int]]) -> None:
+    x, names, _ = held_out
+    shape = ShapeNet.from_pretrained("emorph-shape")(x, PACK_CROP).shape
+    off = torch.nn.functional.normalize(shape - shape.mean(dim=0), dim=1)
+    likeness, person = off @ off.T, np.array(names)
+    first, second = np.triu_indices(len(names), k=1)
+    same = person[first] == person[second]
+    values = likeness.numpy()[first, second]
+    order = values.argsort()
+    below = np.cumsum(~same[order])
+    auc = below[same[order]].sum() / (same.sum() * (~same).sum())
+    assert auc > 0.75
+
+
+@torch.inference_mode()
+def test_bundled_emotion_net_tells_smiles_and_neutral_faces(
+    held_out: tuple[torch.Tensor, list[str], list[int]],
+) -> None:
+    x, _, labels = held_out
+    network = EmotionNet.from_pretrained("emorph-loss-emotion")
+    words = [network.config.labels[i] for i in network(x, PACK_CROP).argmax(dim=1).tolist()]
+    for code, word in ((0, "neutral"), (1, "happy")):
+        right = [found == word for found, label in zip(words, labels, strict=True) if label == code]
+        assert np.mean(right) > 0.7
+
+
+def test_bundled_ones_are_no_judges_kin() -> None:
+    """Neither saw the judge's pictures, so that the judge may mark what they helped to train."""
+    judge = LossNetwork("emorph-judge", "", BUNDLED_TRAINED_ON)
+    emotion, shape = EmotionNet.from_pretrained("emorph-loss-emotion"), ShapeNet.from_pretrained("emorph-shape")
+    for name, network in (("emorph-loss-emotion", emotion), ("emorph-shape", shape)):
+        assert network.config.trained_on
+        told = LossNetwork(name, fingerprint(network), network.config.trained_on)
+        assert why_unfair(judge, [told]) == ""
+        assert why_unfair(told, [told])
+
+
+@pytest.mark.parametrize(("name", "most_mb"), [("emorph-loss-emotion", 4), ("emorph-shape", 6)])
+def test_bundled_ones_are_small_and_named(name: str, most_mb: int, emorph: Command) -> None:
+    assert (BUNDLED / name / "model.safetensors").stat().st_size < most_mb * 1e6
+    card = (BUNDLED / name / "README.md").read_text(encoding="utf-8")
+    assert "non-commercial" in card
+    for command in (("models", "list"), ("doctor",)):
+        status, printed, err = emorph(*command)
+        assert status == 0, err
+        assert name in printed
+
+
+def test_bundled_gradient_moves_a_face_towards_a_smile(photo: Photo, landmarks: Landmarks) -> None:
+    """A loss that asks for another emotion is lowered by small steps against its gradient, at any side."""
+    network = EmotionNet.from_pretrained("emorph-loss-emotion").requires_grad_(False)
+    wanted = torch.tensor([network.config.labels.index("anger")])
+    for side in (64, 128):
+        x = to_tensor(align(photo, landmarks, side, CropSpec()).pixels[None]).requires_grad_()
+        before = nn.functional.cross_entropy(network(x), wanted)
+        (gradient,) = torch.autograd.grad(before, x)
+        after = nn.functional.cross_entropy(network(x.detach() - 0.02 * gradient.sign()), wanted)
+        assert after < before - 0.1

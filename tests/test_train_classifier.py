@@ -24,7 +24,8 @@ from emorph.train.tasks.class_means import class_means
 from emorph.train.tasks.classifier import ClassifierConfig, train_classifier
 from emorph.train.tasks.classifier_report import lines
 from emorph.train.tasks.emotion_steps import on_one_skull
-from emorph.train.tasks.head import HeadConfig, fit_layer
+from emorph.train.tasks.head import HeadConfig
+from emorph.train.tasks.head_fit import fit_layer
 from test_data import datasets, make_store
 from tiny import tiny_directions, tiny_model
 

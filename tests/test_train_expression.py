@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from emorph.core.errors import CheckpointError, ConfigError, DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
 from emorph.core.pretrained import stated_losses
 from emorph.core.tone import face_window
-from emorph.core.types import Target
+from emorph.core.types import CropSpec, Target
 from emorph.data.memory import TensorFaces
+from emorph.diffusion.process import q_sample, x0_from
 from emorph.diffusion.samplers import solver
 from emorph.edit.latent import edited_codes
 from emorph.edit.pipeline import Editor
@@ -31,6 +32,7 @@ from emorph.train.loop import train
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from emorph.train.tasks.expression import ExpressionConfig, TargetsConfig
 from emorph.train.tasks.expression_crops import ffhq_crop
+from emorph.train.tasks.expression_networks import Answer, AskedNetwork, open_network
 from emorph.train.tasks.expression_task import ExpressionTask
 from made_expression import (
     SIDE,
@@ -156,6 +158,31 @@ def test_one_step_is_the_definition_computed_by_hand(folder: Path) -> None:
     torch.testing.assert_close(parts["loss"], total)
 
 
+def test_valence_and_arousal_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_start(tmp_path / "start", affect=True)
+    write_judge(tmp_path / "judge")
+    judge = open_network(str(tmp_path / "judge"), "emotion")
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        return Answer(affect=module(crops)[:, :2])
+
+    of_affect = AskedNetwork(**{**vars(judge), "answer": answer, "has_affect": True})
+    monkeypatch.setattr("emorph.train.tasks.expression.open_network", lambda *_, **__: of_affect)
+    config = expression_config(tmp_path, "run", targets={"by": "affect"}, data={"balance": "none"})
+    faces = labelled_faces()
+    task = task_of(config, TensorFaces(faces.images, torch.full((len(faces),), -1), faces.landmarks))
+    inputs = task.draw(batch(task), [0, 1, 2, 3], CPU)
+    start, z_to, asked, strength, points, t, noise = (inputs[i] for i in (1, 3, 4, 5, 6, 7, 8))
+    assert asked[:, :8].abs().sum() == 0
+    model = task.model.autoencoder
+    x_t = q_sample(start, t, noise, model.rates)
+    drawn = x0_from(model.predict(x_t, t, z_to), x_t, t, model.rates, "v").clamp(-1, 1)
+    crops = ffhq_crop(drawn, ((points + 1) * SIDE - 1) / 2, 16, CropSpec(1.4, (0.0, 0.07)))
+    missed = (judge.module(crops)[:, :2] - asked[:, 8:10]).square().sum(dim=1)
+    expected = (missed * strength[:, 0] * model.rates[t, 0].square()).mean()
+    torch.testing.assert_close(task.loss(*inputs)["expression"], expected, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("solver_name", ["dpm", "ddim"])
 def test_a_chain_draws_the_editors_picture_and_its_gradient_is_that_of_keeping_everything(
     folder: Path, solver_name: str
@@ -236,15 +263,14 @@ def test_networks_in_losses_are_neither_trained_nor_saved_with_the_run(folder: P
 # -- the result
 
 
-@pytest.mark.parametrize("trains", ["unet", "both"])
-def test_the_result_is_an_ordinary_model(folder: Path, tmp_path: Path, trains: str, photo: Any, landmarks: Any) -> None:
-    config = expression_config(folder, f"result_{trains}", trains=trains, budget={"steps": 2}, samples={"n": 2})
+def test_the_result_is_an_ordinary_model(folder: Path, tmp_path: Path, photo: Any, landmarks: Any) -> None:
+    config = expression_config(folder, "result", trains="both", budget={"steps": 2}, samples={"n": 2})
     end = train(config, labelled_faces(), accelerator="cpu", devices=1, show_progress=False)
     assert (Path(config.out) / "samples" / "step_00000002.png").exists()
     for name in (end.folder / "ema", end.folder):
         editor = Editor.from_pretrained(name, device="cpu", steps=4)
         assert editor.directions is not None
-        assert (editor.directions.shift is not None) == (trains == "both")
+        assert editor.directions.shift is not None
     face = editor.align(photo, [landmarks])
     nothing, sad = editor.edit_faces(photo, face, [Target(Emotion.SAD, 0.0), Target(Emotion.SAD)])
     assert np.array_equal(nothing.photo.pixels, photo.pixels)
@@ -263,14 +289,15 @@ def test_the_result_is_an_ordinary_model(folder: Path, tmp_path: Path, trains: s
     assert stated_losses(after.folder / "ema") == (row,)
     write_judge(tmp_path / "second", seed=9)
     second = expression_config(
-        folder, f"second_{trains}", init=str(end.folder), budget={"steps": 1}, trains="unet",
+        folder, "second", init=str(end.folder), budget={"steps": 1}, trains="unet",
         losses={"emotion_networks": [str(tmp_path / "second")]},
     )  # fmt: skip
     step_2 = train(second, labelled_faces(), accelerator="cpu", devices=1, show_progress=False)
     assert [row["name"] for row in stated_losses(step_2.folder / "ema")] == ["judge", "second"]
     kept = directions_beside(step_2.folder)
     assert kept is not None
-    assert (kept.shift is not None) == (trains == "both")
+    assert kept.shift is not None  # it is used, but no longer learns
+    assert torch.equal(kept.shift.outer_weight, editor.directions.shift.outer_weight)
 
 
 # -- what is refused
@@ -301,7 +328,7 @@ def test_directions_of_another_model_are_refused(folder: Path, tmp_path: Path) -
         own.weight[:, :z_dim], own.bias, own.labels, LatentStats(own.stats.mean[:z_dim], own.stats.std[:z_dim])
     )
     small.save_pretrained(tmp_path / "small")
-    with pytest.raises(CheckpointError, match="are for z_sem of 16 numbers, but .* has 32: they are another model's"):
+    with pytest.raises(CheckpointError, match=r"are for z_sem of 16 numbers, but .* has 32: they are another model's"):
         task_of(expression_config(folder, "run", directions=str(tmp_path / "small")))
     DiffAE.from_pretrained(folder / "start").save_pretrained(tmp_path / "bare")
     with pytest.raises(Exception, match="comes without directions"):
@@ -315,7 +342,7 @@ def test_networks_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> N
     shape = {"shape": 1.0, "shape_network": str(folder / "judge")}
     with pytest.raises(ConfigError, match="judge names emotions, but the loss needs a network that reads a face's sha"):
         task_of(expression_config(folder, "run", losses=shape))
-    with pytest.raises(ConfigError, match='targets.by = "affect" asks for valence and arousal'):
+    with pytest.raises(ConfigError, match=r'targets\.by = "affect" asks for valence and arousal'):
         task_of(expression_config(folder, "run", targets={"by": "affect"}))
     with pytest.raises(CheckpointError, match="start is no network that a loss can ask"):
         task_of(expression_config(folder, "run", losses={"emotion_networks": [str(folder / "start")]}))
@@ -331,7 +358,9 @@ Command = Callable[..., tuple[int, str, str]]
 def test_a_plan_needs_no_files_of_networks(folder: Path, emorph: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMORPH_HOME", str(folder / "nothing"))
     losses = {"emotion_networks": ["emonet_8"], "shape": 1.0, "shape_network": "deca"}
-    config = expression_config(folder, "run", losses=losses, data={"path": "none", "assumed_faces": {"happy": 60, "sad": 40}})
+    config = expression_config(
+        folder, "run", losses=losses, data={"path": "none", "assumed_faces": {"happy": 60, "sad": 40}}
+    )
     (folder / "plan.toml").write_text(config.to_toml())
     status, out, err = emorph("train", "plan", folder / "plan.toml", "--no-warm-up", "--json")
     assert status == 0, err

@@ -13,6 +13,7 @@ import pytest
 from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.train.keys import keys_of
 from emorph.train.new import new_text, presets, write_new
+from emorph.train.search.space import Space
 from emorph.train.tasks import TASKS, config_class, read_task
 from emorph.train.tasks.classifier import ClassifierConfig
 
@@ -89,7 +90,11 @@ def test_the_missions_runs_have_presets_that_are_read(tmp_path: Path) -> None:
     for name, preset in presets().items():
         assert preset.about.endswith((".", ":"))
         write_new(name, tmp_path / f"{name}.toml")
-        assert read_task(tmp_path / f"{name}.toml").task == preset.task
+        if "[search]" in preset.text:
+            space = Space.read(tmp_path / f"{name}.toml")
+            assert space.config(space.start()).task == preset.task
+        else:
+            assert read_task(tmp_path / f"{name}.toml").task == preset.task
 
 
 def test_what_is_neither_task_nor_preset_is_named(tmp_path: Path) -> None:

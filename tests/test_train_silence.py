@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from rich.progress import Progress
 
 from emorph.cli import console
@@ -86,6 +86,27 @@ def test_all_sheets_are_drawn_if_asked_for(tmp_path: Path) -> None:
     assert writer.drawn == [1]  # type: ignore[attr-defined]
 
 
+def test_drawing_is_not_counted_as_training() -> None:
+    from emorph.train.loop import _Loop
+    from emorph.train.state import Progress
+
+    asked: dict[str, float] = {}
+    sheets = SimpleNamespace(spent_s=5.0)
+
+    def draw(*place: object, **known: float) -> None:
+        asked.update(known)
+        sheets.spent_s += 7.0
+
+    sheets.write_if_cheap = draw
+    loop: Any = object.__new__(_Loop)
+    loop.stepper, loop.sheets, loop.board = SimpleNamespace(step=3, total_steps=9, average=None), sheets, None
+    loop.config, loop.fabric = SimpleNamespace(optim=SimpleNamespace(batch_size=4)), SimpleNamespace(world_size=2)
+    loop.progress, loop.here_s, loop.first_step, loop.clock = Progress(40.0), 6.0, 0, 100.0
+    loop._draw()
+    assert loop.clock == 107.0  # the next step's time starts after the sheet
+    assert asked == {"trained_s": 40.0, "face_s": 1.0}  # 6 s for 12 samples, of which each of two devices took half
+
+
 def test_a_run_says_what_it_computes_on_and_no_framework_speaks(
     tmp_path: Path, emorph: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,4 +133,3 @@ def test_a_run_says_what_it_computes_on_and_no_framework_speaks(
     assert "no sheet at step 1: drawing 1 face takes about" in err
     assert "step 2: drawing the sheet of 1 face" in err  # the last is always drawn
     assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["step_00000002.png"]
-    assert torch.load(tmp_path / "run" / "step_00000002" / "trainer.pt", weights_only=True)["elapsed_s"] < 60

@@ -81,7 +81,7 @@ def plain(pixels: NDArray[np.uint8], side_px: int) -> Iterator[Tensor]:
 
 
 def train(
-    model: PretrainedModule, loss: Callable[[int], Tensor], steps: int, out: Path, *, lr: float = 2e-3
+    model: PretrainedModule, loss: Callable[[int], Tensor], steps: int, out: Path, *, lr: float = 1e-3
 ) -> PretrainedModule:
     """Minimise ``loss`` of a step; returns the running mean of the weights, which is saved every tenth of the way.
 

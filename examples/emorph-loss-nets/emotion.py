@@ -1,9 +1,9 @@
 """Train emorph-loss-emotion: a network that names emotions for losses, on other pictures than emorph-judge.
 
-python examples/emorph-loss-nets/emotion.py faces.npz runs/emorph-loss-emotion --start runs/emorph-loss-shape
+python examples/emorph-loss-nets/emotion.py faces.npz runs/emorph-loss-emotion --start runs/shape
 
-It starts from the trunk that shape.py trained. A set that hardly shows an emotion says nothing about it: a picture's
-label is weighed only against emotions that its set has. GENKI's "not happy" only says what a face is not.
+It starts from the trunk that shape.py trained. Rare emotions are drawn more often. GENKI's "not happy" only says what a
+face is not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from emorph.models.shape_net import ShapeNet
 LABELS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger")
 NOT_HAPPY = "not happy"
 N_FACES = 64  # of a step
-FEW = 30  # pictures of an emotion under which a set does not tell it
 NAMES = {"fer2013": "fer2013/val"}  # the part of FER-2013 that the judge did not learn from
 BALANCE = 0.6  # a label is drawn as often as its number of pictures to the power of 1 - BALANCE
 
@@ -36,7 +35,7 @@ def main() -> None:
     parser.add_argument("faces", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--start", type=Path, help="folder of shape.py")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--only-measure", action="store_true", help="of the network in OUT")
     arguments = parser.parse_args()
     torch.manual_seed(0)
@@ -53,7 +52,7 @@ def main() -> None:
         model = EmotionNet(config)
         if start is not None:
             model.trunk.load_state_dict(start.trunk.state_dict())
-        mean = train(model, _loss(model, rows), arguments.steps, arguments.out, lr=1e-3)
+        mean = train(model, _loss(model, rows), arguments.steps, arguments.out)
         mean.save_pretrained(arguments.out, dtype=torch.float16)
     held = known & (columns["split"] == "val")
     rows = {name: values[held] for name, values in columns.items() if name != "units"}
@@ -68,7 +67,6 @@ def _loss(model: EmotionNet, rows: Columns) -> Callable[[int], Tensor]:
     weight = counts[word] ** -BALANCE
     weight[rows["source_set"] == "genki"] /= 4  # one question, many pictures
     target = torch.tensor([LABELS.index(name) if name in LABELS else -1 for name in names])[word]
-    asked = told(rows, target)
     rng, generator = np.random.default_rng(1), torch.Generator().manual_seed(1)
     model.to(memory_format=torch.channels_last)
 
@@ -77,28 +75,17 @@ def _loss(model: EmotionNet, rows: Columns) -> Callable[[int], Tensor]:
         x = changed(rows["pixels"][drawn], model.config.image_size, generator, mirror=True)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(x.contiguous(memory_format=torch.channels_last), model.config.crop).float()
-        return surprise(logits, target[drawn], asked[drawn])
+        return surprise(logits, target[drawn])
 
     return loss
 
 
-def told(rows: Columns, target: Tensor) -> Tensor:
-    """bool (n, labels): the emotions that each picture's set tells, and its own."""
-    asked = torch.ones(len(target), len(LABELS), dtype=torch.bool)
-    for name in set(rows["source_set"].tolist()) - {"genki"}:
-        of_set = torch.from_numpy(rows["source_set"] == name)
-        counts = torch.bincount(target[of_set & (target >= 0)], minlength=len(LABELS))
-        asked[of_set] = counts >= FEW
-    return asked | (target[:, None] == torch.arange(len(LABELS)))
-
-
-def surprise(logits: Tensor, target: Tensor, asked: Tensor, smoothing: float = 0.1) -> Tensor:
-    """Mean cross-entropy over the emotions asked; of a face that is only known not to be happy, that of not happy."""
-    log_p = logits.masked_fill(~asked, -1e4).log_softmax(dim=1)
-    share = asked / asked.sum(dim=1, keepdim=True)
+def surprise(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    """Mean cross-entropy of the labels; of a face that is only known not to be happy, that of not happy."""
+    log_p = logits.log_softmax(dim=1)
     right = log_p.gather(1, target.clamp_min(0)[:, None])[:, 0]
-    named = -(1 - smoothing) * right - smoothing * (log_p * share).sum(dim=1)
-    happy = logits.log_softmax(dim=1)[:, LABELS.index("happy")].clamp(max=-1e-3)
+    named = -(1 - smoothing) * right - smoothing * log_p.mean(dim=1)
+    happy = log_p[:, LABELS.index("happy")].clamp(max=-1e-3)
     return torch.where(target < 0, -torch.log1p(-happy.exp()), named).mean()
 
 

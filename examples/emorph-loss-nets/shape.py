@@ -29,7 +29,7 @@ from emorph.models.shape_net import ReadShape, ShapeNet, ShapeNetConfig
 
 N_SINGLE, N_PAIRS = 48, 16  # faces of a step, and pairs of one person's
 EXPRESSION_WEIGHT = 12.0  # action units are 0..1, shapes have deviation 1
-AGREEMENT_WEIGHT, TEMPERATURE = 0.1, 0.15
+TEMPERATURE = 0.15
 
 
 def main() -> None:
@@ -37,7 +37,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--start", type=Path, help="folder of an earlier run to go on from")
+    parser.add_argument("--agreement", type=float, default=0.1, help="weight of the loss between a person's photos")
     parser.add_argument("--london", type=Path)
     parser.add_argument("--ict", type=Path, help="ict_face.npz, for the fits of London's faces")
     parser.add_argument("--only-measure", action="store_true", help="of the network in OUT")
@@ -53,9 +55,10 @@ def main() -> None:
             trained_on=tuple(f"{name}/train" for name in sorted(set(rows["source_set"].tolist()))),
         )
         model = ShapeNet(config)
-        train(model, _loss(model, rows), arguments.steps, arguments.out).save_pretrained(
-            arguments.out, dtype=torch.float16
-        )
+        loss = _loss(model, rows, arguments.agreement)
+        if arguments.start:
+            model.load_state_dict(ShapeNet.from_pretrained(arguments.start).state_dict())
+        train(model, loss, arguments.steps, arguments.out).save_pretrained(arguments.out, dtype=torch.float16)
     model = ShapeNet.from_pretrained(arguments.out)
     for line in measured(model, columns):
         print(line)
@@ -63,12 +66,14 @@ def main() -> None:
         print(london(model, arguments.london, ICT.load(arguments.ict)))
 
 
-def _loss(model: ShapeNet, rows: Columns) -> Callable[[int], Tensor]:
+def _loss(model: ShapeNet, rows: Columns, agreement: float) -> Callable[[int], Tensor]:
     """The loss of a step on faces drawn anew."""
     side, seeds = model.config.image_size, np.random.default_rng(0)
     person = np.unique(rows["identity"], return_inverse=True)[1]
     shape, expression = person_means(rows["shape"], person), rows["expression"]
-    scale = float(shape.std())
+    scale, usual = float(shape.std(axis=0).max()), float(np.sqrt(shape.var(axis=0).sum()))
+    with torch.no_grad():  # it starts at the mean face
+        model.head.bias.copy_(torch.from_numpy(np.concatenate([shape.mean(axis=0), expression.mean(axis=0)])))
     members = [np.flatnonzero(person == i) for i in np.flatnonzero(np.bincount(person) > 1)]
     generator = torch.Generator().manual_seed(0)
     model.to(memory_format=torch.channels_last)
@@ -82,7 +87,7 @@ def _loss(model: ShapeNet, rows: Columns) -> Callable[[int], Tensor]:
             found = model(x.contiguous(memory_format=torch.channels_last), model.config.crop)
         error = F.mse_loss(found.shape.float(), torch.from_numpy(shape[drawn])) / scale**2
         units = F.mse_loss(found.expression.float(), torch.from_numpy(expression[drawn]))
-        return error + EXPRESSION_WEIGHT * units + AGREEMENT_WEIGHT * disagreement(found.shape.float(), person[drawn])
+        return error + EXPRESSION_WEIGHT * units + agreement * disagreement(found.shape.float(), person[drawn], usual)
 
     return loss
 
@@ -94,9 +99,13 @@ def person_means(values: NDArray[np.float32], person: NDArray[np.int64]) -> NDAr
     return (sums / np.bincount(person)[:, None])[person].astype(np.float32)
 
 
-def disagreement(shape: Tensor, person: NDArray[np.int64]) -> Tensor:
-    """How little the first 2 * N_PAIRS rows, pairs of one person, are nearer to their partner than to all others."""
-    off = F.normalize(shape - shape.detach().mean(dim=0), dim=1)
+def disagreement(shape: Tensor, person: NDArray[np.int64], usual: float) -> Tensor:
+    """How little the first 2 * N_PAIRS rows, pairs of one person, are nearer to their partner than to all others.
+
+    usual: length of a shape, off the mean.
+    """
+    off = shape - shape.detach().mean(dim=0)
+    off = off / (off.square().sum(dim=1, keepdim=True) + usual**2).sqrt()  # near the mean a cosine has no direction
     likeness = off[: 2 * N_PAIRS] @ off.T / TEMPERATURE
     partner = torch.arange(2 * N_PAIRS) ^ 1
     who = torch.from_numpy(person)

@@ -63,6 +63,9 @@ def prepare(
     image_format: Annotated[str, typer.Option("--format", help="JPEG (quality 95), PNG or WEBP.")] = "JPEG",
     layout: LayoutName = None,
     holdout: Holdout = 500,
+    test: Annotated[
+        int, typer.Option(min=0, help="Faces of each emotion for a test set, by which nothing is chosen.")
+    ] = 0,
     seed: Seed = 0,
     min_face: Annotated[int, typer.Option(min=16, help="Smallest face box, in photo px.")] = 40,
     min_score: Annotated[float, typer.Option(help="Lowest detector score; clear faces have 1 to 3.")] = 0.0,
@@ -97,7 +100,9 @@ def prepare(
         max_pitch_deg=max_pitch,
         doubtful=doubtful,
     )
-    settings = Settings(side_px=size, image_format=image_format.upper(), holdout=holdout, seed=seed, gate=gate)
+    settings = Settings(
+        side_px=size, image_format=image_format.upper(), holdout=holdout, test=test, seed=seed, gate=gate
+    )
     share = Shard.parse(shard)
     with rate("faces") as progress:
         summary = prepare_all(
@@ -182,6 +187,8 @@ def balance(
     ]
     _table(header, rows)
     typer.echo(f"Draws in the first epoch over {len(faces):,} training faces, seed {seed}.")
+    if not report.index.checked:
+        typer.echo("They are counted as listed, missing and damaged pictures, too; emorph data scan opens them.")
     for o in outcomes:
         if o.choice in CHOICES:
             typer.echo(f"  {o.choice}: {CHOICES[o.choice]}")

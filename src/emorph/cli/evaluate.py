@@ -6,14 +6,37 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from emorph.cli.console import items, print_json, say
+from emorph.cli.evaluate_options import (
+    AllowLossJudge,
+    Compare,
+    CountLost,
+    Data,
+    Edits,
+    FaceModels,
+    HowMany,
+    Judges,
+    LostFaces,
+    MadeBy,
+    Models,
+    Out,
+    Recognisers,
+    ShardOption,
+    SolverIfGiven,
+    Sources,
+    Split,
+    StepsList,
+    Window,
+    Without,
+    Workers,
+)
 from emorph.cli.options import Json, refuse_options
+from emorph.cli.reconstructions import reconstructions
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,104 +47,6 @@ if TYPE_CHECKING:
     from emorph.evaluate.measure.inputs import Pair
     from emorph.evaluate.measure.records import Identified, Records
     from emorph.evaluate.report.summary import Summary
-
-
-class LostFaces(Enum):
-    """The choices of --lost-faces."""
-
-    FAIL = "fail"
-    SKIP = "skip"
-
-
-Edits = Annotated[
-    list[Path] | None,
-    typer.Argument(
-        metavar="EDITS...",
-        help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, valence, "
-        "arousal, landmarks), or of AffectNet's own columns; or a folder of pictures named STEM_EMOTION.png. Several "
-        "with --compare.",
-    ),
-]
-Out = Annotated[
-    Path, typer.Option("-o", "--out", help="The report's folder; after a stop, run the same command again to resume.")
-]
-Compare = Annotated[bool, typer.Option("--compare", help="Compare several sets of edits with the first.")]
-Sources = Annotated[Path | None, typer.Option(help="Folder of the source photos, for a folder of pictures.")]
-Judges = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="emorph-judge, a folder, emonet_8, emonet_5, an ONNX judge's name, or its .onnx file beside its card; "
-        "may be repeated."
-    ),
-]
-Recognisers = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Besides dlib's: an ONNX recogniser's name (emorph models list), or an .onnx file in ArcFace's "
-        "format; may be repeated."
-    ),
-]
-FaceModels = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Face model whose coefficients measure expression, pose and shape: ict-facekit (fitted to the "
-        "landmarks), deca, emoca, or a file; may be repeated.  [default: ict-facekit]"
-    ),
-]
-Without = Annotated[
-    list[str] | None,
-    typer.Option(help="Skip a measure that needs a large network, by its name in the report; may be repeated."),
-]
-CountLost = Annotated[
-    LostFaces,
-    typer.Option(
-        "--lost-faces",
-        help="How to count edits in which no face is found: fail counts them as failures of expression and "
-        "identity, skip leaves them out.",
-    ),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        help="Where the sources come from, such as affectnet/train; judges trained on them are refused. With --data: "
-        "which of its splits to take; by default test, else val."
-    ),
-]
-MadeBy = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder of the model that made the edits, where they do not tell: networks that gave a loss in its "
-        "training may not mark them."
-    ),
-]
-AllowLossJudge = Annotated[
-    bool,
-    typer.Option(
-        "--allow-loss-judge", help="Ask networks that gave a loss, too; the report says so in its first lines."
-    ),
-]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")]
-ShardOption = Annotated[str, typer.Option(help="Measure only this part, such as 1/2; run all parts with the same -o.")]
-Models = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Instead of EDITS, with --data: an autoencoder whose reconstructions are measured: a bundled model, a "
-        "checkpoint, or a run's folder for all its checkpoints; may be repeated."
-    ),
-]
-Data = Annotated[str | None, typer.Option(help="The prepared faces that --model encodes and decodes.")]
-N = Annotated[int | None, typer.Option("--n", min=1, help="How many of these faces.", show_default="500")]
-StepsList = Annotated[
-    str | None,
-    typer.Option("--steps", help="Network evaluations in each direction, such as 10,20,50.", show_default="20"),
-]
-Window = Annotated[
-    str | None,
-    typer.Option(
-        help="LEFT,TOP,SIDE of each stored picture, in its pixels, that --model takes; by default as its run has it."
-    ),
-]
-SolverIfGiven = Annotated[str | None, typer.Option("--solver", help="With --model: dpm or ddim.", show_default="dpm")]
 
 
 def evaluate(
@@ -141,7 +66,7 @@ def evaluate(
     shard: ShardOption = "1/1",
     model: Models = None,
     data: Data = None,
-    n: N = None,
+    n: HowMany = None,
     steps: StepsList = None,
     window: Window = None,
     solver: SolverIfGiven = None,
@@ -149,26 +74,45 @@ def evaluate(
 ) -> None:
     """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?
 
-    With --model and --data: how near an autoencoder's reconstructions come to their faces.
+    With --model and --data: how near an autoencoder's reconstructions come to their faces. With a CSV of AffectNet's
+    own columns: how far judges agree with its annotations.
     """
-    of_edits = {"--sources": sources, "--judge": judge, "--recogniser": recogniser, "--face-model": face_model}
-    of_edits |= {"--made-by": made_by, "--allow-loss-judge": allow_loss_judge or None}
+    only_edits: dict[str, object] = {
+        "--compare": compare or None, "--recogniser": recogniser, "--face-model": face_model, "--made-by": made_by,
+        "--allow-loss-judge": allow_loss_judge or None, "--lost-faces": lost_faces.given,
+    }  # fmt: skip
+    of_edits: dict[str, object] = {
+        "EDITS": edits,
+        "--sources": sources,
+        "--judge": judge,
+        "--shard": None if shard == "1/1" else shard,
+    }
     of_models = {"--data": data, "--n": n, "--steps": steps, "--window": window, "--solver": solver}
     if model:
-        from emorph.cli.reconstructions import reconstructions
-
-        refuse_options("reconstructions (--model)", of_edits | {"EDITS": edits, "--compare": compare or None})
+        refuse_options("reconstructions (--model)", of_edits | only_edits)
         reconstructions(model, data, out, n, steps, split, window, solver, without or [], as_json=as_json)
         return
     refuse_options("edits; they need --model", of_models)
     if not edits:
         raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
-    pairs = _pairs(edits, sources, compare=compare)
+    annotated = len(edits) == 1 and _is_annotated(edits[0])
+    if annotated:
+        refuse_options("a list of annotations, which has no edits", only_edits)
     panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
-    panel = panel.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
-    _report(pairs, panel, out, lost_faces, workers, shard, as_json=as_json)
+    if annotated:
+        _annotations(edits[0], sources, panel, judge or [], out, workers, shard, as_json=as_json)
+    else:
+        pairs = _pairs(edits, sources, compare=compare)
+        fair = panel.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
+        _report(pairs, fair, out, lost_faces, workers, shard, as_json=as_json)
     if _named_and_missing(panel, [*(judge or []), *(recogniser or []), *(face_model or [])]):
         raise typer.Exit(1)
+
+
+def _is_annotated(path: Path) -> bool:
+    from emorph.evaluate.measure.annotated import is_annotated
+
+    return is_annotated(path)
 
 
 def _report(
@@ -191,6 +135,45 @@ def _report(
         _tell(summary, write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]])), as_json=as_json)
 
 
+def _annotations(
+    path: Path,
+    photos: Path | None,
+    panel: Panel,
+    asked: Sequence[str],
+    out: Path,
+    workers: int,
+    shard: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Judges against AffectNet's annotations, on unedited photos."""
+    from dataclasses import replace
+
+    from emorph.core.shard import Shard
+    from emorph.evaluate.measure.annotated import read_annotated
+    from emorph.evaluate.report.annotations import Agreement
+
+    annotated = read_annotated(path, photos)
+    judges = replace(panel, face_models=(), features=(), comparers=(), recognisers=())
+    records = _measured(annotated.photos, out, judges, workers, Shard.parse(shard))
+    if records is None:
+        return
+    found = Agreement.of(annotated, records, panel, path.name, asked)
+    page = found.write(out, shlex.join(["emorph", *sys.argv[1:]]))
+    if as_json:
+        print_json({"report": str(page), **found.as_json()})
+    else:
+        for table in found.tables():
+            typer.echo(table.markdown())
+        typer.echo(str(page))
+    if annotated.left_out:
+        say(f"{annotated.left_out} rows have no emotion (codes 8 to 10) and are not asked about.")
+    for photo, why in found.failed:
+        say(f"left out: {photo}: {why}")
+    if found.failed:
+        raise typer.Exit(1)
+
+
 def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pair]:
     from emorph.evaluate.measure.inputs import method_names, read_pairs
 
@@ -204,9 +187,10 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
 
 def _losses(pairs: list[Pair], model: str | None) -> list[LossNetwork]:
     """The networks that gave a loss while any of the models was trained."""
-    from emorph.core.loss_networks import told_losses
+    from emorph.core.loss_networks import parse_losses
+    from emorph.models.port import losses_of
 
-    named = told_losses(model) if model else ()
+    named = parse_losses(losses_of(model), model) if model else ()
     return list(dict.fromkeys([*named, *(network for pair in pairs for network in pair.losses)]))
 
 

@@ -11,6 +11,7 @@ import typer
 
 from emorph.cli.console import items, print_json, say
 from emorph.cli.options import Json, refuse_options
+from emorph.cli.search import search
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+app.command("search")(search)
 ConfigFile = Annotated[Path, typer.Argument(help="A TOML file, such as `emorph train new` writes.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of the run.")]
 Samples = Annotated[int | None, typer.Option(min=1, help="Number of samples, instead of the file's budget.")]
@@ -143,6 +145,9 @@ def show_plan(
 @app.command("run")
 def start_run(
     config: ConfigFile,
+    samples: Samples = None,
+    steps: TrainSteps = None,
+    epochs: Epochs = None,
     max_minutes: MaxMinutes = None,
     devices: Devices = None,
     nodes: Nodes = None,
@@ -153,7 +158,15 @@ def start_run(
     from emorph.train.ways import Reporter, Wishes, way_of
 
     task = read_task(config, say)
-    wishes = Wishes(max_minutes=max_minutes, devices=devices, nodes=nodes, accelerator=accelerator)
+    wishes = Wishes(
+        samples=samples,
+        steps=steps,
+        epochs=epochs,
+        max_minutes=max_minutes,
+        devices=devices,
+        nodes=nodes,
+        accelerator=accelerator,
+    )
     _refuse_what_the_task_ignores(config, task, wishes)
     _print_result(way_of(task).run(task, wishes, Reporter(say, _progress)))
 

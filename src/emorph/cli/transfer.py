@@ -59,6 +59,13 @@ AsMatrix = Annotated[
 TargetFace = Annotated[
     str | None, typer.Option(help="Which face of the target: largest, left, or a number.", show_default="largest")
 ]
+TargetNeutral = Annotated[
+    Path | None,
+    typer.Option(
+        help="A photo of the target's person without an expression: what differs from it is taken over, and the form "
+        "of that person's own mouth and brows is not.",
+    ),
+]
 RigName = Annotated[
     str | None,
     typer.Option(
@@ -83,6 +90,7 @@ def transfer(
     as_matrix: AsMatrix = False,
     face: FaceIfGiven = None,
     target_face: TargetFace = None,
+    target_neutral: TargetNeutral = None,
     min_face: MinFace = MIN_FACE_PX,
     min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
@@ -110,6 +118,7 @@ def transfer(
             "--album": album or None,
             "--face": face,
             "--target-face": target_face,
+            "--target-neutral": target_neutral,
             "--target-encoder": target_encoder,
             "--frame": frame,
             "--strip-location": strip_location or None,
@@ -124,7 +133,7 @@ def transfer(
         raise ConfigError("--target-face takes one face, the one to take from: largest, left or a number.")
     else:
         *given, target = photos
-        jobs = plan_transfer(given, target, out, parts)
+        jobs = plan_transfer(given, target, out, parts, target_neutral)
         mention_left_out(given)
     editor = load_rig_editor(
         model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder, detector, min_score
@@ -136,8 +145,8 @@ def transfer(
     with items(len(jobs), functools.partial(_tell, face or "largest", as_json)) as work:
         report = transfer_files(
             editor, given, target, out, parts, album=album, face=face or "largest",
-            target_face=target_face or "largest", min_face_px=min_face, frame=frame, strip_location=strip_location,
-            seed=seed, watch=work.watch,
+            target_face=target_face or "largest", target_neutral=target_neutral, min_face_px=min_face, frame=frame,
+            strip_location=strip_location, seed=seed, watch=work.watch,
         )  # fmt: skip
     if as_json:
         print_json([_as_json(done) for done in report.edits])

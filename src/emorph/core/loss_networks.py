@@ -6,14 +6,13 @@ networks under ``losses``: a list of {name, fingerprint, data}.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from emorph.core.errors import CheckpointError
-from emorph.core.pretrained import BUNDLED, CONFIG_FILE, bundled_models, locate
+from emorph.core.pretrained import BUNDLED, CONFIG_FILE, bundled_models, stated_losses
 
 LOSSES = "losses"
 
@@ -41,34 +40,18 @@ def parse_losses(rows: object, where: str) -> tuple[LossNetwork, ...]:
     for row in rows if isinstance(rows, list | tuple) else [rows]:
         fields = row if isinstance(row, dict) else {}
         name, digits, data = fields.get("name"), fields.get("fingerprint", ""), fields.get("data", [])
-        words = data if isinstance(data, list | tuple) else [None]
-        if not isinstance(name, str) or not name or not isinstance(digits, str) or not _are_texts(words):
+        words = [word for word in data if isinstance(word, str)] if isinstance(data, list | tuple) else None
+        is_known = words is not None and len(words) == len(data)
+        if not is_known or not isinstance(name, str) or not name or not isinstance(digits, str):
             wanted = "a list of {name, fingerprint, data}"
             raise CheckpointError(f"{where}: {LOSSES} must be {wanted}, found {str(row)[:60]!r}.")
-        found.append(LossNetwork(name, digits, tuple(words)))
+        found.append(LossNetwork(name, digits, tuple(words or ())))
     return tuple(found)
-
-
-def _are_texts(words: Iterable[object]) -> bool:
-    return all(isinstance(word, str) for word in words)
 
 
 def losses_in(folder: Path) -> tuple[LossNetwork, ...]:
     """The networks that gave a loss while the model in a folder was trained. Raises CheckpointError."""
-    path = folder / CONFIG_FILE
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from None
-    return parse_losses(meta.get(LOSSES, []) if isinstance(meta, dict) else [], str(path))
-
-
-def told_losses(name: str | Path) -> tuple[LossNetwork, ...]:
-    """``losses_in`` a model's folder by its name or path; of a file, which cannot tell, none. Raises as ``locate``."""
-    path = locate(name)
-    return losses_in(path) if path.is_dir() else ()
+    return parse_losses(stated_losses(folder), str(folder / CONFIG_FILE))
 
 
 def losses_by_id(model_id: str) -> tuple[LossNetwork, ...]:

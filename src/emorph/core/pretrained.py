@@ -179,7 +179,9 @@ def stated_losses(folder: Path) -> tuple[dict[str, Any], ...]:
     Raises CheckpointError if it is not a model folder, or says it in another form.
     """
     rows = _read_meta(folder).get("losses", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and {"name", "fingerprint"} <= set(row) for row in rows):
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and {"name", "fingerprint"} <= set(row) for row in rows
+    ):
         raise CheckpointError(f"{folder / CONFIG_FILE}: losses must be a list of name, fingerprint and data.")
     return tuple(rows)
 

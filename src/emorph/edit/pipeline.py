@@ -32,7 +32,7 @@ from emorph.core.device import choose_device
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
-from emorph.core.loss_networks import LossNetwork, told_losses
+from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.types import AlignedFace, FaceCode, Landmarks, OnStep, Photo, Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
@@ -48,7 +48,7 @@ from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
 from emorph.models.painter import Painter, painter_beside
-from emorph.models.port import directions_beside, fit_note, load, read_directions
+from emorph.models.port import directions_beside, fit_note, load, losses_of, read_directions
 from emorph.models.weights import fingerprint
 
 DEFAULT_MODEL = "emorph-base"
@@ -132,7 +132,7 @@ class Editor:
         painter = painter_beside(name)
         editor = cls(
             model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score, painter=painter, losses=told_losses(name),
+            detector=detector, min_score=min_score, painter=painter, losses=parse_losses(losses_of(name), str(name)),
         )  # fmt: skip
         editor.note = note
         return editor

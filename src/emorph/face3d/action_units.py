@@ -151,7 +151,7 @@ def on_screen(face_model: FaceModel, face: FaceCoeffs) -> Tensor:
 def _own(name: str, known: Sequence[str]) -> dict[str, float]:
     """A unit as the face model's own shapes, with the share of each; empty if there is none."""
     code = unit_code(name)
-    if code in _SIDED:
+    if code is not None and code in _SIDED:
         return {stem: share for stem, share in _SIDED[code].items() if stem in known}
     number, side = code or (0, "")
     if number in _ONE_SIDED and not side:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from emorph.core.errors import CheckpointError
+from emorph.core.landmarks import N_LANDMARKS
 from emorph.core.pretrained import read_config, read_weights
 from emorph.core.types import FaceCoeffs
-from emorph.face3d.model import LandmarkBasis, UVMap, blend_shapes, yaw_step
+from emorph.face3d.model import LandmarkBasis, UVMap, blend_shapes, usual_noise, yaw_step
 from emorph.face3d.skinning import blend_skin, rodrigues
 from emorph.face3d.texture import albedo
 
@@ -176,6 +177,8 @@ class FLAME(nn.Module):
             n_shape=n_shape,
             bounded=False,
             has_jaw=True,
+            offset=self.template.new_zeros(N_LANDMARKS, 3),
+            noise=usual_noise(self.template),
         )
 
 

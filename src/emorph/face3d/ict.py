@@ -18,11 +18,11 @@ from emorph.core.files import NPZ_ERRORS
 from emorph.core.landmarks import JAW
 from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.types import FaceCoeffs
+from emorph.face3d.ict_prior import prior_of
 from emorph.face3d.model import MAX_YAW_STEP, LandmarkBasis, UVMap, blend_shapes, yaw_step
 from emorph.face3d.skinning import rodrigues
 
 ASSET = "ict-facekit"
-EXPRESSION_SIGMA = 0.4  # how far action units usually are from 0; they lie in 0..1
 
 _KEYS = ("neutral", "tris", "uv", "uv_tris", "id_basis", "exp_basis", "exp_names", "landmarks68")
 _SLIDING = (*range(7), *range(10, 17))  # of the contour; the chin stays
@@ -44,6 +44,10 @@ class ICT(nn.Module):
     uv_triangles: Tensor
     landmark_vertices: Tensor
     contour: Tensor
+    offset: Tensor
+    noise: Tensor
+    sigma: Tensor
+    correlation: Tensor
 
     def __init__(self, tensors: Mapping[str, Tensor], unit_names: tuple[str, ...]) -> None:
         super().__init__()
@@ -52,6 +56,10 @@ class ICT(nn.Module):
         for key, tensor in tensors.items():
             self.register_buffer(key, tensor)
         self.register_buffer("contour", self._contour_table())
+        prior = prior_of(unit_names, self.landmark_vertices)
+        self.rivals = prior.rivals
+        for key in ("offset", "noise", "sigma", "correlation"):
+            self.register_buffer(key, getattr(prior, key))
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> ICT:
@@ -127,9 +135,10 @@ class ICT(nn.Module):
         return still @ rodrigues(coeffs.pose).mT
 
     def landmarks(self, vertices: Tensor, pose: Tensor) -> Tensor:
-        """(B, 68, 3); of a turned head, the contour's far side is where the cheek ends in the picture."""
-        chosen = self._candidates()[yaw_step(rodrigues(pose))]
-        return vertices.gather(1, chosen[..., None].expand(-1, -1, 3))
+        """(B, 68, 3), where detectors mark them: of a turned head, the contour's far side is where the cheek ends."""
+        turn = rodrigues(pose)
+        chosen = self._candidates()[yaw_step(turn)]
+        return vertices.gather(1, chosen[..., None].expand(-1, -1, 3)) + self.offset @ turn.mT
 
     def albedo(self, texture: Tensor) -> Tensor | None:
         """None: the release has no texture."""
@@ -142,7 +151,7 @@ class ICT(nn.Module):
         rows = torch.unflatten(rows, -1, (-1, 3))
         still = rows[:, used].permute(1, 2, 0).contiguous()
         none = still.new_zeros(3, still.shape[-1])
-        ones, units = still.new_ones(self.n_shape), still.new_full((self.n_expression,), EXPRESSION_SIGMA)
+        ones = still.new_ones(self.n_shape)
         return LandmarkBasis(
             still=still,
             moving=torch.zeros_like(still),
@@ -150,10 +159,14 @@ class ICT(nn.Module):
             pivot=none,
             root=none,
             candidates=candidates,
-            sigma=torch.cat([ones, units]),
+            sigma=torch.cat([ones, self.sigma]),
             n_shape=self.n_shape,
             bounded=True,
             has_jaw=False,
+            offset=self.offset,
+            noise=self.noise,
+            rivals=self.rivals,
+            correlation=self.correlation,
         )
 
     def _candidates(self) -> Tensor:

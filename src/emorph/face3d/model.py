@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import ShapeError
+from emorph.core.landmarks import JAW, N_LANDMARKS
 from emorph.core.types import FaceCoeffs
 from emorph.face3d.lighting import CONSTANTS
 
@@ -72,6 +73,9 @@ class LandmarkBasis:
     candidates: int64 (K, 68), the points that are landmarks at yaw step k, see ``yaw_step``.
     sigma: float (n_shape + n_expression,), how far coefficients usually are from 0. bounded: the expressions are 0..1.
     has_jaw: whether the jaw turns at all; the last nine of Q are there only then.
+    offset: float (68, 3), added to each landmark: how far from its point detectors mark it.
+    noise: float (68,), how far they miss it, in eye distances.
+    rivals: pairs of expressions of which no face shows both. correlation: of the expressions (n, n); None without any.
     """
 
     still: Tensor
@@ -84,6 +88,20 @@ class LandmarkBasis:
     n_shape: int
     bounded: bool
     has_jaw: bool
+    offset: Tensor
+    noise: Tensor
+    rivals: tuple[tuple[int, int], ...] = ()
+    correlation: Tensor | None = None
+
+
+INNER_NOISE, CONTOUR_NOISE = 0.025, 0.06  # in eye distances, where it is not known of each landmark
+
+
+def usual_noise(like: Tensor) -> Tensor:
+    """float (68,): a detector guesses the contour worse than the inner points."""
+    noise = like.new_full((N_LANDMARKS,), INNER_NOISE)
+    noise[JAW] = CONTOUR_NOISE
+    return noise
 
 
 MAX_YAW_STEP = 39  # degrees: the contour is tabled for -39 .. 39

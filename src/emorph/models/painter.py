@@ -196,9 +196,15 @@ def painter_beside(name: str | Path) -> Painter | None:
 
     Raises as ``Painter.from_pretrained``.
     """
+    folder = painter_folder(name)
+    return Painter.from_pretrained(folder) if folder else None
+
+
+def painter_folder(name: str | Path) -> Path | None:
+    """Where the painter of a model lies, also of a run's checkpoint; None without any. Raises as ``locate``."""
     place = locate(name)
-    folder = (place if place.is_dir() else place.parent) / PAINTER_FOLDER
-    return Painter.from_pretrained(folder) if folder.is_dir() else None
+    beside = place if place.is_dir() else place.parent
+    return next((path for path in (beside / PAINTER_FOLDER, beside / "ema" / PAINTER_FOLDER) if path.is_dir()), None)
 
 
 class _ResBlock(nn.Module):

@@ -7,6 +7,7 @@ of its own, ``texture`` is one skin colour (B, 3), or the anchors of a field of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -52,8 +53,11 @@ class FaceReader(Protocol):
     @property
     def face(self) -> FaceModel: ...
 
-    def read(self, pictures: Tensor, points: Tensor) -> Reading:
-        """pictures: float (B, 3, S, S) in [-1, 1]. points: (B, 68, 2), in their pixels, centres at whole numbers."""
+    def read(self, pictures: Tensor, points: Tensor, *, persons: Sequence[int] | None = None) -> Reading:
+        """pictures: float (B, 3, S, S) in [-1, 1]. points: (B, 68, 2), in their pixels, centres at whole numbers.
+
+        persons: a number for each face; those of one number are photos of one person, who has one shape.
+        """
         ...
 
 
@@ -65,9 +69,9 @@ class LandmarkReader:
     def __init__(self, face: FaceModel, skin: Skin = "colour") -> None:
         self.face, self.skin = face, skin
 
-    def read(self, pictures: Tensor, points: Tensor) -> Reading:
-        """As ``FaceReader.read``."""
-        fit = fit_landmarks(self.face, points, pictures.shape[-1])
+    def read(self, pictures: Tensor, points: Tensor, *, persons: Sequence[int] | None = None) -> Reading:
+        """As ``FaceReader.read``. Raises ShapeError."""
+        fit = fit_landmarks(self.face, points, pictures.shape[-1], persons=persons)
         return Reading(lit(self.face, fit.coeffs, pictures, fit.points, self.skin), fit.reasons)
 
 
@@ -78,14 +82,18 @@ class NetworkReader:
         self.network, self.face, self.skin = network, face, skin
         self.name: ReaderName = "emoca" if network.name == "emoca" else "deca"
 
-    def read(self, pictures: Tensor, points: Tensor) -> Reading:
-        """As ``FaceReader.read``. Raises ShapeError for landmarks that span nothing."""
+    def read(self, pictures: Tensor, points: Tensor, *, persons: Sequence[int] | None = None) -> Reading:
+        """As ``FaceReader.read``; of one person's photos the mean shape. Raises ShapeError for points on one spot."""
         found = [
             crop_face(Photo(pixels), marks)
             for pixels, marks in zip(to_pixels(pictures), points.cpu().numpy(), strict=True)
         ]
         crops, to_crop = (torch.cat(parts).to(pictures.device) for parts in zip(*found, strict=True))
         coeffs = in_picture(self.network.encode(crops), to_crop, pictures.shape[-1])
+        if persons is not None:
+            same = torch.tensor(persons)[:, None] == torch.tensor(persons)
+            share = (same / same.sum(dim=1, keepdim=True)).to(coeffs.shape)
+            coeffs = replace(coeffs, shape=share @ coeffs.shape)
         if self.face.albedo(coeffs.texture[:, :0]) is None:
             coeffs = lit(self.face, coeffs, pictures, points, self.skin)
         return Reading(coeffs, ("",) * len(coeffs))

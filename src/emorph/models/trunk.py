@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -20,7 +22,10 @@ class TrunkConfig(Config):
 
 
 class Trunk(nn.Module):
-    """From gray pictures (B, 1, S, S) to features (B, channels[-1])."""
+    """From gray pictures (B, 1, S, S) to features (B, channels[-1]) of about unit length.
+
+    Longer ones would let a step of Adam in the layer above move its answers too far at once.
+    """
 
     def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
@@ -43,7 +48,7 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, C) of pictures (B, 1, S, S)."""
         features: Tensor = self.norm(self.layers(x).mean(dim=(2, 3)))
-        return features
+        return features / math.sqrt(features.shape[1])
 
 
 class _Block(nn.Module):

@@ -28,7 +28,8 @@ from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.run_folder import CONFIG_FILE, PLAN_FILE
 from emorph.train.tasks import read_task
 from emorph.train.tasks.autoencoder import AutoencoderConfig
-from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, train_classifier
+from emorph.train.tasks.classifier import ClassifierConfig, train_classifier
+from emorph.train.tasks.head import HeadConfig
 
 FOLDER = "emotions"
 DEFAULT_EPOCHS = (1, 5, 20, 40)  # of a classifier
@@ -122,8 +123,9 @@ def _of_classifier(file: Path, config: ClassifierConfig, epochs: Sequence[int]) 
                 read.append(
                     encode_all(model, faces, cache, mirror=config.data.mirror, confounds=confounds, on_step=on_step)
                 )
-            head = config.head.model_copy(update={"epochs": n})
-            return model, train_classifier(head, config.seed, read[0], read[0]).directions
+            length = {"epochs": float(n), "samples": None, "steps": None, "keep": "last"}
+            head = config.head.model_copy(update=length)
+            return model, train_classifier(head, config.seed, read[0], read[0], config.face()).directions
 
         return fitted
 

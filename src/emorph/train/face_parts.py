@@ -66,8 +66,11 @@ def each_part(
     share: tuple[int, int] = (0, 1),
     on_step: OnStep | None = None,
     part_faces: int = PART_FACES,
+    missing: bool = False,
 ) -> Iterator[list[Numbers]]:
     """One part of the faces after the other: what ``read`` finds in them, for each of ``kinds``.
+
+    missing: only the parts that have no files yet, so that what is there need not be read.
 
     read: (items, indices of kinds) -> what these kinds are for a batch. kinds: what their files' names end with.
     share: (i, n) takes the i-th of every n parts, for n processes that then find each other's; (0, 1) is all.
@@ -78,7 +81,8 @@ def each_part(
         if start // part_faces % of != own:
             continue
         files = [part_file(folder, start, kind) if folder else None for kind in kinds]
-        yield _part(faces, rows, read, files, workers, on_step, n_faces)
+        if not (missing and all(file and file.exists() for file in files)):
+            yield _part(faces, rows, read, files, workers, on_step, n_faces)
         if on_step:
             on_step(rows.stop, n_faces)
 
@@ -86,6 +90,15 @@ def each_part(
 def part_file(folder: Path, start: int, kind: str = "") -> Path:
     """Where the part that begins with face ``start`` lies."""
     return folder / f"{start:08d}{kind}.safetensors"
+
+
+def joined_numbers(sets: Sequence[Sequence[Numbers]]) -> list[Numbers]:
+    """What was read off several sets, laid end to end, of each kind what all sets have; [] where a share holds none."""
+    joined = []
+    for parts in zip(*(numbers for numbers in sets if numbers), strict=True):
+        common = [key for key in parts[0] if all(key in part for part in parts)]
+        joined.append({key: torch.cat([part[key] for part in parts]) for key in common})
+    return joined
 
 
 def _part(

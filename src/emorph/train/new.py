@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from emorph.core.commands import command
 from emorph.core.config import toml_value
 from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.core.files import replace_file
@@ -24,6 +25,7 @@ _STARTS: Mapping[str, Mapping[str, Any]] = {
     "judge": {"model": {"labels": _EIGHT}, "budget": {"epochs": 10}},
     "rig": {"model": {"image_size": 256}, "budget": {"epochs": 10}},
     "painter": {"budget": {"epochs": 10}},
+    "expression": {"init": "emorph-base", "budget": {"epochs": 2}},
     "classifier": {"model": "emorph-base", "budget": {"epochs": 40}},
 }
 
@@ -70,7 +72,7 @@ def new_text(name: str) -> str:
     config = config_class(name).parse(start).model_dump(mode="json")
     lines = [
         f'# A run of the task "{name}". What stands behind a "#" is what holds where nothing is stated.',
-        f"# What it will do: emorph train plan FILE. All keys on one page: emorph train keys {name}",
+        f"# What it will do: emorph train plan FILE. All keys as a list: {command('train', 'keys', name)}",
     ]
     section = ""
     for key in keys_of(name):

@@ -29,6 +29,7 @@ class DataConfig(Config):
     balance: how emotions are made equal, see ``emorph.data.balance.CHOICES``. class_power: repeats the rare ones and
     leaves no face out, so that an epoch is longer than the data set, and faces without a label come once each, see
     ``emorph.data.loader.class_weights``; one of the two.
+    weight: of several sets, how many samples come from this one against the others, see ``train.mixed_data``.
     assumed_faces: how many faces there will be, in all or of each emotion; a plan goes by it where the data set is not
     there yet, a run never does.
     """
@@ -49,6 +50,7 @@ class DataConfig(Config):
     )
     workers: int = Field(0, ge=0, description="Processes that read faces beside the training; 0 reads them in between.")
     assumed_faces: int | dict[str, int] | None = None
+    weight: float | None = Field(None, gt=0)
 
     @field_validator("balance")
     @classmethod
@@ -84,6 +86,10 @@ class DataConfig(Config):
         """The faces that it names, as pictures of this side. Raises DataError."""
         window = CropWindow(*self.window) if self.window else None
         return FaceStore(self.path, side_px=side_px, channels=channels, split=self.split, window=window)
+
+    def with_split(self, split: str) -> DataConfig:
+        """The same on another split."""
+        return self.model_copy(update={"split": split})
 
     def below(self, base: Path) -> DataConfig:
         """The same with an absolute path, a relative one starting at ``base``."""

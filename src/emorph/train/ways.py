@@ -87,15 +87,18 @@ class Way:
 
 def plan_fit(config: FitConfig, wishes: Wishes) -> Planned:
     """Plan a task that is fitted in one go."""
-    faces = wishes.faces
-    if faces is None and config.data.is_there():
-        faces = int((config.data.open(1, 1).labels >= 0).sum())
+    config = config.with_budget(samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs)
+    assumed = wishes.faces is not None or wishes.scan is not None
+    store = config.data.open(1, 1) if not assumed and config.data.is_there() else None
+    known = KnownFaces.for_plan(config.data, store, n_faces=wishes.faces, scan=wishes.scan)
+    faces = None if known is None else known.n if known.labels is None else known.labels
     text, values = config.planned(faces)
     return Planned(text, {"task": config.task, **values})
 
 
 def run_fit(config: FitConfig, wishes: Wishes, reporter: Reporter) -> Path:
     """Fit a task in one go."""
+    config = config.with_budget(samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs)
     with reporter.progress(config.task) as on_part:
         report = config.fit(on_part)
     for line in report:
@@ -205,7 +208,7 @@ def _longer(run: Path, config: RunConfig, wishes: Wishes, faces: FaceStore) -> L
     if wishes.samples is None and wishes.steps is None and wishes.epochs is None:
         return None
     new = config.with_budget(samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs)
-    known = KnownFaces.of(faces, config.data.path, with_affect=config.data.balance.startswith("affect"))
+    known = KnownFaces.read(config.data, faces)
     return Longer.of(run, config, new, known)
 
 
@@ -225,7 +228,12 @@ def _opened(config: RunConfig, reporter: Reporter) -> FaceStore:
 
 WAYS: dict[str, Way] = {
     "steps": Way(plan_steps, run_steps, minds=frozenset(field.name for field in fields(Wishes)), reason=""),
-    "fit": Way(plan_fit, run_fit, minds=frozenset({"faces"}), reason="is fitted in a minute on one device"),
+    "fit": Way(
+        plan_fit,
+        run_fit,
+        minds=frozenset({"faces", "scan", "samples", "steps", "epochs"}),
+        reason="is fitted in a minute on one device",
+    ),
 }
 
 

@@ -25,6 +25,7 @@ from emorph.edit.rig.mouth import darkened
 from emorph.edit.rig.parts import Look, RigFace
 from emorph.face3d.camera import project
 from emorph.face3d.model import FaceModel
+from emorph.face3d.skinning import rodrigues
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import rig_buffers
 
@@ -104,7 +105,7 @@ class RigPainter:
         """Looks that move landmarks, each from the noise that holds the crop as it moves it."""
         buffers, changes = self._buffers([face.coeffs]), []
         for group in _groups(looks):
-            places = self._places([face.coeffs, *(look.coeffs for look in group)])
+            places = torch.cat([self._places(face.coeffs), *(self._places(look.coeffs, look.beyond) for look in group)])
             steps = (places[1:] - places[:1])[None]
             motion = motions([face.aligned], steps)
             start = move_crops(face.picture, motion.fields)[0]
@@ -159,14 +160,13 @@ class RigPainter:
         buffers = [rig_buffers(self.face_model, one.to(self.mesh_device), side) for one in coeffs]
         return torch.cat(buffers).to(next(self.rig.parameters()).device)
 
-    def _places(self, coeffs: Sequence[FaceCoeffs]) -> Tensor:
-        """The mesh's landmarks on the crop's screen, (n, 68, 2)."""
-        places = []
-        for one in coeffs:
-            here = one.to(self.mesh_device)
-            marks = self.face_model.landmarks(self.face_model.vertices(here), here.pose)
-            places.append(project(marks, here.camera)[..., :2])
-        return torch.cat(places)
+    def _places(self, coeffs: FaceCoeffs, beyond: Tensor | None = None) -> Tensor:
+        """The mesh's landmarks on the crop's screen, (1, 68, 2). beyond: as of a ``Look``."""
+        here = coeffs.to(self.mesh_device)
+        marks = self.face_model.landmarks(self.face_model.vertices(here), here.pose)
+        if beyond is not None:
+            marks = marks + beyond.to(marks) @ rodrigues(here.pose).mT
+        return project(marks, here.camera)[..., :2]
 
 
 def _kind(look: Look, face: RigFace, seed: int | None) -> _Kind:
@@ -175,7 +175,7 @@ def _kind(look: Look, face: RigFace, seed: int | None) -> _Kind:
     def alike(names: Sequence[str]) -> bool:
         return all(torch.equal(getattr(look.coeffs, name), getattr(face.coeffs, name)) for name in names)
 
-    stays = alike(_GEOMETRY)
+    stays = alike(_GEOMETRY) and (look.beyond is None or not look.beyond.any())
     if stays and alike(("light", "texture")) and torch.equal(look.code, face.code):
         return "same"
     if seed is not None:

@@ -18,23 +18,26 @@ from torch import Tensor, nn
 from emorph.core.device import choose_device
 from emorph.core.errors import NoFaceError
 from emorph.core.images import read_photo
-from emorph.core.loss_networks import LossNetwork, told_losses
+from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.types import OnStep
 from emorph.diffusion.samplers import solver
 from emorph.edit.pipeline import PhotoSource
 from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.rig.draw import RigPainter
+from emorph.edit.rig.mouth import light_of, painted_by
 from emorph.edit.rig.parts import Look, RigFace, check_parts, look_like, mean_shape
 from emorph.edit.rig.read import PhotoReader
 from emorph.face3d.action_units import with_units
 from emorph.face3d.model import FaceModel
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector
-from emorph.models.port import load_rig
+from emorph.models.painter import Painter, painter_beside
+from emorph.models.port import load_rig, losses_of
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import FaceReader, NetworkReader, open_face, open_reader
 from emorph.models.weights import fingerprint
 
 DEFAULT_RIG = "emorph-rig"
+BUNDLED_PAINTER = "emorph-base"  # whose folder holds one, for rigs that bring none of their own
 DEFAULT_STEPS = 10
 MOST_TURN_DEG = 20.0  # of a head whose own pixels are moved
 
@@ -43,6 +46,7 @@ class RigEditor:
     """Takes parts of a target's face over to source photos, or sets action units.
 
     The photo's pixels go where the source's mesh goes, and the rig draws what its new buffers show beside that.
+    painter: paints mouths that open, close or move; without one their inside is stretched, or dark.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class RigEditor:
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
         losses: Sequence[LossNetwork] = (),
+        painter: Painter | None = None,
     ) -> None:
         self.device = choose_device(device)
         # float64, which the geometry needs, is not there on Apple's GPUs
@@ -67,6 +72,7 @@ class RigEditor:
         for reader in (self.source_reader, self.target_reader):
             _to_device(reader, mesh_device)
         self.face_model: FaceModel = self.source_reader.face
+        self.painter = painter.to(self.device) if painter else None
         self.model_id = model_id
         self.losses = tuple(losses)
         self.steps = steps
@@ -107,7 +113,8 @@ class RigEditor:
         source, target = (readers[encoder] for encoder in encoders)
         return cls(
             rig, source, target, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score, losses=told_losses(name),
+            detector=detector, min_score=min_score, losses=parse_losses(losses_of(name), str(name)),
+            painter=painter_beside(name) or painter_beside(BUNDLED_PAINTER),
         )  # fmt: skip
 
     # -- photo -> faces with coefficients and code
@@ -126,6 +133,26 @@ class RigEditor:
         """The face to take from; of several chosen ones the first. Raises ImageError, NoFaceError."""
         return self._read_target.read(read_photo(photo), which, min_face_px)[0]
 
+    def target_and_neutral(
+        self,
+        photo: PhotoSource,
+        neutral: PhotoSource,
+        which: str | int = "largest",
+        *,
+        min_face_px: int = MIN_FACE_PX,
+    ) -> tuple[RigFace, RigFace]:
+        """The face to take from, and the same person's without an expression, read together: they have one shape.
+
+        which: of ``photo``; of ``neutral`` it is the largest. Raises ImageError, NoFaceError.
+        """
+        faces = [self.target(photo, which, min_face_px=min_face_px), self.target(neutral, min_face_px=min_face_px)]
+        target, calm = self.as_one_person(faces)
+        return target, calm
+
+    def as_one_person(self, faces: Sequence[RigFace]) -> list[RigFace]:
+        """Faces of ``target``, read again as photos of one person, who has one shape. Raises NoFaceError."""
+        return self._read_target.as_one_person(faces)
+
     def reread(self, edit: Edit[Any]) -> RigFace:
         """The first face that was changed, read again off the result. Others in the photo are not looked at.
 
@@ -141,6 +168,7 @@ class RigEditor:
         target: PhotoSource,
         parts: Iterable[str] = ("expression",),
         *,
+        target_neutral: PhotoSource | None = None,
         album: bool = False,
         face: str | int = "largest",
         seed: int | None = None,
@@ -149,6 +177,8 @@ class RigEditor:
         """Each source photo with the parts of the target's face.
 
         parts: "expression" (with the jaw), "pose" (the face stays centred), "light", "code" (what else there is).
+        target_neutral: the target's person without an expression. With it, the expression's change from there is
+        taken over, which leaves the form of that person's mouth and brows behind; without it, the expression as it is.
         album: the sources show one person, whose shape is then the mean of theirs.
         seed: None moves the photo's own pixels and draws the rest from the noise that holds them; a head turns by
         MOST_TURN_DEG at most, beyond which its far side would have to be made up. A number redraws the whole face
@@ -156,10 +186,16 @@ class RigEditor:
         Raises ImageError, NoFaceError, UnknownNameError.
         """
         chosen = check_parts(parts)
-        giver = self.target(target)
+        neutral: RigFace | None = None
+        if target_neutral is None:
+            giver = self.target(target)
+        else:
+            giver, neutral = self.target_and_neutral(target, target_neutral)
         read = [self.sources(photo, face) for photo in sources]
         shape = mean_shape([faces[0] for faces in read]) if album and read else None
-        return [self.apply(faces, giver, chosen, shape=shape, seed=seed, on_step=on_step) for faces in read]
+        return [
+            self.apply(faces, giver, chosen, neutral=neutral, shape=shape, seed=seed, on_step=on_step) for faces in read
+        ]
 
     def apply(
         self,
@@ -167,12 +203,16 @@ class RigEditor:
         target: RigFace,
         parts: Iterable[str],
         *,
+        neutral: RigFace | None = None,
         shape: Tensor | None = None,
         seed: int | None = None,
         on_step: OnStep | None = None,
     ) -> Edit[Look]:
-        """The photo of these faces with the parts of a target's, pasted back. shape: (1, n), instead of their own."""
-        return self.apply_each(faces, [target], parts, shape=shape, seed=seed, on_step=on_step)[0]
+        """The photo of these faces with the parts of a target's, pasted back. shape: (1, n), instead of their own.
+
+        neutral: of the target's person, as ``target_and_neutral`` gives it.
+        """
+        return self.apply_each(faces, [target], parts, neutral=neutral, shape=shape, seed=seed, on_step=on_step)[0]
 
     def apply_each(
         self,
@@ -180,6 +220,7 @@ class RigEditor:
         targets: Sequence[RigFace],
         parts: Iterable[str],
         *,
+        neutral: RigFace | None = None,
         shape: Tensor | None = None,
         seed: int | None = None,
         on_step: OnStep | None = None,
@@ -193,8 +234,15 @@ class RigEditor:
         if shape is not None:
             faces = [replace(face, coeffs=replace(face.coeffs, shape=shape)) for face in faces]
         most_deg = MOST_TURN_DEG if seed is None else 180.0
+        lights = [light_of(target, self.painter) if "expression" in chosen else None for target in targets]
         looks = [
-            [look_like(self.face_model, face, target, chosen, most_deg=most_deg) for target in targets]
+            [
+                replace(
+                    look_like(self.face_model, face, target, chosen, most_deg=most_deg, neutral=neutral),
+                    light_inside=light,
+                )
+                for target, light in zip(targets, lights, strict=True)
+            ]
             for face in faces
         ]
         return self._edits(faces, looks, seed, on_step)
@@ -231,7 +279,8 @@ class RigEditor:
         started_s = time.perf_counter()
         changes = self._painter.draw(faces, looks, seed=seed, on_step=on_step)
         crops = [face.aligned for face in faces]
-        return pasted_edits(faces[0].photo, crops, faces[0].n_faces, looks[0], changes, started_s)
+        paint = painted_by(self.painter)
+        return pasted_edits(faces[0].photo, crops, faces[0].n_faces, looks[0], changes, started_s, paint)
 
 
 def _to_device(reader: FaceReader, device: torch.device) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image, write_photo
 from emorph.core.types import OnStep, Photo, UInt8
@@ -112,6 +113,7 @@ def transfer_files(
     album: bool = False,
     face: str | int = "largest",
     target_face: str | int = "largest",
+    target_neutral: str | Path | None = None,
     min_face_px: int = MIN_FACE_PX,
     frame: int | None = None,
     strip_location: bool = False,
@@ -120,13 +122,17 @@ def transfer_files(
 ) -> FileReport:
     """Write each photo with parts of the target's face; one that fails does not end the others.
 
-    parts, album, seed: as for ``RigEditor.transfer``. out: a folder, or a picture's name for one photo.
+    parts, target_neutral, album, seed: as for ``RigEditor.transfer``. out: a folder, or a picture's name for one photo.
     frame: of the photos, not of the target. strip_location: as for ``emorph.edit.files.edit_files``.
     Raises UnknownNameError, ConfigError, and ImageError or NoFaceError for the target.
     """
     chosen = check_parts(parts)
-    jobs = plan_transfer(photos, target, out, chosen)
-    giver = editor.target(target, target_face, min_face_px=min_face_px)
+    jobs = plan_transfer(photos, target, out, chosen, target_neutral)
+    neutral: RigFace | None = None
+    if target_neutral is None:
+        giver = editor.target(target, target_face, min_face_px=min_face_px)
+    else:
+        giver, neutral = editor.target_and_neutral(target, target_neutral, target_face, min_face_px=min_face_px)
     batch, edits = Batch(watch), []
 
     def faces_of(source: Path) -> list[RigFace]:
@@ -140,12 +146,13 @@ def transfer_files(
                 read[source] = faces_of(source)
         jobs = {source: path for source, path in jobs.items() if source in read}
     shape = mean_shape([faces[0] for faces in read.values()]) if read else None
-    made = facts(editor, chosen, seed=seed, target=giver.photo.name)
+    named = {} if neutral is None else {"target_neutral": neutral.photo.name}
+    made = facts(editor, chosen, seed=seed, target=giver.photo.name, **named)
     batch.watch.start(len(jobs))
     for source, path in jobs.items():
         with batch.item(source.name):
             faces = read.get(source) or faces_of(source)
-            edit = editor.apply(faces, giver, chosen, shape=shape, seed=seed, on_step=batch.watch.step)
+            edit = editor.apply(faces, giver, chosen, neutral=neutral, shape=shape, seed=seed, on_step=batch.watch.step)
             with unbroken():
                 metadata = rig_metadata(made)
                 said = write_photo(path, edit.photo, metadata=metadata, strip_location=strip_location)
@@ -169,15 +176,22 @@ def transfer_files(
 
 
 def plan_transfer(
-    photos: Iterable[str | Path], target: str | Path, out: str | Path, parts: Sequence[Part]
+    photos: Iterable[str | Path],
+    target: str | Path,
+    out: str | Path,
+    parts: Sequence[Part],
+    target_neutral: str | Path | None = None,
 ) -> dict[Path, Path]:
     """A file for each photo, none of which is a photo that is given, checked before anything is loaded.
 
-    Raises ConfigError, ImageError.
+    Raises ConfigError, also for a neutral photo where the expression is not taken over, and ImageError.
     """
+    if target_neutral is not None and "expression" not in parts:
+        raise ConfigError("a neutral photo of the target tells its expression: it needs --part expression.")
+    given = [Path(target), *([Path(target_neutral)] if target_neutral is not None else [])]
     sources, out = photo_files(photos), Path(out)
     paths = result_paths(out, [f"{name}_{'-'.join(parts)}" for name in output_names(sources)])
-    SourcePhotos([*sources, Path(target)]).refuse(paths)
+    SourcePhotos([*sources, *given]).refuse(paths)
     check_writable(out)
     return dict(zip(sources, paths, strict=True))
 

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import ConfigError, ShapeError, UnknownNameError
+from emorph.core.landmarks import EXPRESSIVE
 from emorph.core.types import AlignedFace, FaceCoeffs, Photo
-from emorph.face3d.camera import keep_centred
+from emorph.face3d.action_units import on_screen
+from emorph.face3d.camera import keep_centred, pixels_to_screen
 from emorph.face3d.model import FaceModel
 from emorph.face3d.skinning import axis_angle_of, rodrigues
 
@@ -41,13 +43,17 @@ class Look:
     """What a face should look like.
 
     coeffs: of one face in its crop's frame. code: (1, code_dim), what the coefficients do not tell. parts: those that
-    may differ from the face's own. turned_deg: how far the head is turned. asked_deg: how far it would be turned if
-    the photo's pixels reached that far.
+    may differ from the face's own. beyond: (1, 68, 3), how far landmarks go besides, in the face model's unit, before
+    the head is turned; None is nowhere. light_inside: of an open mouth, as ``light_inside`` of
+    ``emorph.faces.mouth_crop`` tells it; None if that is not known. turned_deg: how far the head is turned.
+    asked_deg: how far it would be turned if the photo's pixels reached that far.
     """
 
     coeffs: FaceCoeffs
     code: Tensor
     parts: tuple[Part, ...]
+    beyond: Tensor | None = None
+    light_inside: float | None = None
     turned_deg: float = 0.0
     asked_deg: float = 0.0
 
@@ -68,14 +74,33 @@ def check_parts(parts: Iterable[str]) -> tuple[Part, ...]:
 
 
 def look_like(
-    face_model: FaceModel, own: RigFace, target: RigFace, parts: tuple[Part, ...], *, most_deg: float = 180.0
+    face_model: FaceModel,
+    own: RigFace,
+    target: RigFace,
+    parts: tuple[Part, ...],
+    *,
+    most_deg: float = 180.0,
+    neutral: RigFace | None = None,
 ) -> Look:
-    """A face with parts of a target's. most_deg: as for ``taken_over``."""
-    coeffs = taken_over(face_model, own.coeffs, target.coeffs, parts, most_deg=most_deg)
+    """A face with parts of a target's. most_deg: as for ``taken_over``.
+
+    neutral: the target's person without an expression, of the same shape (``PhotoReader.as_one_person``). What is taken
+    over is then how the target differs from it, also where no expression of the face model explains that.
+    """
+    given, beyond = target.coeffs, None
+    if neutral is not None and "expression" in parts:
+        given = replace(
+            given,
+            expression=moved_as(face_model, own.coeffs.expression, neutral.coeffs.expression, given.expression),
+            jaw=own.coeffs.jaw + given.jaw - neutral.coeffs.jaw,
+        )
+        beyond = unexplained(face_model, target) - unexplained(face_model, neutral)
+    coeffs = taken_over(face_model, own.coeffs, given, parts, most_deg=most_deg)
     return Look(
         coeffs,
         target.code if "code" in parts else own.code,
         parts,
+        beyond=beyond,
         turned_deg=turn_deg(own.coeffs.pose, coeffs.pose),
         asked_deg=turn_deg(own.coeffs.pose, target.coeffs.pose) if "pose" in parts else 0.0,
     )
@@ -98,6 +123,23 @@ def taken_over(
         result = replace(result, pose=turned(source.pose, target.pose, most_deg))
         result = keep_centred(result, face_model.landmarks(face_model.vertices(result), result.pose), before)
     return result
+
+
+def moved_as(face_model: FaceModel, own: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """An expression (1, n) changed as another one from ``start`` to ``end``, within what the model's may be."""
+    moved = own + end - start
+    return moved.clamp(0, 1) if face_model.landmark_basis().bounded else moved
+
+
+def unexplained(face_model: FaceModel, face: RigFace) -> Tensor:
+    """How far brows, lids and mouth lie from where the face's coefficients have them: (1, 68, 3), see ``Look``."""
+    shown = on_screen(face_model, face.coeffs)
+    seen = torch.from_numpy(face.aligned.crop_points()).to(shown)
+    off = (pixels_to_screen(seen, (face.aligned.side_px,) * 2) - shown) * shown.new_tensor([1.0, -1.0])
+    of_face = (off / face.coeffs.camera[:, :1, None]) @ rodrigues(face.coeffs.pose)[:, :2]
+    chosen = torch.zeros_like(of_face)
+    chosen[:, list(EXPRESSIVE)] = of_face[:, list(EXPRESSIVE)]
+    return chosen
 
 
 def turn_deg(pose: Tensor, other: Tensor) -> float:

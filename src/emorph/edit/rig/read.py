@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -68,6 +69,20 @@ class PhotoReader:
         if reason:
             raise NoFaceError(f"no 3D face fits the face that was changed in {photo.name}: {reason}.")
         return again
+
+    @torch.inference_mode()
+    def as_one_person(self, faces: Sequence[RigFace]) -> list[RigFace]:
+        """Faces that this reader has read, read together: photos of one person, who has one shape.
+
+        Raises NoFaceError if one of them does not fit that shape.
+        """
+        pictures = torch.cat([face.picture.expand(-1, 3, -1, -1) for face in faces]).to(self.mesh_device)
+        points = torch.from_numpy(np.stack([face.aligned.crop_points() for face in faces])).float()
+        reading = self.reader.read(pictures.contiguous(), points.to(self.mesh_device), persons=[0] * len(faces))
+        for face, reason in zip(faces, reading.reasons, strict=True):
+            if reason:
+                raise NoFaceError(f"{face.photo.name} does not show the person of the other photos: {reason}.")
+        return [replace(face, coeffs=reading.coeffs[i : i + 1]) for i, face in enumerate(faces)]
 
     @torch.inference_mode()
     def _fitted(self, photo: Photo, landmarks: Landmarks, n_faces: int) -> tuple[RigFace, str]:

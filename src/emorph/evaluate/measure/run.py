@@ -130,11 +130,12 @@ def _tasks(judged: Sequence[Identified], records: Records, panel: Panel, shard: 
 def _edits(items: Sequence[Identified], records: Records, panel: Panel) -> list[View]:
     """The edits of a source, each content once, however often and at whatever strengths it is listed."""
     strengths: dict[str, set[float]] = {}
+    source_id, items = items[0].source_id, [item for item in items if item.edit_id]
     for item in items:
         strengths.setdefault(item.edit_id, set()).add(item.pair.strength)
     paths = {item.edit_id: item.pair.edited for item in items}
     masks = {item.edit_id: item.pair.mask for item in items}
-    size = getattr(records.faces.get(items[0].source_id), "size", ())
+    size = getattr(records.faces.get(source_id), "size", ())
     views = []
     for id, asked in strengths.items():
         known = records.faces.get(id)

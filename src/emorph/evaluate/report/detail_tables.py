@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from emorph.core.expressions import Emotion
-from emorph.evaluate.metrics.table import shown_in
-from emorph.evaluate.metrics.takes import Shown
+from emorph.evaluate.judges.asked import AFFECT
+from emorph.evaluate.metrics.table import metrics, shown_in
+from emorph.evaluate.metrics.takes import Shown, Takes
+from emorph.evaluate.report.needs import AFFECT_JUDGES, GET_AFFECT
 from emorph.evaluate.report.scorecard import WITH_CONTROLS, control_cell, dose_cell, row_with_controls
 from emorph.evaluate.report.tables import NOTHING, Cell, Table, cell, slug
 from emorph.evaluate.scores.affect import AffectScores
@@ -23,6 +25,8 @@ def details(scores: MethodScores, name: str) -> Iterator[Table]:
         yield recognisers(scores, name)
     for affect in scores.affects:
         yield affect_table(affect, scores, name)
+    if not scores.affects:
+        yield no_affect_table(scores, name)
     for emotion in scores.emotions:
         yield by_emotion(scores, emotion, name)
     for emotion in scores.emotions:
@@ -83,6 +87,18 @@ def affect_table(affect: AffectScores, scores: MethodScores, name: str = "") -> 
     header = ("measure", "better", "edits", "unedited photo")
     title = f"{name}Valence and arousal, judged by {affect.judge.id}"
     return Table(slug(scores.evidence.method, "affect", _plain(affect.judge.id)), title, note, header, rows)
+
+
+def no_affect_table(scores: MethodScores, name: str = "") -> Table:
+    """Which file valence and arousal lack, where no judge of them is here."""
+    absent = [item.why for item in scores.panel.missing if item.name in AFFECT_JUDGES]
+    why = absent[0] if absent else GET_AFFECT
+    rows = tuple(
+        (f"{word}, {row.title}", row.better, why, NOTHING) for word in AFFECT for row in metrics(Takes.VALENCE_AROUSAL)
+    )
+    header = ("measure", "better", "edits", "unedited photo")
+    note = "No judge of valence and arousal is here."
+    return Table(slug(scores.evidence.method, "affect"), f"{name}Valence and arousal", note, header, rows)
 
 
 def by_emotion(scores: MethodScores, emotion: EmotionScores, name: str = "") -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from emorph.core.files import replace_file
 from emorph.evaluate.judges.asked import NotMeasured, PanelComparer
 from emorph.evaluate.measure.reconstructions import STARTS, Start, Way, judge_id, known_values, measures
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.statistics import bootstrap
-from emorph.evaluate.report.tables import NOTHING, Cell, Table, Value, as_csv
+from emorph.evaluate.report.table_files import tables_as_json, write_tables
+from emorph.evaluate.report.tables import NOTHING, Cell, Table, Value
 
 Scores = Mapping[tuple[str, str], Mapping[str, float]]
 FROM: Mapping[Start, str] = {"x_T": "its own x_T", "noise": "noise"}
@@ -98,35 +97,26 @@ class Reconstructions:
 
     def as_json(self) -> dict[str, Any]:
         """For machines."""
-        table = self.table()
-        return {
-            "about": self.faces.about,
-            "warnings": list(self.faces.warnings),
-            "rows": [dict(zip(table.header, map(_plain, row), strict=True)) for row in table.rows],
-            "not_measured": [asdict(item) for item in self.missing],
-        }
+        return tables_as_json([self.table()], self.faces.warnings, self._facts)
 
     def write(self, folder: Path, command: str) -> Path:
-        """Write reconstructions.csv (face by face) and the table as Markdown, LaTeX, CSV and JSON. Returns the first.
+        """Write reconstructions.csv (face by face) and the table as Markdown, LaTeX, CSV and JSON. Raises DataError.
 
-        Each file appears complete. Raises DataError if one cannot be written.
+        Returns the Markdown file.
         """
-        table = self.table()
-        told = [*(f"> {warning}\n" for warning in self.faces.warnings), table.markdown(), f"Made with `{command}`.\n"]
-        texts = {
-            "reconstructions.md": "\n".join(told),
-            "reconstructions.tex": table.latex(),
-            "reconstructions_table.csv": as_csv([table]),
-            "reconstructions.csv": self.per_face(),
-            "reconstructions.json": json.dumps(self.as_json(), indent=2) + "\n",
-        }
-        for name, text in texts.items():
-            replace_file(folder / name, text.encode())
-        return folder / "reconstructions.md"
+        return write_tables(
+            folder,
+            "reconstructions",
+            [self.table()],
+            warnings=self.faces.warnings,
+            command=command,
+            facts=self._facts,
+            more={"reconstructions.csv": self.per_face()},
+        )
 
-
-def _plain(cell: Cell) -> Any:
-    return asdict(cell.estimate) if isinstance(cell, Value) else cell
+    @property
+    def _facts(self) -> dict[str, Any]:
+        return {"about": self.faces.about, "not_measured": [asdict(item) for item in self.missing]}
 
 
 def lines(found: Reconstructions) -> Sequence[str]:

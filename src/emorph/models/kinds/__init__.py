@@ -21,6 +21,7 @@ KINDS: dict[str, str] = {
     "latents": "emorph.models.kinds.latents:LATENTS",
     "autoencoder": "emorph.models.kinds.autoencoder:AUTOENCODER",
     "judge": "emorph.models.kinds.judge:JUDGE",
+    "dlib-recogniser": "emorph.models.kinds.loss_nets:DLIB",
     "emotion-net": "emorph.models.kinds.loss_nets:EMOTION_NET",
     "shape-net": "emorph.models.kinds.loss_nets:SHAPE_NET",
     "painter": "emorph.models.kinds.painter:PAINTER",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from emorph.core.pretrained import read_config
 from emorph.models import emotion_net
+from emorph.models.dlib_net import DlibRecogniser
 from emorph.models.emotion_net import EmotionNet, EmotionNetConfig
 from emorph.models.kinds.kind import Facts, FolderForm, ModelKind, folder_of, save_module
 from emorph.models.shape_net import ShapeNet
@@ -20,7 +21,15 @@ EMOTION_NET = ModelKind(
     name="emotion-net",
     what="a network that names emotions for losses",
     use="load it with emorph.models.emotion_net.EmotionNet.from_pretrained",
-    folder=FolderForm(emotion_net.KIND, EmotionNet.from_pretrained, _emotion_facts),
+    folder=FolderForm(emotion_net.KIND, EmotionNet.from_pretrained, _emotion_facts, EmotionNet),
+    save=save_module,
+)
+
+DLIB = ModelKind(
+    name="dlib-recogniser",
+    what="dlib's face recogniser",
+    use="load it with emorph.models.dlib_net.DlibRecogniser.from_pretrained",
+    folder=folder_of(DlibRecogniser),
     save=save_module,
 )
 

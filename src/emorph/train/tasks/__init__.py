@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from emorph.core.config import read_toml
-from emorph.core.errors import UnknownNameError
+from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.train.config import TaskConfig
 from emorph.train.renamed import old_names
 
@@ -38,6 +38,11 @@ def read_task(path: Path, tell: Callable[[str], None] = lambda sentence: None) -
     tell: is told of old names in it, which are still read.
     """
     values = read_toml(path)
+    if "search" in values:
+        raise ConfigError(
+            f"{path} describes a search of settings, not one run: start it with emorph train search {path}, and run "
+            "the best.toml that it writes."
+        )
     task = str(values.get("task", DEFAULT_TASK))
     config = config_class(task).read(path)
     for sentence in old_names(task, values):

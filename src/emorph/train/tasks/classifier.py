@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from emorph.core.device import choose_device
@@ -27,13 +28,19 @@ from emorph.models.port import load
 from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.config import FitConfig, OnPart
+from emorph.train.mixed_data import sets_of
 from emorph.train.renamed import with_budget_in
 from emorph.train.sections import DataConfig, LengthConfig
+from emorph.train.seen import MEASURES, OnSeen
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
+from emorph.train.tasks.classifier_plan import planned
 from emorph.train.tasks.classifier_report import METRICS_FILE, lines, metrics_json
+from emorph.train.tasks.classifier_watch import watch_fit
 from emorph.train.tasks.dose import dosed
 from emorph.train.tasks.emotion_steps import emotion_steps
-from emorph.train.tasks.head import HeadConfig, fit_layer
+from emorph.train.tasks.fit_report import fit_lines, fit_notes
+from emorph.train.tasks.head import HeadConfig
+from emorph.train.tasks.head_fit import HeadFit, Watched, fit_head
 from emorph.train.tasks.mouth import fit_mouth
 from emorph.train.tasks.self_check import check_json, check_lines
 from emorph.train.tasks.tried_edits import Trials, try_edits
@@ -46,17 +53,20 @@ class ClassifierConfig(FitConfig):
 
     model: a model folder, a bundled name or a checkpoint; relative paths start at the configuration file's folder.
     face_model: ICT-FaceKit's ict_face.npz, by which action units are read off landmarks; without it, that of
-    ``emorph models get`` where [head] states units, and else none. held_out: the split that it is measured on.
+    ``emorph models get`` where [head] states units, and else none. held_out: the split that the epoch is chosen by.
+    test: the split that it is measured on in the end, by which nothing was chosen; held_out if left out.
     check: so many neutral and so many happy faces of it are edited in the end; none without landmarks. budget: how long
     the layer is trained, 40 epochs if left out; what it states is kept in ``head``.
     """
 
     names_of_models: ClassVar[tuple[str, ...]] = ("model", "face_model")
+    measures: ClassVar[tuple[str, ...]] = tuple(MEASURES)
 
     task: Literal["classifier"] = "classifier"
     model: str
     face_model: str | None = None
     held_out: str = "val"
+    test: str | None = None
     check: int = Field(8, ge=0)
     head: HeadConfig = HeadConfig()
     budget: LengthConfig | None = None
@@ -73,6 +83,8 @@ class ClassifierConfig(FitConfig):
                 f"data.split and held_out name the splits to train and to measure on; found {self.data.split!r} and "
                 f"{self.held_out!r}, which would measure on training faces"
             )
+        if self.test in (self.data.split, self.held_out):
+            raise ValueError(f"test = {self.test!r} is a split that is trained or chosen by; name another")
         return self
 
     def face(self) -> ICT | None:
@@ -85,32 +97,46 @@ class ClassifierConfig(FitConfig):
             "balance": "emotions are made equal by head.balance",
             "class_power": "emotions are made equal by head.balance",
             "assumed_faces": "a classifier's plan takes their number from --faces",
+            "weight": "every face of every set counts",
         }
         for key, instead in own.items():
-            if getattr(self.data, key) != DataConfig.model_fields[key].default:
+            default = DataConfig.model_fields[key].default
+            if any(getattr(one, key) != default for one in sets_of(self.data)):
                 raise ValueError(f"data.{key} does nothing here, where faces are encoded once: leave it out; {instead}")
         return self
 
-    def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
-        """What it will do, in words and as numbers. faces: labelled ones; None if unknown."""
-        head, twice = self.head, self.data.mirror
-        codes = None if faces is None else faces * (2 if twice else 1)
-        steps = None if codes is None else head.epochs * -(-codes // head.batch_size)
-        counted = ", of faces that are not there yet"
-        if codes is not None:
-            counted = f": {faces:,} faces{' and their mirror images' if twice else ''}, {steps:,} steps"
-        text = (
-            f"a linear classifier on codes of faces that are encoded once and kept; {head.epochs} epochs of batch "
-            f"{head.batch_size}{counted}. It takes about a minute after encoding."
-        )
-        sizes = {"epochs": head.epochs, "batch_size": head.batch_size}
-        return text, {"faces": faces, "codes": codes, **sizes, "steps": steps}
+    def with_budget(self, *, samples: int | None = None, steps: int | None = None, epochs: float | None = None) -> Self:
+        """The same with another length; its own where none is stated. Raises ConfigError for two lengths."""
+        length = {"samples": samples, "steps": steps, "epochs": epochs}
+        if all(amount is None for amount in length.values()):
+            return self
+        return self.model_copy(update={"head": HeadConfig.parse({**self.head.model_dump(), **length}, "the length")})
+
+    def planned(self, faces: NDArray[np.int64] | int | None) -> tuple[str, dict[str, Any]]:
+        """What it will do, in words and as numbers."""
+        return planned(self.head, self.seed, faces, twice=self.data.mirror)
+
+    @property
+    def validation_split(self) -> str:
+        return self.held_out
+
+    def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
+        """Fit the layer alone; codes are read once for all trials of a process."""
+
+        def read() -> tuple[Codes, Codes]:
+            _, _, encoded, _ = encoder_of(self, on_part)
+            train = encoded("encoding", self.data.split or "", self.data.mirror)
+            return train.labelled(), encoded("encoding held-out faces", self.held_out, False).labelled()
+
+        plain = {"head": HeadConfig(confounds=self.head.confounds), "seed": 0, "test": None}  # the fit changes no code
+        watch_fit(self.head, self.seed, self.model_copy(update=plain).model_dump_json(), read, on_seen)
 
     def fit(self, on_part: OnPart) -> list[str]:
         """Encode, train, measure, and write directions and metrics.json to ``out``."""
         result = run_classifier(self, on_part)
         edits = [] if result.trials is None else check_lines(result.trials, result.faces)
-        return [*lines(result.confusion, result.calibration, result.affect), *edits]
+        table = lines(result.confusion, result.calibration, result.affect)
+        return [*table, *fit_lines(self.head.keep, self.held_out, self.test, result.fit), *edits]
 
 
 @dataclass(frozen=True)
@@ -118,7 +144,8 @@ class ClassifierResult:
     """The directions, and how they answer on held-out faces.
 
     confusion: rows are labels, columns answers. affect: agreement with the annotations, by name; empty without them.
-    faces: training faces of each emotion. trials: edits of held-out faces, None if none were made.
+    faces: training faces of each emotion. trials: edits of held-out faces, None if none were made. fit: how the layer
+    came to be.
     """
 
     directions: Directions
@@ -127,6 +154,7 @@ class ClassifierResult:
     affect: dict[str, AffectScore]
     faces: Mapping[Emotion, int] = field(default_factory=dict)
     trials: Trials | None = None
+    fit: HeadFit | None = None
 
     @property
     def accuracy(self) -> float:
@@ -140,6 +168,39 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
     on_part: is told how the encoding goes. Raises DataError, CheckpointError.
     """
     face = config.face()  # what is missing is said before hours of encoding
+    model, faces, encoded, report = encoder_of(config, on_part)
+    training = encoded("encoding", config.data.split or "", config.data.mirror)
+    held_out = encoded("encoding held-out faces", config.held_out, False)
+    tested = encoded("encoding test faces", config.test, False) if config.test else None
+    result = train_classifier(config.head, config.seed, training, held_out, face, test=tested)
+    found = np.bincount(faces.labels[faces.labels >= 0], minlength=len(Emotion))
+    result = replace(result, faces={emotion: int(found[emotion]) for emotion in Emotion})
+    result = _tried_out(config, model, faces, result, report)
+    text = metrics_json(
+        result.confusion,
+        result.calibration,
+        result.affect,
+        {"head": config.head.model_dump(exclude_none=True)},
+        None if result.trials is None else check_json(result.trials),
+        {"split": config.test or config.held_out, "chosen_by": config.held_out},
+    )
+    fitted = FittedOn.of(config.model, model.encoder).text()
+    notes = {
+        METRICS_FILE: text,
+        FITTED_FILE: fitted,
+        **fit_notes(config.head.keep, config.held_out, config.test, result.fit),
+    }
+    result.directions.save_pretrained(config.out, notes=notes)
+    return result
+
+
+def encoder_of(
+    config: ClassifierConfig, on_part: OnPart | None = None
+) -> tuple[DiffAE, FaceStore, Callable[[str, str, bool], Codes], Report]:
+    """The model, the training faces, what encodes a split or reads it from the cache, and what is told of it.
+
+    The third takes what is done, the split, and whether mirror images are encoded, too.
+    """
     model = load(config.model).to(choose_device())
     cache = Path(config.out).parent / CACHE_FOLDER
     size = (model.config.image_size, model.config.image_channels)
@@ -148,7 +209,7 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
     def report(what: str) -> OnStep | None:
         return on_part and (lambda done, total: on_part(what, done, total))
 
-    def encoded(what: str, split: str, *, mirror: bool) -> Codes:
+    def encoded(what: str, split: str, mirror: bool) -> Codes:
         chosen = faces if split == config.data.split else faces.of_split(split)
         return encode_all(
             model,
@@ -160,22 +221,7 @@ def run_classifier(config: ClassifierConfig, on_part: OnPart | None = None) -> C
             on_step=report(what),
         )
 
-    training = encoded("encoding", config.data.split or "", mirror=config.data.mirror)
-    held_out = encoded("encoding held-out faces", config.held_out, mirror=False)
-    result = train_classifier(config.head, config.seed, training, held_out, face)
-    found = np.bincount(faces.labels[faces.labels >= 0], minlength=len(Emotion))
-    result = replace(result, faces={emotion: int(found[emotion]) for emotion in Emotion})
-    result = _tried_out(config, model, faces, result, report)
-    text = metrics_json(
-        result.confusion,
-        result.calibration,
-        result.affect,
-        {"head": config.head.model_dump()},
-        None if result.trials is None else check_json(result.trials),
-    )
-    fitted = FittedOn.of(config.model, model.encoder).text()
-    result.directions.save_pretrained(config.out, notes={METRICS_FILE: text, FITTED_FILE: fitted})
-    return result
+    return model, faces, encoded, report
 
 
 def _tried_out(
@@ -196,12 +242,18 @@ def _tried_out(
 
 
 def train_classifier(
-    config: HeadConfig, seed: int, train: Codes, held_out: Codes, face: ICT | None = None
+    config: HeadConfig,
+    seed: int,
+    train: Codes,
+    held_out: Codes,
+    face: ICT | None = None,
+    *,
+    test: Codes | None = None,
 ) -> ClassifierResult:
     """Fit the linear layer on normalised codes; the same seed gives the same weights.
 
-    face: the face model that action units are read with; directions know none without it.
-
+    face: the face model that action units are read with; directions know none without it. held_out: chooses the epoch.
+    test: measures it; held_out if left out.
     Raises DataError if a class of AffectNet's eight has no training face, or if no held-out face has a label.
     """
     stats = LatentStats(train.labelled().z.mean(dim=0), train.labelled().z.std(dim=0))
@@ -211,7 +263,8 @@ def train_classifier(
     if len(held_out.z) < 2:
         raise DataError(f"{len(held_out.z)} held-out faces have a label; the classifier is measured on them.")
     z = stats.normalise(train.z)
-    weight, bias = fit_layer(config, seed, train.labels, lambda rows: z[rows])
+    watched = Watched(stats.normalise(held_out.z), held_out.labels)
+    fit = fit_head(config, seed, train.labels, lambda rows: z[rows], watched)
     steps = emotion_steps(codes, every, config.units, config.landmark_ridge, face)
     labels = tuple(emotion.word for emotion in Emotion)
     usual = steps.gains if config.gain is None else (config.gain,) * len(labels)
@@ -219,8 +272,10 @@ def train_classifier(
     mouth, means = None, steps.means
     if config.lips:
         mouth, means = fit_mouth(z, train, means, config.lips, config.landmark_ridge)
-    directions = Directions(weight, bias, labels, stats, means, gains, steps.landmarks, affect, mouth, steps.units)
-    return judged(directions, held_out)
+    directions = Directions(
+        fit.weight, fit.bias, labels, stats, means, gains, steps.landmarks, affect, mouth, steps.units
+    )
+    return replace(judged(directions, held_out if test is None else test.labelled()), fit=fit)
 
 
 def judged(directions: Directions, held_out: Codes) -> ClassifierResult:

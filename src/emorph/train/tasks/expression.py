@@ -1,4 +1,4 @@
-"""Expression editing trained for itself: Step 1 teaches an autoencoder's edits to be recognised, Step 2 keeps the shape.
+"""Expression editing, trained for itself: Step 1 has edits recognised, Step 2 keeps the shape of the face.
 
 A step draws faces, for each a target that it does not show and a strength. Its z_sem is edited by the very function
 that the editor uses; what frozen networks say of the picture is the loss. The encoder stays as it is, so that the
@@ -7,9 +7,9 @@ directions go on being true.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from emorph.models.shift import N_ASKED
 from emorph.train.config import RunConfig, existing_below
 from emorph.train.tasks.expression_loss import ExpressionLoss, LossesConfig, PicturesConfig, Trains
 from emorph.train.tasks.expression_model import ExpressionModel
-from emorph.train.tasks.expression_networks import AUTO, Frozen, LossNetwork, named_shape, open_network
+from emorph.train.tasks.expression_networks import AUTO, AskedNetwork, Frozen, named_shape, open_network
 from emorph.train.tasks.expression_noise import CACHE_FOLDER, invert_share
 
 
@@ -73,16 +73,17 @@ class ExpressionConfig(RunConfig):
 
     init: the autoencoder that it starts from. model: its sizes, read off init if left out. directions: a folder or an
     official classifier, by default those beside init. trains: the U-Net, the code's shift (a small network from z_sem,
-    target and strength to a step, with shift_hidden hidden numbers), or both.
+    target and strength to a step), or both. shift_hidden: numbers in the middle of that small network.
     """
 
     names_of_models = ("init", "directions")
+    preparing: ClassVar[str] = "inverting faces"
 
     task: Literal["expression"] = "expression"
     model: DiffAEConfig | None = None
     directions: str | None = None
     trains: Trains = "unet"
-    shift_hidden: int = Field(256, gt=0, le=4096)
+    shift_hidden: int = Field(256, gt=0, le=4096, description="Hidden numbers of the network of the code's shift.")
     pictures: PicturesConfig = PicturesConfig()
     targets: TargetsConfig = TargetsConfig()
     losses: LossesConfig = LossesConfig()
@@ -91,10 +92,15 @@ class ExpressionConfig(RunConfig):
     @classmethod
     def _balanced(cls, values: Any) -> Any:
         """Every emotion as often as the others, where nothing else is said."""
-        data = values.get("data") if isinstance(values, dict) else None
-        if isinstance(data, dict) and "balance" not in data and not data.get("class_power"):
-            return {**values, "data": {**data, "balance": "classes"}}
-        return values
+
+        def evened(data: Any) -> Any:
+            stated = not isinstance(data, dict) or "balance" in data or data.get("class_power")
+            return data if stated else {**data, "balance": "classes"}
+
+        if not isinstance(values, dict) or "data" not in values:
+            return values
+        data = values["data"]
+        return {**values, "data": [*map(evened, data)] if isinstance(data, list) else evened(data)}
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> Self:
@@ -172,7 +178,7 @@ class ExpressionConfig(RunConfig):
             identity=Frozen(identity, crop) if identity else None,
         )
 
-    def _shape_network(self, *, blank: bool) -> LossNetwork:
+    def _shape_network(self, *, blank: bool) -> AskedNetwork:
         name = self.losses.shape_network
         if name == AUTO:
             name = "deca" if blank else named_shape(name)
@@ -192,10 +198,9 @@ class ExpressionConfig(RunConfig):
     def closing_report(self, model: Path) -> Sequence[str]:
         return (f"Edit with it: {command('edit', 'PHOTO', '--to', 'happy', '--model', model)}",)
 
-    @classmethod
-    def read(cls, path: Path | str) -> Self:
-        """Read a TOML file, make its paths absolute, and settle which network "auto" is. Raises ConfigError."""
-        config, base = super().read(path), Path(path).resolve().parent
+    def placed(self, base: Path) -> Self:
+        """The same with absolute paths, relative ones starting at ``base``, and settled which network "auto" is."""
+        config = super().placed(base)
         asked = config.losses
         try:
             of_shape = named_shape(asked.shape_network) if asked.shape else asked.shape_network

@@ -80,6 +80,4 @@ def _sampled(pictures: Tensor, to_picture: Tensor, side_px: int, *, padding: str
     y, x = torch.meshgrid(line, line, indexing="ij")
     places = torch.stack([x, y, torch.ones_like(x)], dim=-1) @ to_picture[:, None].mT
     grid = (2 * places + 1) / places.new_tensor([width, height]) - 1
-    return F.grid_sample(
-        pictures, grid.to(pictures.dtype), mode="bilinear", padding_mode=padding, align_corners=False
-    )
+    return F.grid_sample(pictures, grid.to(pictures.dtype), mode="bilinear", padding_mode=padding, align_corners=False)

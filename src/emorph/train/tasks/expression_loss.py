@@ -9,7 +9,7 @@ back; each step is computed again for them instead of being kept (DiffusionCLIP,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training
 from emorph.diffusion.samplers import Denoise, solver
 from emorph.face3d.camera import screen_to_pixels
 from emorph.train.tasks.expression_model import ExpressionModel
-from emorph.train.tasks.expression_networks import AUTO, Answer, Frozen
+from emorph.train.tasks.expression_networks import AUTO, OPEN_EMOTION, Answer, Frozen
 
 Trains = Literal["unet", "shift", "both"]
 
@@ -46,11 +46,12 @@ class PicturesConfig(Config):
 class LossesConfig(Config):
     """Weights of the losses; 0 leaves one out, and its network unasked.
 
-    expression: cross-entropy of the target emotion, or squared error of valence and arousal, times the strength; the
-    mean over emotion_networks. shape: squared distance of the face's shape before and after (Step 2), by shape_network:
-    "deca", a folder, or "auto", which is DECA where its file is here. identity: 1 - cosine of identity_network's
-    features before and after. surroundings: mean absolute change of the picture around the face. reconstruction: the
-    autoencoder's own loss at strength 0.
+    expression: cross-entropy of the target emotion, or squared error of valence and arousal, times the strength.
+    shape: squared distance of the face's shape before and after (Step 2). identity: 1 - cosine of a person's features
+    before and after. surroundings: mean absolute change of the picture around the face. reconstruction: the
+    autoencoder's own loss at strength 0. emotion_networks: whom expression asks, names or folders; their mean counts.
+    shape_network: whom shape asks, a name or a folder; "auto" is DECA where its file is here, else the open network.
+    identity_network: whom identity asks, such as "dlib".
     """
 
     expression: float = Field(1.0, ge=0)
@@ -58,9 +59,9 @@ class LossesConfig(Config):
     identity: float = Field(0.0, ge=0)
     surroundings: float = Field(1.0, ge=0)
     reconstruction: float = Field(1.0, ge=0)
-    emotion_networks: tuple[str, ...] = ("emorph-judge",)
-    shape_network: str = AUTO
-    identity_network: str = ""
+    emotion_networks: tuple[str, ...] = Field((OPEN_EMOTION,), description="Networks that name emotions.")
+    shape_network: str = Field(AUTO, description="What reads the shape: deca, a folder, or auto: DECA if it is here.")
+    identity_network: str = Field("", description="What knows persons.")
 
     @model_validator(mode="after")
     def _names_what_it_asks(self) -> Self:
@@ -120,7 +121,7 @@ class ExpressionLoss(nn.Module):
         found = [*self.emotion, self.shape, self.identity]
         return [part.network.module for part in found if isinstance(part, Frozen)]
 
-    def facts(self) -> list[dict[str, object]]:
+    def facts(self) -> list[dict[str, Any]]:
         """What a trained model says of the networks that it asked."""
         found = [*self.emotion, self.shape, self.identity]
         return [part.network.facts() for part in found if isinstance(part, Frozen)]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.errors import MissingAssetError
-from emorph.core.pretrained import MODEL_FILES, atomic_folder, locate
+from emorph.core.pretrained import MODEL_FILES, atomic_folder
 from emorph.models.diffae import KIND, DiffAE, DiffAEConfig
 from emorph.models.directions import Directions
 from emorph.models.painter import PAINTER_FOLDER
@@ -101,13 +101,6 @@ def directions_for(name: str, stated: str | None) -> Directions:
             "classifier.toml`, and name their folder as directions."
         )
     return found
-
-
-def painter_folder(name: str) -> Path | None:
-    """Where the painter of a model lies; None without one."""
-    place = locate(name)
-    folder = (place if place.is_dir() else place.parent) / PAINTER_FOLDER
-    return folder if folder.is_dir() else None
 
 
 def card_of(model: ExpressionModel, *, init: str, data: str, trains: str, weights: Mapping[str, float]) -> str:

@@ -6,6 +6,7 @@ asked is written into the trained model.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,15 @@ from emorph.core.downloads import present
 from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance
+from emorph.core.loss_networks import LossNetwork
 from emorph.core.pretrained import BUNDLED, locate, stated_kind
 from emorph.core.types import CropSpec
 from emorph.face3d.camera import CROP_SIDE_PX
 from emorph.models.deca import CODE_SIZES, N_CODE, CodeEncoder, crop_faces, unit_crops
+from emorph.models.dlib_chip import CHIP_PX, chips
+from emorph.models.dlib_net import DlibNetConfig, DlibRecogniser, dlib_recogniser
 from emorph.models.emonet import CLASSES, SIDE_PX, EmoNet
+from emorph.models.face_window import gray_window
 from emorph.models.kinds import kind_of_folder
 from emorph.models.port import load_face_encoder
 from emorph.models.weights import fingerprint
@@ -32,6 +37,7 @@ from emorph.train.tasks.expression_crops import ffhq_crop, shown_share, square_c
 
 Role = Literal["emotion", "shape", "identity"]
 AUTO = "auto"
+OPEN_SHAPE, OPEN_EMOTION = "emorph-loss-shape", "emorph-loss-emotion"
 LEAST_SHOWN = 0.8  # of a network's crop
 _ROLES: dict[Role, str] = {"emotion": "names emotions", "shape": "reads a face's shape", "identity": "knows persons"}
 
@@ -50,7 +56,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class LossNetwork:
+class AskedNetwork:
     """A frozen network, what it looks at, and what it was trained on.
 
     cut: (pictures, points in their pixels, the crop that they show) -> its crops, in [-1, 1] and differentiable.
@@ -70,9 +76,9 @@ class LossNetwork:
     has_affect: bool = False
     sees: CropSpec | None = None
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, Any]:
         """What a trained model says of it."""
-        return {"name": Path(self.name).name, "fingerprint": fingerprint(self.module), "data": list(self.data)}
+        return LossNetwork(Path(self.name).name, fingerprint(self.module), self.data).as_json()
 
     def check_crop(self, crop: CropSpec) -> None:
         """Raises ConfigError where a model's pictures do not show what the network looks at."""
@@ -90,20 +96,21 @@ class Frozen(nn.Module):
     crop: what the pictures show that it is asked about.
     """
 
-    def __init__(self, network: LossNetwork, crop: CropSpec) -> None:
+    def __init__(self, network: AskedNetwork, crop: CropSpec) -> None:
         super().__init__()
         self.crop = crop
         network.module.eval().requires_grad_(False)
         self._hidden = (network,)  # in a tuple, so that it is not a submodule
 
     @property
-    def network(self) -> LossNetwork:
+    def network(self) -> AskedNetwork:
         """What it holds."""
         return self._hidden[0]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Frozen:
-        self.network.module._apply(fn, recurse)
-        return super()._apply(fn, recurse)
+        self.network.module._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch's stubs lack types
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, pictures: Tensor, points: Tensor) -> Answer:
         """pictures: float (B, 1 or 3, S, S) in [-1, 1]; points: (B, 68, 2) in their pixels."""
@@ -111,7 +118,7 @@ class Frozen(nn.Module):
         return network.answer(network.module, network.cut(pictures.expand(-1, 3, -1, -1), points, self.crop))
 
 
-def open_network(name: str, role: Role, *, blank: bool = False) -> LossNetwork:
+def open_network(name: str, role: Role, *, blank: bool = False) -> AskedNetwork:
     """A network by its name in ``NETWORKS``, or a folder of one, for one of the losses.
 
     blank: with random weights and crops of any place, for a trial of how long a step takes; no file is needed.
@@ -128,7 +135,7 @@ def open_network(name: str, role: Role, *, blank: bool = False) -> LossNetwork:
     def cut(pictures: Tensor, points: Tensor, crop: CropSpec) -> Tensor:
         return F.interpolate(pictures[:, : network.channels], side, mode="bilinear")
 
-    return LossNetwork(**{**vars(network), "cut": cut})
+    return AskedNetwork(**{**vars(network), "cut": cut})
 
 
 def named_shape(name: str) -> str:
@@ -150,19 +157,19 @@ def named_shape(name: str) -> str:
     return "deca"
 
 
-def _deca(name: str, blank: bool) -> LossNetwork:
+def _deca(name: str, blank: bool) -> AskedNetwork:
     module = CodeEncoder(N_CODE) if blank else load_face_encoder("deca").E_flame
 
     def answer(module: nn.Module, crops: Tensor) -> Answer:
         return Answer(code=module(unit_crops(crops))[:, : CODE_SIZES["shape"]])
 
     data = ("vggface2/train", "bupt-balancedface/train", "voxceleb2/train")
-    return LossNetwork(
+    return AskedNetwork(
         name, "shape", module, data, CROP_SIDE_PX, lambda pictures, points, _: crop_faces(pictures, points), answer
     )
 
 
-def _emonet(name: str, blank: bool) -> LossNetwork:
+def _emonet(name: str, blank: bool) -> AskedNetwork:
     n_classes = int(name.rpartition("_")[2])
     module = EmoNet(n_classes) if blank else EmoNet.from_file(present(name).path)
 
@@ -170,7 +177,7 @@ def _emonet(name: str, blank: bool) -> LossNetwork:
         found = module(crops / 2 + 0.5)
         return Answer(logits=found.logits, affect=torch.stack([found.valence, found.arousal], dim=1))
 
-    return LossNetwork(
+    return AskedNetwork(
         name,
         "emotion",
         module,
@@ -183,7 +190,7 @@ def _emonet(name: str, blank: bool) -> LossNetwork:
     )
 
 
-def _folder(name: str, blank: bool) -> LossNetwork:
+def _folder(name: str, blank: bool) -> AskedNetwork:
     folder = locate(name)
     kind = stated_kind(folder) if folder.is_dir() else "file"
     if kind not in FOLDERS:
@@ -195,17 +202,17 @@ def _folder(name: str, blank: bool) -> LossNetwork:
     assert form is not None
     if not blank:
         return FOLDERS[kind](name, form.load(folder))
-    assert form.module is not None
-    return FOLDERS[kind](name, form.module(form.facts(folder).config))
+    network = form.load.__self__  # type: ignore[attr-defined]  # of a network that writes itself, load is its class's
+    return FOLDERS[kind](name, network(form.facts(folder).config))
 
 
-def _judge(name: str, judge: Any) -> LossNetwork:
+def _judge(name: str, judge: Any) -> AskedNetwork:
     config = judge.config
 
     def cut(pictures: Tensor, points: Tensor, crop: CropSpec) -> Tensor:
         return ffhq_crop(luminance(pictures), points, config.image_size, config.crop)
 
-    return LossNetwork(
+    return AskedNetwork(
         name,
         "emotion",
         judge,
@@ -219,8 +226,67 @@ def _judge(name: str, judge: Any) -> LossNetwork:
     )
 
 
-Opener = Callable[[str, bool], LossNetwork]  # by name; whether blank
-FolderOpener = Callable[[str, Any], LossNetwork]  # by name, with the network that its folder holds
-OPEN_SHAPE = "emorph-shape"
-NETWORKS: dict[str, Opener] = {"deca": _deca, "emonet_8": _emonet, "emonet_5": _emonet}
-FOLDERS: dict[str, FolderOpener] = {"judge": _judge}
+def _emotion_net(name: str, network: Any) -> AskedNetwork:
+    """An open network of emotions, which cuts its crop out of a model's by itself."""
+    config = network.config
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        return Answer(logits=module(crops, config.crop))
+
+    return AskedNetwork(
+        name,
+        "emotion",
+        network,
+        tuple(config.trained_on),
+        config.image_size,
+        _window(network),
+        answer,
+        channels=1,
+        emotions=config.emotions,
+        sees=config.crop,
+    )
+
+
+def _shape_net(name: str, network: Any) -> AskedNetwork:
+    """An open network of ICT-FaceKit's identity, likewise."""
+    config = network.config
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        return Answer(code=module(crops, config.crop).shape)
+
+    data, side = tuple(config.trained_on), config.image_size
+    return AskedNetwork(name, "shape", network, data, side, _window(network), answer, channels=1, sees=config.crop)
+
+
+def _window(network: Any) -> Callable[[Tensor, Tensor, CropSpec], Tensor]:
+    wanted, side_px = network.config.crop, network.config.image_size
+    return lambda pictures, points, crop: gray_window(pictures, crop, wanted, side_px)
+
+
+_DLIB = DlibNetConfig(
+    stem=32,
+    blocks=(
+        *((32, 1),) * 3,
+        *((64, 2), (64, 1), (64, 1), (64, 1)),
+        *((128, 2), (128, 1), (128, 1)),
+        *((256, 2), (256, 1), (256, 1), (256, 2)),
+    ),
+    mean=(122.782, 117.001, 104.298),
+)  # the sizes of dlib's file, for trials
+
+
+def _dlib(name: str, blank: bool) -> AskedNetwork:
+    """dlib's recogniser, whose distance of 0.6 tells persons apart."""
+
+    def answer(module: nn.Module, crops: Tensor) -> Answer:
+        return Answer(code=module(crops))
+
+    data = ("vggface/train", "facescrub/train")
+    network = DlibRecogniser(_DLIB) if blank else copy.deepcopy(dlib_recogniser())
+    return AskedNetwork(name, "identity", network, data, CHIP_PX, lambda x, points, _: chips(x, points), answer)
+
+
+Opener = Callable[[str, bool], AskedNetwork]  # by name; whether blank
+FolderOpener = Callable[[str, Any], AskedNetwork]  # by name, with the network that its folder holds
+NETWORKS: dict[str, Opener] = {"deca": _deca, "emonet_8": _emonet, "emonet_5": _emonet, "dlib": _dlib}
+FOLDERS: dict[str, FolderOpener] = {"judge": _judge, "emotion-net": _emotion_net, "shape-net": _shape_net}

@@ -1,4 +1,4 @@
-"""x_T of a data set's faces for chains: each face is inverted once, and kept in files that a stopped run finds again."""
+"""x_T of a data set's faces for chains: each is inverted once, and kept in files that a stopped run finds again."""
 
 from __future__ import annotations
 
@@ -109,6 +109,7 @@ def invert_share(
         share=share,
         on_step=on_step,
         part_faces=PART_FACES,
+        missing=True,
     ):
         pass
 

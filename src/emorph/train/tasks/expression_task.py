@@ -22,17 +22,18 @@ from emorph.edit.redraw import motions, move_crops
 from emorph.face3d.camera import screen_to_pixels
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
-from emorph.models.port import load, losses_of
+from emorph.models.painter import painter_folder
+from emorph.models.port import fit_note, load, losses_of
 from emorph.models.shift import ShiftNet, asked_for
 from emorph.train.sheets import N_STEPS, Sheet, Shown, sheet_of
 from emorph.train.task import Task, check_started, hash_seed
 from emorph.train.tasks.autoencoder import Batch, device_noise, flip_and_step, mirrored
 from emorph.train.tasks.expression import ExpressionConfig, check_affect, check_labels, known_targets
+from emorph.train.tasks.expression_loss import ExpressionLoss
 from emorph.train.tasks.expression_model import (
     ExpressionModel,
     card_of,
     directions_for,
-    painter_folder,
     started,
 )
 from emorph.train.tasks.expression_noise import NAMES, KeptNoise, MadeNoise, NoisyFaces, inverted, noise_folder
@@ -45,6 +46,7 @@ class ExpressionTask(Task[ExpressionModel]):
     """Faces, and for each a target that it does not show, edited as the editor edits."""
 
     model: ExpressionModel
+    loss: ExpressionLoss
 
     def __init__(self, config: ExpressionConfig, faces: Dataset[Any]) -> None:
         self.config, self.faces = config, faces
@@ -97,6 +99,7 @@ class ExpressionTask(Task[ExpressionModel]):
         """
         model = started(name, self.model)
         check_started(model.config, self.model.config, ("prediction", "tone", "crop"), name)
+        fit_note(name, model.autoencoder, self.config.directions)
         check_directions(model.autoencoder, self.directions, self.faces, self.config.directions or name)
         return model
 

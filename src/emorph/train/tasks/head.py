@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from pydantic import Field, field_validator
-from torch import Tensor
+from pydantic import Field, field_validator, model_validator
 
 from emorph.core.config import Config
-from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
-from emorph.data.balance import balanced_order
-from emorph.train.renamed import renamed
+from emorph.train.renamed import UNITS, renamed
 
 Balance = Literal["weights", "classes", "none"]
+DEFAULT_EPOCHS = 40.0
 
 
 class HeadConfig(Config):
     """How the linear layer is trained: AdamW over the cached codes.
 
+    epochs, samples, steps: how long, one of the three; 40 epochs if none is stated. A mirror image is a sample, too.
+    Files state them in [budget].
+    keep: which epoch's layer is kept: the last one's, or the best one's by a measure on the held-out faces.
     balance: how rare emotions come to count as much as common ones: by weights in the loss, by being drawn more often
     (classes: as many draws an epoch as faces, as in [data] of other tasks), or not at all.
     gain, gains: what strength 1 means, in distances between class means, for all emotions and for some by their words;
@@ -39,7 +36,10 @@ class HeadConfig(Config):
     landmark_ridge: of the linear map from codes to landmarks, which data sets with landmarks give.
     """
 
-    epochs: int = Field(40, gt=0)
+    epochs: float | None = Field(None, gt=0)
+    samples: int | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    keep: Literal["last", "mean_recall", "accuracy"] = "mean_recall"
     batch_size: int = Field(256, gt=0)
     lr: float = Field(3e-3, gt=0)
     weight_decay: float = Field(0.1, ge=0)
@@ -53,6 +53,16 @@ class HeadConfig(Config):
     dose: int = Field(0, ge=0)
     landmark_ridge: float = Field(30.0, gt=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_long_as_usual(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        stated = [unit for unit in UNITS if values.get(unit) is not None]
+        if len(stated) > 1:
+            raise ValueError(f"state one of samples, steps and epochs; found {' and '.join(stated)}")
+        return values if stated else {**values, "epochs": DEFAULT_EPOCHS}
+
     @field_validator("balance", mode="before")
     @classmethod
     def _renamed(cls, value: object) -> object:
@@ -65,45 +75,3 @@ class HeadConfig(Config):
         if unknown := sorted(set(by_word) - set(words)):
             raise ValueError(f"{unknown[0]!r} is not an emotion; known are {', '.join(words)}")
         return by_word
-
-
-def fit_layer(
-    config: HeadConfig, seed: int, labels: Tensor, codes_of: Callable[[Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Weight (8, z_dim) and bias (8,) of the linear layer. labels: int64 (N,).
-
-    codes_of: normalised codes (n, z_dim) of faces int64 (n,). Raises DataError if an emotion has no face.
-    """
-    n_classes = len(Emotion)
-    counts = torch.bincount(labels, minlength=n_classes)
-    if (counts == 0).any():
-        missing = ", ".join(Emotion(int(i)).word for i in torch.nonzero(counts == 0))
-        raise DataError(f"no training face is labelled {missing}; the classifier needs all eight emotions.")
-    layer = torch.nn.Linear(codes_of(torch.zeros(1, dtype=torch.int64)).shape[1], n_classes)
-    torch.nn.init.zeros_(layer.weight)
-    torch.nn.init.zeros_(layer.bias)
-    weighted = config.balance == "weights"
-    class_weight = len(labels) / (n_classes * counts.float()) if weighted else torch.ones(n_classes)
-    optimizer = torch.optim.AdamW(layer.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    n_steps = config.epochs * -(-len(labels) // config.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
-    for order in _orders(config, seed, labels):
-        for rows in torch.split(order, config.batch_size):
-            losses = F.cross_entropy(
-                layer(codes_of(rows)), labels[rows], reduction="none", label_smoothing=config.label_smoothing
-            )
-            loss = (losses * class_weight[labels[rows]]).mean()
-            optimizer.zero_grad()
-            torch.autograd.backward(loss)
-            optimizer.step()
-            schedule.step()
-    return layer.weight.detach().clone(), layer.bias.detach().clone()
-
-
-def _orders(config: HeadConfig, seed: int, labels: Tensor) -> list[Tensor]:
-    """The faces of each epoch, int64 (N,) each."""
-    if config.balance == "classes":
-        order = balanced_order("classes:1", np.asarray(labels), seed=seed)
-        return [torch.from_numpy(order.epoch(epoch)) for epoch in range(config.epochs)]
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randperm(len(labels), generator=generator) for _ in range(config.epochs)]

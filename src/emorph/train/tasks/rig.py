@@ -119,10 +119,9 @@ class RigRunConfig(RunConfig):
         told = read_all(self.reader(), faces, cache=self.cache, workers=self.data.workers)
         return told.with_mean_shape() if self.stage == 2 else told
 
-    @classmethod
-    def read(cls, path: Path | str) -> Self:
-        """Read a TOML file and make its paths absolute. Raises ConfigError."""
-        config, base = super().read(path), Path(path).resolve().parent
+    def placed(self, base: Path) -> Self:
+        """The same with absolute paths, relative ones starting at ``base``."""
+        config = super().placed(base)
         asked = config.coefficients
         names = {key: getattr(asked, key) for key in ("face_model", "network")}
         absolute = {key: existing_below(base, name) for key, name in names.items() if name}

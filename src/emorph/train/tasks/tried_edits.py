@@ -78,7 +78,10 @@ def try_edits(
     """
     editor = Editor(model, directions, device=next(model.parameters()).device.type)
     asked = Judge.from_pretrained(judge)
-    goals = {Emotion.NEUTRAL: [e for e in Emotion if e != Emotion.NEUTRAL], Emotion.HAPPY: [Emotion.NEUTRAL]}
+    goals: dict[Emotion, list[Emotion]] = {
+        Emotion.NEUTRAL: [e for e in Emotion if e != Emotion.NEUTRAL],
+        Emotion.HAPPY: [Emotion.NEUTRAL],
+    }
     work = [(row, label) for label in goals for row in _spread(faces, label, n_faces)]
     rows: list[Trial] = []
     known: list[Float32] = []

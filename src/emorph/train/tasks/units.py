@@ -13,13 +13,14 @@ from torch import Tensor
 from emorph.core.expressions import Emotion
 from emorph.core.landmarks import INNER, JAW, LEFT_EYE, RIGHT_EYE, STABLE
 from emorph.face3d.action_units import emotion_units
-from emorph.face3d.ict import EXPRESSION_SIGMA, ICT
+from emorph.face3d.ict import ICT
 from emorph.models.unit_axes import UnitAxes
 from emorph.train.codes import Codes
 from emorph.train.tasks.class_means import within_people
 from emorph.train.tasks.confounds import standardised
 
 N_SHAPE = 20  # identities that are told apart: 93 % of the variance of ICT-FaceKit's
+EXPRESSION_SIGMA = 0.4  # how far action units usually are from 0, all alike: none is to be read more readily
 TURN_SIGMA_RAD = (0.3, 0.2, 0.1)  # of heads in photos: across, up and down, and what is left of the tilt
 PLACE_SIGMA = 0.1  # of scale and place, relative to the face, after faces are laid on one skull
 INNER_NOISE, CONTOUR_NOISE = 0.025, 0.08  # of detectors, in eye distances
@@ -104,7 +105,7 @@ def within_expressions(landmark_map: Tensor, reader: UnitReader) -> Tensor:
     """The map (68, 2, z_dim) without what no action unit does: no edit widens a skull or turns a head."""
     moves = reader.moves.T
     whole = landmark_map.flatten(0, 1).double()
-    kept = moves @ torch.linalg.solve(_ridged(moves.T @ moves, PLAIN), moves.T @ whole)
+    kept: Tensor = moves @ torch.linalg.solve(_ridged(moves.T @ moves, PLAIN), moves.T @ whole)
     return kept.view_as(landmark_map).to(landmark_map.dtype)
 
 
@@ -127,7 +128,7 @@ def _calibrated(steps: Tensor, reader: UnitReader, landmark_map: Tensor) -> Tens
     inner[INNER] = True
     now = (landmark_map @ steps.T)[inner.flatten()]  # (102, U)
     missing = reader.moves.T[inner.flatten()] - now
-    mixing = torch.linalg.solve(_ridged(now.T @ now, MIXING), now.T @ missing)
+    mixing: Tensor = torch.linalg.solve(_ridged(now.T @ now, MIXING), now.T @ missing)
     return steps + mixing.T @ steps
 
 
