@@ -198,7 +198,6 @@ def test_frames_of_a_track_share_noise_tone_and_step(editor: Editor) -> None:
     assert np.abs(faint.after - faint.before).mean() < 0.1 * np.abs(alone[0].after - alone[0].before).mean()
 
 
-@pytest.mark.xdist_group("processes")
 def test_kill_leaves_what_the_same_command_ends(source: Path, edited: Path, tmp_path: Path) -> None:
     """kill -9 in the middle of editing; the next run gives the undisturbed file."""
     out = tmp_path / "out.mp4"
