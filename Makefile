@@ -1,4 +1,4 @@
-# make demo | test | lint | docs | wheel | bench | base | judge | quality | clean. Another Python: make demo PYTHON=python3.12
+# make demo | test | field | fuzz | lint | docs | wheel | bench | base | base-64 | judge | quality | clean. Another Python: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 PROCESSES ?= 2
@@ -9,17 +9,19 @@ INPUTS := pyproject.toml constraints.txt
 # -qq hides pip's progress and warnings, not its errors
 INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test fuzz lint docs wheel bench base judge quality clean
+.PHONY: help demo test field fuzz lint docs wheel bench base base-64 judge quality clean
 
 help:
 	@echo "make demo    install the editor, draw a sheet of examples/astronaut.png into demo/"
 	@echo "make test    install everything, run the tests: PROCESSES=2, and ARGS='-k paste' for some of them"
+	@echo "make field   try what real photos, files and users brought, and print the table"
 	@echo "make fuzz    read damaged files of every kind: N=1500 of each, and ARGS='--kind parquet' for some of them"
 	@echo "make lint    check style, format and types"
 	@echo "make docs    build the documentation into site/, strictly"
 	@echo "make wheel   build the distributions into dist/, install the wheel on its own and use it"
 	@echo "make bench   run the measurements in bench/"
-	@echo "make base    train emorph-base again: DATA=lfw_expressions.parquet, hours (run it again to resume)"
+	@echo "make base    train the next emorph-base from its data: PACKS=FOLDER CLIPS=FOLDER, a day (run it again to resume)"
+	@echo "make base-64 train emorph-base again: DATA=lfw_expressions.parquet, hours (run it again to resume)"
 	@echo "make judge   train emorph-judge again: DATA=fer2013.parquet, half an hour or more"
 	@echo "make quality measure the bundled model's edits: DATA=lfw_expressions.parquet"
 	@echo "make clean   remove what these made"
@@ -30,6 +32,9 @@ demo: $(VENV)/.core
 # Each process has one thread, or they would wait for each other; and takes whole groups, in the order of conftest.py.
 test: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+field: $(VENV)/.dev
+	@OMP_NUM_THREADS=1 $(BIN)/python tests/field/table.py
 
 fuzz: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python fuzz/run.py --n $(N) $(ARGS)
@@ -53,7 +58,12 @@ bench: $(VENV)/.dev
 
 # Each part goes on where it was stopped, and is not trained again once it is finished.
 base: $(VENV)/.dev
-	@test -f "$(DATA)" || { echo "name the face pack: make base DATA=lfw_expressions.parquet" >&2; exit 1; }
+	@test -d "$(PACKS)" && test -d "$(CLIPS)" || { \
+	  echo "name the folders of packs and of films: make base PACKS=faces CLIPS=clips" >&2; exit 1; }
+	@$(BIN)/python examples/emorph-base-128/make_base.py "$(PACKS)" "$(CLIPS)"
+
+base-64: $(VENV)/.dev
+	@test -f "$(DATA)" || { echo "name the face pack: make base-64 DATA=lfw_expressions.parquet" >&2; exit 1; }
 	@$(BIN)/python examples/train.py examples/emorph-base "$(DATA)"
 
 judge: $(VENV)/.dev

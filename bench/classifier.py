@@ -25,7 +25,9 @@ from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
 from emorph.train.codes import Codes, encode_all
 from emorph.train.face_parts import READ_BATCH
-from emorph.train.tasks.classifier import HeadConfig, fit_layer, judged
+from emorph.train.tasks.classifier import judged
+from emorph.train.tasks.head import HeadConfig
+from emorph.train.tasks.head_fit import fit_layer
 from support.measure import table, write_section
 
 EPOCHS = 10

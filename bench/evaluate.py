@@ -24,9 +24,8 @@ import numpy as np
 import torch
 
 from emorph.core.images import read_photo, to_tensor
-from emorph.core.types import Landmarks, Photo
 from emorph.edit.pipeline import Editor
-from emorph.evaluate.judges.dlib_recogniser import descriptor_of
+from emorph.evaluate.judges.dlib_recogniser import chip_of, descriptors_of
 from emorph.evaluate.judges.own import crop_for, judge_crops
 from emorph.evaluate.metrics.table import metrics
 from emorph.evaluate.metrics.takes import Takes
@@ -104,7 +103,7 @@ def part_rates(paths: list[Path]) -> list[tuple[str, str]]:
 
     rows = [
         ("finding the face and its 68 points", rate(len(photos), lambda: [find_faces(photo) for photo in photos])),
-        ("dlib's recogniser", rate(len(seen), lambda: [described(*item) for item in seen])),
+        ("dlib's recogniser", rate(len(seen), lambda: descriptors_of([chip_of(*item) for item in seen]))),
         ("cutting out the judge's crop", rate(len(seen), lambda: [crop_for(judge, *item) for item in seen])),
     ]
     for batch in BATCHES:
@@ -115,11 +114,6 @@ def part_rates(paths: list[Path]) -> list[tuple[str, str]]:
             work = functools.partial(metric.load(), large, large.flip(-1), data_range=2)
             rows.append((f"{metric.title}, {LARGE_PX} px, pairs", rate(len(large), work)))
     return rows
-
-
-def described(photo: Photo, face: Landmarks) -> object:
-    """One face's descriptor."""
-    return descriptor_of(photo, face)
 
 
 def text(

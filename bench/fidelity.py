@@ -18,6 +18,7 @@ from emorph.data.store import CropWindow, FaceStore
 from emorph.diffusion.samplers import SOLVERS
 from emorph.edit.pipeline import Editor
 from emorph.evaluate import psnr, ssim
+from emorph.train.mixed_data import sets_of
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from support.measure import table, write_section
 
@@ -29,7 +30,7 @@ CONFIG = ROOT / "examples" / "emorph-base" / "2_landmarks.toml"
 
 def held_out(data: Path, n: int, side_px: int, channels: int) -> Tensor:
     """n faces of the split "val", evenly spread, (n, C, S, S) in [-1, 1]."""
-    window = AutoencoderConfig.from_toml(CONFIG).data.window
+    window = sets_of(AutoencoderConfig.from_toml(CONFIG).data)[0].window
     faces = FaceStore(
         data, side_px=side_px, channels=channels, split="val", window=CropWindow(*window) if window else None
     )

@@ -1,6 +1,7 @@
 """Are the edits what was asked for, and is it still the person? Held-out faces, every emotion, several strengths.
 
 python bench/quality.py --data lfw_expressions.parquet [--faces 200] [--model emorph-base] [--workers 2]
+python bench/quality.py --data lfw.parquet aaf.parquet --model NEW --model OLD     side by side, on the same faces
 
 The judge (emorph-judge) was trained on other pictures with other labels. Finished faces are kept in runs/quality and
 not made again: stop with Ctrl-C and run it again to resume. Sheets to look at are written there too.
@@ -27,8 +28,11 @@ from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.evaluate.judges.own import crop_for, judge_crops
 from emorph.faces.mask import face_mask
 from emorph.models.judge import Judge
-from support.quality_report import SOURCES, STRENGTHS, Controls, Score, report
+from support.likeness import Seen, upright
+from support.quality_groups import comparison, groups_text
+from support.quality_report import DOSE, SOURCES, STRENGTHS, Controls, Measured, Results, Score, report
 from support.settings import settings
+from support.two_sample import Exhibit, separability
 from support.validation import Face, held_out_faces, some_of_each
 
 ROOT = Path(__file__).parent.parent
@@ -62,29 +66,61 @@ class Plan:
 def main() -> None:
     """Make the edits, judge them, and write the section "Quality" with its plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--faces", type=int, default=200, help="half of them neutral, half happy")
-    parser.add_argument("--model", default="emorph-base")
-    parser.add_argument("--directions")
+    parser.add_argument("--data", type=Path, nargs="+")
+    parser.add_argument("--faces", type=int, default=200, help="of each kind alike: neutral, happy, without a label")
+    parser.add_argument("--model", action="append", help="emorph-base; several are put side by side")
+    parser.add_argument("--directions", help="of the first model")
     parser.add_argument("--judge", default="emorph-judge")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--unpainted", action="store_true", help="leave the inside of mouths to the autoencoder")
+    parser.add_argument("--dry", action="store_true", help="print models and groups, and leave RESULTS.md as it is")
     arguments = parser.parse_args()
     if not arguments.data:
         print("bench/quality.py needs the held-out faces: --data lfw_expressions.parquet. RESULTS.md is left as it is.")
         return
-    plan = Plan(arguments.model, arguments.directions, arguments.judge, arguments.workers, arguments.unpainted)
-    faces = held_out_faces(arguments.data)
-    chosen = some_of_each(faces, SOURCES, arguments.faces)
+    names = arguments.model or ["emorph-base"]
+    plans = [
+        Plan(name, arguments.directions if i == 0 else None, arguments.judge, arguments.workers, arguments.unpainted)
+        for i, name in enumerate(names)
+    ]
+    faces = held_out_faces(*arguments.data)
+    kinds = [kind for kind in (*SOURCES, None) if any(face.label == kind for face in faces)]
+    chosen = some_of_each(faces, kinds, arguments.faces)
+    known = controls(Judge.from_pretrained(arguments.judge), faces)
+    measured = [measure(plan, chosen, known, arguments.data) for plan in plans]
+    side_by_side = f"{comparison(measured)}\n\n{groups_text(measured)}"
+    if arguments.dry:
+        print(side_by_side)
+        return
+    command = f"python bench/quality.py --data {' '.join(path.name for path in arguments.data)} --faces {len(chosen)}"
+    command += "".join(f" --model {name}" for name in arguments.model or ())
+    command += " --unpainted" if arguments.unpainted else ""
+    report(measured[0], side_by_side, command, len(chosen))
+
+
+def measure(plan: Plan, faces: Sequence[Face], known: Controls, data: Sequence[Path]) -> Measured:
+    """Edits, scores and pages of one model."""
     editor = plan.editor()
-    judge = Judge.from_pretrained(plan.judge)
     folder = WORK / f"{editor.model_id}-{settings(editor)}"
-    edited(plan, chosen, folder)
-    scores = scored(plan, chosen, folder)
-    command = f"python bench/quality.py --data {arguments.data.name} --faces {len(chosen)}"
-    command += " --unpainted" if plan.unpainted else ""
-    report(scores, controls(judge, faces), editor.model_id, command, len(chosen))
-    draw_sheets(chosen, folder)
+    if len(data) > 1:
+        folder = folder.with_name("-".join([folder.name, *(path.stem for path in data)]))
+    edited(plan, faces, folder)
+    scores = scored(plan, faces, folder)
+    draw_sheets(faces, folder)
+    return Measured(editor.model_id, Results(scores, known), told_apart(faces, folder))
+
+
+def told_apart(faces: Sequence[Face], folder: Path) -> float:
+    """How well a small network tells edits from photos of people it never saw, neutral and happy ones of both."""
+    exhibits = []
+    for face in faces:
+        if face.label not in SOURCES:
+            continue
+        other = next(label for label in SOURCES if label != face.label)
+        made = np.load(folder / f"{face.row}.npz")["photos"][TARGETS.index(Target(other, DOSE))]
+        for pixels, is_edit in ((face.photo.pixels, False), (made, True)):
+            exhibits.append(Exhibit(upright(Seen(Photo(pixels), face.landmarks))[0], face.person, is_edit))
+    return separability(exhibits) if exhibits else float("nan")
 
 
 def edited(plan: Plan, faces: Sequence[Face], folder: Path) -> None:
@@ -150,6 +186,7 @@ def _score(task: tuple[Face, Path]) -> list[Score]:
                 distance=float(np.linalg.norm(descriptor - own)),
                 descriptor=descriptor,
                 outside=int(change[outside].max(initial=0)),
+                groups=face.groups,
             )
         )
     return scores

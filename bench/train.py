@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from emorph.core.config import read_toml
 from emorph.core.expressions import Emotion
-from emorph.data.store import CropWindow, FaceStore
+from emorph.data.store import FaceStore
 from emorph.train.loop import train
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from support.measure import median_s, table, write_section
@@ -69,10 +69,7 @@ def run_config(out: Path, data: Path, steps: int, batch: int, variant: dict[str,
 
 def faces_of(config: AutoencoderConfig) -> FaceStore:
     """The data set, opened again for each run."""
-    data = config.data
-    window = CropWindow(*data.window) if data.window else None
-    side, channels = config.picture
-    return FaceStore(data.path, side_px=side, channels=channels, split=data.split, window=window)
+    return config.open_faces()
 
 
 def loop_rate(config: AutoencoderConfig) -> tuple[float, float]:

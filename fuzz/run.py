@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import io
 import logging
 import os
 import shutil
@@ -80,8 +81,9 @@ def fuzz(target: Target, seeds: range, folder: Path) -> Outcome:
 
 def read_one(target: Target, file: Path, seed: int, outcome: Outcome) -> Finding | None:
     """Read a file; None if it was read or refused with a sentence."""
+    noise: list[str] = []
     try:
-        with _in_time():
+        with _in_time(), _heard(noise):
             target.read(file)
         outcome.read += 1
     except EmorphError as error:
@@ -92,7 +94,21 @@ def read_one(target: Target, file: Path, seed: int, outcome: Outcome) -> Finding
         raise
     except BaseException as error:
         return Finding(target.name, seed, f"{type(error).__name__}: {str(error)[:120]}", _place(error))
-    return None
+    return Finding(target.name, seed, noise[0], "beside a sentence") if noise else None
+
+
+@contextlib.contextmanager
+def _heard(noise: list[str]) -> Iterator[None]:
+    """Note what is printed, and errors that Python could only print: a user would see them around the sentence."""
+    before, printed = sys.unraisablehook, io.StringIO()
+    sys.unraisablehook = lambda told: noise.append(f"unraisable {told.exc_value!r}"[:120])
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        sys.unraisablehook = before
+        if printed.getvalue():
+            noise.append(f"printed {printed.getvalue()[:80]!r}")
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ from emorph.evaluate.measure.inputs import read_pairs
 from emorph.face3d.ict import ICT
 from emorph.face3d.licensed import read_texture, read_uv
 from emorph.models.diffae import DiffAE, DiffAEConfig
+from emorph.models.judge import Judge, JudgeConfig
 from emorph.models.port import convert, load_any, model_info
 from emorph.train.tasks import read_task
 from mutations import BINARY, MIXED, TEXT, Mutation
@@ -61,8 +62,14 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
+    """One that is read, a linear classifier of z_sem, and one of a kind that emorph does not know."""
+    torch.manual_seed(0)
+    one, few = torch.ones(1, 8), torch.rand(8, 8)
+    known = {f"{ema}classifier.weight": few for ema in ("", "ema_")} | {
+        f"{ema}classifier.bias": few[0] for ema in ("", "ema_")
+    }
+    torch.save({"state_dict": known | {"conds_mean": 0 * one, "conds_std": one}, "epoch": 3}, folder / "zip.ckpt")
     state = {"encoder.a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2).half()}
-    torch.save({"state_dict": state, "epoch": 3}, folder / "zip.ckpt")
     torch.save({"model": state}, folder / "old.pt", _use_new_zipfile_serialization=False)
     return [folder / "zip.ckpt", folder / "old.pt"]
 
@@ -86,7 +93,11 @@ def _model_folder(folder: Path) -> list[Path]:
 
 
 def _weights(folder: Path) -> list[Path]:
-    return [_model_folder(folder)[0].with_name("model.safetensors")]
+    """Of the smallest judge: a few kilobytes, half of them header, so that few mutations fall on mere numbers."""
+    torch.manual_seed(0)
+    tiny = JudgeConfig(labels=("happy", "sad"), image_size=4, channels=(4,), num_res_blocks=1)
+    Judge(tiny).save_pretrained(folder / "judge")
+    return [folder / "judge" / "model.safetensors"]
 
 
 def _read_folder(path: Path) -> None:
@@ -114,12 +125,20 @@ def _read_onnx(path: Path) -> None:
 def _npz(folder: Path) -> list[Path]:
     np.savez(folder / "texture.npz", mean=np.zeros(12), tex_dir=np.zeros((12, 2)))
     np.savez_compressed(folder / "small.npz", MU=np.zeros(12), PC=np.zeros((12, 2)))
-    return [folder / "texture.npz", folder / "small.npz"]
+    points = np.random.default_rng(0).random((70, 3)).astype(np.float32)
+    corners = np.array([[0, 1, 2], [2, 3, 4]], np.int32)
+    np.savez(
+        folder / "ict.npz", neutral=points, tris=corners, uv=points[:, :2], uv_tris=corners, exp_names=np.array(["a"]),
+        id_basis=points[None], exp_basis=points[None], landmarks68=np.arange(68, dtype=np.int32),
+    )  # fmt: skip
+    return [folder / "texture.npz", folder / "small.npz", folder / "ict.npz"]
 
 
 def _read_npz(path: Path) -> None:
-    _each(lambda: read_texture(path))
-    ICT.load(path)
+    if path.name == "ict.npz":
+        ICT.load(path)
+    else:
+        read_texture(path)
 
 
 def _obj(folder: Path) -> list[Path]:
@@ -162,7 +181,8 @@ def _toml(folder: Path) -> list[Path]:
 
 def _jsonl(folder: Path) -> list[Path]:
     row = {
-        "id": "1", "source": "a.png", "edited": "b/c.png", "target": "happy", "strength": 0.5, "editor": "emorph 0.1.0",
+        "id": "1", "source": "a.png", "edited": "b/c.png", "target": "happy", "strength": 0.5,
+        "editor": "emorph 0.1.0", "kept": ["exif"], "n_faces": 1,
         "model_id": "m", "solver": "ddim", "steps": 4, "seconds": 0.5, "face": "largest", "min_face_px": 40,
     }  # fmt: skip
     path = folder / "edits.jsonl"

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from emorph.data.memory import Sample, TensorFaces
+from emorph.train.config import RunConfig
 from emorph.train.loop import train
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from tiny import tiny_config
@@ -56,12 +57,19 @@ class RecordedFaces(TensorFaces):
         return super().__getitem__(index)
 
 
-def train_here(config: AutoencoderConfig, *, resume: bool = False, n_rows: int = 0, delay_s: float = 0.0) -> None:
+def train_here(
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    n_rows: int = 0,
+    delay_s: float = 0.0,
+    faces: Callable[[], TensorFaces] = made_faces,
+) -> None:
     """Train in this process until its end, or, with ``n_rows``, until ``delay_s`` after its log has so many lines."""
     torch.set_num_threads(1)  # sums in another order differ in the last bit
     if n_rows:
         threading.Thread(target=kill_this_process, args=(Path(config.out), n_rows, delay_s), daemon=True).start()
-    train(config, made_faces(), resume=resume, accelerator="cpu", devices=1, show_progress=False)
+    train(config, faces(), resume=resume, accelerator="cpu", devices=1, show_progress=False)
 
 
 def kill_this_process(run: Path, n_rows: int, delay_s: float) -> None:
@@ -88,12 +96,27 @@ def in_own_processes(works: Sequence[Callable[[], None]], timeout_s: float = 240
 
 
 def train_as_rank(
-    config: AutoencoderConfig, rank: int, n_ranks: int, port: int, record: Path, devices: int | str | None = None
+    config: RunConfig,
+    rank: int,
+    n_ranks: int,
+    port: int,
+    record: Path,
+    devices: int | str | None = None,
+    faces: Callable[[], TensorFaces] = made_faces,
 ) -> None:
     """Train as one of several processes that torchrun would have started, and record the faces it reads.
 
     devices: as on the command line; None is as many as there are processes.
     """
+    become_rank(rank, n_ranks, port)
+    made = faces()
+    recorded = RecordedFaces(made.images, torch.from_numpy(made.labels), made.landmarks)
+    recorded.record = record
+    train(config, recorded, accelerator="cpu", devices=devices or n_ranks, show_progress=False)
+
+
+def become_rank(rank: int, n_ranks: int, port: int) -> None:
+    """Make this process one of several that torchrun would have started."""
     torch.set_num_threads(1)
     os.environ |= {
         "MASTER_ADDR": "127.0.0.1",
@@ -105,7 +128,3 @@ def train_as_rank(
         "LOCAL_WORLD_SIZE": str(n_ranks),
         "TORCHELASTIC_RUN_ID": "test",
     }
-    made = made_faces()
-    faces = RecordedFaces(made.images, torch.from_numpy(made.labels))
-    faces.record = record
-    train(config, faces, accelerator="cpu", devices=devices or n_ranks, show_progress=False)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import typer
 
 from emorph.cli.main import app
-from emorph.core.commands import command
+from emorph.core import commands
+from emorph.core.commands import command, install
 
 PACKAGE = Path(__file__).parents[1] / "src" / "emorph"
 CLI = typer.main.get_command(app)
@@ -37,6 +41,13 @@ def trees() -> Iterator[tuple[str, ast.Module]]:
 
 def is_command(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "command"
+
+
+def is_suggested(node: ast.AST) -> bool:
+    """Of emorph's verbs, or of pip."""
+    return is_command(node) or (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "install"
+    )
 
 
 SUGGESTED = [(name, node) for name, tree in trees() for node in ast.walk(tree) if is_command(node)]
@@ -122,8 +133,8 @@ def test_nothing_sticks_to_a_suggested_command() -> None:
         f"{name}:{line}: {after!r}"
         for name, line, parts in texts()
         for before, after in pairwise(parts)
-        if isinstance(before, ast.expr) and is_command(before)
-        if not is_name(before) and not str(after).startswith(("`", "\n", " ("))
+        if isinstance(before, ast.expr) and is_suggested(before)
+        if not (is_command(before) and is_name(before)) and not str(after).startswith(("`", "\n", " ("))
     ]
     assert found == []
 
@@ -137,3 +148,50 @@ def test_verbs_in_texts_exist() -> None:
             if group is None or (commands_of(group) and second and second not in commands_of(group)):
                 wrong.append(f"{name}:{line}: emorph {verb} {second}")
     assert wrong == []
+
+
+def no_clone(monkeypatch: pytest.MonkeyPatch, direct_url: str | None) -> None:
+    """As if emorph had been installed elsewhere, and pip had written this beside it."""
+    monkeypatch.setattr(commands, "_clone", lambda: None)
+    told = SimpleNamespace(read_text=lambda name: direct_url if name == "direct_url.json" else None)
+    monkeypatch.setattr(metadata, "distribution", lambda name: told)
+
+
+def test_an_extra_is_added_to_the_clone_that_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(commands, "_clone", lambda: tmp_path / "my clone")
+    assert shlex.split(install("train")) == ["pip", "install", "-e", f"{tmp_path}/my clone[train]"]
+    monkeypatch.undo()
+    *_, requirement = shlex.split(install())
+    assert (Path(requirement) / "pyproject.toml").samefile(PACKAGE.parents[1] / "pyproject.toml")
+
+
+@pytest.mark.parametrize(
+    ("direct_url", "meant"),
+    [
+        (None, "emorph[train]"),
+        ("{", "emorph[train]"),
+        ('{"url": "file:///gone/emorph-0.1.0.whl", "archive_info": {}}', "emorph[train]"),
+        ('{"url": "https://x.org/emorph.whl", "archive_info": {}}', "emorph[train] @ https://x.org/emorph.whl"),
+        ('{"url": "https://x.org/e.git", "vcs_info": {"vcs": "git"}}', "emorph[train] @ git+https://x.org/e.git"),
+    ],
+)
+def test_an_extra_comes_from_where_emorph_came(
+    monkeypatch: pytest.MonkeyPatch, direct_url: str | None, meant: str
+) -> None:
+    no_clone(monkeypatch, direct_url)
+    assert shlex.split(install("train")) == ["pip", "install", meant]
+
+
+def test_a_wheel_that_is_still_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    wheel = tmp_path / "emorph 0.1.0.whl"
+    wheel.touch()
+    no_clone(monkeypatch, json.dumps({"url": wheel.as_uri(), "archive_info": {}}))
+    assert shlex.split(install(again=True))[-1] == f"emorph @ {wheel.as_uri()}"
+
+
+def test_no_hint_takes_emorph_from_an_index_by_its_name() -> None:
+    by_name = re.compile(r"pip install\b[^`]*\bemorph\b")
+    found = [f"{name}:{line}" for name, line, parts in texts() if by_name.search("".join(map(str, parts)))]
+    assert [place for place in found if not place.startswith("core/commands.py")] == [], (
+        "write {install('extra')} there"
+    )

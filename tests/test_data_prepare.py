@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +22,7 @@ from emorph.core.errors import ConfigError, DataError
 from emorph.core.images import read_photo
 from emorph.core.records import FaceRecord
 from emorph.core.shard import Shard
-from emorph.core.types import Photo
+from emorph.core.types import Landmarks, Photo
 from emorph.data import parts
 from emorph.data.index import FaceIndex
 from emorph.data.layouts import open_index
@@ -292,6 +294,42 @@ def test_each_rule_of_the_gate_rejects(root: Path, change: dict[str, float], rea
     assert json.dumps(reject)
     row, _ = prepare_face(index, index.records[0], SETTINGS)
     assert row is not None
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+def test_faces_whose_landmarks_are_not_to_be_trusted_are_left_out_unless_asked_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch, boxed: bool
+) -> None:
+    def doubted(photo: Photo, **options: Any) -> list[Landmarks]:
+        return [replace(face, doubt="two readings lie 9% apart") for face in find_faces(photo, **options)]
+
+    monkeypatch.setattr("emorph.data.prepare.find_faces", doubted)
+    index = open_index(root)
+    record = index.records[0]
+    if boxed:
+        (left, top, right, bottom) = find_faces(Photo(index.pixels(record)))[0].box
+        record = replace(record, box=(left, top, right, bottom))
+    row, reject = prepare_face(index, record, SETTINGS)
+    assert row is None
+    assert reject is not None
+    assert (reject["reason"], reject["detail"]) == ("doubtful landmarks", "two readings lie 9% apart")
+    row, reject = prepare_face(index, record, SETTINGS.model_copy(update={"gate": Gate(doubtful=True)}))
+    assert reject is None
+    assert row is not None
+
+
+def test_doubtful_landmarks_are_counted_by_the_command(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emorph: Callable[..., tuple[int, str, str]]
+) -> None:
+    def doubted(photo: Photo, **options: Any) -> list[Landmarks]:
+        return [replace(face, doubt="not sure") for face in find_faces(photo, **options)[:1]]
+
+    monkeypatch.setattr("emorph.data.prepare.find_faces", doubted)
+    words = ("data", "prepare", root, "--size", 64, "--workers", 1, "--json")
+    counts = [json.loads(emorph(*words, tmp_path / str(i), *more)[1]) for i, more in enumerate(((), ("--doubtful",)))]
+    assert counts[0]["rejects"]["doubtful landmarks"] == 20
+    assert counts[0]["n_rows"] == 0 < counts[1]["n_rows"]
+    assert "doubtful landmarks" not in counts[1]["rejects"]
 
 
 def test_a_gate_lets_what_is_equal_pass(done: Path) -> None:

@@ -52,6 +52,17 @@ def test_every_command_and_option_is_in_the_reference() -> None:
     assert "emorph edit [OPTIONS] PHOTO..." in sections["emorph edit"]
 
 
+def test_every_key_of_every_task_has_a_row_in_the_reference() -> None:
+    from emorph.train.keys import keys_of
+    from emorph.train.tasks import TASKS
+
+    page = hook("keys").reference()
+    assert page.count("\n| `") == sum(len(keys_of(task)) for task in TASKS)
+    assert all(row.replace("\\|", "").count("|") == 6 for row in page.splitlines() if row.startswith("| `"))
+    assert "| `batch_size` | whole number, above 0 |  | `32` | Samples of one step, over all devices. |" in page
+    assert "### rig: [optim]" in page
+
+
 def test_help_texts_stay_as_they_are() -> None:
     escaped = hook("commands").escaped
     assert escaped("ict_face.npz <a> *b* [c] `x_T`") == r"ict\_face.npz &lt;a&gt; \*b\* \[c\] `x_T`"

@@ -13,13 +13,15 @@ from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError, 
 from emorph.core.images import read_photo, to_levels
 from emorph.core.types import FaceCode, Photo, Target
 from emorph.edit import latent
+from emorph.edit.pipeline import DEFAULT_STEPS
 from emorph.edit.sheet import grid, tile, tiles
 from emorph.faces.mask import face_mask
+from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions
 from emorph.models.latent import LatentNetConfig
 from profiles import linear_rgb
 from test_samplers import flat_denoiser
-from tiny import tiny_directions, tiny_editor, tiny_model
+from tiny import tiny_config, tiny_directions, tiny_editor, tiny_model
 
 ALL = [Target(emotion) for emotion in Emotion]
 
@@ -206,3 +208,13 @@ def test_a_wide_gamut_photo_keeps_its_profile_and_a_sheet_is_srgb(photo: Photo, 
     assert read_photo(tmp_path / "edit.png").icc == linear_rgb()
     flat = dataclasses.replace(edit.photo, pixels=np.full_like(photo.pixels, 55))
     np.testing.assert_allclose(np.asarray(tile(flat, edit.face)), 128, atol=1)
+
+
+def test_a_model_states_its_own_steps(tmp_path: Path) -> None:
+    few = DiffAE(tiny_config().model_copy(update={"edit_steps": 3}))
+    few.save_pretrained(tmp_path / "few")
+    assert Editor.from_pretrained(tmp_path / "few", device="cpu").steps == 3
+    assert Editor.from_pretrained(tmp_path / "few", device="cpu", steps=7).steps == 7
+    assert Editor(tiny_model(), device="cpu").codec.steps == DEFAULT_STEPS
+    with pytest.raises(ValueError, match="edit_steps"):
+        DiffAEConfig.model_validate({**tiny_config().model_dump(), "edit_steps": 1})

@@ -231,7 +231,7 @@ def test_files_and_pictures_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 
 def test_without_onnxruntime_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(MissingAssetError, match=r"pip install 'emorph\[evaluate\]'"):
+    with pytest.raises(MissingAssetError, match=r"pip install -e .*\[evaluate\]"):
         EmotionJudge.load("enet_b2_8", graph(tmp_path / "a.onnx", 260, 8))
 
 

@@ -103,9 +103,13 @@ def test_pictures_are_compared_outside_the_face_and_as_reconstructions(pairs: li
     assert copy["ssim"] == 1
     assert "psnr" not in copy
     far = [records.scores.get((item.edit_id, "far@1"), {}) for item in judged]
-    assert [set(found) for found in far] == [{"lpips_alex_outside"}] * 2 + [{"lpips_alex"}, set(), {"lpips_alex"}]
+    assert [set(found) for found in far] == [{"lpips_alex_outside", "lpips_alex_edit"}] * 2 + [
+        {"lpips_alex"},
+        set(),
+        {"lpips_alex"},
+    ]
     assert far[0]["lpips_alex_outside"] == far[4]["lpips_alex"] == 0  # equal pictures: no network was asked
-    assert sum(asked) == 2
+    assert sum(asked) == 2 + 2  # and the two edits with their sources, for comparison with papers
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert evaluate(judged, tmp_path, panel) == records == Records.read(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -114,6 +118,16 @@ def test_pictures_are_compared_outside_the_face_and_as_reconstructions(pairs: li
     assert shown["PSNR outside the face, dB, without 1 exact ones"] == Value_of(corner["psnr_outside"])
     assert shown["PSNR, dB, without 1 exact ones"] == Value_of(rebuilt["psnr"])
     assert shown["LPIPS (AlexNet)"].estimate.n == 2  # type: ignore[attr-defined]
+    papers = named(summarise(judged, records, panel).tables, "papers")
+    assert "the edit that does nothing has the best value there is" in papers.note
+    shown = rows(papers, "edits")
+    mouthed, cornered = (
+        float(psnr(a, to_tensor(np.ascontiguousarray(read_photo(pair.edited).pixels[window])), data_range=2))
+        for pair in pairs[:2]
+    )
+    assert shown["PSNR of edits, dB"].estimate.mean == pytest.approx((mouthed + cornered) / 2)  # type: ignore[attr-defined]
+    assert rows(papers, "doing nothing")["PSNR of edits, dB"] == "infinite"
+    assert "psnr_edit" not in rebuilt
 
 
 class Value_of:  # noqa: N801 (reads as a word in the assertions)

@@ -118,7 +118,7 @@ def test_two_made_metrics_are_everywhere(
 
     registered()
     monkeypatch.setattr(look, "find_faces", None)  # the faces are known: only what is missing may be measured
-    monkeypatch.setattr(look, "descriptor_of", None)
+    monkeypatch.setattr(look, "descriptors_of", None)
     status, printed, err = emorph(*words, "--json")
     assert status == 0, err
     report = tmp_path / "report"

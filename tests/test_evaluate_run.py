@@ -71,13 +71,20 @@ def test_everything_is_measured_once(whole: tuple[Path, Records], judged: list[I
         assert answer is not None
         assert answer.sum() == pytest.approx(1, abs=1e-5)
         pair = records.scores[item.edit_id, ""]
-        assert set(pair) == {"mae_outside", "ssim_outside", "expression_distance", "pose_distance"}
+        assert set(pair) == {
+            "mae_outside",
+            "ssim_outside",
+            "psnr_edit",
+            "ssim_edit",
+            "expression_distance",
+            "pose_distance",
+        }
         assert 0 <= pair["mae_outside"] < 1e-3
         assert pair["expression_distance"] < 0.2
     lines = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
     assert {line["judge"] for line in lines} == {"", INFINITE, REVISION, judge.id}
     # nothing changed around the face, so that its PSNR is infinite; SSIM says which of its functions gave it
-    assert len(lines) == 6 * (4 + 1 + 1) + 8 * 3
+    assert len(lines) == 6 * (4 + 2 + 1 + 1) + 8 * 3
     assert judge.id.startswith("small@")
 
 
@@ -203,6 +210,21 @@ def test_trouble_is_listed_and_remembered(
     assert records.faces[pairs[1].edit_id].trouble == "no face found in gray.png (64x64 px)."
     assert pairs[2].trouble == f"{tmp_path / 'missing.png'} cannot be read (No such file or directory)."
     assert records.faces[pairs[0].source_id].trouble == ""
+
+
+def test_doubt_and_gain_are_on_record_and_read_again(
+    judged: list[Identified], panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = look.find_faces
+    monkeypatch.setattr(
+        look, "find_faces", lambda photo: [dataclasses.replace(f, doubt="9% apart") for f in original(photo)]
+    )
+    monkeypatch.setattr(look, "face_gain", lambda pixels, box: 1.25)
+    some = [item for item in judged if item.source_id == judged[0].source_id]
+    evaluate(some, tmp_path, panel)
+    faces = Records.read(tmp_path).faces
+    assert {(face.doubt, face.gain) for face in faces.values() if not face.trouble} == {("9% apart", 1.25)}
+    assert look.landmarks_of(faces[some[0].source_id]).doubt == "9% apart"
 
 
 def test_a_changed_edit_is_judged_anew(panel: Panel, looked_for: list[str], tmp_path: Path) -> None:

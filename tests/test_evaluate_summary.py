@@ -215,39 +215,56 @@ def lost(made: Made, rows: Sequence[int]) -> None:
 
 def test_an_edit_without_a_face_is_a_failure_and_no_gap() -> None:
     made = Made()
-    made.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(12))
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(16))
     lost(made, range(4))
     found = made.summary()
     head = table(found, "summary")
-    assert found.warnings[0].startswith("4 of 12 edits no longer show a face.")
+    assert found.warnings[0].startswith("4 of 16 edits no longer show a face.")
     for row in ("Recognised", "Passes for the person", "Passes for other photos", "Found first"):
-        assert (mean(head, row), n(head, row)) == (pytest.approx(8 / 12), 12), row
-    assert (mean(head, "Gain"), n(head, "Gain")) == (pytest.approx(8 / 12), 12)
-    assert mean(head, "Probability") == pytest.approx(0.7 * 8 / 12)
-    assert mean(table(found, "headline"), "Success") == pytest.approx(8 / 12)
-    assert n(head, "Calibrated") == 12
-    assert n(head, "Distance") == n(head, "Head turned") == 8  # no face has no distance
+        assert (mean(head, row), n(head, row)) == (pytest.approx(12 / 16), 16), row
+    assert (mean(head, "Gain"), n(head, "Gain")) == (pytest.approx(12 / 16), 16)
+    assert mean(head, "Probability") == pytest.approx(0.7 * 12 / 16)
+    assert mean(table(found, "headline"), "Success") == pytest.approx(12 / 16)
+    assert n(head, "Calibrated") == 16
+    assert n(head, "Distance") == n(head, "Head turned") == 12  # no face has no distance
     matrix = table(found, "confusion_judge")
-    assert matrix.rows[0][0] == "happy (n = 8)"
+    assert matrix.rows[0][0] == "happy (n = 12)"
     assert {case.lines[1] for case in best_and_worst(found.scores[0])[1][:4]} == {"no face is found"}
     edits = list(csv.DictReader(io.StringIO(per_edit(found.scores))))
-    assert [bool(row["lost"]) for row in edits] == [True] * 4 + [False] * 8
+    assert [bool(row["lost"]) for row in edits] == [True] * 4 + [False] * 12
     assert edits[0]["distance dlib"] == ""
     assert float(edits[0]["passes dlib"]) == 0
 
     skipped = summarise(made.judged, made.records, PANEL, lost_faces="skip")
     head = table(skipped, "summary")
-    assert (mean(head, "Recognised"), n(head, "Recognised")) == (1, 8)
-    assert any("4 of 12 edits could not be measured" in warning for warning in skipped.warnings)
+    assert (mean(head, "Recognised"), n(head, "Recognised")) == (1, 12)
+    assert any("4 of 16 edits could not be measured" in warning for warning in skipped.warnings)
+
+
+def test_doubtful_landmarks_and_dark_photos_are_said_and_count() -> None:
+    made = Made()
+    made.edit("m", Emotion.HAPPY, Emotion.HAPPY, sources=range(6))
+    plain = made.summary()
+    assert not any("trusted" in warning or "dark" in warning for warning in plain.warnings)
+    faces = made.records.faces
+    for i, item in enumerate(made.judged[:3]):
+        id = item.edit_id if i else item.source_id
+        faces[id] = replace(faces[id], doubt="two readings lie 9% apart")
+    first = made.judged[0].source_id
+    faces[first] = replace(faces[first], gain=4.5)
+    found = made.summary()
+    assert any(warning.startswith("3 of 6 edits rest on landmarks") for warning in found.warnings)
+    assert any(warning.startswith("1 of 6 source photos is far too dark") for warning in found.warnings)
+    assert n(table(found, "summary"), "Distance") == n(table(plain, "summary"), "Distance") == 6
 
 
 def test_a_set_without_any_face_left_has_a_report() -> None:
     made = Made()
-    made.edit("good", Emotion.HAPPY, Emotion.HAPPY, sources=range(6))
-    made.edit("gone", Emotion.HAPPY, Emotion.HAPPY, sources=range(6))
-    lost(made, range(6, 12))
+    made.edit("good", Emotion.HAPPY, Emotion.HAPPY, sources=range(16))
+    made.edit("gone", Emotion.HAPPY, Emotion.HAPPY, sources=range(16))
+    lost(made, range(16, 32))
     found = made.summary()
-    assert found.warnings[0].startswith("gone: 6 of 6 edits no longer show a face.")
+    assert found.warnings[0].startswith("gone: 16 of 16 edits no longer show a face.")
     beside = table(found, "side_by_side")
     assert (mean(beside, "Success", "good"), mean(beside, "Success", "gone")) == (1, 0)
     compared = table(found, "compare_good_gone")
@@ -365,8 +382,8 @@ def test_tables_in_every_form() -> None:
     (gain,) = [r for r in rows if r["row"].startswith("Gain") and r["column"] == "edits"]
     assert (float(gain["mean"]), int(gain["n"])) == (1.0, 40)
     assert float(gain["low"]) <= 1.0
-    assert "| Gain over the unedited photo (judge@1) | higher | 100.0 % (100.0 to 100.0; n = 40) |" in head.markdown()
-    assert r"100.0 \% (100.0 to 100.0; n = 40)" in head.latex()
+    assert "| Gain over the unedited photo (judge@1) | higher | 100.0 % (87.3 to 100.0; n = 40) |" in head.markdown()
+    assert r"100.0 \% (91.2 to 100.0; n = 40)" in head.latex()
     odd = Table("t", "A_b & c", "50 %", ("x|y", "z"), (("<b>|", "1"),))
     assert r"\caption{A\_b \& c. 50 \%}" in odd.latex()
     assert r"| &lt;b>\| | 1 |" in odd.markdown()

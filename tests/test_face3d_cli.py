@@ -29,7 +29,7 @@ def run(*argv: object) -> Result:
 
 
 def test_picture_mesh_and_numbers(ict_file: Path, example_photo: Path, tmp_path: Path) -> None:
-    done = run(example_photo, "-o", tmp_path, "--model", ict_file, "--obj", "--json")
+    done = run(example_photo, "-o", tmp_path, "--face-model", ict_file, "--obj", "--json")
     assert done.exit_code == 0, done.output
     (row,) = json.loads(done.stdout)
     shown = read_photo(row["picture"]).pixels
@@ -53,7 +53,14 @@ def test_picture_mesh_and_numbers(ict_file: Path, example_photo: Path, tmp_path:
 
 def test_a_photo_that_fails_does_not_stop_the_others(ict_file: Path, photos_dir: Path, tmp_path: Path) -> None:
     done = run(
-        photos_dir / "no_face.jpg", photos_dir / "two_faces.jpg", "-o", tmp_path, "--model", ict_file, "--face", "all"
+        photos_dir / "no_face.jpg",
+        photos_dir / "two_faces.jpg",
+        "-o",
+        tmp_path,
+        "--face-model",
+        ict_file,
+        "--face",
+        "all",
     )
     assert done.exit_code == 1
     assert "no face found in no_face.jpg" in done.stderr
@@ -76,7 +83,7 @@ def test_a_source_photo_is_never_replaced(example_photo: Path, tmp_path: Path, m
 def test_nor_by_one_of_several_faces(ict_file: Path, photos_dir: Path, tmp_path: Path) -> None:
     source = tmp_path / "two_1.png"
     source.write_bytes((photos_dir / "two_faces.jpg").read_bytes())
-    done = run(source, "--face", "all", "-o", tmp_path / "two.png", "--model", ict_file)
+    done = run(source, "--face", "all", "-o", tmp_path / "two.png", "--face-model", ict_file)
     assert done.exit_code == 1
     assert "two_1.png is a source photo itself" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["two_1.png"]
@@ -84,7 +91,7 @@ def test_nor_by_one_of_several_faces(ict_file: Path, photos_dir: Path, tmp_path:
 
 
 def test_into_a_named_file(ict_file: Path, example_photo: Path, photos_dir: Path, tmp_path: Path) -> None:
-    done = run(example_photo, "-o", tmp_path / "shape.jpg", "--obj", "--model", ict_file)
+    done = run(example_photo, "-o", tmp_path / "shape.jpg", "--obj", "--face-model", ict_file)
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shape.jpg", "shape.obj"]
     done = run(example_photo, photos_dir / "two_faces.jpg", "-o", tmp_path / "shapes.png")
@@ -100,7 +107,7 @@ def test_picture_and_mesh_are_written_together(
         write_obj(path, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr("emorph.face3d.photo.write_obj", stopped)
-    done = run(example_photo, "-o", tmp_path, "--obj", "--model", ict_file)
+    done = run(example_photo, "-o", tmp_path, "--obj", "--face-model", ict_file)
     assert done.exit_code == 130
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".obj", ".png"]
 
@@ -110,7 +117,7 @@ def test_a_missing_model_is_one_sentence(tmp_path: Path, example_photo: Path, mo
     done = run(example_photo, "-o", tmp_path / "out")
     assert isinstance(done.exception, MissingAssetError)
     assert "https://github.com/ICT-VGL/ICT-FaceKit" in str(done.exception)
-    done = run(example_photo, "-o", tmp_path / "out", "--model", example_photo)
+    done = run(example_photo, "-o", tmp_path / "out", "--face-model", example_photo)
     assert isinstance(done.exception, EmorphError)
     assert "damaged" in str(done.exception)
 

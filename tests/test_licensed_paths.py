@@ -64,7 +64,7 @@ def test_files_are_found_converted_and_told(emorph: Command, files: Path) -> Non
 def test_deca_and_emoca_read_a_photo(emorph: Command, files: Path, photo: Path) -> None:
     rows: dict[str, Any] = {}
     for encoder in ("deca", "emoca"):
-        words = ("--model", files / "head", "--encoder", encoder, "--obj", "--json")
+        words = ("--face-model", files / "head", "--encoder", encoder, "--obj", "--json")
         status, printed, err = emorph("face", photo, "-o", encoder, *words)
         assert status == 0, err
         (rows[encoder],) = json.loads(printed)
@@ -93,7 +93,7 @@ def test_a_texture_needs_its_place_and_keeps_decas_light(emorph: Command, files:
     assert "FLAME_texture.npz has no place on the head without head_template.obj" in err
     mesh.rename(Path("bare", "head_template.obj"))
     assert emorph("models", "convert", "bare", "-o", "textured")[0] == 0
-    status, _, err = emorph("face", photo, "-o", ".", "--model", "textured", "--encoder", "deca")
+    status, _, err = emorph("face", photo, "-o", ".", "--face-model", "textured", "--encoder", "deca")
     assert status == 0, err
     shading = read_photo(Path("ann.png")).pixels[:, -384:]
     assert (
@@ -158,10 +158,10 @@ def test_training_a_rig_reads_its_faces_with_deca(files: Path) -> None:
         ("models convert {home}/head -o out", "was converted before; use it as it is"),
         ("models convert {home}/flame2020/head_template.obj -o out", "comes along with FLAME's model file"),
         ("models info {home}/flame2020", "look into what this writes: emorph models convert"),
-        ("face ann.png --model {home}/flame2020", "name the folder that this writes: emorph models convert"),
-        ("face ann.png --model gone", "made of FLAME's files (from https://flame.is.tue.mpg.de)"),
+        ("face ann.png --face-model {home}/flame2020", "name the folder that this writes: emorph models convert"),
+        ("face ann.png --face-model gone", "made of FLAME's files (from https://flame.is.tue.mpg.de)"),
         ("face ann.png --encoder deca", "get its files from https://flame.is.tue.mpg.de"),
-        ("face ann.png --model {home}/head --encoder mica", "there is no encoder 'mica'"),
+        ("face ann.png --face-model {home}/head --encoder mica", "there is no encoder 'mica'"),
         ("evaluate . --face-model {home}/head", "is a folder of another model (flame), but DECA or EMOCA is needed"),
     ],
 )

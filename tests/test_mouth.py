@@ -20,7 +20,8 @@ from emorph.faces.mouth import SKIN_SHARE, inside_tint
 from emorph.models.directions import Directions
 from emorph.models.mouth import MouthAxes, mouth_shape
 from emorph.train.codes import Codes
-from emorph.train.tasks.classifier import HeadConfig, train_classifier
+from emorph.train.tasks.classifier import train_classifier
+from emorph.train.tasks.head import HeadConfig
 from emorph.train.tasks.mouth import expression_share, fit_mouth
 from tiny import tiny_directions
 

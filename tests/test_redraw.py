@@ -18,7 +18,8 @@ from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change
 from emorph.faces.warp import SPACINGS, STIFFNESS, _border, warped
 from emorph.models.directions import Directions
-from emorph.train.tasks.classifier import HeadConfig, landmark_map
+from emorph.train.tasks.emotion_steps import landmark_map
+from emorph.train.tasks.head import HeadConfig
 from tiny import tiny_directions, tiny_editor, tiny_model
 
 SIDE = 64

@@ -10,10 +10,10 @@ import statsmodels.api as sm
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.sandwich_covariance import cov_cluster
 
+from emorph.core.wilson import wilson
 from emorph.study.population import Viewers
 from emorph.study.statistics import identification, mixed_model
 from emorph.study.statistics.clusters import Clusters, bootstrap_variance, linear_covariance
-from emorph.study.statistics.estimates import wilson
 from emorph.study.statistics.identification import Answers
 
 VIEWERS = Viewers(((1.0, 0.0, 0.5), (2.0, 1.0, 1.5)), 0.7, 0.4)

@@ -16,6 +16,7 @@ from emorph.data.store import FaceStore
 from emorph.diffusion import q_sample
 from emorph.models.diffae import DiffAE
 from emorph.train.checkpoint import latest, load_state, step_folders
+from emorph.train.codes import Codes, encode_all
 from emorph.train.ema import EMA
 from emorph.train.loop import Outcome, train
 from emorph.train.sections import LogConfig, OptimConfig
@@ -32,8 +33,9 @@ from emorph.train.tasks.autoencoder import (
     mirrored_landmarks,
 )
 from emorph.train.tasks.class_means import class_means, guarded
-from emorph.train.tasks.classifier import Codes, HeadConfig, encode_all, train_classifier
+from emorph.train.tasks.classifier import train_classifier
 from emorph.train.tasks.confounds import light_and_pose
+from emorph.train.tasks.head import HeadConfig
 from test_data import make_store
 from tiny import tiny_config, tiny_model
 

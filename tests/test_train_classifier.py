@@ -21,8 +21,11 @@ from emorph.train.calibration import calibration, expected_error, fit_temperatur
 from emorph.train.codes import Codes
 from emorph.train.tasks.affect import fit_affect, score_affect
 from emorph.train.tasks.class_means import class_means
-from emorph.train.tasks.classifier import ClassifierConfig, HeadConfig, fit_layer, on_one_skull, train_classifier
+from emorph.train.tasks.classifier import ClassifierConfig, train_classifier
 from emorph.train.tasks.classifier_report import lines
+from emorph.train.tasks.emotion_steps import on_one_skull
+from emorph.train.tasks.head import HeadConfig
+from emorph.train.tasks.head_fit import fit_layer
 from test_data import datasets, make_store
 from tiny import tiny_directions, tiny_model
 
@@ -203,7 +206,7 @@ def test_train_and_edit_as_a_user_does(emorph: Command, example_photo: Path, tmp
     annotated_store(tmp_path / "faces.parquet")
     tiny_model().save_pretrained(tmp_path / "tiny")
     (tmp_path / "c.toml").write_text(
-        'task = "classifier"\nout = "runs/directions"\nmodel = "tiny"\n'
+        'task = "classifier"\nout = "runs/directions"\nmodel = "tiny"\ncheck = 1\n'
         '[data]\npath = "faces.parquet"\nsplit = "train"\n[head]\nepochs = 2\nbalance = "sampling"\n'
     )
     for _ in range(2):  # a second run takes the first one's place

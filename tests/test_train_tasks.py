@@ -110,8 +110,9 @@ class CountConfig(FitConfig):
 
     task: Literal["count"] = "count"
 
-    def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
-        return f"counts {faces} faces", {"faces": faces}
+    def planned(self, faces: NDArray[np.int64] | int | None) -> tuple[str, dict[str, Any]]:
+        n = len(faces) if isinstance(faces, np.ndarray) else faces
+        return f"counts {n} faces", {"faces": n}
 
     def fit(self, on_part: Callable[[str, int, int], None]) -> Sequence[str]:
         n = len(self.data.open(SIDE, 1))
@@ -203,6 +204,9 @@ def test_a_made_fit_is_planned_and_run(tmp_path: Path, emorph: Emorph, monkeypat
     status, _, err = emorph("train", "run", file, "--devices", 2)
     assert status == 2
     assert "--devices does not apply to" in err
+    status, _, err = emorph("train", "run", file, "--epochs", 2)
+    assert status == 2
+    assert "a count has no length: leave --samples, --steps and --epochs out" in err
 
 
 def test_without_its_line_a_task_is_unknown(tmp_path: Path, emorph: Emorph) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.expressions import Emotion
-from emorph.evaluate.metrics.emotion import confusion, gain, recognised
+from emorph.evaluate.metrics.emotion import Confusion, confusion, gain, recognised
 from emorph.evaluate.metrics.identity import Pairs, pairs, verified
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap, pearson
 from support.measure import table, write_section
@@ -26,11 +26,11 @@ FALSE_ACCEPTS = 0.01
 class Score:
     """One edit.
 
-    label: of the source face. answer: the judge's probabilities. distance: to the source photo, of the identity
-    network. outside: the largest change of a pixel outside the face mask, in levels of 255.
+    label, groups: as of the source face's ``Face``. answer: the judge's probabilities. distance: to the source photo,
+    of the identity network. outside: the largest change of a pixel outside the face mask, in levels of 255.
     """
 
-    label: Emotion
+    label: Emotion | None
     person: str
     target: Emotion
     strength: float
@@ -38,6 +38,7 @@ class Score:
     distance: float
     descriptor: NDArray[np.float32]
     outside: int
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,19 @@ class Controls:
     """The unedited held-out photos: labels, persons, answers (n, n_labels), descriptors (n, 128)."""
 
     emotions: tuple[Emotion, ...]
-    labels: list[Emotion]
+    labels: list[Emotion | None]
     persons: list[str]
     answers: NDArray[np.float64]
     descriptors: NDArray[np.float32]
 
     def recall(self, emotion: Emotion) -> tuple[float, int]:
         """The judge's recall on real faces of an emotion, and their number."""
-        known = [i for i, label in enumerate(self.labels) if label in self.emotions]
-        return confusion(self.emotions, [self.labels[i] for i in known], self.answers[known]).recall(emotion)
+        return self.confusion().recall(emotion)
+
+    def confusion(self) -> Confusion:
+        """The judge's answers on the faces whose label it knows."""
+        known = [(i, label) for i, label in enumerate(self.labels) if label in self.emotions and label is not None]
+        return confusion(self.emotions, [label for _, label in known], self.answers[[i for i, _ in known]])
 
 
 class Results:
@@ -82,14 +87,14 @@ class Results:
     def recognised(self, target: Emotion, strength: float, source: Emotion | None = None) -> Estimate:
         """Share of edits that the judge takes for their target."""
         chosen = self.of(target, strength, source)
-        return mean(self._right(chosen), chosen)
+        return mean(self.right(chosen), chosen)
 
     def gain(self, target: Emotion) -> Estimate:
         """Recognised at the dose less recognised unedited, face by face."""
         before, after = self.of(target, 0.0), self.of(target, DOSE)
-        return mean(gain(self._right(before), self._right(after)), after)
+        return mean(gain(self.right(before), self.right(after)), after)
 
-    def _right(self, scores: Sequence[Score]) -> NDArray[np.float64]:
+    def right(self, scores: Sequence[Score]) -> NDArray[np.float64]:
         """1 where the judge takes the face for its target, else 0."""
         columns = np.array([self.controls.emotions.index(score.target) for score in scores], dtype=np.int64)
         return recognised(np.stack([score.answer for score in scores]), columns)
@@ -124,19 +129,30 @@ class Results:
         return bootstrap(np.nan_to_num(values), persons)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A model's results. auc: how well a small network tells its edits from photos."""
+
+    model_id: str
+    found: Results
+    auc: float
+
+
 def mean(values: NDArray[np.float64], scores: Sequence[Score]) -> Estimate:
     """The mean of a value for each score, with its interval over persons."""
     return bootstrap(values, [score.person for score in scores])
 
 
-def report(scores: Sequence[Score], controls: Controls, model_id: str, command: str, n_faces: int) -> None:
-    """Write the section and bench/quality.png."""
-    found = Results(scores, controls)
+def report(first: Measured, side_by_side: str, command: str, n_faces: int) -> None:
+    """Write the section and bench/quality.png: of the first model all, and what is said of several side by side."""
+    found = first.found
+    controls, scores, model_id = found.controls, found.scores, first.model_id
     plot(found)
-    body = f"""`{model_id}`: {n_faces} held-out faces, half labelled neutral, half happy, each edited to every
-emotion. The judge is `emorph-judge`, trained on FER-2013. Intervals: 95 %, bootstrap over persons. An edit towards the
-label that a face has already is left out. "Real" is the judge's recall on unedited faces of that label: a share above
-it has fooled the judge rather than convinced a person. Contempt is not measurable: the judge does not know it.
+    body = f"""`{model_id}`: {n_faces} held-out faces, as many neutral as happy (and, of packs without labels, as they
+come), each edited to every emotion. The judge is `emorph-judge`, trained on FER-2013. Intervals: 95 %, bootstrap over
+persons. An edit towards the label that a face has already is left out. "Real" is the judge's recall on unedited faces
+of that label: a share above it has fooled the judge rather than convinced a person. Contempt is not measurable: the
+judge does not know it.
 
 Recognised as the target at strength {DOSE:g}:
 
@@ -155,6 +171,8 @@ Largest change of any pixel outside the face mask: {max(score.outside for score 
 
 {judge_text(controls)}
 
+{side_by_side}
+
 ![share recognised against identity, by strength](quality.png)
 """
     write_section("Quality", command, body)
@@ -162,11 +180,11 @@ Largest change of any pixel outside the face mask: {max(score.outside for score 
 
 def judge_text(controls: Controls) -> str:
     """The judge's own confusion on the unedited faces."""
-    known = [i for i, label in enumerate(controls.labels) if label in controls.emotions]
-    right = confusion(controls.emotions, [controls.labels[i] for i in known], controls.answers[known])
+    right = controls.confusion()
     rows = [[emotion.word, *counts] for emotion, counts in zip(right.emotions, right.counts, strict=True)]
     share = f"{right.accuracy:.1%}"
-    return f"""The judge on the {len(known)} unedited faces whose label it knows (accuracy {share}); rows are the
+    n_known = int(right.counts.sum())
+    return f"""The judge on the {n_known} unedited faces whose label it knows (accuracy {share}); rows are the
 annotator's labels, columns the judge's answers:
 
 {table(["", *(emotion.word for emotion in right.emotions)], rows)}"""

@@ -30,6 +30,8 @@ PAGES = {  # file of the repository -> page of the site
     "src/emorph/assets/emorph-base/README.md": "models/emorph-base.md",
     "src/emorph/assets/emorph-judge/README.md": "models/emorph-judge.md",
     "src/emorph/assets/emorph-rig/README.md": "models/emorph-rig.md",
+    "src/emorph/assets/emorph-loss-emotion/README.md": "models/emorph-loss-emotion.md",
+    "src/emorph/assets/emorph-shape/README.md": "models/emorph-shape.md",
 }
 PICTURES = {"bench/fidelity.png": "assets/fidelity.png", "bench/quality.png": "assets/quality.png"}
 

@@ -1,6 +1,7 @@
 """Cut the training faces of the bundled model out of the colour packs, into one file.
 
-python examples/emorph-base-128/packs.py PACKS_FOLDER faces.parquet
+python examples/emorph-base-128/packs.py PACKS_FOLDER packs/faces.parquet
+python examples/emorph-base-128/packs.py CLIPS.parquet packs/clips.parquet     of one pack, such as clips.py makes
 
 Every pack holds FFHQ's square of a face at a size of its own; here it becomes the crop of 1_faces.toml, of one size,
 with the landmarks that go with it. The London Face Set is left out: the edits are measured on its people.
@@ -36,7 +37,10 @@ def main() -> None:
     arguments = parser.parse_args()
     model = read_toml(HERE / "1_faces.toml")["model"]
     side_px, crop = model["image_size"], model["crop"]
-    tables = [pa.Table.from_pylist(list(rows(arguments.packs / f"{name}.parquet", side_px, crop))) for name in PACKS]
+    several = [arguments.packs / f"{name}.parquet" for name in PACKS]
+    packs = [arguments.packs] if arguments.packs.is_file() else several
+    tables = [pa.Table.from_pylist(list(rows(pack, side_px, crop))) for pack in packs]
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     draft = arguments.out.with_suffix(".part")
     pq.write_table(pa.concat_tables(tables), draft, row_group_size=500, compression="none")
     draft.replace(arguments.out)

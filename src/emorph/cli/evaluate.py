@@ -1,4 +1,4 @@
-"""``emorph evaluate``: pairs of photos in, scores, tables and a page out."""
+"""``emorph evaluate``: pairs of photos in, scores, tables and a page out; of autoencoders, their reconstructions."""
 
 from __future__ import annotations
 
@@ -6,92 +6,119 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from emorph.cli.console import items, print_json, say
-from emorph.cli.options import Json
+from emorph.cli.evaluate_options import (
+    AllowLossJudge,
+    Compare,
+    CountLost,
+    Data,
+    Edits,
+    FaceModels,
+    HowMany,
+    Judges,
+    LostFaces,
+    MadeBy,
+    Models,
+    Out,
+    Recognisers,
+    ShardOption,
+    SolverIfGiven,
+    Sources,
+    Split,
+    StepsList,
+    Window,
+    Without,
+    Workers,
+)
+from emorph.cli.options import Json, refuse_options
+from emorph.cli.reconstructions import reconstructions
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from emorph.core.loss_networks import LossNetwork
     from emorph.core.shard import Shard
+    from emorph.evaluate.judges.asked import NotMeasured
     from emorph.evaluate.judges.panel import Panel
     from emorph.evaluate.measure.inputs import Pair
     from emorph.evaluate.measure.records import Identified, Records
     from emorph.evaluate.report.summary import Summary
 
 
-class LostFaces(Enum):
-    """The choices of --lost-faces."""
-
-    FAIL = "fail"
-    SKIP = "skip"
-
-
 def evaluate(
-    edits: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="EDITS...",
-            help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, valence, "
-            "arousal, landmarks); or a folder of pictures named STEM_EMOTION.png. Several with --compare.",
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("-o", "--out", help="The report's folder; after a stop, run the same command again to resume."),
-    ] = Path("report"),
-    compare: Annotated[bool, typer.Option("--compare", help="Compare several sets of edits with the first.")] = False,
-    sources: Annotated[Path | None, typer.Option(help="Folder of the source photos, for a folder of pictures.")] = None,
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="emorph-judge, a folder, emonet_8, emonet_5, an ONNX judge's name, or its .onnx file beside its card; "
-            "may be repeated."
-        ),
-    ] = None,
-    recogniser: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Besides dlib's: an ONNX recogniser's name (emorph models list), or an .onnx file in ArcFace's "
-            "format; may be repeated."
-        ),
-    ] = None,
-    face_model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Face model whose coefficients measure expression, pose and shape: ict-facekit (fitted to the "
-            "landmarks), deca, emoca, or a file; may be repeated.  [default: ict-facekit]"
-        ),
-    ] = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(help="Skip a measure that needs a large network, by its name in the report; may be repeated."),
-    ] = None,
-    lost_faces: Annotated[
-        LostFaces,
-        typer.Option(
-            "--lost-faces",
-            help="How to count edits in which no face is found: fail counts them as failures of expression and "
-            "identity, skip leaves them out.",
-        ),
-    ] = LostFaces.FAIL,
-    split: Annotated[
-        str | None,
-        typer.Option(help="Where the sources come from, such as affectnet/train; judges trained on them are refused."),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")] = min(
-        2, os.cpu_count() or 1
-    ),
-    shard: Annotated[
-        str, typer.Option(help="Measure only this part, such as 1/2; run all parts with the same -o.")
-    ] = "1/1",
+    edits: Edits = None,
+    out: Out = Path("report"),
+    compare: Compare = False,
+    sources: Sources = None,
+    judge: Judges = None,
+    recogniser: Recognisers = None,
+    face_model: FaceModels = None,
+    without: Without = None,
+    lost_faces: CountLost = LostFaces.FAIL,
+    split: Split = None,
+    made_by: MadeBy = None,
+    allow_loss_judge: AllowLossJudge = False,
+    workers: Workers = min(2, os.cpu_count() or 1),
+    shard: ShardOption = "1/1",
+    model: Models = None,
+    data: Data = None,
+    n: HowMany = None,
+    steps: StepsList = None,
+    window: Window = None,
+    solver: SolverIfGiven = None,
     as_json: Json = False,
 ) -> None:
-    """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?"""
+    """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?
+
+    With --model and --data: how near an autoencoder's reconstructions come to their faces. With a CSV of AffectNet's
+    own columns: how far judges agree with its annotations.
+    """
+    only_edits: dict[str, object] = {
+        "--compare": compare or None, "--recogniser": recogniser, "--face-model": face_model, "--made-by": made_by,
+        "--allow-loss-judge": allow_loss_judge or None, "--lost-faces": lost_faces.given,
+    }  # fmt: skip
+    of_edits: dict[str, object] = {
+        "EDITS": edits,
+        "--sources": sources,
+        "--judge": judge,
+        "--shard": None if shard == "1/1" else shard,
+    }
+    of_models = {"--data": data, "--n": n, "--steps": steps, "--window": window, "--solver": solver}
+    if model:
+        refuse_options("reconstructions (--model)", of_edits | only_edits)
+        reconstructions(model, data, out, n, steps, split, window, solver, without or [], as_json=as_json)
+        return
+    refuse_options("edits; they need --model", of_models)
+    if not edits:
+        raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
+    annotated = len(edits) == 1 and _is_annotated(edits[0])
+    if annotated:
+        refuse_options("a list of annotations, which has no edits", only_edits)
+    panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
+    if annotated:
+        _annotations(edits[0], sources, panel, judge or [], out, workers, shard, as_json=as_json)
+    else:
+        pairs = _pairs(edits, sources, compare=compare)
+        fair = panel.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
+        _report(pairs, fair, out, lost_faces, workers, shard, as_json=as_json)
+    if _named_and_missing(panel, [*(judge or []), *(recogniser or []), *(face_model or [])]):
+        raise typer.Exit(1)
+
+
+def _is_annotated(path: Path) -> bool:
+    from emorph.evaluate.measure.annotated import is_annotated
+
+    return is_annotated(path)
+
+
+def _report(
+    pairs: list[Pair], panel: Panel, out: Path, lost_faces: LostFaces, workers: int, shard: str, *, as_json: bool
+) -> None:
+    """Measure, write the page and show the first of it."""
     from emorph.core.shard import Shard
     from emorph.evaluate.measure.records import identify
     from emorph.evaluate.report.set_records import keep_set_scores
@@ -99,15 +126,52 @@ def evaluate(
     from emorph.evaluate.report.write import check_template, write_report
 
     part = Shard.parse(shard)
-    pairs = _pairs(edits, sources, compare=compare)
     check_template()
-    panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
     judged = identify(pairs)
     records = _measured(judged, out, panel, workers, part)
     if records is not None:
         summary = summarise(judged, records, panel, lost_faces=lost_faces.value)
         keep_set_scores(out, summary, records)
         _tell(summary, write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]])), as_json=as_json)
+
+
+def _annotations(
+    path: Path,
+    photos: Path | None,
+    panel: Panel,
+    asked: Sequence[str],
+    out: Path,
+    workers: int,
+    shard: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Judges against AffectNet's annotations, on unedited photos."""
+    from dataclasses import replace
+
+    from emorph.core.shard import Shard
+    from emorph.evaluate.measure.annotated import read_annotated
+    from emorph.evaluate.report.annotations import Agreement
+
+    annotated = read_annotated(path, photos)
+    judges = replace(panel, face_models=(), features=(), comparers=(), recognisers=())
+    records = _measured(annotated.photos, out, judges, workers, Shard.parse(shard))
+    if records is None:
+        return
+    found = Agreement.of(annotated, records, panel, path.name, asked)
+    page = found.write(out, shlex.join(["emorph", *sys.argv[1:]]))
+    if as_json:
+        print_json({"report": str(page), **found.as_json()})
+    else:
+        for table in found.tables():
+            typer.echo(table.markdown())
+        typer.echo(str(page))
+    if annotated.left_out:
+        say(f"{annotated.left_out} rows have no emotion (codes 8 to 10) and are not asked about.")
+    for photo, why in found.failed:
+        say(f"left out: {photo}: {why}")
+    if found.failed:
+        raise typer.Exit(1)
 
 
 def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pair]:
@@ -121,6 +185,15 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
     return [pair for path, name in named for pair in read_pairs(path, sources=sources, method=name)]
 
 
+def _losses(pairs: list[Pair], model: str | None) -> list[LossNetwork]:
+    """The networks that gave a loss while any of the models was trained."""
+    from emorph.core.loss_networks import parse_losses
+    from emorph.models.port import losses_of
+
+    named = parse_losses(losses_of(model), model) if model else ()
+    return list(dict.fromkeys([*named, *(network for pair in pairs for network in pair.losses)]))
+
+
 def _panel(
     judges: list[str], recognisers: list[str], face_models: list[str], without: list[str], split: str | None
 ) -> Panel:
@@ -131,10 +204,14 @@ def _panel(
     panel = Panel.load(judges or [BUNDLED_JUDGE], recognisers, face_models or [FACE_MODELS[0]], without=without)
     if split is not None:
         panel.refuse_unfair(split)
-    for missing in panel.missing:
-        if any(name in missing.name for name in (*judges, *recognisers, *face_models)):  # the report tells of the rest
-            say(f"{missing.name}: {missing.why}")
+    for missing in _named_and_missing(panel, [*judges, *recognisers, *face_models]):  # the report tells of the rest
+        say(f"{missing.name}: {missing.why}")
     return panel
+
+
+def _named_and_missing(panel: Panel, names: Sequence[str]) -> list[NotMeasured]:
+    """What was asked for by name, and cannot be asked here."""
+    return [missing for missing in panel.missing if any(name in missing.name for name in names)]
 
 
 def _measured(judged: Sequence[Identified], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:

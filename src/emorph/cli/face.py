@@ -9,6 +9,7 @@ import typer
 
 from emorph.cli.console import items, mention_left_out, print_json, say, unbroken
 from emorph.cli.options import DetectorOption, Face, Frame, Json, MinFace, MinScore, Photos
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 
 if TYPE_CHECKING:
     from emorph.face3d.model import FaceModel
@@ -21,18 +22,19 @@ def face(
         "faces3d"
     ),
     face: Face = "largest",
-    min_face: MinFace = 24,
-    min_score: MinScore = 0.25,
+    min_face: MinFace = MIN_FACE_PX,
+    min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
     frame: Frame = None,
-    model: Annotated[
+    face_model: Annotated[
         Path | None,
         typer.Option(help="ict_face.npz or a converted FLAME folder, if it is not in the usual place."),
     ] = None,
     encoder: Annotated[
         str,
         typer.Option(
-            help="What reads the face: landmarks; or deca or emoca, which need a converted FLAME folder as --model."
+            help="What reads the face: landmarks; or deca or emoca, which need a converted FLAME folder as "
+            "--face-model."
         ),
     ] = "landmarks",
     obj: Annotated[bool, typer.Option("--obj", help="Also write the mesh, as NAME.obj.")] = False,
@@ -44,7 +46,7 @@ def face(
     from emorph.face3d.photo import fit_photo, open_model
     from emorph.faces import find_faces, select_faces
     from emorph.faces.detect import as_detector
-    from emorph.models.rig_faces import NETWORKS, NetworkReader, open_face, open_reader
+    from emorph.models.rig_faces import NETWORKS, NetworkReader, open_reader, require_encoder
 
     sought_by = as_detector(detector)
     sources = photo_files(photos)
@@ -53,8 +55,10 @@ def face(
     protected.refuse(file for path in paths for file in _files(path, obj=obj))
     check_writable(out)
     mention_left_out(photos)
-    face_model = open_face("flame") if model is None and encoder in NETWORKS else open_model(model)
-    reader = open_reader(encoder, face_model)
+    if encoder in NETWORKS:
+        require_encoder(encoder, face_model)
+    head = open_model(face_model)
+    reader = open_reader(encoder, head)
     read = reader.read_photo if isinstance(reader, NetworkReader) else None
     listed: list[dict[str, Any]] = []
     with items(len(sources)) as work:
@@ -68,9 +72,9 @@ def face(
                 if face == "largest" and len(landmarks) > 1:
                     say(f"{source.name} has {len(landmarks)} faces; the largest is shown. Choose another with --face.")
                 for one, points in zip(numbered, chosen, strict=True):
-                    fitted = fit_photo(face_model, photo, points, read)
+                    fitted = fit_photo(head, photo, points, read)
                     with unbroken():
-                        written = _write(one, source, face_model, fitted, obj=obj)
+                        written = _write(one, source, head, fitted, obj=obj)
                         listed.append({**written, "score": round(points.score, 4)})
                         if not as_json:
                             error = 100 * listed[-1]["error"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import re
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -66,10 +69,22 @@ def _options(
     """Options before the verb."""
 
 
+def _at_home(word: str) -> str:
+    """~/ at the beginning of a path, which shells leave as it is within quotes and behind --option=."""
+    begins = re.match(r"(--[a-z-]+=)?~/", word)
+    if begins is None:
+        return word
+    option = begins[1] or ""
+    return f"{option}{Path(word.removeprefix(option)).expanduser()}"
+
+
 def main() -> None:
     """Run a command. Exit status: 0 done, 1 some items failed, 2 it could not be started, 130 stopped with Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal's encoding lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(args=[_at_home(word) for word in sys.argv[1:]])
     except EmorphError as error:
         say(f"{type(error).__name__}: {error}")
         sys.exit(2)

@@ -16,7 +16,9 @@ from emorph.cli.options import Json
 BUNDLED_ROLES = {
     "emorph-base": "the editor's own model",
     "emorph-judge": "recognises the emotion of a face, for evaluation",
+    "emorph-loss-emotion": "names the emotion of a face, for losses in training",
     "emorph-rig": "action units and transfer between photos",
+    "emorph-shape": "reads shape and expression off a face, for losses in training",
 }
 app = typer.Typer(help="List, download, inspect and convert models.", no_args_is_help=True)
 
@@ -68,6 +70,61 @@ def get(
     if fetched.sha256 and not fetched.was_known:
         say(f"Its SHA-256 was not known beforehand; found {fetched.sha256}, saved in {fetched.path.name}.sha256.")
     typer.echo(str(fetched.path))
+
+
+@app.command("bundle")
+def bundle(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names shown by `emorph models list`; by default all.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The zip file to write.")] = Path("files.zip"),
+    offline: Annotated[bool, typer.Option("--offline", help="Download nothing; pack what is here.")] = False,
+) -> None:
+    """Fetch all that `emorph evaluate` can use, into one zip file for a machine without a network.
+
+    There, `emorph models install` puts the files in their places. Each keeps its owner's terms, as `emorph models list`
+    names them. What only its owner hands out is packed if it is here.
+    """
+    from emorph.core.bundle import pack
+    from emorph.core.errors import DataError, UnknownNameError
+    from emorph.models.obtain import bundled_assets, download_of, is_obtainable
+
+    known = bundled_assets()
+    for name in names or []:
+        if name not in known:
+            raise UnknownNameError("file", name, known)
+    chosen = [known[name] for name in dict.fromkeys(names or known)]
+    wanted = [asset for asset in chosen if is_obtainable(asset)]
+    with items(len(wanted)) as work:
+        for asset in wanted:
+            with work.item(asset.name):
+                if (download := download_of(asset.name)) is not None:
+                    download.get(offline, lambda done, total: work.step(done, total) if total else None)
+    packed = [asset for asset in wanted if asset.path.is_file()]
+    if not packed:
+        raise DataError("there is no file to pack: none is here, and none could be downloaded.")
+    with items(len(packed)) as packing:
+        rows = pack(packed, out, lambda name, done, total: packing.named_step(name, done, total))
+    for asset in chosen:
+        if asset not in packed:
+            say(f"not in it: {asset.name}, from {asset.page} ({asset.terms})")
+    typer.echo(f"{out}  ({len(rows)} files, {sum(row.size for row in rows) / 1e6:.0f} MB)")
+    work.finish()
+
+
+@app.command("install")
+def install(
+    path: Annotated[Path, typer.Argument(metavar="FILES.ZIP", help="What `emorph models bundle` wrote.")],
+) -> None:
+    """Put the files of a bundle in their places; nothing is downloaded. Each is checked against its SHA-256."""
+    from emorph.core.bundle import install as install_files
+    from emorph.models.obtain import bundled_assets
+
+    with items(1) as work:
+        found = install_files(path, bundled_assets(), lambda name, done, total: work.named_step(name, done, total))
+    for file in found:
+        typer.echo(f"{file.path}{'  (was here)' if file.was_here else ''}")
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emorph.cli.console import say
 from emorph.core.errors import ConfigError
+from emorph.core.landmarks import SURE_SCORE
 
 if TYPE_CHECKING:
     from emorph.edit.pipeline import Editor
@@ -18,6 +20,9 @@ Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, 
 Model = Annotated[str, typer.Option(help="A bundled model, a folder, a hub id, or an official checkpoint.")]
 DirectionsOption = Annotated[
     Path | None, typer.Option(help="A directions folder or classifier checkpoint, if the model's folder has none.")
+]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Use directions that were fitted on another model, whose codes differ.")
 ]
 _FACE_HELP = "Which face: largest, left, all, or a number, counted from the left starting at 1."
 Face = Annotated[str, typer.Option(help=_FACE_HELP)]
@@ -36,7 +41,7 @@ MinScore = Annotated[
     typer.Option(
         min=0,
         help="Leave alone what the detector is less sure of than this; clear faces have 0.5 to 3, badges and "
-        "patterns less than 0.25. The score of each edited face is in the JSON output.",
+        f"patterns less than {SURE_SCORE:g}. The score of each edited face is in the JSON output.",
     ),
 ]
 DetectorOption = Annotated[
@@ -75,21 +80,27 @@ def load_editor(
     steps: int | None,
     solver: str,
     detector: str = "auto",
-    min_score: float = 0.25,
+    min_score: float = SURE_SCORE,
+    *,
+    anyway: bool = False,
 ) -> Editor:
-    """The editor that the options ask for."""
-    from emorph.edit.pipeline import DEFAULT_STEPS, Editor
+    """The editor that the options ask for; what is to be known of it is said."""
+    from emorph.edit.pipeline import Editor
     from emorph.faces.detect import as_detector
 
-    return Editor.from_pretrained(
+    editor = Editor.from_pretrained(
         model,
         directions=directions,
         device=device,
-        steps=steps or DEFAULT_STEPS,
+        steps=steps,
         solver_name=solver,
         detector=as_detector(detector),
         min_score=min_score,
+        anyway=anyway,
     )
+    if editor.note:
+        say(editor.note)
+    return editor
 
 
 def load_rig_editor(
@@ -101,7 +112,7 @@ def load_rig_editor(
     source_encoder: str | None = None,
     target_encoder: str | None = None,
     detector: str = "auto",
-    min_score: float = 0.25,
+    min_score: float = SURE_SCORE,
 ) -> RigEditor:
     """The rig's editor that the options ask for."""
     from emorph.edit.rig.editor import DEFAULT_STEPS, RigEditor

@@ -10,6 +10,7 @@ import typer
 
 from emorph.cli.console import faces_of, finish, items, mention_left_out, mention_other_faces, print_json
 from emorph.cli.options import (
+    Anyway,
     DetectorOption,
     Device,
     DirectionsOption,
@@ -24,6 +25,7 @@ from emorph.cli.options import (
     Steps,
     load_editor,
 )
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -34,12 +36,13 @@ def sheet(
     strength: Annotated[float, typer.Option(min=-3, max=3, help="0 changes nothing, 1 is the usual amount.")] = 1.0,
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or the sheet's file name.")] = Path("sheets"),
     face: Face = "largest",
-    min_face: MinFace = 24,
-    min_score: MinScore = 0.25,
+    min_face: MinFace = MIN_FACE_PX,
+    min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     model: Model = "emorph-base",
     directions: DirectionsOption = None,
+    anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
     device: Device = "auto",
@@ -51,7 +54,7 @@ def sheet(
     started = time.perf_counter()
     sources, path = plan_sheet(photos, out)
     mention_left_out(photos)
-    editor = load_editor(model, directions, device, steps, solver, detector, min_score)
+    editor = load_editor(model, directions, device, steps, solver, detector, min_score, anyway=anyway)
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)

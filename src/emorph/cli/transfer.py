@@ -35,6 +35,7 @@ from emorph.cli.options import (
     refuse_options,
 )
 from emorph.core.errors import ConfigError
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -90,8 +91,8 @@ def transfer(
     face: FaceIfGiven = None,
     target_face: TargetFace = None,
     target_neutral: TargetNeutral = None,
-    min_face: MinFace = 24,
-    min_score: MinScore = 0.25,
+    min_face: MinFace = MIN_FACE_PX,
+    min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",
     frame: Frame = None,
     strip_location: StripLocation = False,
@@ -128,6 +129,8 @@ def transfer(
         check_writable(out)
     elif len(photos) < 2:
         raise ConfigError("name at least one photo to change, and last the photo to take from.")
+    elif target_face == "all":
+        raise ConfigError("--target-face takes one face, the one to take from: largest, left or a number.")
     else:
         *given, target = photos
         jobs = plan_transfer(given, target, out, parts, target_neutral)

@@ -55,27 +55,45 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _table(name: str, values: dict[str, Any]) -> list[str]:
-    lines = ["", f"[{name}]"] if name else []
-    lines += [f"{_key(key)} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
-    for key, value in values.items():
+    return [*(["", f"[{name}]"] if name else []), *_entries(name, values)]
+
+
+def _entries(name: str, values: dict[str, Any]) -> list[str]:
+    """The lines below a table's heading: its plain values first, then its tables and lists of tables."""
+    tables = {key: value for key, value in values.items() if isinstance(value, dict) or _is_blocks(value)}
+    lines = [f"{_key(key)} = {toml_value(value)}" for key, value in values.items() if key not in tables]
+    for key, value in tables.items():
+        below = f"{name}.{_key(key)}" if name else _key(key)
         if isinstance(value, dict):
-            lines += _table(f"{name}.{_key(key)}" if name else _key(key), value)
+            lines += _table(below, value)
+        else:
+            for block in value:
+                lines += ["", f"[[{below}]]", *_entries(below, block)]
     return lines
 
 
+def _is_blocks(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(block, dict) for block in value)
+
+
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml_value(name)
 
 
-def _toml(value: object) -> str:
+def toml_value(value: object) -> str:
+    """A value as TOML has it; what it has not, None, as Python writes it.
+
+    >>> toml_value([1e-4, "face", True])
+    '[0.0001, "face", true]'
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML's escapes are JSON's, and DEL
     if isinstance(value, list):
-        return f"[{', '.join(_toml(v) for v in value)}]"
+        return f"[{', '.join(toml_value(v) for v in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_key(key)} = {_toml(v)}' for key, v in value.items())}}}"
+        return f"{{{', '.join(f'{_key(key)} = {toml_value(v)}' for key, v in value.items())}}}"
     return repr(value)
 
 
@@ -83,10 +101,11 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
     """Each problem as "key: what is wrong", with the nearest known key for an unknown one."""
     problems = []
     for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
+        location = tuple(part for part in item["loc"] if not str(part).startswith("<"))  # tags of a choice, no keys
+        where = ".".join(str(part) for part in location)
         if item["type"] == "extra_forbidden":
-            known = _fields_at(model, item["loc"][:-1])
-            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+            known = _fields_at(model, location[:-1])
+            near = difflib.get_close_matches(str(location[-1]), known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(sorted(known)) or 'none'}"
             problems.append(f"key {where!r} is not known; {hint}")
         elif where:

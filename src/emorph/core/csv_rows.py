@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
@@ -14,6 +15,7 @@ from emorph.core.errors import DataError
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _DELIMITERS = (",", ";", "\t")
 _HEAD_BYTES = 65536
+_BLOCK_BYTES = 1 << 20
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)  # Excel's own first line
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 
@@ -52,6 +54,23 @@ def form_of(path: Path, n_cells: int | None = None) -> CsvForm:
     counts = {mark: first.count(mark) for mark in _DELIMITERS}
     fitting = [mark for mark, count in counts.items() if n_cells is not None and count == n_cells - 1]
     return CsvForm(encoding, fitting[0] if fitting else max(counts, key=lambda mark: counts[mark]))
+
+
+def check_encoding(path: Path, encoding: str) -> None:
+    """Raises DataError, naming the line, if the file is no text in this encoding."""
+    line = 1
+    try:
+        with path.open("rb") as file:
+            decoder = codecs.getincrementaldecoder(encoding)()
+            while block := file.read(_BLOCK_BYTES):
+                line += decoder.decode(block).count("\n")
+            decoder.decode(b"", final=True)
+    except UnicodeError as error:
+        part = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
+        line += part.decode(encoding, errors="ignore").count("\n")
+        raise DataError(f"{path}, line {line}: not text in {encoding.upper()}; save it as UTF-8.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check its permissions.") from None
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> Iterator[CsvRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MAX_ICC_BYTES = 4 * 2**20  # the largest printers' profiles have some megabytes
 MAX_PHOTO_PX = 120_000_000  # refused from the header; decoded as RGB this is 360 MB
 DEPTH = "16 bits a channel"
+_LONGEST_NAME = 120  # that a sentence repeats
 _EXIF_ORIENTATION = 0x0112
 _ICC_SPACE = slice(16, 20)  # of the header, ICC.1:2022, 7.2: the colour space of the pixels
 _RGB_MODES = ("RGB", "RGBA", "RGBX", "P", "PA")
@@ -75,7 +77,7 @@ def check_is_file(path: Path) -> None:
         there = False
     if there:
         raise ImageError(f"{path} is not a regular file; name a picture file.")
-    raise ImageError(f"there is no file {path}; check the name and the folder.")
+    raise ImageError(_absent(str(path)))
 
 
 @contextlib.contextmanager
@@ -232,3 +234,15 @@ def array_photo(pixels: NDArray[Any]) -> Photo:
 
 def summary(pixels: NDArray[Any]) -> str:
     return f"{pixels.dtype} {tuple(pixels.shape)}"
+
+
+def _absent(name: str) -> str:
+    """What to say of a photo that is not there, by what was given instead of a file's name."""
+    short = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
+    if re.match(r"[a-z]{2,}:/+", name, re.IGNORECASE):
+        return f"{short} is an address; emorph reads files: download the photo, and name its file."
+    if name == "-":
+        return "a photo is not read from standard input; save it, and name its file."
+    if name.startswith("data:"):
+        return f"{short} is a picture as text; emorph reads files: save it, and name its file."
+    return f"there is no file {short}; check the name and the folder."

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
+from emorph.core.commands import install
 from emorph.core.decode import DEPTH, check_size, decoding, opened, summary
 from emorph.core.deep_png import write_deep_png
 from emorph.core.errors import ImageError, ShapeError
 from emorph.core.exif import Exif
 from emorph.core.files import written_beside
-from emorph.core.formats import GET_HEIF, HEIF_SUFFIXES_WRITTEN, has_heif, writable_suffixes
+from emorph.core.formats import HEIF_SUFFIXES_WRITTEN, has_heif, writable_suffixes
 from emorph.core.levels import changed, eight_bits, has_alpha, is_transparent
 from emorph.core.types import Extra, Photo, UInt8
 
@@ -129,7 +130,7 @@ def _kind(path: Path) -> str:
     suffix, known = path.suffix.lower(), writable_suffixes()
     if suffix in HEIF_SUFFIXES_WRITTEN and not has_heif():
         raise ImageError(
-            f"cannot write {path.name}: {suffix} needs pillow-heif ({GET_HEIF}); or use {', '.join(known)}."
+            f"cannot write {path.name}: {suffix} needs pillow-heif (`{install('heif')}`); or use {', '.join(known)}."
         )
     if suffix not in known:
         raise ImageError(

@@ -15,6 +15,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from emorph.core.commands import install
 from emorph.core.errors import ImageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ READABLE_SUFFIXES = (
 HEIC_SUFFIXES = (".heic", ".heif", ".hif")  # read where pillow-heif is installed
 WRITABLE_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF"}
 HEIF_SUFFIXES_WRITTEN = {".heic": "HEIF", ".heif": "HEIF"}  # likewise
-GET_HEIF = "pip install 'emorph[heif]'"
 START_BYTES = 512  # of a file, that tell its kind
 
 _PARSERS: tuple[tuple[bytes, type[ImageFile]], ...] = (
@@ -47,6 +47,10 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture, which emorph does not read; export it as PNG or JPEG"),
     (rb"II\*\0....CR|....ftypcrx |FUJIFILMCCD-RAW|IIRO|IIU\0", "a camera's raw file; develop it, and export a TIFF"),
     (rb"8BPS", "a Photoshop document; export it as TIFF or PNG"),
+    (
+        rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar",
+        "a packed archive, not a picture; unpack it, and name the folder",
+    ),
     (rb"%PDF|%!PS", "not a picture but a document for printing; export the picture in it as JPEG or PNG"),
     (
         rb"....ftyp(qt  |isom|mp4|M4V|avc1|3gp)|\x1aE\xdf\xa3|RIFF....AVI ",
@@ -127,7 +131,7 @@ def _heic_parser(name: str) -> type[ImageFile]:
         from pillow_heif.as_plugin import HeifImageFile
     except ImportError:
         raise ImageError(
-            f"{name} is a HEIC picture, which pillow-heif reads: {GET_HEIF}, or convert it to JPEG or PNG."
+            f"{name} is a HEIC picture, which pillow-heif reads: `{install('heif')}`, or convert it to JPEG or PNG."
         ) from None
     parser: type[ImageFile] = HeifImageFile
     return parser

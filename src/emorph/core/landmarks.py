@@ -4,6 +4,10 @@ from __future__ import annotations
 
 N_LANDMARKS = 68
 
+# Which faces count, unless somebody asks for others
+MIN_FACE_PX = 24  # side of the smallest that is sought
+SURE_SCORE = 0.25  # below this a detection counts only if the photo has no surer one, and only the best
+
 JAW = slice(0, 17)  # from ear to ear
 BROWS = slice(17, 27)
 NOSE_RIDGE = slice(27, 31)

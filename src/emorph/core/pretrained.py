@@ -148,20 +148,42 @@ def _take_place(draft: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def write_model(folder: Path, kind: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-    """Write config.json and model.safetensors into an existing folder."""
+def write_model(
+    folder: Path,
+    kind: str,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    losses: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write config.json and model.safetensors into an existing folder. losses: see ``stated_losses``."""
     from safetensors.torch import save_file
 
     contiguous = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()}
     save_file(contiguous, folder / WEIGHTS_FILE, metadata={"kind": kind})
     (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors makes files that only their owner can read
-    meta = {"format": "emorph", "version": 1, "kind": kind, "config": dict(config)}
+    meta: dict[str, Any] = {"format": "emorph", "version": 1, "kind": kind, "config": dict(config)}
+    if losses:
+        meta["losses"] = [dict(row) for row in losses]
     (folder / CONFIG_FILE).write_text(json.dumps(meta, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def stated_kind(folder: Path) -> str:
     """The kind of model that a folder's config.json states. Raises CheckpointError if it is not a model folder."""
     return str(_read_meta(folder).get("kind"))
+
+
+def stated_losses(folder: Path) -> tuple[dict[str, Any], ...]:
+    """The networks that gave a loss while the model in a folder was trained: each {name, fingerprint, data}.
+
+    fingerprint: eight digits of its weights; data: what it was trained on. They must not judge what the model makes.
+    Raises CheckpointError if it is not a model folder, or says it in another form.
+    """
+    rows = _read_meta(folder).get("losses", [])
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and {"name", "fingerprint"} <= set(row) for row in rows
+    ):
+        raise CheckpointError(f"{folder / CONFIG_FILE}: losses must be a list of name, fingerprint and data.")
+    return tuple(rows)
 
 
 def read_config(folder: Path, kind: str) -> dict[str, Any]:

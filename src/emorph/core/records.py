@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
@@ -55,8 +55,10 @@ class EditRecord:
     for. directions: eight digits that tell those of an autoencoder apart. detector, min_score: how faces were sought.
     n_faces, n_edited: faces that were found, and changed. score: the detector's, of the least sure that was changed.
     frame: of the source, from 1; 0 where it has but one. location_stripped: whether where the photo was taken was left
-    out. kept, lost: what the edited file has of what the source's file held besides pixels, and what it has not; they
-    do not tell records apart. Records of older versions lack these from face on.
+    out. kept, lost: what the edited file has of what the source's file held besides pixels, and what it has not. mask:
+    polygons x, y, x, y, ... in photo pixels, outside which nothing was touched. losses: the networks that gave a loss
+    while the model was trained, as its config.json names them. These four do not tell records apart. Records of older
+    versions lack these from face on.
     """
 
     id: str
@@ -81,11 +83,14 @@ class EditRecord:
     location_stripped: bool = False
     kept: tuple[str, ...] = field(default=(), compare=False)
     lost: tuple[str, ...] = field(default=(), compare=False)
+    losses: tuple[dict[str, Any], ...] = field(default=(), compare=False)
+    mask: tuple[tuple[int, ...], ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Take JSON's lists as tuples."""
-        for name in ("kept", "lost"):
+        for name in ("kept", "lost", "losses"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "mask", tuple(map(tuple, self.mask)))
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,8 @@ class SeenFace:
 
     id: of the photo's content (a source), or of its source's and its own content joined by "-" (an edit).
     trouble: why nothing can be measured, "" where all is well; the rest is empty then. size: (width, height).
-    box, points: as in ``Landmarks``. descriptor: of dlib's network.
+    box, points, doubt: as in ``Landmarks``. descriptor: of dlib's network. gain: by which the levels of a dark photo
+    were multiplied before judges looked at it, as ``emorph.core.exposure`` has it; of an edit its source's.
     """
 
     id: str
@@ -105,6 +111,8 @@ class SeenFace:
     points: tuple[tuple[float, float], ...] = ()
     score: float = 0.0
     descriptor: tuple[float, ...] = ()
+    doubt: str = ""
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
         """Take JSON's lists as tuples. Raises TypeError for what is no face."""

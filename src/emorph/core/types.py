@@ -146,22 +146,26 @@ _AFFECT_WORD = re.compile(rf"valence_({_NUMBER})(?:_arousal_({_NUMBER}))?|arousa
 
 @dataclass(frozen=True)
 class Target:
-    """What a face should show: an emotion, or valence and arousal.
+    """What a face should show: an emotion, or valence and arousal, or action units.
 
-    strength: 0 is unchanged, 1 the emotion as its class shows it on average, or the valence and arousal asked for.
-    valence, arousal: in [-1, 1]; of the two, one that is None stays as it is.
-    Raises ConfigError for both kinds or none.
+    strength: 0 is unchanged, 1 the emotion as its class shows it on average, or what is asked for.
+    valence, arousal: in [-1, 1]; of the two, one that is None stays as it is. units: names and values 0..1; those that
+    are not named stay as they are.
+    Raises ConfigError for several kinds or none.
     """
 
     emotion: Emotion | None = None
     strength: float = 1.0
     valence: float | None = None
     arousal: float | None = None
+    units: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         affect = [value for value in (self.valence, self.arousal) if value is not None]
-        if (self.emotion is None) != bool(affect):
-            raise ConfigError("a target is an emotion, or valence or arousal or both; give one kind.")
+        if [self.emotion is not None, bool(affect), bool(self.units)].count(True) != 1:
+            raise ConfigError("a target is an emotion, or valence or arousal or both, or action units; give one kind.")
+        if not all(0 <= value <= 1 for _, value in self.units):
+            raise ConfigError(f"action units are numbers from 0 to 1; found {self.word}.")
         if not all(-1 <= value <= 1 for value in affect):
             raise ConfigError(f"valence and arousal are numbers from -1 to 1; found {', '.join(map(str, affect))}.")
 
@@ -170,7 +174,7 @@ class Target:
         """The target that is called so, see ``word``. Raises UnknownNameError, ConfigError.
 
         >>> Target.parse("happy", 0.5)
-        Target(emotion=<Emotion.HAPPY: 1>, strength=0.5, valence=None, arousal=None)
+        Target(emotion=<Emotion.HAPPY: 1>, strength=0.5, valence=None, arousal=None, units=())
         """
         numbers = _AFFECT_WORD.fullmatch(word)
         if not numbers:
@@ -180,13 +184,15 @@ class Target:
 
     @property
     def word(self) -> str:
-        """How files and records call it: "happy", "valence_0.5", "valence_0.5_arousal_-0.2".
+        """How files and records call it: "happy", "valence_0.5", "valence_0.5_arousal_-0.2", "AU12=0.6".
 
         >>> Target(valence=0.5, arousal=-0.2).word
         'valence_0.5_arousal_-0.2'
         """
         if self.emotion is not None:
             return self.emotion.word
+        if self.units:
+            return ",".join(f"{name}={value:g}" for name, value in self.units)
         return "_".join(f"{name}_{value:g}" for name, value in self._affect())
 
     @property
@@ -198,6 +204,8 @@ class Target:
         """
         if self.emotion is not None:
             return self.emotion.title
+        if self.units:
+            return ", ".join(f"{name} {value:g}" for name, value in self.units)
         return ", ".join(f"{name} {value:+g}" for name, value in self._affect()).capitalize()
 
     def _affect(self) -> list[tuple[str, float]]:

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emorph.core.csv_rows import CsvForm, form_of
+from emorph.core.commands import install
+from emorph.core.csv_rows import CsvForm, check_encoding, form_of
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.records import Box, FaceRecord
 from emorph.core.types import Float32
@@ -130,6 +131,7 @@ def _rows(path: Path, landmarks: bool, problems: Problems) -> Iterator[_Row]:
         problems.add("malformed row", f"{path.name}: {row.actual_columns} cells instead of {row.expected_columns}")
         return "skip"
 
+    check_encoding(path, form.encoding)
     try:
         batches = csv.open_csv(
             path,
@@ -286,5 +288,5 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow as pa
         from pyarrow import csv
     except ImportError:
-        raise MissingAssetError("reading AffectNet's lists needs: pip install 'emorph[train]'.") from None
+        raise MissingAssetError(f"reading AffectNet's lists needs: `{install('train')}`.") from None
     return pa, csv

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from emorph.core.csv_rows import read_rows
+from emorph.core.csv_rows import CsvRow, read_rows
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.records import FaceRecord
@@ -17,6 +19,8 @@ SPLITS = {
 TESTS = ("test", "testing")
 LABELS_FILE = "labels.csv"
 REQUIRED = ("path", "label")
+METADATA = ("metadata.csv", "metadata.jsonl")  # of Hugging Face's image folders
+METADATA_REQUIRED = ("file_name", "label")
 
 
 def has_folders(root: Path) -> bool:
@@ -25,8 +29,8 @@ def has_folders(root: Path) -> bool:
 
 
 def has_csv(root: Path) -> bool:
-    """Whether ``root`` is a CSV file, or holds labels.csv."""
-    return _csv_path(root).is_file()
+    """Whether ``root`` is a CSV file, or holds labels.csv, or metadata as Hugging Face's image folders do."""
+    return bool(_lists(root))
 
 
 def has_photos(root: Path) -> bool:
@@ -87,25 +91,61 @@ def _read_class(index: FaceIndex, folder: Path, emotion: Emotion, split: str | N
 def read_csv(root: Path, *, landmarks: bool = False) -> FaceIndex:
     """A CSV file with the columns path and label (a word), and, if there, valence, arousal, identity and split.
 
-    Paths are relative to the file's folder. landmarks: there are none.
+    Or metadata.csv or metadata.jsonl with file_name and label, in ``root`` or in its folders train and val. Paths are
+    relative to the file's folder. landmarks: there are none.
     Raises DataError if a column is missing or no row can be used.
     """
-    path = _csv_path(root)
-    index = FaceIndex(path.parent, "csv")
+    lists = _lists(root)
+    index = FaceIndex(root.parent if root.suffix.lower() == ".csv" and root.is_file() else root, "csv")
     seen: dict[str, FaceRecord] = {}
-    for row in read_rows(path, REQUIRED):
-        record = _csv_record(index, row.cells, f"{path.name}, line {row.line}")
-        if record is None:
-            continue
-        if record.path in seen:
-            same = seen[record.path] == record
-            index.problems.add("duplicate row" if same else "contradicting row", record.id)
-        else:
-            seen[record.path] = record
+    for split, path in lists:
+        folder = path.parent.relative_to(index.root).as_posix()
+        for row in _rows(path):
+            cells = row.cells
+            if folder != ".":
+                cells = {"split": split or "", **cells, "path": f"{folder}/{cells['path']}"}
+            record = _csv_record(index, cells, f"{path.relative_to(index.root).as_posix()}, line {row.line}")
+            if record is None:
+                continue
+            if record.path in seen:
+                same = seen[record.path] == record
+                index.problems.add("duplicate row" if same else "contradicting row", record.id)
+            else:
+                seen[record.path] = record
     index.records = list(seen.values())
     if not index.records:
-        raise DataError(f"{path}: none of its {index.rows.total()} rows can be used; labels are words such as 'happy'.")
+        named = " and ".join(str(path) for _, path in lists)
+        raise DataError(f"{named}: none of {index.rows.total()} rows can be used; labels are words such as 'happy'.")
     return index
+
+
+def _rows(path: Path) -> Iterator[CsvRow]:
+    """The rows of a list, with the picture's place in the cell "path"."""
+    if path.suffix == ".jsonl":
+        yield from _jsonl_rows(path)
+    elif path.name == METADATA[0]:
+        for row in read_rows(path, METADATA_REQUIRED):
+            yield CsvRow(row.line, {**row.cells, "path": row.cells["file_name"]})
+    else:
+        yield from read_rows(path, REQUIRED)
+
+
+def _jsonl_rows(path: Path) -> Iterator[CsvRow]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text ({error}).") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            raise DataError(f"{path}, line {number}: not JSON; each line is one object.") from None
+        if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in METADATA_REQUIRED):
+            raise DataError(f"{path}, line {number}: needs the texts file_name and label.")
+        cells = {str(key).lower(): "" if value is None else str(value).strip() for key, value in found.items()}
+        yield CsvRow(number, {**cells, "path": cells["file_name"]})
 
 
 def _csv_record(index: FaceIndex, row: dict[str, str], where: str) -> FaceRecord | None:
@@ -146,8 +186,20 @@ def _look_at_split(index: FaceIndex, word: str, where: str) -> None:
         index.problems.add("test counted as validation", where)
 
 
-def _csv_path(root: Path) -> Path:
-    return root if root.suffix.lower() == ".csv" else root / LABELS_FILE
+def _lists(root: Path) -> list[tuple[str | None, Path]]:
+    """The lists that label the pictures, each with the split that its folder names."""
+    own = root if root.suffix.lower() == ".csv" else root / LABELS_FILE
+    if own.is_file():
+        return [(None, own)]
+    each = [(split, parent / name) for split, parent in _parents(root) for name in METADATA]
+    return [(split, path) for split, path in each if path.is_file() and _labels(path)]
+
+
+def _labels(path: Path) -> bool:
+    """Whether metadata tell labels; captions alone do not, and the folders' names count then."""
+    with path.open("rb") as file:
+        first = file.readline(65536).lower()
+    return b"file_name" in first and b"label" in first
 
 
 def _parents(root: Path) -> list[tuple[str | None, Path]]:

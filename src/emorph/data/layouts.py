@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -81,7 +82,7 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("celebahq", "CelebA-HQ-img/, CelebAMask-HQ-attribute-anno.txt", "emorph.data.celebahq"),
     Layout(
         "csv",
-        "a .csv file or labels.csv with the columns path and label",
+        "a .csv file or labels.csv with the columns path and label; metadata.csv or .jsonl with file_name and label",
         "emorph.data.folder",
         recogniser="has_csv",
         reader="read_csv",
@@ -103,6 +104,8 @@ LAYOUTS: tuple[Layout, ...] = (
         by_name=True,
     ),
 )
+
+_ARCHIVE = re.compile(rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!|.{257}ustar", re.DOTALL)
 
 AMBIGUOUS = {"affectnet", "affectnet-8"}  # two releases side by side: which one is meant is not ours to guess
 
@@ -145,8 +148,29 @@ def _choose(root: Path, name: str | None) -> Layout:
     lacking = affectnet.what_is_lacking(root) or affectnet8.what_is_lacking(root) if root.is_dir() else None
     if lacking:
         raise DataError(lacking)
+    if other := _something_else(root):
+        raise DataError(f"{root} {other}.")
     known = "; ".join(f"{layout.name}: {layout.what}" for layout in LAYOUTS)
     raise DataError(f"{root} is in no layout that emorph reads; found {_contents(root)}. Known are {known}.")
+
+
+def _something_else(root: Path) -> str:
+    """What people take for a data set, and the way out; "" for anything else."""
+    if root.is_file():
+        with root.open("rb") as file:
+            is_archive = _ARCHIVE.match(file.read(512))
+        if is_archive:
+            return "is a packed archive; unpack it, and name the folder"
+    if root.name == "data.mdb" or (root.is_dir() and (root / "data.mdb").is_file()):
+        return "is an LMDB database, as DiffAE's scripts write; name the folder of the pictures it was made from"
+    names = [folder.name for folder in subfolders(root)] if root.is_dir() else []
+    if names and all(name.isdigit() for name in names):
+        return (
+            "has numbers as names of its folders, which do not say what they mean (RAF-DB: 1 surprise, 2 fear, "
+            "3 disgust, 4 happy, 5 sad, 6 anger, 7 neutral; AffectNet: 0 neutral, 1 happy, 2 sad, 3 surprise, "
+            "4 fear, 5 disgust, 6 anger, 7 contempt); give the folders the emotions' words"
+        )
+    return ""
 
 
 def _recognised_below(root: Path) -> list[tuple[Path, Layout]]:

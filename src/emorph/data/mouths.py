@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from emorph.core.commands import install
 from emorph.core.errors import DataError, MissingAssetError, NoFaceError, ShapeError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float64
@@ -46,9 +47,7 @@ def prepare_mouths(
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise MissingAssetError(
-            "preparing training data needs the extra packages: pip install 'emorph[train]'."
-        ) from None
+        raise MissingAssetError(f"preparing training data needs the extra packages: `{install('train')}`.") from None
     tables = [open_table(Path(pack)) for pack in packs]
     total = sum(len(table.rows) for table in tables)
     rows: list[dict[str, Any]] = []

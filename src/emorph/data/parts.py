@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emorph.core.commands import install
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.files import replace_file, written_beside
 from emorph.data.quality import Quality
-from emorph.data.splits import same_pictures
+from emorph.data.splits import WORDS, same_pictures
 
 PLAN, STATE, INFO, REJECTS, SAME = (
     "plan.json",
@@ -205,20 +206,18 @@ def read_lines(path: Path) -> list[Row]:
 
 
 def _same_pictures(out: Path, plan: Plan) -> list[Row]:
-    ids: dict[str, list[str]] = {"train": [], "val": []}
-    hashes: dict[str, list[bytes | None]] = {"train": [], "val": []}
+    ids: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    hashes: dict[str, list[bytes | None]] = {"train": [], "val": [], "test": []}
     for number in range(plan.n_parts):
         table = read_rows(out, number, ["id", "split", "picture_hash"])
         for name, split, bits in zip(*(column.to_pylist() for column in table.columns), strict=True):
             ids[split].append(name)
             hashes[split].append(bits)
-    twins: dict[str, str] = {}
-    for i, j in same_pictures(hashes["val"], hashes["train"]):
-        twins.setdefault(ids["train"][j], ids["val"][i])
-    return [
-        {"id": name, "reason": "same picture", "detail": f"validation holds it as {other}"}
-        for name, other in sorted(twins.items())
-    ]
+    twins: dict[str, str] = {}  # a picture stays where the fewest choices are made by it
+    for keeps, loses in (("test", "val"), ("test", "train"), ("val", "train")):
+        for i, j in same_pictures(hashes[keeps], hashes[loses]):
+            twins.setdefault(ids[loses][j], f"{WORDS[keeps]} holds it as {ids[keeps][i]}")
+    return [{"id": name, "reason": "same picture", "detail": detail} for name, detail in sorted(twins.items())]
 
 
 def _leave_out(out: Path, plan: Plan, names: set[str]) -> None:
@@ -295,5 +294,5 @@ def _arrow() -> Any:
         import pyarrow as pa
         import pyarrow.ipc
     except ImportError:
-        raise MissingAssetError("preparing data needs the extra packages: pip install 'emorph[train]'.") from None
+        raise MissingAssetError(f"preparing data needs the extra packages: `{install('train')}`.") from None
     return pa

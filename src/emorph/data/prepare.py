@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,13 +41,21 @@ OPTIONS: dict[str, dict[str, int]] = {
 
 
 class Settings(Config):
-    """How faces are prepared. side_px: of the crops. image_format: JPEG (quality 95), PNG or WEBP."""
+    """How faces are prepared. side_px: of the crops. image_format: JPEG (quality 95), PNG or WEBP.
+
+    holdout, test: faces of each emotion for validation and, out of the rest, for test.
+    """
 
     side_px: int = 256
     image_format: str = "JPEG"
     holdout: int = 500
+    test: int = 0
     seed: int = 0
     gate: Gate = Gate()
+
+    def told(self) -> dict[str, Any]:
+        """What a preparation writes down, and is recognised by; without a test set as before there were any."""
+        return self.model_dump(exclude=None if self.test else {"test"})
 
 
 def prepare(
@@ -91,15 +100,15 @@ def prepare(
 
 def make_plan(index: FaceIndex, settings: Settings) -> tuple[list[FaceRecord], Plan]:
     """The faces in the order in which they are written, each in its split, and the plan. Raises DataError."""
-    divided = split_faces(index.usable(), holdout=settings.holdout, seed=settings.seed)
+    divided = split_faces(index.usable(), holdout=settings.holdout, seed=settings.seed, test=settings.test)
     faces = sorted((replace(face, landmarks=None) for face in divided), key=lambda face: face.id)
     if not faces:
         raise DataError(f"{index.root} has no face to train with; look at it with emorph data scan.")
-    digest = hashlib.sha256(json.dumps([settings.model_dump(), index.layout, index.aligned]).encode())
+    digest = hashlib.sha256(json.dumps([settings.told(), index.layout, index.aligned]).encode())
     for face in faces:
         digest.update(repr(face).encode("utf-8", errors="surrogateescape"))
     n_parts = -(-len(faces) // part_size(len(faces)))
-    return faces, Plan(index.layout, settings.model_dump(), len(faces), n_parts, digest.hexdigest())
+    return faces, Plan(index.layout, settings.told(), len(faces), n_parts, digest.hexdigest())
 
 
 def usable_cores() -> int:
@@ -128,9 +137,10 @@ def prepare_face(index: FaceIndex, record: FaceRecord, settings: Settings) -> tu
         crop = cut(Photo(pixels), face, settings.side_px)
         fine = crop if crop.side_px >= SHARPNESS_SIDE_PX else cut(Photo(pixels), face, SHARPNESS_SIDE_PX)
         quality = measure(crop, n_faces, fine.pixels)
+        doubt = "" if settings.gate.doubtful else face.doubt
     except (EmorphError, cv2.error, RuntimeError, ValueError, MemoryError) as error:  # dlib and OpenCV on odd pictures
         return None, _reject(record, "failed", f"{type(error).__name__}: {error}")
-    broken = fault(quality, settings.gate)
+    broken = fault(quality, settings.gate) or (("doubtful landmarks", doubt) if doubt else None)
     if broken is not None:
         return None, _reject(record, *broken)
     return {
@@ -200,7 +210,7 @@ def _not_found(pixels: UInt8, record: FaceRecord, n_faces: int) -> tuple[str, st
 def _moved(face: Landmarks, x: int, y: int) -> Landmarks:
     left, top, right, bottom = face.box
     points = face.points + np.array([x, y], np.float32)
-    return Landmarks(points, (left + x, top + y, right + x, bottom + y), face.score)
+    return replace(face, points=points, box=(left + x, top + y, right + x, bottom + y))
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> float:

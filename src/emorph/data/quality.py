@@ -25,7 +25,8 @@ class Gate(Config):
     """What a face must have to be kept.
 
     min_face_px: side of the detector's box in photo px. min_score: of the detector. min_sharpness: as ``Quality``.
-    max_yaw_deg, max_pitch_deg: how far the head may be turned aside and nod, both ways.
+    max_yaw_deg, max_pitch_deg: how far the head may be turned aside and nod, both ways. doubtful: faces whose landmarks
+    are not to be trusted (``Landmarks.doubt``) are kept, too.
     """
 
     min_face_px: int = 40
@@ -33,6 +34,7 @@ class Gate(Config):
     min_sharpness: float = 15.0
     max_yaw_deg: float = 60.0
     max_pitch_deg: float = 45.0
+    doubtful: bool = False
 
 
 @dataclass(frozen=True)

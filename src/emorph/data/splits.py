@@ -1,4 +1,4 @@
-"""Training and validation: the data set's own division, else some faces of each emotion held out, by person."""
+"""Training, validation and test: the data set's own division, else faces of each emotion held out, by person."""
 
 from __future__ import annotations
 
@@ -16,37 +16,49 @@ from emorph.core.types import UInt8
 
 LARGEST_SHARE = 5  # at most one in five of a class is held out
 HASH_SIDE = 16  # the hash has this many bits, squared
+WORDS = {"train": "training", "val": "validation", "test": "test"}
+_IN_ORDER = list(WORDS.values())
 LEAST_CONTRAST = 2.0  # standard deviation of gray levels
 # Of 256. Crops of a picture's copies follow landmarks that were found anew, and differ in more than the copies do.
 SAME_CROP_BITS, SAME_PICTURE_BITS = 20, 10
 
 
-def split_faces(records: Sequence[FaceRecord], *, holdout: int, seed: int) -> list[FaceRecord]:
-    """The records, each in "train" or "val".
+def split_faces(records: Sequence[FaceRecord], *, holdout: int, seed: int, test: int = 0) -> list[FaceRecord]:
+    """The records, each in "train" or "val", and with ``test`` some in "test".
 
     A data set with faces in "val" keeps its own division. Else up to ``holdout`` faces of each label, and never more
     than a fifth of them, go to "val": whole persons where they are known, whole files else, drawn by ``seed`` and the
     records' ids alone, so that their order does not matter. A limit may be missed by a little where a person would
-    exceed it. Raises DataError for a negative ``holdout``, or if the own division has a person on both sides.
+    exceed it. Then, in the same way, up to ``test`` of each label of what is left for training go to "test": validation
+    is what settings are chosen by, and test what nothing is. Raises DataError for a negative number, or if the own
+    division has a person on both sides.
     """
-    if holdout < 0:
-        raise DataError(f"expected 0 or more faces to hold out, found {holdout}.")
+    if holdout < 0 or test < 0:
+        raise DataError(f"expected 0 or more faces to hold out, found {min(holdout, test)}.")
     if any(record.split == "val" for record in records):
         divided = [record if record.split else replace(record, split="train") for record in records]
     else:
         held = _held_out(records, holdout, seed)
         divided = [replace(record, split="val" if _group(record) in held else "train") for record in records]
+    if test:
+        tested = _held_out([record for record in divided if record.split == "train"], test, seed + 1)
+        divided = [
+            replace(record, split="test") if record.split == "train" and _group(record) in tested else record
+            for record in divided
+        ]
     check_disjoint(divided)
     return divided
 
 
 def check_disjoint(records: Iterable[FaceRecord]) -> None:
-    """Raises DataError naming a person or file that is both in training and in validation."""
+    """Raises DataError naming a person or file that is in two of training, validation and test."""
     sides: dict[tuple[str, str], str | None] = {}
     for record in records:
         for key in (("person", record.identity), ("file", record.path)):
-            if key[1] is not None and sides.setdefault((key[0], key[1]), record.split) != record.split:
-                raise DataError(f"the {key[0]} {key[1]} is both in training and in validation; mend the split column.")
+            other = record.split if key[1] is None else sides.setdefault((key[0], key[1]), record.split)
+            if other != record.split:
+                a, b = sorted((WORDS.get(str(side), str(side)) for side in (other, record.split)), key=_IN_ORDER.index)
+                raise DataError(f"the {key[0]} {key[1]} is both in {a} and in {b}; mend the split column.")
 
 
 def _group(record: FaceRecord) -> tuple[str, str]:
@@ -54,7 +66,7 @@ def _group(record: FaceRecord) -> tuple[str, str]:
 
 
 def _held_out(records: Sequence[FaceRecord], holdout: int, seed: int) -> set[tuple[str, str]]:
-    """The groups for validation; rare labels choose first, because common ones have more to choose from."""
+    """The groups to hold out; rare labels choose first, because common ones have more to choose from."""
     groups: dict[tuple[str, str], Counter[int | None]] = defaultdict(Counter)
     for record in records:
         groups[_group(record)][record.label] += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emorph.core.assets import is_offline
-from emorph.core.commands import command
+from emorph.core.commands import command, install
 from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.pretrained import FILE_SUFFIXES
@@ -75,9 +75,7 @@ def open_table(path: Path) -> FaceTable:
     try:
         import datasets
     except ImportError:
-        raise MissingAssetError(
-            "reading training data needs the extra packages: pip install 'emorph[train]'."
-        ) from None
+        raise MissingAssetError(f"reading training data needs the extra packages: `{install('train')}`.") from None
     datasets.disable_progress_bars()
     try:
         rows, content = _read(path)

@@ -44,6 +44,14 @@ def eps_from(raw: Tensor, x_t: Tensor, t: Tensor, table: Tensor, prediction: Pre
     return alpha * raw + sigma * x_t if prediction == "v" else (x_t - alpha * raw) / sigma
 
 
+def x0_from(raw: Tensor, x_t: Tensor, t: Tensor, table: Tensor, prediction: Prediction) -> Tensor:
+    """The picture that a network's raw output means, for each way of predicting; far outside [-1, 1] it may be."""
+    if prediction == "x0":
+        return raw
+    alpha, sigma = _at(table, t, x_t)
+    return alpha * x_t - sigma * raw if prediction == "v" else (x_t - sigma * raw) / alpha
+
+
 def loss_weight(
     t: Tensor,
     table: Tensor,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
-from emorph.faces.paste import paste_change, paste_light
+from emorph.faces.mask import face_mask, outline
+from emorph.faces.paste import LIGHT_FEATHER, paste_change, paste_light
 
 Finish = Callable[[Photo, Photo, AlignedFace, "CropChange"], Photo]
 
@@ -64,6 +65,17 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange) -> Photo:
         keep_detail=change.keep_detail,
     )
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
+
+
+def outlines(photo: Photo, faces: Sequence[AlignedFace], changes: Sequence[CropChange]) -> tuple[tuple[int, ...], ...]:
+    """Where ``paste_all`` may change the photo: a polygon x, y, x, y, ... in photo pixels for each face.
+
+    Of a face in new light the polygon of the light's mask, which reaches farther.
+    """
+    shape = photo.pixels.shape
+    feathers = [None if change.lit is None else LIGHT_FEATHER for change in changes]
+    found = (outline(face_mask(face, shape, feather=f)) for face, f in zip(faces, feathers, strict=True))
+    return tuple(polygon for polygon in found if polygon)
 
 
 def paste_all(

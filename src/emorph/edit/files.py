@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,17 @@ from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.jobs import Recipe, change_files
 from emorph.edit.latent import directions_digest
 from emorph.edit.metadata import Maker, expression_metadata, sample_metadata
-from emorph.edit.paths import SourcePhotos, check_writable, photo_files, result_paths
+from emorph.edit.paths import (
+    RECORDS_FILE,
+    UNIT_RECORDS_FILE,
+    SourcePhotos,
+    check_writable,
+    photo_files,
+    result_paths,
+)
 from emorph.edit.pipeline import Editor
 from emorph.edit.result import Edit
+from emorph.edit.rig.files import UNITS_WORD
 from emorph.edit.sheet import Row, grid, tiles, title
 from emorph.faces.detect import MIN_FACE_PX
 
@@ -32,6 +40,7 @@ def edit_files(
     *,
     valence: float | None = None,
     arousal: float | None = None,
+    units: Mapping[str, float] | None = None,
     face: str | int = "largest",
     min_face_px: int = MIN_FACE_PX,
     frame: int | None = None,
@@ -43,11 +52,12 @@ def edit_files(
 
     out: a folder, where each result is NAME_happy.png and edits.jsonl lists all; or a picture's name, for one photo.
     Several strengths give a picture each and a strip of all. What an earlier run finished is not done twice unless
-    ``again``. to, valence, arousal, face: as for ``Editor.edit``. frame: of photos that have several, from 1.
+    ``again``. to, valence, arousal, units, face: as for ``Editor.edit``. frame: of photos that have several, from 1.
     strip_location: leave out where a photo was taken; all else that its file holds is kept where it can be.
     Raises UnknownNameError, ConfigError, ImageError for what no photo can be done with.
     """
-    goal = Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal)
+    asked = tuple((units or {}).items())
+    goal = Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal, asked)
     recipe = emotion_recipe(editor, goal, strengths, face=face, min_face_px=min_face_px)
     recipe = replace(recipe, frame=frame, strip_location=strip_location)
     return change_files(recipe, photos, out, again=again, watch=watch)
@@ -61,8 +71,9 @@ def emotion_recipe(
     face: str | int = "largest",
     min_face_px: int = MIN_FACE_PX,
 ) -> Recipe:
-    """An emotion, or valence and arousal, in one strength or several."""
+    """An emotion, or valence and arousal, or action units, in one strength or several."""
     targets = [replace(goal, strength=strength) for strength in strengths]
+    editor.check_targets(targets)
     maker = made_by(editor)
 
     def draw(photo: Photo, on_step: OnStep | None) -> Sequence[Edit[Target]]:
@@ -72,9 +83,11 @@ def emotion_recipe(
         return expression_metadata(maker, [replace(goal, strength=strength) for strength in of])
 
     titles = tuple(map(title, targets))
+    file_word, records = (UNITS_WORD, UNIT_RECORDS_FILE) if goal.units else (goal.word, RECORDS_FILE)
     return Recipe(
-        draw, maker, goal.word, goal.word, tuple(strengths), titles, str(face), min_face_px, metadata,
-        detector=editor.detector, min_score=editor.min_score,
+        draw, maker, file_word, goal.word, tuple(strengths), titles, str(face), min_face_px, metadata, records,
+        {"action_units": dict(goal.units)} if goal.units else {},
+        editor.detector, editor.min_score,
     )  # fmt: skip
 
 
@@ -179,4 +192,5 @@ def plan_samples(seeds: range, out: Path) -> list[Path]:
 
 def made_by(editor: Editor) -> Maker:
     """How files and records name this editor."""
-    return Maker(editor.model_id, editor.solver_name, editor.steps, directions_digest(editor.directions))
+    digest = directions_digest(editor.directions)
+    return Maker(editor.model_id, editor.solver_name, editor.steps, digest, editor.losses)

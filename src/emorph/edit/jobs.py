@@ -16,6 +16,7 @@ from emorph.core.types import OnStep, Photo, UInt8
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.metadata import TOOL, Maker
 from emorph.edit.paths import (
+    RECORDS_FILE,
     SourcePhotos,
     check_writable,
     names_a_picture,
@@ -25,8 +26,6 @@ from emorph.edit.paths import (
 )
 from emorph.edit.result import Edit
 from emorph.edit.sheet import Row, grid, tile
-
-RECORDS_FILE = "edits.jsonl"
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,7 @@ class Recipe:
             min_score=self.min_score,
             frame=self.frame or 0,
             location_stripped=self.strip_location,
+            losses=tuple(network.as_json() for network in self.maker.losses),
         )
 
 
@@ -204,7 +204,7 @@ def _write(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe) -> FileEdit:
         said = write_photo(path, edit.photo, metadata=metadata, strip_location=recipe.strip_location)
         record = recipe.record(job.source, path, strength, edit.seconds)
         seen = replace(record, n_faces=edit.n_faces, n_edited=len(edit.faces), score=round(edit.score, 4))
-        records.append(replace(seen, kept=said.kept, lost=said.lost))
+        records.append(replace(seen, kept=said.kept, lost=said.lost, mask=edit.mask))
     if job.strip:
         photos = (first.source, *(edit.photo for edit in edits))
         strip: UInt8 = np.asarray(

@@ -11,7 +11,9 @@ from torch import Tensor
 from emorph.core.errors import MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Target
+from emorph.face3d.action_units import units_among
 from emorph.models.directions import AffectAxes, Directions, move
+from emorph.models.unit_axes import UnitAxes
 
 # The amplitude of the official notebook for its "Smiling", in units of sqrt(z_dim); strength 1 where class means are
 # not known (Preechakul et al. 2022, manipulate notebook).
@@ -35,10 +37,15 @@ def need_emotions(directions: Directions) -> list[Emotion]:
 
 
 def check_known(directions: Directions, targets: Iterable[Target]) -> None:
-    """Raises UnknownNameError or MissingAssetError for the first target that the directions do not know."""
+    """Raises an error for the first target that the directions do not know.
+
+    UnknownNameError for an emotion, MissingAssetError for valence, arousal or all action units, ConfigError for one.
+    """
     for target in targets:
         if target.emotion is not None:
             _row(directions, target.emotion)
+        elif target.units:
+            units_among(_units(directions).names, dict(target.units))
         else:
             _axes(directions)
 
@@ -57,21 +64,34 @@ def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -
     """z_sem of every face for every target.
 
     z: (B, z_dim). Returns (B, n_targets, z_dim); strength 0 gives z itself.
-    Raises UnknownNameError or MissingAssetError for a target that the directions do not know.
+    Raises as ``check_known`` for a target that the directions do not know.
     """
     check_known(directions, targets)
     return torch.stack([_edited(z, directions, target) if target.strength else z for target in targets], dim=1)
 
 
 def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
-    if target.emotion is None:
+    if target.units:
+        axes = _units(directions)
+        step = axes.step(directions.stats.normalise(z), units_among(axes.names, dict(target.units)))
+    elif target.emotion is None:
         step = _affect_step(z, directions, target)
     elif directions.means is None:
         direction = directions.weight[_row(directions, target.emotion)]
-        return move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats)
+        return _shifted(
+            move(z, direction, OFFICIAL_AMPLITUDE * target.strength, directions.stats), z, directions, target
+        )
     else:
         step = _emotion_step(z, directions, directions.means, _row(directions, target.emotion))
-    return directions.stats.denormalise(directions.stats.normalise(z) + target.strength * step)
+    z_to = directions.stats.denormalise(directions.stats.normalise(z) + target.strength * step)
+    return _shifted(z_to, z, directions, target)
+
+
+def _shifted(z_to: Tensor, z: Tensor, directions: Directions, target: Target) -> Tensor:
+    """z_to (B, z_dim), and what a learned shift adds to the step from z; itself where there is none."""
+    if directions.shift is None:
+        return z_to
+    return z_to + directions.stats.std * directions.shift.step_for(directions.stats.normalise(z), target)
 
 
 def _emotion_step(z: Tensor, directions: Directions, means: Tensor, row: int) -> Tensor:
@@ -110,6 +130,15 @@ def _axes(directions: Directions) -> AffectAxes:
             "classifier.toml` on faces that have the columns valence and arousal."
         )
     return directions.affect
+
+
+def _units(directions: Directions) -> UnitAxes:
+    if directions.units is None:
+        raise MissingAssetError(
+            "these directions know emotions only, no action units. Use a rig (--model emorph-rig), or train others "
+            "with `emorph train run classifier.toml` whose [head] states units."
+        )
+    return directions.units
 
 
 def landmark_steps(z: Tensor, z_to: Tensor, directions: Directions) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import emorph
+from emorph.core.loss_networks import LossNetwork
 from emorph.core.types import Target
 
 TOOL = f"emorph {emorph.__version__}"
@@ -17,6 +18,7 @@ TOOL = f"emorph {emorph.__version__}"
 class Maker:
     """Who makes pictures. steps: network evaluations in each direction. directions: eight digits that tell them apart.
 
+    losses: the networks that gave a loss while the model was trained.
     The name of ``model_id`` holds no path: it goes into files that are published.
     """
 
@@ -24,10 +26,12 @@ class Maker:
     solver: str
     steps: int
     directions: str = ""
+    losses: tuple[LossNetwork, ...] = ()
 
     def as_facts(self) -> dict[str, Any]:
         """For a file's metadata."""
-        return {"tool": TOOL, "model": self.model_id, "solver": self.solver, "steps": self.steps}
+        facts = {"tool": TOOL, "model": self.model_id, "solver": self.solver, "steps": self.steps}
+        return {**facts, "directions": self.directions} if self.directions else facts
 
 
 def expression_metadata(maker: Maker, targets: Sequence[Target]) -> dict[str, str]:
@@ -58,5 +62,7 @@ def described(description: str, made: Mapping[str, Any]) -> dict[str, str]:
 def _goal(target: Target) -> dict[str, object]:
     if target.emotion is not None:
         return {"emotion": target.emotion.word, "strength": target.strength}
+    if target.units:
+        return {"action_units": dict(target.units), "strength": target.strength}
     asked = {"valence": target.valence, "arousal": target.arousal, "strength": target.strength}
     return {name: value for name, value in asked.items() if value is not None}

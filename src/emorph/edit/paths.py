@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from emorph.core.commands import install
 from emorph.core.errors import ConfigError, ImageError
-from emorph.core.formats import GET_HEIF, HEIC_SUFFIXES, HEIF_SUFFIXES_WRITTEN, READABLE_SUFFIXES, writable_suffixes
+from emorph.core.formats import HEIC_SUFFIXES, HEIF_SUFFIXES_WRITTEN, READABLE_SUFFIXES, writable_suffixes
 from emorph.core.images import list_folder, list_photos
 
+RECORDS_FILE = "edits.jsonl"  # what was done lies beside the results
+UNIT_RECORDS_FILE = "action_units.jsonl"  # the same of edits whose targets are no emotions that can be judged
 NAMES_AT_ONCE = 6  # that a sentence lists
 
 
@@ -20,8 +25,25 @@ def photo_files(photos: Iterable[str | Path]) -> list[Path]:
     ['astronaut.png', 'me.jpg']
     """
     given = [Path(photo) for photo in photos]
-    each = [path for photo in given for path in (list_photos(photo) if _is_folder(photo) else [photo])]
+    each = [path for photo in given for path in (_in_folder(photo) if _is_folder(photo) else [photo])]
     return list(dict.fromkeys(each))
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """Its photos; what edits.jsonl lists there as results of earlier edits is not edited again."""
+    results = _results(folder)
+    return [path for path in list_photos(folder) if path.name not in results]
+
+
+def _results(folder: Path) -> set[str]:
+    """The names of the results that lie in a folder, as far as what was done there can be read."""
+    names = set()
+    for records in (folder / RECORDS_FILE, folder / UNIT_RECORDS_FILE):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            for line in records.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                    names.add(Path(json.loads(line)["edited"]).name)
+    return names
 
 
 def left_out(photos: Iterable[str | Path]) -> list[str]:
@@ -35,6 +57,12 @@ def left_out(photos: Iterable[str | Path]) -> list[str]:
         if not _is_folder(folder):
             continue
         found, others = list_folder(folder)
+        n_results = len(_results(folder) & {path.name for path in found})
+        if n_results:
+            are = "picture is the result" if n_results == 1 else "pictures are results"
+            said.append(
+                f"{folder}: {n_results} {are} of earlier edits, and left out; to edit one again, name its file."
+            )
         files, folders = ([path for path in others if _is_folder(path) is want] for want in (False, True))
         if files:
             are = "files is not a picture and is" if len(files) == 1 else "files are not pictures and are"
@@ -91,7 +119,7 @@ def names_a_picture(out: Path) -> bool:
     if _is_folder(out):
         return False
     if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in known:
-        needs = f" without pillow-heif ({GET_HEIF})" if suffix in HEIF_SUFFIXES_WRITTEN else ""
+        needs = f" without pillow-heif (`{install('heif')}`)" if suffix in HEIF_SUFFIXES_WRITTEN else ""
         raise ConfigError(f"{out}: emorph does not write {suffix}{needs}; use {', '.join(known)}, or a folder.")
     return suffix in known
 

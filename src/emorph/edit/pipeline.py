@@ -5,7 +5,7 @@ The path that the bundled model takes, in order:
     photo ........... faces are found, and cut out as the model wants them          Editor.faces
     crop ............ is encoded: z_sem tells the expression                        Editor.changes
     z_sem ........... takes a step towards the target, and the landmarks with it    latent.py
-    moved crop ...... has its landmarks where the new expression has them           redraw.py
+    moved crop ...... has its landmarks where the new expression has them           moving.py, redraw.py
     redrawn crop .... is what the model makes of the moved one                      codec.py
     photo ........... takes over what has changed, at its own resolution            change.py, result.py
     mouth ........... gets its inside painted at that resolution                    painted_mouth.py
@@ -17,9 +17,10 @@ z_sem alone moves. It comes second. Many photos, on disk: files.py. Through a 3D
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -31,13 +32,14 @@ from emorph.core.device import choose_device
 from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
+from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.types import AlignedFace, FaceCode, Landmarks, OnStep, Photo, Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
+from emorph.edit.moving import moved_changes
 from emorph.edit.painted_mouth import inside_painted_by
-from emorph.edit.redraw import motions, move_crops
 from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
@@ -46,11 +48,15 @@ from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
 from emorph.models.painter import Painter, painter_beside
-from emorph.models.port import directions_beside, load, read_directions
+from emorph.models.port import directions_beside, fit_note, load, losses_of, read_directions
 from emorph.models.weights import fingerprint
 
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
+
+if TYPE_CHECKING:
+    from emorph.edit.batch import FileReport
+    from emorph.edit.codes_of_files import FileCodes
 
 PhotoSource = str | Path | Image.Image | NDArray[Any] | Photo
 
@@ -73,22 +79,25 @@ class Editor:
         *,
         model_id: str = "unnamed",
         device: str | torch.device = "auto",
-        steps: int = DEFAULT_STEPS,
+        steps: int | None = None,
         solver_name: str = "dpm",
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
         painter: Painter | None = None,
+        losses: Sequence[LossNetwork] = (),
     ) -> None:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)
         self.directions = directions.to(self.device) if directions else None
         self.model_id = model_id
-        self.steps = steps
+        self.steps = steps or model.config.edit_steps or DEFAULT_STEPS
         self.solver_name = solver_name
         self.detector = as_detector(detector)
         self.min_score = min_score
-        self.codec = Codec(self.model, steps=steps, solver_name=solver_name)
+        self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name)
         self.painter = painter.to(self.device) if painter else None
+        self.losses = tuple(losses)
+        self.note = ""  # what whoever loaded it should know of its directions
 
     @classmethod
     def from_pretrained(
@@ -97,15 +106,18 @@ class Editor:
         *,
         directions: str | Path | None = None,
         device: str | torch.device = "auto",
-        steps: int = DEFAULT_STEPS,
+        steps: int | None = None,
         solver_name: str = "dpm",
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
+        anyway: bool = False,
     ) -> Editor:
         """Load a bundled model, a folder, a hub id, or an official checkpoint file.
 
         directions: a folder or classifier checkpoint; by default the ones inside the model's folder, if any.
+        steps: network evaluations in each direction; by default those that the model states, or DEFAULT_STEPS.
         detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
+        anyway: take directions that were fitted on another model, too; ``note`` then says so.
         Raises UnknownNameError, CheckpointError.
         """
         model = load(name)
@@ -115,35 +127,59 @@ class Editor:
                 f"{directions or name}: the directions are for z_sem of {known.weight.shape[1]} numbers, "
                 f"but the model's has {model.config.z_dim}."
             )
+        note = fit_note(name, model, directions, anyway=anyway)
         model_id = f"{Path(name).name}-{fingerprint(model)}"  # no path: it goes into files that are published
         painter = painter_beside(name)
-        return cls(
+        editor = cls(
             model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score, painter=painter,
+            detector=detector, min_score=min_score, painter=painter, losses=parse_losses(losses_of(name), str(name)),
         )  # fmt: skip
+        editor.note = note
+        return editor
 
     # -- the whole path: photo in, photo out
 
+    @overload
+    def edit(
+        self, photo: PhotoSource, to: str | Emotion | None = None, strength: float = 1.0, *,
+        valence: float | None = None, arousal: float | None = None, units: Mapping[str, float] | None = None,
+        face: str | int = "largest", on_step: OnStep | None = None,
+    ) -> Edit[Target]: ...  # fmt: skip
+    @overload
+    def edit(
+        self, photo: PhotoSource, to: str | Emotion | None = None, strength: Sequence[float] = ..., *,
+        valence: float | None = None, arousal: float | None = None, units: Mapping[str, float] | None = None,
+        face: str | int = "largest", on_step: OnStep | None = None,
+    ) -> list[Edit[Target]]: ...  # fmt: skip
     def edit(
         self,
         photo: PhotoSource,
         to: str | Emotion | None = None,
-        strength: float = 1.0,
+        strength: float | Sequence[float] = 1.0,
         *,
         valence: float | None = None,
         arousal: float | None = None,
+        units: Mapping[str, float] | None = None,
         face: str | int = "largest",
         on_step: OnStep | None = None,
-    ) -> Edit[Target]:
-        """One photo, one emotion, or valence and arousal in [-1, 1]. strength 0 returns the photo bit for bit.
+    ) -> Edit[Target] | list[Edit[Target]]:
+        """One photo, one emotion, or valence and arousal in [-1, 1], or action units of 0..1 by their names.
 
-        Of valence and arousal, one that is not given stays as it is. face: as for ``faces``; with "all", every face is
-        edited, and ``.face`` is the left-most.
+        photo: a path, a PIL image, or RGB pixels uint8 (H, W, 3). to: an ``Emotion`` or its word: neutral, happy, sad,
+        surprise, fear, disgust, anger, contempt. strength: from 0, which returns the photo bit for bit, over 1, the
+        usual amount, to about 1.5, beyond which faces come apart; below 0 the other way. Several strengths, as in
+        [0.5, 1.0], give a list of edits, for which the photo is encoded once.
+        Of valence and arousal, one that is not given stays as it is, and so does a unit. units: as
+        ``emorph.face3d.action_units.named_units`` reads them, "AU12" or "mouthSmile_L". face: as for ``faces``; with
+        "all", every face is edited, and ``.face`` is the left-most.
         Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
         """
         emotion = None if to is None else Emotion.parse(to)
-        target = Target(emotion, strength, valence, arousal)
-        return self.edit_many(photo, [target], face=face, on_step=on_step)[0]
+        goal = Target(emotion, 1.0, valence, arousal, tuple((units or {}).items()))
+        several = isinstance(strength, Iterable)
+        strengths = list(strength) if isinstance(strength, Iterable) else [strength]
+        edits = self.edit_many(photo, [replace(goal, strength=each) for each in strengths], face=face, on_step=on_step)
+        return edits if several else edits[0]
 
     def edit_many(
         self,
@@ -156,7 +192,7 @@ class Editor:
     ) -> list[Edit[Target]]:
         """One photo, several targets: encoded once, drawn as one batch. Raises as ``edit``."""
         started_s = time.perf_counter()
-        self._check_targets(targets)
+        self.check_targets(targets)
         photo = read_photo(photo)
         landmarks = find_faces(photo, min_face_px=min_face_px, detector=self.detector, min_score=self.min_score)
         crops = self.align(photo, select_faces(landmarks, face, photo, min_score=self.min_score))
@@ -170,6 +206,50 @@ class Editor:
         started_s = time.perf_counter()
         changes = self.changes(faces, targets, on_step=on_step)
         return pasted_edits(photo, faces, len(faces), targets, changes, started_s, inside_painted_by(self.painter))
+
+    # -- folders
+
+    def edit_folder(
+        self,
+        photos: str | Path | Sequence[str | Path],
+        out: str | Path = "edited",
+        to: str | Emotion | None = None,
+        strength: float | Sequence[float] = 1.0,
+        *,
+        valence: float | None = None,
+        arousal: float | None = None,
+        face: str | int = "largest",
+        again: bool = False,
+        progress: bool = True,
+    ) -> FileReport:
+        """Edit a folder of photos into another, as ``emorph edit`` does: what is done already is not done again.
+
+        photos: a folder or a photo, or several. out: a folder, where edits.jsonl lists all results. to, strength,
+        valence, arousal, face: as for ``edit``; several strengths give a picture each and a strip of all. again: redo
+        what an earlier call finished. progress: show a bar. A photo that fails is among the ``failures`` of the report
+        and does not end the others; its ``edits`` tell the files. Raises as ``emorph.edit.files.edit_files``.
+        """
+        from emorph.edit.files import edit_files
+        from emorph.edit.progress import watched
+
+        sources = [photos] if isinstance(photos, str | Path) else list(photos)
+        strengths = list(strength) if isinstance(strength, Iterable) else [strength]
+        with watched(progress) as watch:
+            return edit_files(
+                self, sources, out, to, strengths, valence=valence, arousal=arousal, face=face, again=again, watch=watch
+            )
+
+    def encode_folder(
+        self, photos: str | Path | Sequence[str | Path], *, face: str | int = "largest", progress: bool = True
+    ) -> FileCodes:
+        """z_sem of a folder's faces as an array, float32 (n, z_dim), with the photo that each is of.
+
+        photos: a folder or a photo, or several. face: as for ``faces``; with "all" a photo has a row for each face.
+        Photos that cannot be read or show no face are ``failures``. Raises ImageError for an empty folder.
+        """
+        from emorph.edit.codes_of_files import encoded_files
+
+        return encoded_files(self, photos, face, progress=progress)
 
     # -- photo -> crops
 
@@ -200,34 +280,18 @@ class Editor:
         Raises MissingAssetError without directions, UnknownNameError for an emotion that they do not know.
         """
         if self.directions is not None and self.directions.landmarks is not None:
-            return self._changes_by_moving(faces, targets, self.directions, on_step)
+            return moved_changes(
+                self.model, self.codec, self.directions, faces, self._pictures(faces), targets, on_step
+            )
         return self._changes_by_z_alone(faces, targets, on_step)
 
-    def _changes_by_moving(
-        self, faces: Sequence[AlignedFace], targets: Sequence[Target], directions: Directions, on_step: OnStep | None
-    ) -> list[list[CropChange]]:
-        """The bundled model's way: crops are moved to the target's landmarks, and drawn again with its z_sem."""
-        crops = self._pictures(faces)
-        active = [target for target in targets if target.strength]
-        if not active:
-            return [[CropChange.nothing(levels)] * len(targets) for levels in to_levels(crops)]
-        tone = self.model.tone(crops)
-        seen = tone.take_off(crops)
-        z = self.model.encode(seen)
-        z_to = latent.edited_codes(z, directions, active)
-        motion = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
-        moved = move_crops(seen, motion.fields)
-        new = torch.from_numpy(motion.opened).flatten(0, 1)[:, None].to(moved.device)
-        drawn = self.codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step).view_as(moved)
-        results = []
-        toned = map(tone.put_back, (moved, drawn))
-        fields = (motion.fields, motion.opened, motion.landmarks)
-        for own, before, after, *of_face in zip(to_levels(crops), *toned, *fields, strict=True):
-            rows = map(CropChange, to_levels(before), to_levels(after), *of_face)
-            results.append([next(rows) if target.strength else CropChange.nothing(own) for target in targets])
-        return results
-
     # -- the paper's path: z_sem alone moves, and x_T holds the rest
+
+    @torch.inference_mode()
+    def z_sem(self, faces: Sequence[AlignedFace]) -> NDArray[np.float32]:
+        """z_sem of faces alone, float32 (n, z_dim): one evaluation of the encoder, no x_T."""
+        crops = self._pictures(faces)
+        return self.model.encode(self.model.tone(crops).take_off(crops)).float().cpu().numpy()
 
     @torch.inference_mode()
     def encode(self, faces: Sequence[AlignedFace], *, on_step: OnStep | None = None) -> FaceCode:
@@ -324,7 +388,7 @@ class Editor:
             )
         return self.directions
 
-    def _check_targets(self, targets: Sequence[Target]) -> None:
-        """Fail on an unknown target before the expensive part, not after."""
+    def check_targets(self, targets: Sequence[Target]) -> None:
+        """Fail on an unknown target before the expensive part, not after. Raises as ``changes``."""
         if any(target.strength for target in targets):
             latent.check_known(self._need_directions(), targets)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emorph.core.types import AlignedFace, Float32, Float64
+from emorph.edit.steady import expressive
 from emorph.faces.mouth import newly_open
 from emorph.faces.warp import in_order, motion_between
 
@@ -25,12 +26,13 @@ class Motions:
     """How the crops of B faces move for n targets each, in crop pixels.
 
     fields: (B, n, S, S, 2) of ``motion_between``. opened: (B, n, S, S) in [0, 1], where they open mouths.
-    landmarks: (B, n, 68, 2), where each face's landmarks go.
+    landmarks: (B, n, 68, 2), where each face's landmarks go. expressive: (B, n, S, S) in [0, 1], what an edit may draw.
     """
 
     fields: Float32
     opened: Float32
     landmarks: Float64
+    expressive: Float32
 
 
 def motions(faces: Sequence[AlignedFace], steps: Tensor) -> Motions:
@@ -38,14 +40,15 @@ def motions(faces: Sequence[AlignedFace], steps: Tensor) -> Motions:
 
     steps: (B, n, 68, 2), how far each landmark goes, in half sides of the crop.
     """
-    fields, opened, landmarks = [], [], []
+    fields, opened, landmarks, drawn = [], [], [], []
     for face, of_face in zip(faces, steps, strict=True):
         before, after = crop_points(face, of_face)
         goals = [in_order(before, points) for points in after]
         fields.append([motion_between(before, points, face.side_px) for points in goals])
         opened.append([newly_open(before, points, face.side_px) for points in goals])
         landmarks.append(goals)
-    return Motions(np.array(fields), np.array(opened), np.array(landmarks))
+        drawn.append([np.maximum(expressive(before, face.side_px), expressive(to, face.side_px)) for to in goals])
+    return Motions(*(np.array(each) for each in (fields, opened, landmarks, drawn)))
 
 
 def crop_points(face: AlignedFace, steps: Tensor) -> tuple[Float64, Float64]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from emorph.core.levels import rgba
 from emorph.core.types import AlignedFace, Float32, Photo
-from emorph.edit.change import CropChange, Finish, paste_all
+from emorph.edit.change import CropChange, Finish, outlines, paste_all
 
 Goal = TypeVar("Goal")
 
@@ -25,6 +25,7 @@ class Edit(Generic[Goal]):
     target: what the first of them shows now: an Editor's ``Target``, or a RigEditor's ``Look``.
     before, after: the first crop, float32 (S, S, C) in 0..255: what the model started from, and what it drew.
     seconds: time taken, shared with the edits made in the same call.
+    mask: polygons x, y, x, y, ... in photo pixels, one a face; outside them no pixel was touched.
     """
 
     photo: Photo
@@ -35,6 +36,7 @@ class Edit(Generic[Goal]):
     before: Float32
     after: Float32
     seconds: float
+    mask: tuple[tuple[int, ...], ...] = ()
 
     @property
     def face(self) -> AlignedFace:
@@ -77,7 +79,8 @@ def pasted_edits(
         for target, of_target in zip(targets, zip(*changes, strict=True), strict=True)
     ]
     seconds = time.perf_counter() - started_s
+    masks = [outlines(photo, faces, of_target) for of_target in zip(*changes, strict=True)]
     return [
-        Edit(result, photo, tuple(faces), n_faces, target, change.before, change.drawn, seconds)
-        for result, target, change in zip(results, targets, changes[0], strict=True)
+        Edit(result, photo, tuple(faces), n_faces, target, change.before, change.drawn, seconds, mask)
+        for result, target, change, mask in zip(results, targets, changes[0], masks, strict=True)
     ]

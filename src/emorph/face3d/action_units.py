@@ -87,7 +87,11 @@ def named_units(face_model: FaceModel, asked: Mapping[str, float]) -> dict[str, 
     Where two of them use one shape, the larger value counts.
     Raises ConfigError, which says what there is, for one that there is not.
     """
-    known = unit_names(face_model)
+    return units_among(unit_names(face_model), asked)
+
+
+def units_among(known: Sequence[str], asked: Mapping[str, float]) -> dict[str, float]:
+    """As ``named_units``, of units that have these names."""
     units: dict[str, float] = {}
     for name, value in asked.items():
         own = {unit: share * value for unit, share in _own(name, known).items()}

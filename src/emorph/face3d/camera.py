@@ -51,6 +51,25 @@ def deca_crop(points: Float32) -> Float64:
     return np.array([[scale, 0, -scale * corner[0]], [0, scale, -scale * corner[1]], [0, 0, 1]])
 
 
+def deca_crops(points: Tensor) -> Tensor:
+    """``deca_crop`` of B faces at once, float64 (B, 3, 3), on their device and without looking at a number.
+
+    points: (B, 68, 2). Landmarks that span nothing give a map of infinities, not an error.
+    """
+    low, high = points.double().amin(dim=1), points.double().amax(dim=1)
+    size = ((high - low).sum(dim=1) / 2 * LANDMARK_BOX_SCALE * CROP_SCALE).trunc()
+    scale = (CROP_SIDE_PX - 1) / size
+    shift = -scale[:, None] * ((low + high) / 2 - size[:, None] / 2)
+    return scale_and_shift(scale, shift)
+
+
+def scale_and_shift(scale: Tensor, shift: Tensor) -> Tensor:
+    """Maps (B, 3, 3) that scale by (B,) and then move by (B, 2)."""
+    nothing, one = torch.zeros_like(scale), torch.ones_like(scale)
+    rows = [(scale, nothing, shift[:, 0]), (nothing, scale, shift[:, 1]), (nothing, nothing, one)]
+    return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+
+
 def crop_to_screen(points: Tensor, photo_to_crop: Tensor, photo_size: tuple[int, int]) -> Tensor:
     """Points on the crop's screen moved to the photo's screen, as DECA does it.
 

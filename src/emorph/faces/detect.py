@@ -11,15 +11,16 @@ from typing import Literal, get_args
 import numpy as np
 
 from emorph.core.errors import ShapeError, UnknownNameError
+from emorph.core.exposure import brightened, face_gain, photo_gain, shade_gain
+from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
-from emorph.faces.hog import SURE_SCORE, seen_by_hog, shrunk
+from emorph.faces.hog import seen_by_hog, shrunk
 from emorph.faces.mtcnn import FivePoints, seen_by_mtcnn
 from emorph.faces.points import eyes_to_mouth, five_of, lean_of, predict_points
 from emorph.faces.select import area_px, select_faces
 
 Detector = Literal["auto", "hog", "mtcnn"]
 
-MIN_FACE_PX = 24  # the smallest face that is sought, unless somebody asks for others
 ENLARGED_FACE_PX = 40  # beside MTCNN, which needs no enlarging, HOG looks at enlarged copies for faces down to here
 MTCNN_FACE_PX = 48  # in the copy of DETECT_SIDE_PX; smaller faces are sought in small photos alone, where it is quick
 MTCNN_LEVEL_PX = 20_000  # up to this many pixels of the pyramid's finest level count as quick
@@ -42,6 +43,7 @@ def find_faces(
     detector: "hog", "mtcnn", or "auto" for both. MTCNN looks at a photo turned by quarters if nothing is seen upright.
     min_score: faces below it are not told, except the best where there is no other; ``Landmarks.score`` is HOG's score,
         or log(p / (1 - p)) / 8.8 of MTCNN's probability p where HOG is not sure of the face.
+    Photos and faces that are far too dark are brightened before they are looked at (``emorph.core.exposure``).
     Raises ShapeError, UnknownNameError.
 
     >>> from emorph.core.images import read_photo
@@ -52,8 +54,11 @@ def find_faces(
     if photo.pixels.dtype != np.uint8 or photo.pixels.ndim != 3 or photo.pixels.shape[2] != 3:
         raise ShapeError(f"expected uint8 pixels (H, W, 3), found {photo.pixels.dtype} {photo.pixels.shape}.")
     as_detector(detector)
-    pixels = np.ascontiguousarray(photo.pixels)
+    pixels = np.ascontiguousarray(brightened(photo.pixels, photo_gain(photo.pixels)))
     faces = _seen(pixels, min_face_px, detector)
+    gain = shade_gain(pixels)
+    if gain > 1 and not any(face.score >= SURE_SCORE for face in faces):
+        faces = _seen(brightened(pixels, gain), min_face_px, detector) or faces
     enough = [face for face in faces if face.score >= min_score]
     told = enough or sorted(faces, key=lambda face: face.score, reverse=True)[:1]
     return sorted(told, key=area_px, reverse=True)
@@ -141,8 +146,9 @@ def _square(five: FivePoints) -> Float64:
 def _described(
     pixels: UInt8, box: Float64, score: float, lean_deg: float = 0.0, five: Float64 | None = None
 ) -> Landmarks:
-    points = predict_points(pixels, box, lean_deg)
     left, top, right, bottom = (int(v) for v in np.rint(box))
+    lit = brightened(pixels, face_gain(pixels, (left, top, right, bottom)))
+    points = predict_points(lit, box, lean_deg)
     doubt = "" if five is None else _doubt(points, five, box[2] - box[0])
     return Landmarks(points.astype(np.float32), (left, top, right, bottom), score, doubt)
 

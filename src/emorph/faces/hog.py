@@ -11,12 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from emorph.core.landmarks import SURE_SCORE
 from emorph.core.types import Float64, UInt8
 
 DETECT_SIDE_PX = 1280  # longest side of the copy on which faces are sought
 MAX_DETECT_PX = 8_000_000  # size limit of enlarged copies: about 1 s of one core
 HOG_FACE_PX = 80  # the smallest face that the detector sees without enlarging
-SURE_SCORE = 0.25  # below this a detection counts only if the photo has no surer one, and only the best
 BORDER_SHARE = 0.25  # of the longest side; repeated edge pixels give a tightly cropped head its surroundings
 
 Found = tuple[Float64, float]

@@ -71,6 +71,18 @@ def face_mask(face: AlignedFace, photo_shape: tuple[int, ...], *, feather: float
     return PasteMask(int(top), int(left), _at_photo(drawn, face, top, left, (int(bottom - top), int(right - left))))
 
 
+def outline(mask: PasteMask) -> tuple[int, ...]:
+    """The smallest convex polygon of photo pixels that holds all that a mask lets change: x, y, x, y, ...; () if none.
+
+    A mask is convex itself, so the polygon is that mask's very border, to the pixel.
+    """
+    rows, columns = np.nonzero(mask.weights)
+    if not len(rows):
+        return ()
+    corners = cv2.convexHull(np.stack([columns + mask.left, rows + mask.top], axis=1).astype(np.int32))
+    return tuple(int(number) for number in corners.ravel())
+
+
 def part_weights(face: AlignedFace, part: Part, window: PasteMask) -> Float32:
     """Soft mask of a part of the face, (h, w) in [0, 1], at the photo pixels of ``window``."""
     height, width = window.weights.shape

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from emorph.core.errors import NoFaceError, UnknownNameError
+from emorph.core.landmarks import SURE_SCORE
 from emorph.core.types import Landmarks, Photo
-from emorph.faces.hog import SURE_SCORE
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.images import to_tensor
 from emorph.core.pretrained import locate
 from emorph.core.types import FaceCoeffs, Float32, Photo
-from emorph.face3d.camera import CROP_SIDE_PX, deca_crop
+from emorph.face3d.camera import CROP_SIDE_PX, deca_crop, deca_crops
 from emorph.models.deca_file import FaceEncoderFile
 from emorph.models.resnet import ResNet
 from emorph.models.weights import filled
@@ -136,13 +135,26 @@ def crop_face(photo: Photo, points: Float32) -> tuple[Tensor, Tensor]:
     points: (68, 2) landmarks in photo pixels. The map (1, 3, 3) float64 takes photo pixels to crop pixels.
     Bilinear, without smoothing where the photo is larger, as officially. Raises ShapeError.
     """
-    photo_to_crop = deca_crop(points)
-    back = np.linalg.inv(photo_to_crop)
-    height, width = photo.pixels.shape[:2]
-    line = torch.arange(CROP_SIDE_PX, dtype=torch.float64)
-    x, y = line * back[0, 0] + back[0, 2], line * back[1, 1] + back[1, 2]
+    photo_to_crop = torch.from_numpy(deca_crop(points))[None]
+    return _cut(to_tensor(photo.pixels), photo_to_crop), photo_to_crop
+
+
+def crop_faces(pictures: Tensor, points: Tensor) -> Tensor:
+    """``crop_face`` of B pictures that need not be of 8 bits: gradients flow back to them.
+
+    pictures: float (B, 3, H, W) in [-1, 1]; points: (B, 68, 2), in their pixels. Returns (B, 3, 224, 224).
+    """
+    return _cut(pictures, deca_crops(points))
+
+
+def _cut(pictures: Tensor, to_crop: Tensor) -> Tensor:
+    """What maps (B, 3, 3) from pixels to crop pixels show of pictures, black outside."""
+    height, width = pictures.shape[-2:]
+    back = torch.linalg.inv(to_crop)
+    line = torch.arange(CROP_SIDE_PX, dtype=torch.float64, device=back.device)
+    x, y = (line * back[:, axis, axis, None] + back[:, axis, 2, None] for axis in (0, 1))
     columns, rows = (2 * x + 1) / width - 1, (2 * y + 1) / height - 1
-    grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)[None].float()
-    picture = to_tensor(photo.pixels) + 1  # so that what lies outside is black
-    crop = F.grid_sample(picture, grid, mode="bilinear", padding_mode="zeros", align_corners=False) - 1
-    return crop, torch.from_numpy(photo_to_crop)[None]
+    across = columns[:, None].expand(-1, CROP_SIDE_PX, -1)
+    grid = torch.stack([across, rows[:, :, None].expand_as(across)], dim=-1).to(pictures.dtype)
+    lifted = pictures + 1  # so that what lies outside is black
+    return F.grid_sample(lifted, grid, mode="bilinear", padding_mode="zeros", align_corners=False) - 1

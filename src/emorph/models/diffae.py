@@ -12,6 +12,7 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, UnknownNameError
+from emorph.core.pretrained import locate, stated_losses
 from emorph.core.tone import Tone, ToneName, tone_of
 from emorph.core.types import CropSpec
 from emorph.diffusion.process import Prediction, eps_from, rates
@@ -35,27 +36,42 @@ class DiffAEConfig(Config):
     networks and back after them; ``attention_resolutions`` are sides of the feature maps after folding.
     prediction: what the U-Net puts out; ``forward`` always returns eps. latent: the latent net, if there is one.
     crop: the part of a face that the training pictures show. tone: whether the light of a face is taken off its picture
-    before the networks see it ("face", see ``emorph.core.tone``); who calls them does that. In place of the sizes,
-    ``preset = "ffhq128"`` names one of ``preset``; what is stated beside it comes instead of the preset's.
+    before the networks see it ("face", see ``emorph.core.tone``); who calls them does that. edit_steps: network
+    evaluations in each direction that an edit takes unless told otherwise, None for the editor's own.
+    In place of the sizes, ``preset = "ffhq128"`` names one of ``preset``; what is stated beside it comes instead of the
+    preset's.
     """
 
-    image_size: int = Field(gt=0, le=4096)
-    model_channels: int = Field(gt=0, le=4096)
-    channel_mult: Multipliers
-    encoder_channel_mult: Multipliers
-    num_res_blocks: int = Field(2, gt=0, le=16)
-    attention_resolutions: tuple[int, ...] = (16,)
-    num_heads: int = Field(1, gt=0)
-    z_dim: int = Field(512, gt=0)
-    embed_dim: int = Field(512, gt=0)
-    image_channels: int = Field(3, gt=0)
-    patch_size: int = Field(1, gt=0)
-    prediction: Prediction = "eps"
-    schedule: ScheduleName = "linear"
-    dropout: float = Field(0.0, ge=0, lt=1)
+    image_size: int = Field(gt=0, le=4096, description="Side of the pictures.")
+    model_channels: int = Field(gt=0, le=4096, description="Channels of the U-Net at full resolution.")
+    channel_mult: Multipliers = Field(
+        description="Channels at each resolution, in model_channels; each halves the side."
+    )
+    encoder_channel_mult: Multipliers = Field(description="The same of the semantic encoder.")
+    num_res_blocks: int = Field(2, gt=0, le=16, description="Residual blocks at each resolution.")
+    attention_resolutions: tuple[int, ...] = Field(
+        (16,), description="Sides of the feature maps, after folding, that have attention."
+    )
+    num_heads: int = Field(1, gt=0, description="Heads of each attention.")
+    z_dim: int = Field(512, gt=0, description="Length of z_sem.")
+    embed_dim: int = Field(512, gt=0, description="Length of what the blocks are told of time and z_sem.")
+    image_channels: int = Field(3, gt=0, description="Channels of the pictures: 3 for colour, 1 for gray.")
+    patch_size: int = Field(
+        1, gt=0, description="Side of the squares of pixels that are folded into channels before the networks."
+    )
+    prediction: Prediction = Field(
+        "eps", description="What the U-Net puts out: the noise (eps), v, or the picture (x0)."
+    )
+    schedule: ScheduleName = Field("linear", description="The noise schedule.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of the residual blocks, while training.")
     latent: LatentNetConfig | None = None
     crop: CropSpec = CropSpec()
-    tone: ToneName = "as_is"
+    tone: ToneName = Field(
+        "as_is", description="face takes the light of a face off its picture before the networks see it."
+    )
+    edit_steps: int | None = Field(
+        None, ge=2, le=999, description="Network evaluations in each direction of an edit that states none."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -98,7 +114,10 @@ _PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
 
 
 class DiffAE(UNet, PretrainedModule):
-    """Semantic encoder and conditional DDIM; state-dict keys equal the official model's without its prefix."""
+    """Semantic encoder and conditional DDIM; state-dict keys equal the official model's without its prefix.
+
+    losses: the networks that gave a loss while it was trained, see ``emorph.core.pretrained.stated_losses``.
+    """
 
     kind = KIND
     config_type = DiffAEConfig
@@ -121,6 +140,7 @@ class DiffAE(UNet, PretrainedModule):
             dropout=config.dropout,
         )
         self.config = config
+        self.losses: tuple[Mapping[str, Any], ...] = ()
         self.encoder = SemanticEncoder(
             in_channels=folded,
             side=side,
@@ -187,7 +207,15 @@ class DiffAE(UNet, PretrainedModule):
         """Write config.json and model.safetensors; the folder appears complete or not at all."""
         stats = self.latent_stats
         exact = {"conds_mean": stats.mean.float(), "conds_std": stats.std.float()} if stats else {}
-        save_model(folder, KIND, self.config.model_dump(mode="json"), self.state_dict(), dtype=dtype, exact=exact)
+        config = self.config.model_dump(mode="json")
+        save_model(folder, KIND, config, self.state_dict(), dtype=dtype, exact=exact, losses=self.losses)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> Self:
+        """As ``PretrainedModule.from_pretrained``, and with what the folder says of losses."""
+        model = super().from_pretrained(name)
+        model.losses = stated_losses(locate(name))
+        return model
 
     @classmethod
     def from_tensors(cls, config: DiffAEConfig, tensors: Mapping[str, Tensor], source: str) -> Self:

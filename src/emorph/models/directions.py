@@ -18,12 +18,15 @@ from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, ShapeError
 from emorph.core.pretrained import MODEL_FILES, atomic_folder, write_model
 from emorph.models.mouth import MEASURES, MouthAxes
+from emorph.models.shift import N_ASKED, CodeShift
+from emorph.models.unit_axes import UnitAxes
 from emorph.models.weights import read_model
 
 KIND = "directions"
 _NEEDED = ("weight", "bias", "conds_mean", "conds_std")
 _ALONE = ("means", "landmarks")
-Axes = TypeVar("Axes", "AffectAxes", MouthAxes)
+_UNITS = ("units.weight", "units.bias", "units.patterns")
+Axes = TypeVar("Axes", "AffectAxes", MouthAxes, CodeShift)
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,14 @@ class LatentStats:
 
 
 class DirectionsConfig(Config):
-    """What config.json of a directions folder says: one label a class, and the dose that strength 1 means."""
+    """What config.json of a directions folder says: one label a class, and the dose that strength 1 means.
+
+    units: names of the action units that they know, in the order of their tensors.
+    """
 
     labels: tuple[str, ...]
     gain: Annotated[float, Field(gt=0)] | tuple[Annotated[float, Field(gt=0)], ...] = 1.0
+    units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,8 @@ class Directions:
     gain: how far strength 1 goes, 1 being all the way to a class's mean: one number, or one a class.
     landmarks: (68, 2, z_dim), how far each of the 68 landmarks moves in (x, y), in half sides of the crop, for one
     unit of normalised z_sem; None where it is not known. affect: valence and arousal, or None where the training faces
-    were not annotated with them. Raises ShapeError if these do not fit.
+    were not annotated with them. mouth, units: the mouth's shape and action units, or None. shift: what a run of the
+    task "expression" added to every step, or None. Raises ShapeError if these do not fit.
     """
 
     weight: Tensor
@@ -95,12 +103,15 @@ class Directions:
     landmarks: Tensor | None = None
     affect: AffectAxes | None = None
     mouth: MouthAxes | None = None
+    units: UnitAxes | None = None
+    shift: CodeShift | None = None
 
     def __post_init__(self) -> None:
         if self.weight.ndim != 2:
             raise ShapeError(f"weight must be (classes, z_dim); found {tuple(self.weight.shape)}.")
         n_classes, z_dim = self.weight.shape
-        expected = {
+        n_units = len(self.units.names) if self.units else 0
+        expected: dict[str, tuple[int, ...]] = {
             "bias": (n_classes,),
             "stats.mean": (z_dim,),
             "stats.std": (z_dim,),
@@ -114,7 +125,18 @@ class Directions:
             "mouth.patterns": (len(MEASURES), z_dim),
             "mouth.share": (len(MEASURES),),
             "mouth.wanted": (n_classes, len(MEASURES)),
+            "units.weight": (n_units, z_dim),
+            "units.bias": (n_units,),
+            "units.patterns": (n_units, z_dim),
         }
+        if self.shift is not None:
+            hidden = len(self.shift.inner_bias)
+            expected |= {
+                "shift.inner_weight": (hidden, z_dim + N_ASKED + 1),
+                "shift.inner_bias": (hidden,),
+                "shift.outer_weight": (z_dim, hidden),
+                "shift.outer_bias": (z_dim,),
+            }
         found = {"bias": self.bias, "stats.mean": self.stats.mean, "stats.std": self.stats.std}
         for name, tensor in (found | self._optional()).items():
             if tuple(tensor.shape) != expected[name]:
@@ -145,8 +167,10 @@ class Directions:
         weight, bias = self.weight.to(device), self.bias.to(device)
         affect = None if self.affect is None else self.affect.to(device)
         mouth = None if self.mouth is None else self.mouth.to(device)
+        units = None if self.units is None else self.units.to(device)
+        shift = None if self.shift is None else self.shift.to(device)
         stats = self.stats.to(device)
-        return Directions(weight, bias, self.labels, stats, means, self.gain, landmarks, affect, mouth)
+        return Directions(weight, bias, self.labels, stats, means, self.gain, landmarks, affect, mouth, units, shift)
 
     def tensors(self) -> dict[str, Tensor]:
         """As they are stored, float32."""
@@ -157,7 +181,7 @@ class Directions:
     def _optional(self) -> dict[str, Tensor]:
         """What not all directions know, as it is stored."""
         known = {"means": self.means, "landmarks": self.landmarks}
-        axes = [part.tensors() for part in (self.affect, self.mouth) if part is not None]
+        axes = [part.tensors() for part in (self.affect, self.mouth, self.units, self.shift) if part is not None]
         return {name: tensor for name, tensor in known.items() if tensor is not None} | dict(ChainMap(*axes))
 
     def save_pretrained(self, folder: Path | str, *, notes: Mapping[str, str] | None = None) -> None:
@@ -166,9 +190,11 @@ class Directions:
         notes: texts to write beside them, by file name; files of these names may be there already.
         """
         notes = notes or {}
-        config = DirectionsConfig(labels=self.labels, gain=self.gain)
+        names = self.units.names if self.units else ()
+        config = DirectionsConfig(labels=self.labels, gain=self.gain, units=names)
         with atomic_folder(Path(folder), own=(*MODEL_FILES, *notes)) as temporary:
-            write_model(temporary, KIND, config.model_dump(mode="json"), self.tensors())
+            stated = config.model_dump(mode="json", exclude=None if names else {"units"})
+            write_model(temporary, KIND, stated, self.tensors())
             for name, text in notes.items():
                 (temporary / name).write_text(text, encoding="utf-8")
 
@@ -180,7 +206,7 @@ class Directions:
         """
         config, stored, source = read_model(name, KIND, DirectionsConfig)
         tensors = {key: tensor.float() for key, tensor in stored.items()}
-        _check_keys(tensors, source)
+        _check_keys(tensors, config, source)
         stats = LatentStats(tensors["conds_mean"], tensors["conds_std"])
         try:
             return cls(
@@ -193,15 +219,18 @@ class Directions:
                 tensors.get("landmarks"),
                 _axes(AffectAxes, tensors, "affect"),
                 _axes(MouthAxes, tensors, "mouth"),
+                UnitAxes(config.units, *(tensors[key] for key in _UNITS)) if config.units else None,
+                _axes(CodeShift, tensors, "shift"),
             )
         except ShapeError as error:
             raise CheckpointError(f"{source} does not fit: {error}") from None
 
 
-def _check_keys(tensors: Mapping[str, Tensor], source: str) -> None:
+def _check_keys(tensors: Mapping[str, Tensor], config: DirectionsConfig, source: str) -> None:
     """Raises CheckpointError for a tensor that is missing, alone or out of a group, and for one that is not known."""
-    groups = [_axes_keys(AffectAxes, "affect"), _axes_keys(MouthAxes, "mouth")]
-    needed = [*_NEEDED, *(key for group in groups if not tensors.keys().isdisjoint(group) for key in group)]
+    groups = [_axes_keys(AffectAxes, "affect"), _axes_keys(MouthAxes, "mouth"), _axes_keys(CodeShift, "shift")]
+    stated = _UNITS if config.units else ()
+    needed = [*_NEEDED, *stated, *(key for group in groups if not tensors.keys().isdisjoint(group) for key in group)]
     for key in needed:
         if key not in tensors:
             raise CheckpointError(f"{source} does not fit: {key} is missing from its weights; copy the folder again.")
@@ -210,7 +239,7 @@ def _check_keys(tensors: Mapping[str, Tensor], source: str) -> None:
             raise CheckpointError(f"{source} does not fit: its weights hold {key}, which directions do not have.")
 
 
-def _axes_keys(kind: type[AffectAxes | MouthAxes], prefix: str) -> list[str]:
+def _axes_keys(kind: type[AffectAxes | MouthAxes | CodeShift], prefix: str) -> list[str]:
     """What the tensors of axes are stored as, in the order of their fields."""
     return [f"{prefix}.{field.name}" for field in fields(kind)]
 

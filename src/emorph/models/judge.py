@@ -27,10 +27,10 @@ class JudgeConfig(Config):
     """
 
     labels: tuple[str, ...]
-    image_size: int = Field(48, gt=0, le=512)
+    image_size: int = Field(48, gt=0, le=512, description="Side of the pictures.")
     channels: tuple[int, ...] = Field((32, 64, 128, 192), min_length=1)
-    num_res_blocks: int = Field(2, gt=0, le=16)
-    dropout: float = Field(0.3, ge=0, lt=1)
+    num_res_blocks: int = Field(2, gt=0, le=16, description="Residual blocks at each resolution.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Before the last layer, while training.")
     crop: CropSpec = CropSpec()
 
     @model_validator(mode="after")

@@ -20,11 +20,11 @@ LATENT_PROCESS = Schedule.constant(0.008)
 class LatentNetConfig(Config):
     """Sizes of the latent net; the defaults are the official FFHQ-256 one's."""
 
-    z_dim: int = Field(512, gt=0)
-    hidden: int = Field(2048, gt=0)
-    num_layers: int = Field(10, gt=1)
-    embed_dim: int = Field(512, gt=0)
-    time_channels: int = Field(64, gt=0)
+    z_dim: int = Field(512, gt=0, description="Length of z_sem.")
+    hidden: int = Field(2048, gt=0, description="Width of the layers.")
+    num_layers: int = Field(10, gt=1, description="Layers, each of which sees z_sem again.")
+    embed_dim: int = Field(512, gt=0, description="Length of what the layers are told of time.")
+    time_channels: int = Field(64, gt=0, description="Channels of the time step's sines and cosines.")
 
 
 class LatentNet(nn.Module):

@@ -41,3 +41,14 @@ def _fetch(asset: Asset, offline: bool, on_share: OnBytes) -> Fetched:
 
 def _make_ict(asset: Asset, offline: bool, on_share: OnBytes) -> Fetched:
     return Fetched(obtain_ict(asset.path, offline=offline, on_file=on_share), "", was_known=True)
+
+
+def bundled_assets() -> dict[str, Asset]:
+    """All files of others that ``emorph evaluate`` can use and a bundle may hold, by name."""
+    made = [asset for asset in OFFICIAL if asset.name == MADE_HERE]
+    return {asset.name: asset for asset in (*DOWNLOADS, *made)}
+
+
+def is_obtainable(asset: Asset) -> bool:
+    """Whether a bundle can have it: it is here, or anyone may download it."""
+    return asset.path.is_file() or bool(asset.url) or asset.name == MADE_HERE

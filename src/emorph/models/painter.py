@@ -49,11 +49,11 @@ class PainterConfig(Config):
     width_px: int = Field(96, gt=0, le=1024)
     height_px: int = Field(72, gt=0, le=1024)
     width_units: float = Field(1.3, gt=0)
-    patch_size: int = Field(2, gt=0)
+    patch_size: int = Field(2, gt=0, description="Side of the squares of pixels folded into channels.")
     channels: Counts = (32, 64, 128)
     blocks: Counts = (1, 1, 3)
-    num_heads: int = Field(2, gt=0)
-    embed_dim: int = Field(128, gt=0)
+    num_heads: int = Field(2, gt=0, description="Heads of each attention.")
+    embed_dim: int = Field(128, gt=0, description="Length of what the blocks are told of time.")
 
     @model_validator(mode="after")
     def _sides_divide(self) -> Self:
@@ -196,9 +196,15 @@ def painter_beside(name: str | Path) -> Painter | None:
 
     Raises as ``Painter.from_pretrained``.
     """
+    folder = painter_folder(name)
+    return Painter.from_pretrained(folder) if folder else None
+
+
+def painter_folder(name: str | Path) -> Path | None:
+    """Where the painter of a model lies, also of a run's checkpoint; None without any. Raises as ``locate``."""
     place = locate(name)
-    folder = (place if place.is_dir() else place.parent) / PAINTER_FOLDER
-    return Painter.from_pretrained(folder) if folder.is_dir() else None
+    beside = place if place.is_dir() else place.parent
+    return next((path for path in (beside / PAINTER_FOLDER, beside / "ema" / PAINTER_FOLDER) if path.is_dir()), None)
 
 
 class _ResBlock(nn.Module):

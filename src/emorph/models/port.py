@@ -17,11 +17,12 @@ from emorph.core.commands import command
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.files import file_digest
-from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate
+from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, stated_losses
 from emorph.models.deca import DecaEncoder
 from emorph.models.deca_file import FaceEncoderFile
 from emorph.models.diffae import DiffAE, DiffAEConfig, latent_stats_from
 from emorph.models.directions import Directions, LatentStats
+from emorph.models.fitted_on import FittedOn, unchecked
 from emorph.models.kinds import all_kinds, kind_of_file, kind_of_folder
 from emorph.models.kinds.autoencoder import AUTOENCODER, file_config, folder_config
 from emorph.models.kinds.directions import DIRECTIONS
@@ -121,9 +122,32 @@ def directions_beside(name: str | Path) -> Directions | None:
 
     Raises as ``load``.
     """
-    place = locate(name)
+    place = _inside(locate(name))
     folder = (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
     return read_directions(folder) if folder.is_dir() else None
+
+
+def losses_of(name: str | Path) -> tuple[Mapping[str, Any], ...]:
+    """The networks that gave a loss while a model was trained, see ``emorph.core.pretrained.stated_losses``.
+
+    Of files, which cannot say it, none. Raises as ``load``.
+    """
+    path = _inside(locate(name))
+    return stated_losses(path) if path.is_dir() else ()
+
+
+def fit_note(name: str | Path, model: DiffAE, directions: str | Path | None, *, anyway: bool = False) -> str:
+    """What there is to say of how directions fit a model, or "".
+
+    name: of the model; directions: a folder or file; None are those beside the model, of which nothing is said where
+    they do not tell what they were fitted on. anyway: let others pass, and say so. Raises CheckpointError for these.
+    """
+    place = locate(directions if directions is not None else name)
+    folder = place if directions is not None else (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
+    fitted = FittedOn.beside(folder)
+    if fitted is not None:
+        return fitted.check(str(directions or folder), name, model.encoder, anyway=anyway)
+    return unchecked(str(directions), name) if directions is not None else ""
 
 
 def read_latent_stats(path: str | Path) -> LatentStats:

@@ -40,19 +40,24 @@ class RigConfig(Config):
     skin: what its buffers show as albedo where that model has no texture, one colour or a smooth field of colours.
     """
 
-    image_size: int = Field(gt=0, le=4096)
-    encoder: Encoder = "resnet18"
+    image_size: int = Field(gt=0, le=4096, description="Side of the pictures.")
+    encoder: Encoder = Field("resnet18", description="The network of the global code.")
     encoder_width: int = Field(64, gt=0, le=1024)
-    model_channels: int = Field(128, gt=0, le=4096)
-    channel_mult: Multipliers = OFFICIAL_MULT[256]
-    num_res_blocks: int = Field(2, gt=0, le=16)
-    attention_resolutions: tuple[int, ...] = (16,)
-    num_heads: int = Field(1, gt=0)
-    code_dim: int = Field(64, gt=0)
+    model_channels: int = Field(128, gt=0, le=4096, description="Channels of the U-Net at full resolution.")
+    channel_mult: Multipliers = Field(
+        OFFICIAL_MULT[256],
+        description="Channels at each resolution, in model_channels; by default the official ones of the size.",
+    )
+    num_res_blocks: int = Field(2, gt=0, le=16, description="Residual blocks at each resolution.")
+    attention_resolutions: tuple[int, ...] = Field(
+        (16,), description="Sides of the feature maps, after folding, that have attention."
+    )
+    num_heads: int = Field(1, gt=0, description="Heads of each attention.")
+    code_dim: int = Field(64, gt=0, description="Length of the global code.")
     image_channels: Literal[1, 3] = 3
-    patch_size: int = Field(1, gt=0, le=16)
+    patch_size: int = Field(1, gt=0, le=16, description="Side of the squares of pixels folded into channels.")
     prediction: Prediction = "eps"
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of the residual blocks, while training.")
     crop: CropSpec = CropSpec()
     face: FaceKind = "flame"
     skin: Skin = "colour"

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from emorph.core.assets import FLAME_PAGE
+from emorph.core.assets import FLAME_PAGE, official
 from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.images import to_pixels
 from emorph.core.types import FaceCoeffs, Float64, Landmarks, Photo
@@ -107,6 +107,12 @@ class NetworkReader:
         return in_picture(self.network.encode(crop), photo_to_crop @ torch.from_numpy(window_to_photo), side_px)
 
 
+_GET_FLAME = (
+    f"get its files from {FLAME_PAGE}, convert them once with `emorph models convert generic_model.pkl -o flame`, and "
+    "name that folder as the face model (--face-model flame)"
+)
+
+
 def open_face(kind: FaceKind, path: str | Path | None = None) -> ICT | FLAME:
     """The 3D face model that a rig was trained with; ICT-FaceKit's usual place needs no path.
 
@@ -115,14 +121,27 @@ def open_face(kind: FaceKind, path: str | Path | None = None) -> ICT | FLAME:
     from emorph.face3d.photo import open_model  # brings the image library
 
     if kind == "flame" and path is None:
-        raise MissingAssetError(
-            f"FLAME's head is needed here: get its files from {FLAME_PAGE}, convert them once with `emorph models "
-            "convert generic_model.pkl -o flame`, and name that folder as the face model."
-        )
+        raise MissingAssetError(f"FLAME's head is needed here: {_GET_FLAME}.")
     face = open_model(Path(path).expanduser() if path is not None else None)
     if (kind == "flame") != isinstance(face, FLAME):
         raise CheckpointError(f"this rig was trained with faces of {kind}, but {path} is {face.name}.")
     return face
+
+
+def require_encoder(name: str, head: str | Path | None) -> None:
+    """Raises MissingAssetError that names all that ``name``, deca or emoca, still lacks: its own file, and the head.
+
+    head: the face model's file or folder, None where none is named.
+    """
+    lacks = []
+    try:
+        official(name)
+    except MissingAssetError as error:
+        lacks.append(str(error).rstrip("."))
+    if head is None:
+        lacks.append(f"FLAME's head: {_GET_FLAME}")
+    if lacks:
+        raise MissingAssetError(f"--encoder {name} needs what is not here: {'; and '.join(lacks)}.")
 
 
 def open_reader(

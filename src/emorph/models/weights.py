@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -28,14 +28,16 @@ def save_model(
     *,
     dtype: torch.dtype = torch.float32,
     exact: Mapping[str, Tensor] | None = None,
+    losses: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write config.json and model.safetensors; the folder appears complete or not at all.
 
-    tensors: stored as ``dtype`` where they are floats. exact: others, stored as they are. Raises CheckpointError.
+    tensors: stored as ``dtype`` where they are floats. exact: others, stored as they are. losses: see
+    ``emorph.core.pretrained.stated_losses``. Raises CheckpointError.
     """
     stored = {key: value.to(dtype) if value.is_floating_point() else value for key, value in tensors.items()}
     with atomic_folder(Path(folder)) as draft:
-        write_model(draft, kind, config, stored | dict(exact or {}))
+        write_model(draft, kind, config, stored | dict(exact or {}), losses)
 
 
 def read_model(name: str | Path, kind: str, config: type[AnyConfig]) -> tuple[AnyConfig, dict[str, Tensor], str]:

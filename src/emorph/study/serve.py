@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from emorph.core.commands import install
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.study.server import TOKEN_FACT, create_app, token_digest
 from emorph.study.sessions import Sessions
@@ -76,7 +77,7 @@ def serve(
     try:
         import uvicorn
     except ModuleNotFoundError:
-        raise MissingAssetError("serving a study needs uvicorn; pip install 'emorph[study]'.") from None
+        raise MissingAssetError(f"serving a study needs uvicorn; `{install('study')}`.") from None
     _refuse_taken(place)
     sessions = Sessions(study)
     try:

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import Field, ValidationError
 
+from emorph.core.commands import install
 from emorph.core.config import Config
 from emorph.core.errors import MissingAssetError
 from emorph.study.export import as_csv
@@ -63,7 +64,7 @@ def create_app(sessions: Sessions, *, prefix: str = "") -> App:
         from fastapi import FastAPI
         from starlette.routing import BaseRoute, Route
     except ModuleNotFoundError:
-        raise MissingAssetError("serving a study needs FastAPI; pip install 'emorph[study]'.") from None
+        raise MissingAssetError(f"serving a study needs FastAPI; `{install('study')}`.") from None
     pages, admin = Pages(sessions), Admin(sessions)
     table: list[tuple[str, str, Handler]] = [
         ("GET", "/", pages.consent),

@@ -13,9 +13,10 @@ from torch.utils.data import Dataset
 
 from emorph.core.images import unit_range
 from emorph.core.types import OnStep
+from emorph.data.joined import JoinedFaces
 from emorph.data.store import AFFECT_COLUMNS, FaceStore
 from emorph.models.diffae import DiffAE
-from emorph.train.face_parts import Numbers, cache_key, read_parts
+from emorph.train.face_parts import Numbers, cache_key, joined_numbers, read_parts
 from emorph.train.tasks.autoencoder import mirrored_landmarks
 from emorph.train.tasks.confounds import light_and_pose, one_hot_columns
 
@@ -117,6 +118,12 @@ def _halves(
     on_step: OnStep | None,
 ) -> list[Numbers]:
     """Codes and measurements of the faces, and of their mirror images."""
+    if isinstance(faces, JoinedFaces):  # each set is kept on its own, whatever it is joined with
+        parts = [
+            _halves(model, store, cache, mirror=mirror, workers=workers, share=share, on_step=on_step)
+            for store in faces.stores
+        ]
+        return joined_numbers(parts)
     folder = cache / cache_key([model.encoder], faces.facts()) if cache and isinstance(faces, FaceStore) else None
     device = next(model.parameters()).device
 

@@ -9,14 +9,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from emorph.core.config import Config
+from emorph.core.errors import ConfigError
 from emorph.core.types import OnStep
 from emorph.data.store import FaceStore
 from emorph.models.weights import PretrainedModule
-from emorph.train.sections import BudgetConfig, CheckpointConfig, DataConfig, LogConfig, OptimConfig, SamplesConfig
+from emorph.train.mixed_data import AnyData
+from emorph.train.sections import BudgetConfig, CheckpointConfig, LogConfig, OptimConfig, SamplesConfig
+from emorph.train.seen import OnSeen
 from emorph.train.task import Task
 
 OnPart = Callable[[str, int, int], None]
@@ -26,27 +30,35 @@ OnPart = Callable[[str, int, int], None]
 class TaskConfig(Config):
     """What every training task states, as a TOML file does; relative paths start at its folder.
 
-    out: the folder that it writes. way: how it is trained, a name of ``emorph.train.ways.WAYS``. names_of_models:
-    the fields that name a model: a folder, a checkpoint, a bundled name or a hub id.
+    way: how it is trained, a name of ``emorph.train.ways.WAYS``. names_of_models:
+    the fields that name a model: a folder, a checkpoint, a bundled name or a hub id. measures: what a search can
+    compare; where there are none, its losses on validation faces, by their names in the logbook.
     """
 
     way: ClassVar[str]
     names_of_models: ClassVar[tuple[str, ...]] = ()
+    measures: ClassVar[tuple[str, ...]] = ()
 
-    task: str
-    out: str
-    seed: int = 0
-    data: DataConfig
+    task: str = Field(description="What is trained.")
+    out: str = Field(description="The folder that it writes.")
+    seed: int = Field(0, description="Of all that is random: weights, order, noises.")
+    data: AnyData
+
+    @property
+    def validation_split(self) -> str:
+        """The split by whose faces a search compares settings; never the final test set."""
+        return "val"
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
         """Read a TOML file and make its paths absolute. Raises ConfigError."""
-        path = Path(path)
-        config = cls.from_toml(path)
-        base = path.resolve().parent
-        named = {key: name for key in cls.names_of_models if (name := getattr(config, key))}
+        return cls.from_toml(path).placed(Path(path).resolve().parent)
+
+    def placed(self, base: Path) -> Self:
+        """The same with absolute paths, relative ones starting at ``base``."""
+        named = {key: name for key in self.names_of_models if (name := getattr(self, key))}
         models = {key: existing_below(base, name) for key, name in named.items()}
-        return config.model_copy(update={"out": str(base / config.out), "data": config.data.below(base), **models})
+        return self.model_copy(update={"out": str(base / self.out), "data": self.data.below(base), **models})
 
 
 class FitConfig(TaskConfig):
@@ -54,9 +66,29 @@ class FitConfig(TaskConfig):
 
     way: ClassVar[str] = "fit"
 
+    def with_budget(self, *, samples: int | None = None, steps: int | None = None, epochs: float | None = None) -> Self:
+        """The same with another length; its own where none is stated.
+
+        Raises ConfigError for two lengths, and for a task that has none.
+        """
+        if samples is None and steps is None and epochs is None:
+            return self
+        raise ConfigError(f"a {self.task} has no length: leave --samples, --steps and --epochs out.")
+
+    def watch(self, on_seen: OnSeen, on_part: OnPart | None = None) -> None:
+        """Train for a search, and tell ``on_seen`` how the validation faces do, some ten times or more.
+
+        on_seen may raise to end it. on_part: is told of what has to be read before. Raises ConfigError for a task that
+        measures nothing.
+        """
+        raise ConfigError(f"a {self.task} measures nothing on validation faces, so it cannot be searched.")
+
     @abstractmethod
-    def planned(self, faces: int | None) -> tuple[str, dict[str, Any]]:
-        """What it will do, in words and as numbers. faces: labelled ones; None if unknown."""
+    def planned(self, faces: NDArray[np.int64] | int | None) -> tuple[str, dict[str, Any]]:
+        """What it will do, in words and as numbers.
+
+        faces: the labels of the training faces, -1 for none, (n,); or only how many they are; None if unknown.
+        """
 
     @abstractmethod
     def fit(self, on_part: OnPart) -> Sequence[str]:
@@ -66,13 +98,16 @@ class FitConfig(TaskConfig):
 class RunConfig(TaskConfig):
     """A task that is trained in steps and saved at checkpoints; each adds its own settings.
 
-    init: a model folder whose weights it starts from; its own random ones if left out.
+    preparing: what ``prepare`` does, for a progress bar.
     """
 
     way: ClassVar[str] = "steps"
     names_of_models: ClassVar[tuple[str, ...]] = ("init",)
+    preparing: ClassVar[str] = "reading faces"
 
-    init: str | None = None
+    init: str | None = Field(
+        None, description="A model to start from: folder, checkpoint or name; random weights if left out."
+    )
     optim: OptimConfig = OptimConfig()
     budget: BudgetConfig
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -97,6 +132,18 @@ class RunConfig(TaskConfig):
 
     def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]] | None:
         """The loss and made inputs of n faces, by which a plan predicts memory and time; None if it cannot be."""
+        return None
+
+    @property
+    def validation_split(self) -> str:
+        return self.samples.split
+
+    def validation_task(self, faces: Dataset[Any], trained: PretrainedModule) -> Task[Any]:
+        """The task on validation faces; whatever it takes from the trained model beside weights is taken."""
+        return self.build(faces, None)
+
+    def judge_faces(self, model: PretrainedModule, faces: FaceStore) -> dict[str, NDArray[np.float64]] | None:
+        """For tasks with ``measures``: what each validation face counts for each, (n,); None: losses are compared."""
         return None
 
     def closing_report(self, model: Path) -> Sequence[str]:

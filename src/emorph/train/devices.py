@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
+from emorph.core.commands import install
 from emorph.core.errors import ConfigError, MissingAssetError
 from emorph.train.sections import OptimConfig
 
@@ -25,13 +28,28 @@ def open_fabric(optim: OptimConfig, devices: str | int, nodes: int, accelerator:
     kind = _fabric_class()
     if accelerator not in ACCELERATORS:
         raise ConfigError(f"--accelerator {accelerator!r} is not known; choose one of {', '.join(ACCELERATORS)}.")
-    try:
-        fabric = kind(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=optim.precision)
-    except (RuntimeError, ValueError, TypeError) as error:  # Lightning raises all three for devices that are not here
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"devices {devices!r} of kind {accelerator!r} cannot be used here ({reason}).") from None
-    fabric.launch()
+    with _without_small_talk():
+        try:
+            fabric = kind(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=optim.precision)
+        except (RuntimeError, ValueError, TypeError) as error:  # Lightning raises all three for devices not here
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"devices {devices!r} of kind {accelerator!r} cannot be used here ({reason}).") from None
+        fabric.launch()
     return fabric
+
+
+@contextmanager
+def _without_small_talk() -> Iterator[None]:
+    """Keep what Lightning says of precision and processes to itself: plans and runs say it in their own words."""
+    loggers = [logging.getLogger(name) for name in ("lightning_fabric", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def as_launched(devices: str | int, nodes: int, environ: Mapping[str, str] = os.environ) -> tuple[str | int, int]:
@@ -103,4 +121,4 @@ def _fabric_class() -> type[Fabric]:
         except ImportError:
             continue
         return fabric
-    raise MissingAssetError("training needs the extra packages: pip install 'emorph[train]'.")
+    raise MissingAssetError(f"training needs the extra packages: `{install('train')}`.")

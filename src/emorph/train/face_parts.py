@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,21 +49,56 @@ def read_parts(
 ) -> list[Numbers]:
     """What ``read`` finds in every face, (n_faces, ...) by name, for each of ``kinds``; from its files in ``folder``.
 
+    As ``each_part``, all of them together.
+    """
+    parts = each_part(faces, read, folder, kinds=kinds, workers=workers, share=share, on_step=on_step)
+    of_kinds = list(zip(*parts, strict=True))
+    return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in of_kinds]
+
+
+def each_part(
+    faces: Dataset[Any],
+    read: Read,
+    folder: Path | None,
+    *,
+    kinds: Sequence[str] = ("",),
+    workers: int = 0,
+    share: tuple[int, int] = (0, 1),
+    on_step: OnStep | None = None,
+    part_faces: int = PART_FACES,
+    missing: bool = False,
+) -> Iterator[list[Numbers]]:
+    """One part of the faces after the other: what ``read`` finds in them, for each of ``kinds``.
+
+    missing: only the parts that have no files yet, so that what is there need not be read.
+
     read: (items, indices of kinds) -> what these kinds are for a batch. kinds: what their files' names end with.
     share: (i, n) takes the i-th of every n parts, for n processes that then find each other's; (0, 1) is all.
     """
     n_faces, (own, of) = len(faces), share  # type: ignore[arg-type]  # a map-style data set has a length
-    of_kinds: list[list[Numbers]] = [[] for _ in kinds]
-    for start in range(0, n_faces, PART_FACES):
-        rows = range(start, min(start + PART_FACES, n_faces))
-        if start // PART_FACES % of != own:
+    for start in range(0, n_faces, part_faces):
+        rows = range(start, min(start + part_faces, n_faces))
+        if start // part_faces % of != own:
             continue
-        files = [folder / f"{start:08d}{kind}.safetensors" if folder else None for kind in kinds]
-        for into, part in zip(of_kinds, _part(faces, rows, read, files, workers, on_step, n_faces), strict=True):
-            into.append(part)
+        files = [part_file(folder, start, kind) if folder else None for kind in kinds]
+        if not (missing and all(file and file.exists() for file in files)):
+            yield _part(faces, rows, read, files, workers, on_step, n_faces)
         if on_step:
             on_step(rows.stop, n_faces)
-    return [{key: torch.cat([part[key] for part in parts]) for key in parts[0]} for parts in of_kinds if parts]
+
+
+def part_file(folder: Path, start: int, kind: str = "") -> Path:
+    """Where the part that begins with face ``start`` lies."""
+    return folder / f"{start:08d}{kind}.safetensors"
+
+
+def joined_numbers(sets: Sequence[Sequence[Numbers]]) -> list[Numbers]:
+    """What was read off several sets, laid end to end, of each kind what all sets have; [] where a share holds none."""
+    joined = []
+    for parts in zip(*(numbers for numbers in sets if numbers), strict=True):
+        common = [key for key in parts[0] if all(key in part for part in parts)]
+        joined.append({key: torch.cat([part[key] for part in parts]) for key in common})
+    return joined
 
 
 def _part(

@@ -58,7 +58,7 @@ class Logbook:
         self._last = self._shown = self._lined = time.monotonic()
         self._line_step = start_step
         console = Console(stderr=True)
-        self._lines = show and not console.is_terminal
+        self._show, self._lines = show, show and not console.is_terminal
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -86,6 +86,11 @@ class Logbook:
     def partial(self) -> dict[str, Any]:
         """Sums of the steps that no line holds yet, for the checkpoint."""
         return {"sums": dict(self._sums), "n": self._n, "seconds": self._seconds, "place": self._place}
+
+    def tell(self, sentence: str) -> None:
+        """Say beside the bar, or in its place, what is going on that is no step."""
+        if self._show:
+            self._progress.console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
     def add(self, step: int, samples: int, epoch: float, scalars: Scalars) -> None:
         """Record one step; of the scalars, wait_s is the time spent waiting for data."""

@@ -39,8 +39,8 @@ Decision = TypeVar("Decision")
 class Outcome:
     """How a run ended: "budget", "max_minutes" or "interrupted"; ``folder`` is its last checkpoint.
 
-    because: the same in words. seconds: of training in all, over every start. first_process: whether this is the one
-    that speaks for all.
+    because: the same in words. seconds: of training in all, over every start, without the drawing of sheets, which took
+    ``sheets_s`` in this start. first_process: whether this is the one that speaks for all.
     """
 
     ended_by: str
@@ -51,11 +51,16 @@ class Outcome:
     epochs: float
     seconds: float
     first_process: bool
+    sheets_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """What outcome.json holds."""
-        told = ("ended_by", "because", "step", "samples", "epochs", "seconds")
+        told = ("ended_by", "because", "step", "samples", "epochs", "seconds", "sheets_s")
         return {**{name: getattr(self, name) for name in told}, "checkpoint": self.folder.name}
+
+
+def _untold(title: str) -> AbstractContextManager[OnStep | None]:
+    return nullcontext()
 
 
 def train(
@@ -67,14 +72,14 @@ def train(
     nodes: int = 1,
     accelerator: str = "auto",
     show_progress: bool = True,
-    reading: Callable[[], AbstractContextManager[OnStep | None]] = nullcontext,
+    reading: Callable[[str], AbstractContextManager[OnStep | None]] = _untold,
     on_start: Callable[[Plan], None] | None = None,
     on_checkpoint: OnCheckpoint | None = None,
 ) -> Outcome:
     """Train the run that ``config`` states until its budget is spent, and return how it ended.
 
     faces: items {"image": uint8 (C, S, S)}, with ``labels`` where emotions are balanced. Ctrl-C saves and returns.
-    reading() gives the first process what its share of reading the faces is reported to, for tasks that do.
+    reading(title) gives the first process what its share of reading the faces is reported to, for tasks that do.
     on_start(plan) and on_checkpoint(folder, ema_model), after each save, are called on the first process.
     Raises ConfigError if the folder already holds another run, CheckpointError, DataError.
     """
@@ -82,7 +87,7 @@ def train(
     run_folder.check_folder(run, resume=resume)
     fabric = open_fabric(config.optim, *as_launched(devices, nodes), accelerator)
     if isinstance(faces, FaceStore):
-        with reading() if fabric.is_global_zero else nullcontext() as on_step:
+        with reading(config.preparing) if fabric.is_global_zero else nullcontext() as on_step:
             config.prepare(faces, (fabric.global_rank, fabric.world_size), on_step)
         fabric.barrier()  # each reads a share, so none waits for long; then all is there for each
     stepper = Stepper(config, faces, fabric)
@@ -116,6 +121,7 @@ class _Loop:
         self.saved: Path | None = None
         self.board: Board | None = None
         self.started = self.clock = self.last_save = time.monotonic()
+        self.here_s, self.first_step = 0.0, stepper.step  # of training in this start
 
     def resume(self, folder: Path) -> None:
         """Go back to a checkpoint."""
@@ -125,6 +131,7 @@ class _Loop:
     def run_to_end(self, *, show: bool) -> Outcome:
         """Train until the budget, the clock or Ctrl-C ends it; always ends on a saved step."""
         stepper, log = self.stepper, self.config.log
+        self.first_step = stepper.step
         batches = stepper.batches()
         self.clock = self.last_save = time.monotonic()
         stepper.loss.train()
@@ -142,6 +149,7 @@ class _Loop:
             ) as logbook,
             StopRequest() as stop,
         ):
+            self.sheets.tell = logbook.tell
             ended_by = ""
             while not ended_by and stepper.step < stepper.total_steps:
                 self._note(logbook, stepper.take(batches))
@@ -158,15 +166,28 @@ class _Loop:
             state.save(self.stepper, self.progress)
             if self.on_checkpoint:
                 self.on_checkpoint(folder, self.stepper.average)
-            self.sheets.write(self.stepper.step, self.stepper.average, self.board)
+            self._draw()
         self.fabric.barrier()
         self.last_save = time.monotonic()
         return folder
+
+    def _draw(self) -> None:
+        """The sheet of the present step; the last of a whole run is always drawn. Its time is not training's."""
+        stepper, before = self.stepper, self.sheets.spent_s
+        here = (stepper.step, stepper.average, self.board)
+        if stepper.step >= stepper.total_steps:
+            self.sheets.write(*here)
+        else:
+            samples = (stepper.step - self.first_step) * self.config.optim.batch_size
+            face_s = self.here_s / max(1, samples) * self.fabric.world_size
+            self.sheets.write_if_cheap(*here, trained_s=self.progress.elapsed_s, face_s=face_s)
+        self.clock += self.sheets.spent_s - before
 
     def _note(self, logbook: Logbook, scalars: dict[str, float]) -> None:
         """Write down a step that was taken."""
         stepper, now = self.stepper, time.monotonic()
         elapsed_s = self.progress.elapsed_s + now - self.clock
+        self.here_s += now - self.clock
         self.clock, self.saved = now, None
         partial = self.progress.partial
         if self.fabric.is_global_zero:
@@ -204,4 +225,5 @@ class _Loop:
             epochs=stepper.epochs,
             seconds=self.progress.elapsed_s,
             first_process=self.fabric.is_global_zero,
+            sheets_s=self.sheets.spent_s,
         )

@@ -18,6 +18,7 @@ from emorph.data.loader import EndlessOrder
 from emorph.train.config import RunConfig
 from emorph.train.devices import bfloat16_slowdown
 from emorph.train.draws import KnownFaces, order_of
+from emorph.train.mixed_data import sets_of
 from emorph.train.resources import Resources, estimated_activations, resources, size
 from emorph.train.sections import CheckpointConfig, OptimConfig, split_batch
 from emorph.train.warm_up import WarmUp, warm_up
@@ -37,6 +38,17 @@ class ClassCount:
 
 
 @dataclass(frozen=True)
+class SetCount:
+    """One of several sets: its faces, how many samples of it the run draws, and how often one face of it comes."""
+
+    name: str
+    faces: int
+    samples: int
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
 class Saves:
     """How many checkpoints a run writes, and how many of them stay; ``written`` is None where only the clock tells."""
 
@@ -52,15 +64,17 @@ class Saves:
 class Plan:
     """A run's plan.
 
-    faces: in the data set, None if unknown; faces_from: where that is from; assumed: whether they are not there yet.
-    epoch_size: samples that one round of the order draws. classes: empty where no labels are known; classes_exact:
-    whether the very faces were counted, or numbers of them. seen: share of the faces that are drawn at all; least,
-    most: how often one face is. untimed: why there is no warm_up. stop_step: where max_minutes stops the run, if it
-    does.
+    init: the model whose weights it starts from, if any. faces: in the data set, None if unknown; faces_from: where
+    that is from; assumed: whether they are not there yet. epoch_size: samples that one round of the order draws.
+    classes: empty where no labels are known; classes_exact: whether the very faces were counted, or numbers of them.
+    sets: of several; empty for one. device: its kind, where it is known. seen: share of the faces that are drawn at
+    all; least, most: how often one face is. untimed: why there is no warm_up. stop_step: where max_minutes stops the
+    run, if it does.
     """
 
     task: str
     out: str
+    init: str | None
     data: str
     faces: int | None
     faces_from: str
@@ -78,9 +92,13 @@ class Plan:
     epochs: float | None
     classes: tuple[ClassCount, ...]
     classes_exact: bool
+    sets: tuple[SetCount, ...]
     seen: float | None
     least: int | None
     most: int | None
+    precision: str
+    device: str | None
+    compiled: bool
     saves: Saves
     needs: Resources
     warm_up: WarmUp | None
@@ -126,6 +144,7 @@ def plan_of(
     plan = Plan(
         task=config.task,
         out=config.out,
+        init=config.init,
         data=config.data.path,
         faces=known.n if known else None,
         faces_from=known.source if known else "nobody",
@@ -143,9 +162,13 @@ def plan_of(
         epochs=samples / epoch_size if epoch_size else None,
         classes=_classes(known, drawn),
         classes_exact=bool(known and not known.assumed),
+        sets=_sets(config, known, drawn),
         seen=float((drawn > 0).mean()) if drawn is not None else None,
         least=int(drawn.min()) if drawn is not None else None,
         most=int(drawn.max()) if drawn is not None else None,
+        precision=optim.precision,
+        device=device,
+        compiled=optim.compile,
         saves=_saves(config.checkpoint, steps, needs, tried),
         needs=needs,
         warm_up=tried,
@@ -204,6 +227,19 @@ def _classes(known: KnownFaces | None, drawn: NDArray[np.int64] | None) -> tuple
         ClassCount(word, int(mine.sum()), int(drawn[mine].sum()))
         for word, mine in rows
         if mine.any() or word != UNLABELLED
+    )
+
+
+def _sets(config: RunConfig, known: KnownFaces | None, drawn: NDArray[np.int64] | None) -> tuple[SetCount, ...]:
+    if known is None or drawn is None or not known.sets:
+        return ()
+    parts = np.split(drawn, np.cumsum([one.n for one in known.sets])[:-1])
+    names = [Path(one.path).name for one in sets_of(config.data)]
+    if len(set(names)) < len(names):
+        names = [one.path for one in sets_of(config.data)]
+    return tuple(
+        SetCount(name, len(part), int(part.sum()), int(part.min()), int(part.max()))
+        for name, part in zip(names, parts, strict=True)
     )
 
 

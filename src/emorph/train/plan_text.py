@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from emorph.train.plan import UNLABELLED, Plan
 from emorph.train.resources import size
 
 LABEL_WIDTH = 12
 LINE_WIDTH = 110
+PRECISIONS = {"32-true": "float32", "bf16-mixed": "bfloat16 where that is exact enough, else float32 (bf16-mixed)"}
 BALANCES = {
     "none": "every face once per epoch, so emotions are as frequent as in the data",
     "cap": "the same number of faces of every emotion: as many as the rarest has, or as stated",
@@ -22,10 +24,11 @@ BALANCES = {
 def full_text(plan: Plan) -> str:
     """The whole plan, line by line."""
     rows = [
+        ("starts", start(plan)),
         ("data", _data(plan)),
         ("length", length(plan)),
         ("batch", _batch(plan)),
-        ("balance", f"{plan.balance}: {BALANCES[plan.balance.replace(':', ' ').split()[0]]}"),
+        ("balance", _balance(plan)),
         ("saves", _saves(plan)),
         ("memory", _memory(plan)),
         ("time", _time(plan)),
@@ -35,6 +38,8 @@ def full_text(plan: Plan) -> str:
         f"{plan.task}, {plan.needs.parameters / 1e6:.1f} M parameters, {plan.needs.trained / 1e6:.1f} M of them trained"
     )
     blocks = [title, "\n".join(_row(*row) for row in rows)]
+    if plan.sets:
+        blocks.append(_set_table(plan))
     if plan.classes:
         blocks.append(_class_table(plan))
     if plan.warnings:
@@ -42,15 +47,36 @@ def full_text(plan: Plan) -> str:
     return "\n\n".join(blocks)
 
 
-def short_text(plan: Plan) -> str:
-    """The plan in a few lines, for the start of a run."""
+def short_text(plan: Plan, *, new: bool = True) -> str:
+    """The plan in a few lines, for the start of a run; a ``new`` one says whose weights it starts from."""
     faces = "" if plan.faces is None else f" of {plan.epoch_size:,} faces"
-    lines = [f"{length(plan)}{faces}; {plan.needs.parameters / 1e6:.1f} M parameters", f"Ends {ending(plan)}."]
+    lines = [
+        f"{length(plan)}{faces}; {plan.needs.parameters / 1e6:.1f} M parameters",
+        f"On {computing(plan)}.",
+        f"Ends {ending(plan)}.",
+    ]
+    if plan.init and new:
+        lines.insert(0, f"Starts {start(plan)}.")
+    if plan.compiled:
+        lines.append("The network is compiled in its first step, which takes a minute or more.")
     if plan.classes and plan.balance != "none":
         drawn = [row.samples for row in plan.classes if row.faces and row.word != UNLABELLED]
         lines.append(f"Balance {plan.balance}: {min(drawn):,} to {max(drawn):,} samples of each emotion.")
     lines += [f"Warning: {warning}" for warning in plan.warnings]
     return "\n".join(lines)
+
+
+def start(plan: Plan) -> str:
+    """Where the weights of a new run are from."""
+    if plan.init is None:
+        return "from random weights"
+    return f"from the weights of {plan.init}; its steps, optimiser and average begin anew"
+
+
+def computing(plan: Plan) -> str:
+    """What a run computes on, and in which numbers."""
+    devices = f"{plan.devices} {plan.device or 'device'}{'s' if plan.devices > 1 else ''}"
+    return f"{devices}, in {PRECISIONS[plan.precision]}"
 
 
 def length(plan: Plan) -> str:
@@ -88,6 +114,8 @@ def _data(plan: Plan) -> str:
         once = f"; {plan.seen:.1%} of them are drawn" if plan.seen < 1 else ""
         once += f"; a face is drawn {_times(plan.least, plan.most)}"
     source = f"by {plan.faces_from}; {plan.data} does not exist yet" if plan.assumed else plan.data
+    if plan.sets:
+        source = f"of {len(plan.sets)} sets, below; not all of them exist yet" if plan.assumed else "of the sets below"
     return f"{plan.faces:,} faces ({source}){once}"
 
 
@@ -147,26 +175,44 @@ def _time(plan: Plan) -> str:
     )
 
 
+def _balance(plan: Plan) -> str:
+    kinds = [part.replace(":", " ").split()[0] for part in plan.balance.split(" + ")]
+    if len(kinds) == 1:
+        return f"{plan.balance}: {BALANCES[kinds[0]]}"
+    return f"each set in its own way, in their order: {plan.balance}"
+
+
+def _set_table(plan: Plan) -> str:
+    counts = [(row.name, row.faces, row.samples) for row in plan.sets]
+    lines = count_table("set", counts, plan.samples)
+    drawn = [f"{row.name} {_times(row.least, row.most)}" for row in plan.sets]
+    return "\n".join([*lines, f"  (a face is drawn {'; '.join(drawn)})"])
+
+
 def _class_table(plan: Plan) -> str:
-    header = ("emotion", "faces", "samples", "share", "each face")
-    rows = [header]
-    for row in plan.classes:
-        each = f"{row.samples / row.faces:.2f}x" if row.faces else "-"
-        rows.append((row.word, f"{row.faces:,}", f"{row.samples:,}", f"{row.samples / plan.samples:.1%}", each))
-    total = sum(row.faces for row in plan.classes)
-    rows.append(("all", f"{total:,}", f"{plan.samples:,}", "100.0%", f"{plan.samples / total:.2f}x"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-    lines = [
-        "  "
-        + "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
+    lines = count_table("emotion", [(row.word, row.faces, row.samples) for row in plan.classes], plan.samples)
     if not plan.classes_exact and plan.balance == "none":
         lines.append("  (the data set does not exist yet, so the draws of the last, incomplete epoch are estimated)")
     return "\n".join(lines)
 
 
+def count_table(name: str, counts: Sequence[tuple[str, int, int]], samples: int) -> list[str]:
+    """Lines of a table. counts: name, faces and samples of each row; samples: of all rows."""
+    header = (name, "faces", "samples", "share", "each face")
+    total = sum(faces for _, faces, _ in counts)
+    rows = [header]
+    for row, faces, drawn in [*counts, ("all", total, samples)]:
+        each = f"{drawn / faces:.2f}x" if faces else "-"
+        rows.append((row, f"{faces:,}", f"{drawn:,}", f"{drawn / samples:.1%}", each))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    return [
+        "  "
+        + "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    ]
+
+
 def _row(label: str, text: str, indent: str = "  ") -> str:
-    lines = textwrap.wrap(text, LINE_WIDTH - LABEL_WIDTH)
+    lines = textwrap.wrap(text, LINE_WIDTH - LABEL_WIDTH, break_long_words=False, break_on_hyphens=False)
     first = f"{indent}{label:<{LABEL_WIDTH - len(indent)}}"
     return "\n".join((first if i == 0 else " " * LABEL_WIDTH) + line for i, line in enumerate(lines))

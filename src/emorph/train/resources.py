@@ -70,12 +70,13 @@ def resources(
     trained = sum(p.numel() * p.element_size() for p in loss.parameters() if p.requires_grad)
     of_model = _bytes(model.state_dict())
     everything = _bytes(loss.state_dict())
+    asked = sum(map(_bytes, _frozen(loss)))
     learning = trained * (1 + (n_devices > 1))  # several devices also hold gradients in buckets, to exchange them
     return Resources(
         parameters=sum(p.numel() for p in model.parameters()),
         trained=sum(p.numel() for p in loss.parameters() if p.requires_grad),
         checkpoint=2 * of_model + ADAM_STATES * trained + (everything - of_model),
-        weights=everything,
+        weights=everything + asked,
         gradients=learning,
         optimiser=ADAM_STATES * trained,
         average=of_model,
@@ -92,6 +93,12 @@ def size(n_bytes: float) -> str:
     return f"{n_bytes / 1e9:.3g} GB" if n_bytes < 1e12 else f"{n_bytes / 1e12:.3g} TB"
 
 
+def _frozen(loss: nn.Module) -> list[dict[str, Tensor]]:
+    """The tensors of each network that a loss asks but neither trains nor saves: its ``frozen``, if it has any."""
+    parts: list[nn.Module] = getattr(loss, "frozen", [])
+    return [part.state_dict() for part in parts]
+
+
 def _bytes(state: dict[str, Tensor]) -> int:
     return sum(value.numel() * value.element_size() for value in state.values())
 
@@ -100,7 +107,7 @@ class SavedBytes:
     """While it is entered, counts the memory that is kept for the backward pass, the parameters aside."""
 
     def __init__(self, module: nn.Module) -> None:
-        own = (*module.parameters(), *module.buffers())
+        own = (*module.parameters(), *module.buffers(), *(value for part in _frozen(module) for value in part.values()))
         self._own = {tensor.untyped_storage()._cdata for tensor in own}
         self._seen: dict[int, int] = {}
         self._alive: list[Tensor] = []  # else a storage that is freed gives its address to the next

@@ -29,7 +29,8 @@ def check_folder(run: Path, *, resume: bool) -> None:
         return
     if checkpoint.step_folders(run):
         raise ConfigError(
-            f"{run} already holds a run. Continue it with: {command('train', 'resume', run)} (or choose another 'out')"
+            f"{run} already holds a run. Continue it with: {command('train', 'resume', run)} (to go on longer, add "
+            "--epochs, --steps or --samples; or choose another 'out')"
         )
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ def check_folder(run: Path, *, resume: bool) -> None:
 
 
 def begin(run: Path, config: RunConfig, plan: Plan) -> None:
-    """Write the configuration and the plan of a new run."""
+    """Write the configuration and the plan of a run that begins, or that goes on to another budget."""
     checkpoint.write_whole(run / CONFIG_FILE, config.to_toml())
     write_json(run / PLAN_FILE, plan.to_json())
     checkpoint.write_whole(run / PLAN_TEXT, full_text(plan) + "\n")

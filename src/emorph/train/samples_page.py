@@ -76,10 +76,11 @@ def read_sheets(run: Path, steps: Sequence[int] | None = None) -> list[StepSheet
     for step in steps or ():
         if step not in files:
             raise DataError(f"{run} has no sheet of step {step}; it has {', '.join(map(str, files))}.")
-    return [_read(files[step], run.resolve().name) for step in steps or files]
+    return [read_sheet(files[step], run.resolve().name) for step in steps or files]
 
 
-def _read(path: Path, run: str) -> StepSheet:
+def read_sheet(path: Path, run: str) -> StepSheet:
+    """A sheet that a run wrote. run: its name. Raises ImageError."""
     try:
         layout = json.loads(read_metadata(path)[LAYOUT_KEY])
         titles, side, n_rows = tuple(layout["titles"]), int(layout["tile_px"]), int(layout["n_rows"])
@@ -120,13 +121,13 @@ def _comparison(sheets: Sequence[StepSheet]) -> Comparison:
     first, n = sheets[0], sheets[0].n_fixed
     rows = []
     for i in range(len(first.tiles)):
-        fixed = tuple(_url(tile) for tile in first.tiles[i, :n])
-        rows.append((fixed, tuple(tuple(_url(tile) for tile in sheet.tiles[i, n:]) for sheet in sheets)))
+        fixed = tuple(data_url(tile) for tile in first.tiles[i, :n])
+        rows.append((fixed, tuple(tuple(data_url(tile) for tile in sheet.tiles[i, n:]) for sheet in sheets)))
     return Comparison(tuple(sheets), first.titles[:n], first.titles[n:], tuple(rows))
 
 
-def _url(tile: UInt8) -> str:
-    """A tile as a data URL."""
+def data_url(tile: UInt8) -> str:
+    """A tile, uint8 (side, side, 3), as a data URL."""
     bgr = cv2.cvtColor(np.ascontiguousarray(tile), cv2.COLOR_RGB2BGR)
     _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"

@@ -29,18 +29,28 @@ class DataConfig(Config):
     balance: how emotions are made equal, see ``emorph.data.balance.CHOICES``. class_power: repeats the rare ones and
     leaves no face out, so that an epoch is longer than the data set, and faces without a label come once each, see
     ``emorph.data.loader.class_weights``; one of the two.
+    weight: of several sets, how many samples come from this one against the others, see ``train.mixed_data``.
     assumed_faces: how many faces there will be, in all or of each emotion; a plan goes by it where the data set is not
     there yet, a run never does.
     """
 
     path: str
-    split: str | None = None
+    split: str | None = Field(None, description="The split to train on; all rows if left out.")
     window: tuple[int, int, int] | None = None
-    mirror: bool = True
-    balance: str = "none"
-    class_power: float = Field(0.0, ge=0, le=1)
-    workers: int = Field(0, ge=0)
+    mirror: bool = Field(True, description="Also show every face mirrored, in half of the draws.")
+    balance: str = Field(
+        "none",
+        description="How emotions are made equal: none, cap, cap:N, repeat, classes, affect, affect:p.",
+    )
+    class_power: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Repeat rare emotions by this power of their rarity; 1 makes them all equal.",
+    )
+    workers: int = Field(0, ge=0, description="Processes that read faces beside the training; 0 reads them in between.")
     assumed_faces: int | dict[str, int] | None = None
+    weight: float | None = Field(None, gt=0)
 
     @field_validator("balance")
     @classmethod
@@ -77,6 +87,10 @@ class DataConfig(Config):
         window = CropWindow(*self.window) if self.window else None
         return FaceStore(self.path, side_px=side_px, channels=channels, split=self.split, window=window)
 
+    def with_split(self, split: str) -> DataConfig:
+        """The same on another split."""
+        return self.model_copy(update={"split": split})
+
     def below(self, base: Path) -> DataConfig:
         """The same with an absolute path, a relative one starting at ``base``."""
         elsewhere = is_hub_id(self.path) and not (base / self.path).exists()
@@ -89,26 +103,39 @@ class DataConfig(Config):
 
 
 class OptimConfig(Config):
-    """AdamW with a linear warm-up, then a constant rate, then a linear fall over the last ``decay_share`` of the run.
+    """AdamW with a linear warm-up, then a constant rate, then a linear fall over ``decay_share`` of the run."""
 
-    micro_batch: samples a device takes at a time; a batch of several is accumulated.
-    compile: let torch.compile fuse the network; it takes a minute or more at each start, and a C++ compiler.
-    channels_last: store feature maps with channels innermost, which convolutions on some devices like better.
-    """
-
-    batch_size: int = Field(32, gt=0)
-    micro_batch: int | None = Field(None, gt=0)
-    lr: float = Field(1e-4, gt=0)
-    warmup_steps: int = Field(0, ge=0)
-    decay_share: float = Field(0.0, ge=0, le=1)
-    weight_decay: float = Field(0.0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    grad_clip: float = Field(1.0, gt=0)
-    ema_decay: float = Field(0.9999, ge=0, lt=1)
-    precision: Precision = "32-true"
-    loss_weight: LossWeight = "plain"
-    compile: bool = False
-    channels_last: bool = False
+    batch_size: int = Field(32, gt=0, description="Samples of one step, over all devices.")
+    micro_batch: int | None = Field(
+        None, gt=0, description="Samples that a device takes at a time; the batch if left out, else it is accumulated."
+    )
+    lr: float = Field(1e-4, gt=0, description="The learning rate after the warm-up (AdamW).")
+    warmup_steps: int = Field(0, ge=0, description="Steps over which the learning rate rises to lr.")
+    decay_share: float = Field(
+        0.0, ge=0, le=1, description="The last part of the run, over which the learning rate falls to nothing."
+    )
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
+    betas: tuple[float, float] = Field(
+        (0.9, 0.999), description="AdamW's decay rates of the means of the gradient and of its square."
+    )
+    grad_clip: float = Field(
+        1.0, gt=0, description="The largest norm of the gradients; longer ones are scaled down to it."
+    )
+    ema_decay: float = Field(
+        0.9999, ge=0, lt=1, description="What the averaged weights keep of themselves at each step."
+    )
+    precision: Precision = Field(
+        "32-true", description="32-true computes in float32, bf16-mixed in bfloat16 where that is exact enough."
+    )
+    loss_weight: LossWeight = Field(
+        "plain", description="How the time steps of a diffusion model count: alike, by P2, or by min-SNR."
+    )
+    compile: bool = Field(
+        False, description="Let torch.compile fuse the network: a minute or more at each start, and a C++ compiler."
+    )
+    channels_last: bool = Field(
+        False, description="Store feature maps with channels innermost, which some devices like better."
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
@@ -117,17 +144,27 @@ class OptimConfig(Config):
         return self
 
 
-class BudgetConfig(Config):
+class LengthConfig(Config):
+    """How long something is trained, in one of three units."""
+
+    samples: int | None = Field(
+        None, gt=0, description="Length of the run in samples; state one of samples, steps and epochs."
+    )
+    steps: int | None = Field(None, gt=0, description="Length of the run in steps of the optimiser.")
+    epochs: float | None = Field(
+        None, gt=0, description="Length of the run in rounds of the faces; 1.5 is one and a half."
+    )
+
+
+class BudgetConfig(LengthConfig):
     """How long a run is: samples, steps or epochs; several only if they say the same.
 
     An epoch is one round of the order in which faces are drawn: all faces once, or a round of equal emotions.
-    max_minutes: stop and save after so long, counted from each start; `emorph train resume` continues.
     """
 
-    samples: int | None = Field(None, gt=0)
-    steps: int | None = Field(None, gt=0)
-    epochs: float | None = Field(None, gt=0)
-    max_minutes: float | None = Field(None, gt=0)
+    max_minutes: float | None = Field(
+        None, gt=0, description="Save and stop after so long, counted from each start; train resume continues."
+    )
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
@@ -172,16 +209,16 @@ class BudgetConfig(Config):
 
 
 class CheckpointConfig(Config):
-    """When a run is saved, and which saves stay.
+    """When a run is saved, and which saves stay."""
 
-    every_steps, every_minutes: either or both; ten minutes if neither is stated. keep: how many of these stay.
-    keep_steps: steps that are saved and stay whatever follows, such as [5000, 7000, 10000], to compare them.
-    """
-
-    every_steps: int | None = Field(None, gt=0)
-    every_minutes: float | None = Field(None, gt=0)
-    keep: int = Field(2, gt=0)
-    keep_steps: tuple[Annotated[int, Field(gt=0)], ...] = ()
+    every_steps: int | None = Field(
+        None, gt=0, description="Save every so many steps; with neither this nor every_minutes, every ten minutes."
+    )
+    every_minutes: float | None = Field(None, gt=0, description="Save every so many minutes.")
+    keep: int = Field(2, gt=0, description="How many of the passing checkpoints stay, the newest ones.")
+    keep_steps: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        (), description="Steps that are saved and stay whatever follows, to compare them."
+    )
 
     @property
     def minutes(self) -> float | None:
@@ -205,25 +242,28 @@ class CheckpointConfig(Config):
 
 
 class SamplesConfig(Config):
-    """The sheet of pictures that is written at every checkpoint, to watch a run by.
+    """The sheet of pictures that is written at every checkpoint, to watch a run by."""
 
-    n: faces on it, always the same; 0 writes none. split: where they are from, if the data set has it; else they are
-    training faces. seeds: of the noises that they are drawn from beside their own.
-    """
-
-    n: int = Field(8, ge=0)
-    split: str = "val"
-    seeds: tuple[int, ...] = (0, 1)
+    n: int = Field(8, ge=0, description="Faces on the sheet, always the same; 0 writes none.")
+    time_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="The most of the run's time that sheets may take; others but the last are left out; 1 draws all.",
+    )
+    split: str = Field(
+        "val", description="The split that the faces are from, if there is one; else they are training faces."
+    )
+    seeds: tuple[int, ...] = Field(
+        (0, 1), description="Seeds of the noises that each face is drawn from beside its own."
+    )
 
 
 class LogConfig(Config):
-    """What is written down of a run.
+    """What is written down of a run."""
 
-    every_steps: steps that a line of stats.jsonl covers. tensorboard: write there, too; by default if it is installed.
-    """
-
-    every_steps: int = Field(10, gt=0)
-    tensorboard: bool | None = None
+    every_steps: int = Field(10, gt=0, description="Steps that a line of stats.jsonl covers.")
+    tensorboard: bool | None = Field(None, description="Write TensorBoard's files, too; by default if it is installed.")
 
 
 def split_batch(optim: OptimConfig, n_devices: int) -> tuple[int, int]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emorph.models.weights import load_strictly
+from emorph.models.diffae import DiffAE
+from emorph.models.weights import PretrainedModule, load_strictly
 from emorph.train import checkpoint
 from emorph.train.draws import check_order, order_facts
 from emorph.train.stepping import Stepper
@@ -50,7 +51,7 @@ def restore(stepper: Stepper, folder: Path) -> Progress:
     state = checkpoint.load_state(folder)
     check_order(folder, state, stepper.config, stepper.known)
     for model, name in ((stepper.model, "model"), (stepper.average, "ema")):
-        load_strictly(model, model.from_pretrained(folder / name).state_dict(), str(folder))
+        _take_over(model, model.from_pretrained(folder / name), str(folder))
     own = {f"model.{key}": value for key, value in stepper.model.state_dict().items()}
     load_strictly(stepper.task.loss, own | state["heads"], str(folder))
     stepper.optimizer.load_state_dict(state["optimizer"])
@@ -61,6 +62,13 @@ def restore(stepper: Stepper, folder: Path) -> Progress:
 
 def start_from(stepper: Stepper, name: str) -> None:
     """Take over the weights of another model of the same sizes. Raises CheckpointError, ConfigError."""
-    weights = stepper.task.start(name).state_dict()
-    load_strictly(stepper.model, weights, name)
-    load_strictly(stepper.average, weights, name)
+    started = stepper.task.start(name)
+    _take_over(stepper.model, started, name)
+    _take_over(stepper.average, started, name)
+
+
+def _take_over(model: PretrainedModule, other: PretrainedModule, source: str) -> None:
+    """The weights of another model, and what it says of the networks that gave it a loss."""
+    load_strictly(model, other.state_dict(), source)
+    if isinstance(model, DiffAE) and isinstance(other, DiffAE):
+        model.losses = other.losses

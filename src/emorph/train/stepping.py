@@ -46,7 +46,7 @@ class Stepper:
     def __init__(self, config: RunConfig, faces: Dataset[Any], fabric: Fabric) -> None:
         self.config, self.fabric = config, fabric
         optim = config.optim
-        self.known = KnownFaces.of(faces, config.data.path, with_affect=config.data.balance.startswith("affect"))
+        self.known = KnownFaces.read(config.data, faces)
         self.micro_batch, self.rounds = split_batch(optim, fabric.world_size)
         torch.manual_seed(hash_seed(config.seed, -1))
         self.task = config.build(faces, order_of(config.data, self.known, seed=config.seed).repeats)

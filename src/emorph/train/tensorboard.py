@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from emorph.core.commands import install
 from emorph.core.types import UInt8
 
 FOLDER = "tensorboard"
@@ -40,6 +41,6 @@ def open_board(run: Path, asked: bool | None, start_step: int) -> Board | None:
         return None
     if importlib.util.find_spec("tensorboard") is None:
         if asked:
-            _log.warning("[log] tensorboard is set, but it is not installed: pip install 'emorph[tensorboard]'.")
+            _log.warning("[log] tensorboard is set, but it is not installed: %s.", install("tensorboard"))
         return None
     return Board(run / FOLDER, start_step)

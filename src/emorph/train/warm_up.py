@@ -138,9 +138,10 @@ def _attempt(config: RunConfig, faces: Dataset[Any] | None, micro_batch: int) ->
 
 def _own_attempt(config: RunConfig, small: TensorFaces) -> tuple[nn.Module, Inputs, bool]:
     task = config.build(small, None)
+    read: Dataset[Any] = small if task.items is None else task.items
 
     def drawn(n: int, device: torch.device) -> tuple[Any, ...]:
-        rows = [small[i % len(small)] for i in range(n)]
+        rows = [read[i % len(small)] for i in range(n)]
         items = {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
         return task.draw(items, [hash_seed(i) for i in range(n)], device)
 

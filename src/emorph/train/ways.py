@@ -7,19 +7,24 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from emorph.core.commands import command
 from emorph.core.errors import ConfigError
 from emorph.core.types import OnStep
+from emorph.data.store import FaceStore
 from emorph.train.config import FitConfig, OnPart, RunConfig, TaskConfig
 from emorph.train.devices import count_devices
 from emorph.train.draws import KnownFaces
+from emorph.train.longer import Longer
 from emorph.train.loop import Outcome, train
-from emorph.train.plan import make_plan
+from emorph.train.plan import Plan, make_plan
 from emorph.train.plan_text import duration, full_text, short_text
-from emorph.train.run_folder import CONFIG_FILE
+from emorph.train.run_folder import CONFIG_FILE, begin
 from emorph.train.tasks import read_task
+
+PATIENCE_S = 3.0  # before what is silent says that it goes on
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,18 @@ class Way:
 
 def plan_fit(config: FitConfig, wishes: Wishes) -> Planned:
     """Plan a task that is fitted in one go."""
-    faces = wishes.faces
-    if faces is None and config.data.is_there():
-        faces = int((config.data.open(1, 1).labels >= 0).sum())
+    config = config.with_budget(samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs)
+    assumed = wishes.faces is not None or wishes.scan is not None
+    store = config.data.open(1, 1) if not assumed and config.data.is_there() else None
+    known = KnownFaces.for_plan(config.data, store, n_faces=wishes.faces, scan=wishes.scan)
+    faces = None if known is None else known.n if known.labels is None else known.labels
     text, values = config.planned(faces)
     return Planned(text, {"task": config.task, **values})
 
 
 def run_fit(config: FitConfig, wishes: Wishes, reporter: Reporter) -> Path:
     """Fit a task in one go."""
+    config = config.with_budget(samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs)
     with reporter.progress(config.task) as on_part:
         report = config.fit(on_part)
     for line in report:
@@ -115,24 +123,37 @@ def plan_steps(config: RunConfig, wishes: Wishes) -> Planned:
     return Planned(full_text(plan), plan.to_json())
 
 
-def run_steps(config: RunConfig, wishes: Wishes, reporter: Reporter, *, resume: bool = False) -> Path | None:
+def run_steps(config: RunConfig, wishes: Wishes, reporter: Reporter) -> Path | None:
     """Train a run of steps and checkpoints."""
     config = _with_wishes(config, wishes)
+    faces = _opened(config, reporter)
+    return _run_steps(config, faces, wishes, reporter, lambda plan: reporter.say(short_text(plan)))
+
+
+def _run_steps(
+    config: RunConfig,
+    faces: FaceStore,
+    wishes: Wishes,
+    reporter: Reporter,
+    on_start: Callable[[Plan], None],
+    *,
+    resume: bool = False,
+) -> Path | None:
 
     @contextmanager
-    def reading() -> Iterator[OnStep]:
-        with reporter.progress("reading faces") as on_part:
-            yield partial(on_part, "reading faces")
+    def reading(title: str) -> Iterator[OnStep]:
+        with reporter.progress(title) as on_part:
+            yield partial(on_part, title)
 
     outcome = train(
         config,
-        config.open_faces(),
+        faces,
         resume=resume,
         devices=wishes.devices or "auto",
         nodes=wishes.nodes or 1,
         accelerator=wishes.accelerator or "auto",
         reading=reading,
-        on_start=lambda plan: reporter.say(short_text(plan)),
+        on_start=on_start,
     )
     if not outcome.first_process:
         return None
@@ -145,16 +166,74 @@ def run_steps(config: RunConfig, wishes: Wishes, reporter: Reporter, *, resume: 
 
 
 def resume_run(run: Path, wishes: Wishes, reporter: Reporter) -> Path | None:
-    """Continue a run of steps from its last checkpoint, as if it had not stopped. Raises ConfigError."""
+    """Continue a run of steps from its last checkpoint, as if it had not stopped, or to another budget.
+
+    Raises ConfigError, also for a budget that it has reached already, and CheckpointError.
+    """
+    config = _of_run(run)
+    faces = _opened(config, reporter)
+    longer = _longer(run, config, wishes, faces)
+
+    def on_start(plan: Plan) -> None:
+        if longer is not None:
+            begin(run, longer.config, plan)
+        reporter.say("\n".join([*(longer.lines(plan) if longer else ()), short_text(plan, new=False)]))
+
+    return _run_steps(_with_wishes(config, wishes), faces, wishes, reporter, on_start, resume=True)
+
+
+def plan_resume(run: Path, wishes: Wishes) -> Planned:
+    """What ``resume_run`` would do. Raises as it does."""
+    config = _of_run(run)
+    faces = config.open_faces()
+    longer = _longer(run, config, wishes, faces)
+    planned = plan_steps(config, wishes)
+    if longer is None:
+        return planned
+    known = KnownFaces.for_plan(config.data, faces, n_faces=None, scan=None)
+    said = longer.lines(make_plan(longer.config, None, known, measure=False))
+    went = {"step": longer.step, "steps_before": longer.before}
+    return Planned("\n".join([planned.text, "", *said]), {**planned.values, **went})
+
+
+def _of_run(run: Path) -> RunConfig:
     config = read_task(run / CONFIG_FILE)
     if not isinstance(config, RunConfig):
         raise ConfigError(f"{run} holds a task that has no checkpoints: run it again with emorph train run.")
-    return run_steps(config.model_copy(update={"out": str(run.resolve())}), wishes, reporter, resume=True)
+    return config.model_copy(update={"out": str(run.resolve())})
+
+
+def _longer(run: Path, config: RunConfig, wishes: Wishes, faces: FaceStore) -> Longer | None:
+    """The run under another budget; None where none is asked for."""
+    if wishes.samples is None and wishes.steps is None and wishes.epochs is None:
+        return None
+    new = config.with_budget(samples=wishes.samples, steps=wishes.steps, epochs=wishes.epochs)
+    known = KnownFaces.read(config.data, faces)
+    return Longer.of(run, config, new, known)
+
+
+def _opened(config: RunConfig, reporter: Reporter) -> FaceStore:
+    """The faces; if that takes a while, it is said."""
+    later = Timer(
+        PATIENCE_S,
+        reporter.say,
+        [f"Opening {config.data.path}; the first time, a copy is made that can be mapped into memory."],
+    )
+    later.start()
+    try:
+        return config.open_faces()
+    finally:
+        later.cancel()
 
 
 WAYS: dict[str, Way] = {
     "steps": Way(plan_steps, run_steps, minds=frozenset(field.name for field in fields(Wishes)), reason=""),
-    "fit": Way(plan_fit, run_fit, minds=frozenset({"faces"}), reason="is fitted in a minute on one device"),
+    "fit": Way(
+        plan_fit,
+        run_fit,
+        minds=frozenset({"faces", "scan", "samples", "steps", "epochs"}),
+        reason="is fitted in a minute on one device",
+    ),
 }
 
 
@@ -170,9 +249,10 @@ def _with_wishes(config: RunConfig, wishes: Wishes) -> RunConfig:
 
 
 def _ending(outcome: Outcome, run: str) -> list[str]:
+    drawing = f", and {duration(outcome.sheets_s)} of drawing sheets" if outcome.sheets_s >= 1 else ""
     lines = [
         f"{outcome.step:,} steps, {outcome.samples:,} samples, {outcome.epochs:.2f} epochs in "
-        f"{duration(outcome.seconds)}: {outcome.because}."
+        f"{duration(outcome.seconds)}{drawing}: {outcome.because}."
     ]
     return (
         lines

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from emorph.core.device import choose_device
 from emorph.core.errors import NoFaceError
 from emorph.core.images import read_photo
+from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.types import OnStep
 from emorph.diffusion.samplers import solver
 from emorph.edit.pipeline import PhotoSource
@@ -30,7 +31,7 @@ from emorph.face3d.action_units import with_units
 from emorph.face3d.model import FaceModel
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector
 from emorph.models.painter import Painter, painter_beside
-from emorph.models.port import load_rig
+from emorph.models.port import load_rig, losses_of
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import FaceReader, NetworkReader, open_face, open_reader
 from emorph.models.weights import fingerprint
@@ -60,6 +61,7 @@ class RigEditor:
         solver_name: str = "dpm",
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
+        losses: Sequence[LossNetwork] = (),
         painter: Painter | None = None,
     ) -> None:
         self.device = choose_device(device)
@@ -72,6 +74,7 @@ class RigEditor:
         self.face_model: FaceModel = self.source_reader.face
         self.painter = painter.to(self.device) if painter else None
         self.model_id = model_id
+        self.losses = tuple(losses)
         self.steps = steps
         self.solver_name = solver_name
         self.detector = as_detector(detector)
@@ -110,7 +113,8 @@ class RigEditor:
         source, target = (readers[encoder] for encoder in encoders)
         return cls(
             rig, source, target, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score, painter=painter_beside(name) or painter_beside(BUNDLED_PAINTER),
+            detector=detector, min_score=min_score, losses=parse_losses(losses_of(name), str(name)),
+            painter=painter_beside(name) or painter_beside(BUNDLED_PAINTER),
         )  # fmt: skip
 
     # -- photo -> faces with coefficients and code

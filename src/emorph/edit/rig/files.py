@@ -12,16 +12,23 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image, write_photo
 from emorph.core.types import OnStep, Photo, UInt8
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
-from emorph.edit.jobs import RECORDS_FILE, Recipe, change_files
+from emorph.edit.jobs import Recipe, change_files
 from emorph.edit.metadata import TOOL, Maker, described
-from emorph.edit.paths import SourcePhotos, check_writable, output_names, photo_files, result_paths
+from emorph.edit.paths import (
+    RECORDS_FILE,
+    UNIT_RECORDS_FILE,
+    SourcePhotos,
+    check_writable,
+    output_names,
+    photo_files,
+    result_paths,
+)
 from emorph.edit.result import Edit
 from emorph.edit.rig.editor import RigEditor
 from emorph.edit.rig.parts import Look, Part, RigFace, check_parts, mean_shape
 from emorph.face3d.action_units import emotion_units, named_units
 from emorph.faces.detect import MIN_FACE_PX
 
-UNIT_RECORDS_FILE = "action_units.jsonl"  # beside edits.jsonl, whose targets are emotions that can be judged
 UNITS_WORD = "au"  # ends the names of files whose action units were set
 
 
@@ -81,7 +88,7 @@ def unit_recipe(
 
     return Recipe(
         draw,
-        Maker(editor.model_id, editor.solver_name, editor.steps),
+        Maker(editor.model_id, editor.solver_name, editor.steps, losses=editor.losses),
         file_word,
         target,
         tuple(strengths),

@@ -72,7 +72,7 @@ class PanelJudge:
     emotions: it tells apart. plan: how it wants its face cut out. answer: from what the plan cuts out, n faces stacked
     (crops uint8 (n, S, S, 3), or landmarks), to the numbers (n, len(outputs)).
     trained_on: data sets with their splits, as far as its card says. has_va: it tells valence and arousal, too.
-    card: for people.
+    card: for people. fingerprint: of its weights, "" where it is not known.
     """
 
     id: str
@@ -82,6 +82,7 @@ class PanelJudge:
     trained_on: tuple[str, ...] = ()
     has_va: bool = False
     card: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -118,6 +119,7 @@ class PanelEncoder:
     trained_on: tuple[str, ...] = ()
     card: Mapping[str, Any] = field(default_factory=dict)
     role: Role = "recogniser"
+    fingerprint: str = ""
 
     def encode(self, ids: Sequence[str], crops: Crop) -> list[Embedding]:
         """Its rows for the crops of these faces."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from emorph.core.commands import install
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
 from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.types import Float32
@@ -58,13 +59,16 @@ class OnnxGraph:
         try:
             import onnxruntime
         except ImportError:
-            raise MissingAssetError("ONNX judges need onnxruntime: pip install 'emorph[evaluate]'.") from None
+            raise MissingAssetError(f"ONNX judges need onnxruntime: `{install('evaluate')}`.") from None
         refuse_stand_in(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            # with its fallback it would print, and try the same again
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # onnxruntime's errors share no base
             reason = str(error).splitlines()[0][:200]
             raise CheckpointError(f"{path.name} is damaged or not an ONNX file ({reason}); get it again.") from None

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from emorph.core.commands import install
 from emorph.core.downloads import present
 from emorph.core.errors import CheckpointError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, to_tensor
-from emorph.core.pretrained import WEIGHTS_FILE, locate
+from emorph.core.pretrained import BUNDLED, WEIGHTS_FILE, locate
 from emorph.core.types import CropSpec, FaceCoeffs, Float32, Float64, UInt8
 from emorph.evaluate.judges.asked import COMPARED_PX, POINTS_PX, CropPlan, PanelComparer, PanelEncoder, PanelJudge
 from emorph.evaluate.judges.cards import CARDS, Kind, NetworkCard, network_card, not_onnx, recogniser_card
@@ -26,6 +27,7 @@ from emorph.face3d.ict import ICT
 from emorph.models.inception import Inception
 from emorph.models.judge import Judge
 from emorph.models.port import load_face_encoder
+from emorph.models.weights import fingerprint
 
 BUNDLED_JUDGE = "emorph-judge"
 BUNDLED_TRAINED_ON = ("fer2013/train",)
@@ -49,7 +51,7 @@ def load_judge(name: str, threads: int) -> PanelJudge:
         if name == BUNDLED_JUDGE:
             raise MissingAssetError(
                 f"needs {BUNDLED_JUDGE}, which this copy of emorph does not hold; get it with "
-                "pip install --force-reinstall emorph, or name another judge: --judge."
+                f"`{install(again=True)}`, or name another judge: --judge."
             ) from None
         raise UnknownNameError("judge", name, [BUNDLED_JUDGE, *JUDGES, *CARDS]) from error
     if folder.is_file():
@@ -66,8 +68,9 @@ def load_judge(name: str, threads: int) -> PanelJudge:
         emotions=config.emotions,
         plan=plan,
         answer=answer,
-        trained_on=BUNDLED_TRAINED_ON if name == BUNDLED_JUDGE else (),
+        trained_on=BUNDLED_TRAINED_ON if folder == BUNDLED / BUNDLED_JUDGE else (),
         card={"name": name, "kind": "emotion", **config.model_dump(mode="json")},
+        fingerprint=fingerprint(judge),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from emorph.core.errors import MissingAssetError, UnknownNameError
+from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
+from emorph.core.loss_networks import LossNetwork, why_unfair
 from emorph.evaluate.judges.asked import NotMeasured, PanelComparer, PanelEncoder, PanelJudge
 from emorph.evaluate.judges.cards import check_fair
 from emorph.evaluate.judges.open_networks import (
@@ -19,6 +20,8 @@ from emorph.evaluate.judges.open_networks import (
 )
 from emorph.evaluate.metrics.table import by_network, metrics
 from emorph.evaluate.metrics.takes import Takes
+from emorph.models.dlib_net import DLIB_DATA, DLIB_NAME, dlib_recogniser
+from emorph.models.weights import fingerprint
 
 T = TypeVar("T")
 
@@ -30,7 +33,10 @@ def optional() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Panel:
-    """What is here, and what is not. features: of FID's network, one at most."""
+    """What is here, and what is not. features: of FID's network, one at most.
+
+    unfair: who is asked although it may not mark these edits, as sentences for the report's first lines.
+    """
 
     judges: tuple[PanelJudge, ...]
     missing: tuple[NotMeasured, ...]
@@ -38,6 +44,7 @@ class Panel:
     face_models: tuple[PanelEncoder, ...] = ()
     features: tuple[PanelEncoder, ...] = ()
     comparers: tuple[PanelComparer, ...] = ()
+    unfair: tuple[str, ...] = ()
 
     @property
     def asked(self) -> tuple[PanelJudge | PanelEncoder, ...]:
@@ -92,6 +99,32 @@ class Panel:
         """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it is asked to judge."""
         for judge in self.asked:
             check_fair(judge.id.partition("@")[0], judge.trained_on, split)
+
+    def without_loss_givers(self, losses: Sequence[LossNetwork], *, allowed: bool = False) -> Panel:
+        """The panel for edits of a model that was trained with these losses; whoever gave one may not mark.
+
+        allowed: whether such a judge is asked all the same; the report then says so in its first lines.
+        Raises DataError for a judge that gave a loss, or was trained on the same pictures as one that did.
+        """
+        if not losses:
+            return self
+        reasons = [reason for judge in self._markers() if (reason := why_unfair(judge, losses))]
+        if reasons and not allowed:
+            raise DataError(
+                f"{'; '.join(reasons)}: whoever gave the loss may not give the mark. Name another judge (--judge, "
+                "--recogniser, --face-model), leave it out (--without), or write --allow-loss-judge, and the report "
+                "says so in its first lines."
+            )
+        told = [f"{reason}: do not read its numbers as a success of these edits." for reason in reasons]
+        return replace(self, unfair=tuple(told))
+
+    def _markers(self) -> Iterator[LossNetwork]:
+        """All that mark edits, dlib's recogniser too."""
+        yield LossNetwork(DLIB_NAME, fingerprint(dlib_recogniser()), DLIB_DATA)
+        for asked in self.asked:
+            yield LossNetwork(asked.id.partition("@")[0], asked.fingerprint, asked.trained_on)
+        for comparer in self.comparers:
+            yield LossNetwork(comparer.name)
 
 
 def _titles(*takes: Takes) -> str:

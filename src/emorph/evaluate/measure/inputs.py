@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from emorph.core.csv_rows import read_rows
 from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
+from emorph.core.loss_networks import LossNetwork, losses_by_id, parse_losses
 from emorph.core.types import Target
 from emorph.evaluate.metrics.affect import NOT_ANNOTATED
 
@@ -20,8 +21,10 @@ RECORDS_FILE = "edits.jsonl"
 NEEDED_COLUMNS = ("source", "edited", "target")
 KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "valence", "arousal", "landmarks")
 N_POINTS = 68
+MOST_PX = 10**6  # of a photo's side
 
 T = TypeVar("T")
+Mask = tuple[tuple[int, ...], ...]
 Affect = tuple[float | None, float | None]
 
 
@@ -32,7 +35,9 @@ class Pair:
     method: what reports call the set. target: None where valence or arousal was asked for.
     person: whose photo the source is, "" if unknown.
     affect: the valence and the arousal that the edit should show: asked for, or annotated; None if unknown.
+    mask: polygons x, y, x, y, ... in the source's pixels, outside which the editor says that it touched nothing.
     points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
+    losses: the networks that gave a loss while the model was trained; () where none did, or nobody told.
     """
 
     method: str
@@ -44,6 +49,8 @@ class Pair:
     affect: Affect = (None, None)
     points: tuple[tuple[float, float], ...] = ()
     affect_word: str = ""
+    losses: tuple[LossNetwork, ...] = ()
+    mask: Mask = ()
 
     @property
     def word(self) -> str:
@@ -107,7 +114,10 @@ def _record_pairs(path: Path, method: str) -> Iterator[Pair]:
         fields = {"source": record.source, "edited": record.edited, "target": record.target}
         if record.source == "":
             raise DataError(f"{path}: {record.id} does not say which photo it was made from, so it cannot be judged.")
-        yield _pair(fields | {"strength": record.strength}, method, path.parent, f"{path}, {record.id}")
+        where = f"{path}, {record.id}"
+        pair = _pair(fields | {"strength": record.strength}, method, path.parent, where)
+        told = parse_losses(record.losses, where) or losses_by_id(str(record.model_id))
+        yield replace(pair, losses=told, mask=_mask(record.mask, where))
 
 
 def _table_pairs(path: Path, method: str) -> Iterator[Pair]:
@@ -177,6 +187,14 @@ def _points(value: object, where: str) -> tuple[tuple[float, float], ...]:
             f"{len(numbers)}; leave the column empty to have the face found."
         )
     return tuple(zip(known[::2], known[1::2], strict=True))
+
+
+def _mask(polygons: Mask, where: str) -> Mask:
+    """Raises DataError naming ``where`` for what are no polygons."""
+    for polygon in polygons:
+        if len(polygon) % 2 or len(polygon) < 2 or any(type(n) is not int or abs(n) > MOST_PX for n in polygon):
+            raise DataError(f"{where}: mask must be polygons of whole numbers x, y, x, y, ..., found {polygon!r:.60}.")
+    return polygons
 
 
 def _finite(value: object) -> float | None:

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 from emorph.core.errors import ConfigError, EmorphError, MissingAssetError, NoFaceError
+from emorph.core.exposure import brightened, face_gain
 from emorph.core.images import read_photo
 from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import Landmarks, Photo, UInt8
 from emorph.evaluate.judges.asked import Crop, CropPlan
-from emorph.evaluate.judges.dlib_recogniser import descriptor_of
+from emorph.evaluate.judges.dlib_recogniser import chip_of, descriptors_of
 from emorph.evaluate.measure.records import INFINITE, NO_FACE, NO_VALUE, REVISION
 from emorph.evaluate.measure.surroundings import Surroundings
 from emorph.evaluate.metrics.metric import Metric
@@ -32,7 +33,7 @@ class View:
     """A photo to look at. id: as in ``SeenFace``. known: what an earlier run found. wanted: ids of what looks at faces.
 
     points: of a source whose face is known beforehand. metrics: of an edit with its source, that are not measured yet.
-    for_networks: how the networks are still to compare the two.
+    for_networks: how the networks are still to compare the two. mask: as in ``Pair``.
     """
 
     id: str
@@ -42,6 +43,7 @@ class View:
     points: tuple[tuple[float, float], ...] = ()
     metrics: tuple[Metric, ...] = ()
     for_networks: tuple[Takes, ...] = ()
+    mask: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,36 @@ class Window:
 
 @dataclass(frozen=True)
 class Looked:
-    """What one task gave: new records, (judge, id of the face, crop) for the judges, and windows for the comparers."""
+    """What one task gave: new records, (judge, id of the face, crop) for the judges, and windows for the comparers.
+
+    chips: of faces by id that wait for their descriptors, and shared: faces whose descriptor is another's, by id.
+    """
 
     faces: list[SeenFace] = dataclasses.field(default_factory=list)
     scores: list[ScoreRecord] = dataclasses.field(default_factory=list)
     crops: list[tuple[str, str, Crop]] = dataclasses.field(default_factory=list)
     windows: list[Window] = dataclasses.field(default_factory=list)
+    chips: dict[str, UInt8] = dataclasses.field(default_factory=dict)
+    shared: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def described(self) -> Looked:
+        """The same with the descriptors of all new faces, asked at once; no chip has to go to another process."""
+        rows = dict(zip(self.chips, descriptors_of(list(self.chips.values())), strict=True)) if self.chips else {}
+        faces = []
+        for face in self.faces:
+            row = rows.get(self.shared.get(face.id, face.id))
+            if row is not None and not face.trouble:
+                face = dataclasses.replace(face, descriptor=tuple(round(float(v), 6) for v in row))
+            faces.append(face)
+        return dataclasses.replace(self, faces=faces, chips={}, shared={})
 
 
 def look(task: Task) -> Looked:
     """Do a task. Trouble with a photo is part of its record; it stops nothing."""
+    return _looked(task).described()
+
+
+def _looked(task: Task) -> Looked:
     looked = Looked()
     source = _see(task.source, None, looked, task.plans)
     if source is None:
@@ -88,7 +110,7 @@ def look(task: Task) -> Looked:
             continue
         try:
             plain = [row for row in view.metrics if row.name not in by_points]
-            found = surroundings.measured(edit.photo, plain, edit.landmarks)
+            found = surroundings.measured(edit.photo, plain, edit.landmarks, view.mask)
             looked.scores.extend(record for row in plain for record in _records(view.id, row, found[row.name]))
             for takes in view.for_networks:
                 pictures = surroundings.pictures(edit.photo, takes)
@@ -118,7 +140,7 @@ class _Seen:
 def landmarks_of(record: SeenFace) -> Landmarks:
     """The face that a record describes."""
     left, top, right, bottom = record.box
-    return Landmarks(np.array(record.points, dtype=np.float32), (left, top, right, bottom), record.score)
+    return Landmarks(np.array(record.points, dtype=np.float32), (left, top, right, bottom), record.score, record.doubt)
 
 
 def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, CropPlan]) -> _Seen | None:
@@ -127,9 +149,10 @@ def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, C
         return None
     try:
         photo = read_photo(view.path)
-        record = view.known or _found(view, photo, source)
+        record = view.known or _found(view, photo, source, looked)
         landmarks = landmarks_of(record)
-        crops = [(name, view.id, plans[name].cut(photo, landmarks)) for name in view.wanted]
+        lit = dataclasses.replace(photo, pixels=brightened(photo.pixels, record.gain))
+        crops = [(name, view.id, plans[name].cut(lit, landmarks)) for name in view.wanted]
     except MissingAssetError:
         raise  # no trouble of this photo's
     except EmorphError as error:
@@ -141,10 +164,11 @@ def _see(view: View, source: _Seen | None, looked: Looked, plans: Mapping[str, C
     return _Seen(photo, landmarks, record, bool(view.points))
 
 
-def _found(view: View, photo: Photo, source: _Seen | None) -> SeenFace:
-    """The face with its descriptor: of an unchanged photo its source's, a given one, that of an edit of a given one,
-    else the one that is found."""
+def _found(view: View, photo: Photo, source: _Seen | None, looked: Looked) -> SeenFace:
+    """The face, whose descriptor is noted as wanted: of an unchanged photo its source's, a given one, that of an edit
+    of a given one, else the one that is found."""
     if source is not None and np.array_equal(photo.pixels, source.photo.pixels):
+        looked.shared[view.id] = source.record.id
         return dataclasses.replace(source.record, id=view.id)
     height, width = photo.pixels.shape[:2]
     n_faces = 1
@@ -159,9 +183,13 @@ def _found(view: View, photo: Photo, source: _Seen | None) -> SeenFace:
         face, n_faces = _chosen(faces, photo, source), len(faces)
     # rounded first, so that a run that goes on from the file sees the same face
     points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.points)
-    record = SeenFace(view.id, "", (width, height), n_faces, face.box, points, round(face.score, 4))
-    descriptor = tuple(round(float(v), 6) for v in descriptor_of(photo, landmarks_of(record)))
-    return dataclasses.replace(record, descriptor=descriptor)
+    gain = round(face_gain(photo.pixels, face.box), 3) if source is None else source.record.gain
+    record = SeenFace(
+        view.id, "", (width, height), n_faces, face.box, points, round(face.score, 4), doubt=face.doubt, gain=gain
+    )
+    lit = dataclasses.replace(photo, pixels=brightened(photo.pixels, gain))
+    looked.chips[view.id] = chip_of(lit, landmarks_of(record))
+    return record
 
 
 def _chosen(faces: Sequence[Landmarks], photo: Photo, source: _Seen | None) -> Landmarks:

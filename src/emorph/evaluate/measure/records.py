@@ -33,7 +33,10 @@ REVISION = "revision"  # of a metric's function that gave the number, where it i
 
 @dataclass(frozen=True)
 class Identified:
-    """A pair with the ids of its two faces, as in ``SeenFace``; trouble: why a file is no picture at all."""
+    """A pair with the ids of its two faces, as in ``SeenFace``; trouble: why a file is no picture at all.
+
+    edit_id: "" of a photo by itself, of which no edit is looked at.
+    """
 
     pair: Pair
     source_id: str

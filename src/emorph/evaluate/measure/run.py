@@ -130,10 +130,12 @@ def _tasks(judged: Sequence[Identified], records: Records, panel: Panel, shard: 
 def _edits(items: Sequence[Identified], records: Records, panel: Panel) -> list[View]:
     """The edits of a source, each content once, however often and at whatever strengths it is listed."""
     strengths: dict[str, set[float]] = {}
+    source_id, items = items[0].source_id, [item for item in items if item.edit_id]
     for item in items:
         strengths.setdefault(item.edit_id, set()).add(item.pair.strength)
     paths = {item.edit_id: item.pair.edited for item in items}
-    size = getattr(records.faces.get(items[0].source_id), "size", ())
+    masks = {item.edit_id: item.pair.mask for item in items}
+    size = getattr(records.faces.get(source_id), "size", ())
     views = []
     for id, asked in strengths.items():
         known = records.faces.get(id)
@@ -141,15 +143,17 @@ def _edits(items: Sequence[Identified], records: Records, panel: Panel) -> list[
         if known is not None and known.trouble:
             views.append(View(id, paths[id], known, wanted))
             continue
-        kinds = {*AROUND, Takes.RECONSTRUCTION} if 0 in asked else AROUND
+        kinds = {*AROUND, Takes.RECONSTRUCTION} if 0 in asked else {*AROUND}
+        kinds |= {Takes.OWN_MASK} if masks[id] else set()
+        kinds |= {Takes.EDITED} if asked - {0} else set()
         plain = [row for row in METRICS.values() if row.takes in kinds and not row.network]
         missing = tuple(row for row in plain if not records.was_asked(id, row))
         ways = {Takes.RECONSTRUCTION} if 0 in asked else set()
-        ways |= {Takes.SURROUNDINGS} if asked - {0} else set()
+        ways |= {Takes.SURROUNDINGS, Takes.EDITED} if asked - {0} else set()
         if known is not None and size and known.size != size:
             ways = set()  # pictures of two sizes are not compared
         windows = tuple(takes for takes in Takes if takes in ways and records.lacks(id, takes, panel.comparers))
-        views.append(View(id, paths[id], known, wanted, metrics=missing, for_networks=windows))
+        views.append(View(id, paths[id], known, wanted, metrics=missing, for_networks=windows, mask=masks[id]))
     return views
 
 

@@ -21,6 +21,7 @@ from emorph.core.errors import ConfigError, EmorphError
 from emorph.core.images import to_tensor
 from emorph.core.types import AlignedFace, Float32, Landmarks, Photo, UInt8
 from emorph.evaluate.judges.asked import COMPARED_PX
+from emorph.evaluate.measure.inputs import Mask
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.takes import Takes
 from emorph.faces.align import align
@@ -39,24 +40,40 @@ class Surroundings:
     landmarks: Landmarks
 
     def measured(
-        self, edited: Photo, metrics: Sequence[Metric], landmarks: Landmarks | None = None
+        self, edited: Photo, metrics: Sequence[Metric], landmarks: Landmarks | None = None, mask: Mask = ()
     ) -> dict[str, float]:
         """A number by the name of each metric; NaN where it has none: another size, too small, nothing around the face.
 
-        landmarks: of the edited face; by default where the source's are. Of equal pictures some numbers are infinite.
+        landmarks: of the edited face; by default where the source's are. mask: the editor's own, as in ``Pair``.
+        Of equal pictures some numbers are infinite.
         Raises ConfigError for a metric that fails: no fault of the photo's.
         """
         if self.photo.pixels.shape != edited.pixels.shape:
             return {row.name: math.nan for row in metrics}
-        pairs = {takes: self._pair(edited, takes) for takes in {row.takes for row in metrics}}
-        return {row.name: self._value(row, *pairs[row.takes], landmarks or self.landmarks) for row in metrics}
+        by_mask = [row for row in metrics if row.takes == Takes.OWN_MASK]
+        rest = [row for row in metrics if row.takes != Takes.OWN_MASK]
+        pairs = {takes: self._pair(edited, takes) for takes in {row.takes for row in rest}}
+        found = {row.name: self._value(row, *pairs[row.takes], landmarks or self.landmarks) for row in rest}
+        return found | {row.name: self._outside(row, edited, mask) for row in by_mask}
 
     def pictures(self, edited: Photo, takes: Takes) -> tuple[UInt8, UInt8] | None:
         """Source and edit for the networks, uint8 (256, 256, 3) each; None for an edit of another size."""
         if self.photo.pixels.shape != edited.pixels.shape:
             return None
-        a, b = (_resized(pixels) for pixels in self._pair(edited, takes))
+        a, b = (resized(pixels) for pixels in self._pair(edited, takes))
         return a, b
+
+    def _outside(self, row: Metric, edited: Photo, polygons: Mask) -> float:
+        """A metric of the whole photo outside the editor's own mask; NaN where nothing is outside."""
+        a, b = self.photo.pixels, edited.pixels
+        inside = np.zeros(a.shape[:2], np.uint8)
+        for polygon in polygons:
+            cv2.fillConvexPoly(inside, np.array(polygon, np.int32).reshape(-1, 2), 1)
+        if inside.all() or not polygons:
+            return math.nan
+        if row.of_itself is not None and not ((a != b).any(axis=2) & (inside == 0)).any():
+            return row.of_itself
+        return _computed(row, [to_tensor(a), to_tensor(b), torch.from_numpy(inside.astype(np.float32))[None, None]])
 
     def _value(self, row: Metric, a: UInt8, b: UInt8, landmarks: Landmarks) -> float:
         if row.takes in (Takes.SURROUNDINGS, Takes.MASKED) and not self._has_outside:
@@ -71,15 +88,7 @@ class Surroundings:
         if row.takes == Takes.INSIDE:
             scale = tensors[0].shape[-1] / a.shape[1]
             tensors += [self._points(face, scale) for face in (self.landmarks, landmarks)]
-        try:
-            value = row.load()(*tensors, data_range=2)
-        except EmorphError as error:
-            raise ConfigError(f"the metric {row.name!r} ({row.function}) failed: {error}") from error
-        if getattr(value, "numel", lambda: 1)() != 1:
-            raise ConfigError(
-                f"the metric {row.name!r} ({row.function}) must give one number a picture, found {tuple(value.shape)}."
-            )
-        return float(value)
+        return _computed(row, tensors)
 
     def _pair(self, edited: Photo, takes: Takes) -> tuple[UInt8, UInt8]:
         """The windows of both, the edit's as it is or with the source's face."""
@@ -128,6 +137,19 @@ class Surroundings:
         return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
+def _computed(row: Metric, tensors: Sequence[torch.Tensor]) -> float:
+    """Raises ConfigError for a metric that fails."""
+    try:
+        value = row.load()(*tensors, data_range=2)
+    except EmorphError as error:
+        raise ConfigError(f"the metric {row.name!r} ({row.function}) failed: {error}") from error
+    if getattr(value, "numel", lambda: 1)() != 1:
+        raise ConfigError(
+            f"the metric {row.name!r} ({row.function}) must give one number a picture, found {tuple(value.shape)}."
+        )
+    return float(value)
+
+
 def _scaled(pixels: Plane, row: Metric) -> Plane:
     """Pictures that are longer than a metric's ``most_px`` scaled down to it."""
     longest = max(pixels.shape[:2])
@@ -138,7 +160,8 @@ def _scaled(pixels: Plane, row: Metric) -> Plane:
     return scaled
 
 
-def _resized(pixels: UInt8) -> UInt8:
+def resized(pixels: UInt8) -> UInt8:
+    """A picture (h, w, 3) as the networks that compare take it, 256 px a side."""
     shrinks = min(pixels.shape[:2]) > COMPARED_PX
     way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     found: UInt8 = cv2.resize(pixels, (COMPARED_PX, COMPARED_PX), interpolation=way)

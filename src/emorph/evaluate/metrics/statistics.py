@@ -24,6 +24,11 @@ class Estimate:
     n: int
     level: float = 0.95
 
+    @property
+    def is_point(self) -> bool:
+        """Whether the interval has no width, so that it says nothing of how far the mean can be trusted."""
+        return self.low == self.high
+
     def __format__(self, spec: str) -> str:
         """ "mean (low-high)", each number formatted by ``spec``."""
         return f"{self.mean:{spec}} ({self.low:{spec}}-{self.high:{spec}})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Final
 
 from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.evaluate.metrics.metric import ANY, POSITIVE, SHARE, SIGNED, Metric
@@ -23,6 +24,9 @@ _JUDGE = "a judge of emotions that knows the targets"
 _VA = "a judge of valence and arousal"
 _ALEX, _VGG, _VGG_DISTS = "lpips-alexnet, lpips-heads-alex", "lpips-vgg16, lpips-heads-vgg", "lpips-vgg16, dists"
 _SAME_SIZE = "edits of their sources' size, with something around the face"
+_SAME_PX = "edits of their sources' size"
+_INFO: Final = "for information"
+_RECORDED = "the mask in edits.jsonl, where emorph writes it"
 _STRENGTH_0 = "edits at strength 0, which are a method's reconstructions"
 _MODEL = "a face model that fits: ict-facekit, deca or emoca"
 _ALSO_BY_EMOTION = (Shown.SUMMARY, Shown.EMOTIONS, Shown.STRENGTHS, Shown.COMPARISON)
@@ -98,6 +102,12 @@ _ROWS: tuple[Metric, ...] = (
            needs=_SAME_SIZE, source="mean absolute difference outside a mask", tables=_ALSO_IN_SUMMARY),
     Metric(name="psnr_outside", title="PSNR outside the face", takes=Takes.MASKED, function="geometry:psnr_outside",
            better="higher", unit="dB", of_itself=math.inf, needs=_SAME_SIZE, source="PSNR outside a mask"),
+    Metric(name="mae_outside_mask", title="Change outside the editor's mask", takes=Takes.OWN_MASK,
+           function="geometry:mae_outside", better="lower", bounds=SHARE, unit="share of range", of_itself=0,
+           needs=_RECORDED, source="mean absolute difference outside a mask"),
+    Metric(name="psnr_outside_mask", title="PSNR outside the editor's mask", takes=Takes.OWN_MASK,
+           function="geometry:psnr_outside", better="higher", unit="dB", of_itself=math.inf, needs=_RECORDED,
+           source="PSNR outside a mask"),
     Metric(name="ssim_outside", title="SSIM outside the face", takes=Takes.SURROUNDINGS, function="fidelity:ssim",
            better="higher", bounds=SIGNED, of_itself=1, least_px=11, most_px=_MOST_PX, needs=_SAME_SIZE,
            revision=_FROM_LEVEL_0, source=f"{_SSIM}, the source's face put back"),
@@ -125,6 +135,16 @@ _ROWS: tuple[Metric, ...] = (
            network="lpips:vgg_on_disk"),
     Metric(name="dists", title="DISTS", takes=Takes.RECONSTRUCTION, function="dists:dists", better="lower",
            bounds=SHARE, of_itself=0, needs=f"{_STRENGTH_0}; {_VGG_DISTS}", source=_DISTS, network="dists:on_disk"),
+
+    # An edit against its source, as papers print it: every change counts as damage, the wanted one too
+    Metric(name="psnr_edit", title="PSNR of edits", takes=Takes.EDITED, function="fidelity:psnr", better=_INFO,
+           unit="dB", of_itself=math.inf, needs=_SAME_PX, source="10 log10(range² / mean squared error)"),
+    Metric(name="ssim_edit", title="SSIM of edits", takes=Takes.EDITED, function="fidelity:ssim", better=_INFO,
+           bounds=SIGNED, of_itself=1, least_px=11, most_px=_MOST_PX, needs=_SAME_PX, source=_SSIM),
+    Metric(name="lpips_alex_edit", title="LPIPS (AlexNet) of edits", takes=Takes.EDITED, function="lpips:lpips_alex",
+           better=_INFO, bounds=POSITIVE, of_itself=0, needs=_ALEX, source=_LPIPS, network="lpips:alex_on_disk"),
+    Metric(name="lpips_vgg_edit", title="LPIPS (VGG16) of edits", takes=Takes.EDITED, function="lpips:lpips_vgg",
+           better=_INFO, bounds=POSITIVE, of_itself=0, needs=_VGG, source=_LPIPS, network="lpips:vgg_on_disk"),
 
     # Coefficients of a 3D face model
     Metric(name="asd", title="Shape distance, ASD", short="ASD", takes=Takes.SHAPE, better="lower", bounds=POSITIVE,

@@ -18,6 +18,7 @@ class Shown(Enum):
     STRENGTHS = "by strength"
     COMPARISON = "two methods, paired"
     FIDELITY = "pictures as pictures"
+    PAPERS = "for comparison with papers"
     COEFFICIENTS = "by a 3D face model"
     AFFECT = "valence and arousal"
     SET = "the set as a whole"
@@ -59,8 +60,20 @@ class Takes(Enum):
     )
     MASKED = (
         "image",
-        "an edit and its source, around the face",
+        "an edit and its source, outside a soft mask drawn by the source's 68 points",
         "source, edited, mask (1, 1, H, W) in [0, 1], 1 inside the face, *, data_range",
+        (_S.FIDELITY, _S.COMPARISON),
+    )
+    EDITED = (
+        "image",
+        "an edit and its source, the whole crop of the face",
+        "source, edited, *, data_range",
+        (_S.PAPERS,),
+    )
+    OWN_MASK = (
+        "image",
+        "an edit and its source, outside the mask that the editor recorded (edits.jsonl)",
+        "source, edited, mask (1, 1, H, W), 1 where the editor says that it may change the photo, *, data_range",
         (_S.FIDELITY, _S.COMPARISON),
     )
     LANDMARKS = (
@@ -206,4 +219,4 @@ class Takes(Enum):
 JUDGED = frozenset(
     {Takes.ANSWERS, Takes.RECOGNISED, Takes.BOTH, Takes.CONFUSION, Takes.SWEEP, Takes.TRADEOFF, Takes.CURVE}
 )
-PICTURES = frozenset({Takes.RECONSTRUCTION, Takes.SURROUNDINGS, Takes.MASKED})
+PICTURES = frozenset({Takes.RECONSTRUCTION, Takes.SURROUNDINGS, Takes.MASKED, Takes.OWN_MASK, Takes.EDITED})

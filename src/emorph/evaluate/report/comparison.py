@@ -8,6 +8,7 @@ import numpy as np
 
 from emorph.core.types import Float64
 from emorph.evaluate.metrics.metric import Metric
+from emorph.evaluate.metrics.shares import signed_share
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
 from emorph.evaluate.metrics.table import metrics
 from emorph.evaluate.metrics.takes import Shown, Takes
@@ -17,6 +18,7 @@ from emorph.evaluate.scores.identity import OWN_DISTANCE
 from emorph.evaluate.scores.line import Line
 from emorph.evaluate.scores.method import MethodScores
 
+LEAST_PHOTOS = 6  # of five, even if all agree, a sign test gives p = 2 / 2^5, above 5 %
 NOT_PAIRED = "not measured for the same edits"
 
 Pairing = list[tuple[int, int]]  # rows of the first set, of the second
@@ -45,20 +47,37 @@ def _has_several(scores: MethodScores) -> bool:
     return bool(scores.evidence.edits) and len(_rows_at_dose(scores)) < int(scores.evidence.at_dose.sum())
 
 
-def difference(a: Float64, b: Float64, rows: Pairing, groups: list[str]) -> Estimate | None:
-    """Mean of b less a over paired rows, with its interval by source photo; None without any."""
+def difference(a: Float64, b: Float64, rows: Pairing, groups: list[str], *, is_share: bool = False) -> Estimate | None:
+    """Mean of b less a over paired rows, with its interval by source photo; None without any.
+
+    is_share: differences of -1, 0 and 1 have the interval of ``signed_share``.
+    """
     gaps = np.array([b[j] - a[i] for i, j in rows], dtype=np.float64)
     known = np.isfinite(gaps)
     if not known.any():
         return None
-    return bootstrap(gaps[known], [groups[i] for (i, _), is_in in zip(rows, known, strict=True) if is_in])
+    own = [groups[i] for (i, _), is_in in zip(rows, known, strict=True) if is_in]
+    if is_share and np.abs(gaps[known]).max() <= 1:
+        return signed_share(gaps[known], own)
+    return bootstrap(gaps[known], own)
+
+
+def n_photos(rows: Pairing, groups: Sequence[str]) -> int:
+    """How many source photos paired rows are of."""
+    return len({groups[i] for i, _ in rows})
+
+
+def is_shown(gap: Estimate, photos: int) -> bool:
+    """Whether a difference is more than chance gives: its interval leaves 0 out, over enough photos to say so."""
+    return photos >= LEAST_PHOTOS and not gap.low <= 0 <= gap.high
 
 
 def success_difference(a: MethodScores, b: MethodScores) -> Estimate | None:
     """Success gain of b less a by the first judge, over the same edits; None without any."""
     if not (a.evidence.edits and b.evidence.edits and a.tradeoffs and b.tradeoffs):
         return None
-    return difference(a.tradeoffs[0].success, b.tradeoffs[0].success, paired_rows(a, b), a.evidence.groups)
+    values = a.tradeoffs[0].success, b.tradeoffs[0].success
+    return difference(*values, paired_rows(a, b), a.evidence.groups, is_share=True)
 
 
 def comparison(a: MethodScores, b: MethodScores) -> Table:
@@ -106,27 +125,29 @@ def _edit_row(a: Line, b: Line, rows: Pairing, first: MethodScores, second: Meth
     """A metric of each edit."""
     start = (a.short, a.metric.better)
     if a.values is None or b.values is None:
-        return (*start, "–", "–", NOT_PAIRED, "–")
+        return (*start, "–", "–", a.withheld or NOT_PAIRED, "–")
     own, other = (line.values * line.metric.factor for line in (a, b) if line.values is not None)
     groups = a.evidence.groups
-    gap = difference(own, other, rows, groups)
+    gap = difference(own, other, rows, groups, is_share=a.metric.is_share)
     if gap is None:
-        return (*start, "–", "–", NOT_PAIRED, "–")
+        return (*start, "–", "–", a.withheld or NOT_PAIRED, "–")
     both = [(i, j) for i, j in rows if np.isfinite(other[j] - own[i])]
-    zero = np.zeros(max(len(own), len(other)))
-    alone = (
-        difference(zero, own, [(i, i) for i, _ in both], groups),
-        difference(zero, other, [(j, j) for _, j in both], b.evidence.groups),
-    )
+    alone = (_mean_of(a, own, [i for i, _ in both]), _mean_of(b, other, [j for _, j in both]))
     cells: list[Cell] = ["–" if e is None else Value(e, a.metric.is_share) for e in (*alone, gap)]
-    return (*start, *cells, _verdict(gap, first, second, a.metric))
+    return (*start, *cells, _verdict(gap, first, second, a.metric, n_photos(rows, groups)))
+
+
+def _mean_of(line: Line, values: Float64, rows: Sequence[int]) -> Estimate | None:
+    chosen = np.zeros(len(values), dtype=bool)
+    chosen[list(rows)] = True
+    return line.mean(values, chosen)
 
 
 def _set_row(a: Line, b: Line, rows: Pairing, first: MethodScores, second: MethodScores) -> tuple[Cell, ...]:
     """A metric of the whole set, on the paired rows; without a difference where it is no statistic of rows."""
     start, is_share = (a.short, a.metric.better), a.metric.is_share
     if a.statistic is None or b.statistic is None or a.known is None or b.known is None:
-        return (*start, cell(a.at_dose, is_share), cell(b.at_dose, is_share), NOT_PAIRED, "–")
+        return (*start, cell(a.at_dose, is_share), cell(b.at_dose, is_share), a.withheld or NOT_PAIRED, "–")
     both = np.array(rows, dtype=np.int64).reshape(-1, 2)
     both = both[a.known[both[:, 0]] & b.known[both[:, 1]]]
     of_a, of_b = a.statistic, b.statistic
@@ -139,12 +160,13 @@ def _set_row(a: Line, b: Line, rows: Pairing, first: MethodScores, second: Metho
     estimates = [bootstrapped(statistic, groups, len(both)) for statistic in statistics]
     gap = estimates[2]
     if gap is None:
-        return (*start, "–", "–", NOT_PAIRED, "–")
-    return (*start, *(cell(e, is_share) for e in estimates), _verdict(gap, first, second, a.metric))
+        return (*start, "–", "–", a.withheld or NOT_PAIRED, "–")
+    verdict = _verdict(gap, first, second, a.metric, len(set(groups)))
+    return (*start, *(cell(e, is_share) for e in estimates), verdict)
 
 
-def _verdict(gap: Estimate, a: MethodScores, b: MethodScores, metric: Metric) -> str:
-    if gap.low <= 0 <= gap.high:
+def _verdict(gap: Estimate, a: MethodScores, b: MethodScores, metric: Metric, photos: int) -> str:
+    if not is_shown(gap, photos):
         return "no difference that n can show"
     if metric.better == "for information":
         return f"higher in {(b if gap.mean > 0 else a).evidence.method}"
@@ -180,7 +202,7 @@ def _matched_row(metric: Metric, judge: int, a: MethodScores, b: MethodScores) -
     if own is None or other is None or gap is None:
         return (*start, "–", "–", "not measured for the same photos", "–")
     cells = (Value(estimate, is_share) for estimate in (own, other, gap))
-    return (*start, *cells, _verdict(gap, a, b, metric))
+    return (*start, *cells, _verdict(gap, a, b, metric, len(shared)))
 
 
 def side_by_side(names: Sequence[str], heads: Sequence[tuple[Table, Table]]) -> list[Table]:

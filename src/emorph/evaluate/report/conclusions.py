@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
+from emorph.core.expressions import Emotion
 from emorph.evaluate.metrics.statistics import Estimate
-from emorph.evaluate.report.comparison import success_difference
+from emorph.evaluate.report.comparison import is_shown, n_photos, paired_rows, success_difference
 from emorph.evaluate.report.tables import Value
 from emorph.evaluate.scores.gallery import FALSE_ACCEPTS
 from emorph.evaluate.scores.method import MethodScores
@@ -24,11 +26,23 @@ def conclusions(scores: Sequence[MethodScores]) -> Iterator[str]:
 
 
 def _ranked(scores: Sequence[MethodScores]) -> Iterator[str]:
-    known = [(_success(score), score.evidence.method) for score in scores]
-    found = sorted(((e.mean, name) for e, name in known if e is not None), reverse=True)
-    if len(found) > 1:
-        order = ", ".join(name for _, name in found)
-        yield f"By success gain, which weighs emotion and identity together, the best first: {order}."
+    """An order only where each set is shown to be better than the next; else what keeps it from being one."""
+    known = [(found.mean, score) for score in scores if (found := _success(score)) is not None]
+    order = [score for _, score in sorted(known, key=lambda item: -item[0])]
+    if len(order) < 2:
+        return
+    alike = [(a, b) for a, b in pairwise(order) if not _is_better(a, b)]
+    if not alike:
+        names = ", ".join(score.evidence.method for score in order)
+        yield f"By success gain, which weighs emotion and identity together, the best first: {names}."
+        return
+    couples = "; ".join(f"{a.evidence.method} and {b.evidence.method}" for a, b in alike)
+    yield f"By success gain these sets are not ranked, for neighbours are not shown to differ: {couples}."
+
+
+def _is_better(a: MethodScores, b: MethodScores) -> bool:
+    gap = success_difference(b, a)
+    return gap is not None and gap.mean > 0 and is_shown(gap, n_photos(paired_rows(b, a), b.evidence.groups))
 
 
 def _line(score: MethodScores) -> Iterator[str]:
@@ -38,14 +52,14 @@ def _line(score: MethodScores) -> Iterator[str]:
     if (passing := _passing(score)) is not None:
         said.append(f"{passing} pass for the person of their source")
     if said:
-        yield f"{score.evidence.method}: {', '.join(said)}."
+        yield f"{score.evidence.method}: {', '.join(said)}.{_unknown(score)}"
 
 
 def _success(score: MethodScores) -> Estimate | None:
     """The success gain by the first judge."""
     if not score.tradeoffs:
         return None
-    return score.evidence.mean(score.tradeoffs[0].success, score.evidence.at_dose)
+    return score.evidence.mean(score.tradeoffs[0].success, score.evidence.at_dose, "difference")
 
 
 def _recognised(score: MethodScores) -> tuple[Value, Value] | None:
@@ -53,13 +67,27 @@ def _recognised(score: MethodScores) -> tuple[Value, Value] | None:
     if not score.emotions:
         return None
     emotion, evidence = score.emotions[0], score.evidence
-    after, before = (evidence.mean(v, evidence.at_dose) for v in (emotion.right_after, emotion.right_before))
+    after, before = (evidence.mean(v, evidence.at_dose, "share") for v in (emotion.right_after, emotion.right_before))
     return None if after is None or before is None else (Value(after, True), Value(before, True))
+
+
+def _unknown(score: MethodScores) -> str:
+    """Which targets the first judge has no class for, so that no share of it holds those edits; "" without any."""
+    if not score.emotions:
+        return ""
+    judge, evidence = score.emotions[0].judge, score.evidence
+    chosen = [scored for scored, is_in in zip(evidence.edits, evidence.at_dose, strict=True) if is_in]
+    unknown = [s.pair.target for s in chosen if s.pair.target is not None and s.pair.target not in judge.emotions]
+    if not unknown:
+        return ""
+    words = " or ".join(emotion.word for emotion in Emotion if emotion in unknown)
+    edits = f"{len(unknown)} edit{'' if len(unknown) == 1 else 's'}"
+    return f" {judge.id.partition('@')[0]} does not know {words}: {edits} to them count in no share of emotion."
 
 
 def _passing(score: MethodScores) -> Value | None:
     """The share of edits that pass for the person of their source."""
-    passes = score.evidence.mean(score.identity.passes, score.evidence.at_dose)
+    passes = score.evidence.mean(score.identity.passes, score.evidence.at_dose, "share")
     return None if passes is None else Value(passes, True)
 
 
@@ -67,8 +95,10 @@ def _of_one(score: MethodScores) -> Iterator[str]:
     if (shares := _recognised(score)) is not None:
         yield (
             f"{score.emotions[0].judge.id.partition('@')[0]} recognises {shares[0]} of the edits as what was "
-            f"asked for; of their unedited photos, {shares[1]} showed it already."
+            f"asked for; of their unedited photos, {shares[1]} showed it already.{_unknown(score)}"
         )
+    elif unknown := _unknown(score):
+        yield unknown.lstrip()
     gallery = score.identity.gallery
     if (passing := _passing(score)) is not None:
         genuine = gallery.genuine_passing
@@ -89,7 +119,7 @@ def _against(first: MethodScores, other: MethodScores) -> Iterator[str]:
     if gap is None:
         return
     a, b = first.evidence.method, other.evidence.method
-    if gap.low <= 0 <= gap.high:
+    if not is_shown(gap, n_photos(paired_rows(first, other), first.evidence.groups)):
         yield f"{b} and {a} cannot be told apart by success gain: the difference is {Value(gap, True)}."
     else:
         better, worse = (b, a) if gap.mean > 0 else (a, b)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from emorph.core.expressions import Emotion
-from emorph.evaluate.metrics.table import shown_in
-from emorph.evaluate.metrics.takes import Shown
+from emorph.evaluate.judges.asked import AFFECT
+from emorph.evaluate.metrics.table import metrics, shown_in
+from emorph.evaluate.metrics.takes import Shown, Takes
+from emorph.evaluate.report.needs import AFFECT_JUDGES, GET_AFFECT
 from emorph.evaluate.report.scorecard import WITH_CONTROLS, control_cell, dose_cell, row_with_controls
 from emorph.evaluate.report.tables import NOTHING, Cell, Table, cell, slug
 from emorph.evaluate.scores.affect import AffectScores
@@ -23,6 +25,8 @@ def details(scores: MethodScores, name: str) -> Iterator[Table]:
         yield recognisers(scores, name)
     for affect in scores.affects:
         yield affect_table(affect, scores, name)
+    if not scores.affects:
+        yield no_affect_table(scores, name)
     for emotion in scores.emotions:
         yield by_emotion(scores, emotion, name)
     for emotion in scores.emotions:
@@ -32,6 +36,7 @@ def details(scores: MethodScores, name: str) -> Iterator[Table]:
     for model in scores.face_models:
         yield face_model_table(model, scores, name)
     yield fidelity_table(scores, name)
+    yield papers_table(scores, name)
     if any(scores.shown_in(Shown.SET)):
         yield set_table(scores, name)
 
@@ -84,6 +89,18 @@ def affect_table(affect: AffectScores, scores: MethodScores, name: str = "") -> 
     return Table(slug(scores.evidence.method, "affect", _plain(affect.judge.id)), title, note, header, rows)
 
 
+def no_affect_table(scores: MethodScores, name: str = "") -> Table:
+    """Which file valence and arousal lack, where no judge of them is here."""
+    absent = [item.why for item in scores.panel.missing if item.name in AFFECT_JUDGES]
+    why = absent[0] if absent else GET_AFFECT
+    rows = tuple(
+        (f"{word}, {row.title}", row.better, why, NOTHING) for word in AFFECT for row in metrics(Takes.VALENCE_AROUSAL)
+    )
+    header = ("measure", "better", "edits", "unedited photo")
+    note = "No judge of valence and arousal is here."
+    return Table(slug(scores.evidence.method, "affect"), f"{name}Valence and arousal", note, header, rows)
+
+
 def by_emotion(scores: MethodScores, emotion: EmotionScores, name: str = "") -> Table:
     """What one judge says of each target, and what identity costs there."""
     evidence, judge = scores.evidence, emotion.judge
@@ -104,7 +121,7 @@ def by_emotion(scores: MethodScores, emotion: EmotionScores, name: str = "") -> 
                 continue
             row.append(cell(line.estimate(chosen), is_share))
             if line.before is not None:
-                row.append(cell(evidence.mean(line.before, chosen), is_share))
+                row.append(cell(line.mean(line.before, chosen), is_share))
         rows.append(tuple(row))
     header = ["target"]
     for line in lines:
@@ -166,11 +183,30 @@ def fidelity_table(scores: MethodScores, name: str = "") -> Table:
     note = (
         "Fidelity takes every change for damage, so it is asked in two ways only: outside the face, where nothing "
         "should change (the edit with its source's own face put back, against the source), and of reconstructions "
-        "(edits at strength 0). An edit against its source would praise the edit that did nothing. Networks compare "
-        "the face's surroundings at 256 px."
+        "(edits at strength 0). An edit against its source would praise the edit that did nothing. The face is a "
+        "soft mask by the source's 68 points, alike for every method, so what changes along its edge counts in part; "
+        "the editor's mask is the one it pasted through, where it recorded one, and there nothing may change at all. "
+        "Networks compare the face's surroundings at 256 px."
     )
     header = ("measure", "compares", "better", "edits", "unedited photo")
     return Table(slug(scores.evidence.method, "fidelity"), f"{name}Fidelity", note, header, rows)
+
+
+def papers_table(scores: MethodScores, name: str = "") -> Table:
+    """An edit against its source, for readers who want papers' numbers beside theirs; marked as what it is."""
+    rows = tuple(
+        (line.label, line.metric.compares, dose_cell(line), control_cell(line, line.unedited))
+        for line in scores.shown_in(Shown.PAPERS)
+    )
+    note = (
+        "Many papers print these numbers, so they stand here to be set beside theirs, and count for nothing else in "
+        "this report. They compare an edit with its source, so the wanted change counts as damage: the edit that does "
+        "nothing has the best value there is, in the last column. A higher PSNR here does not mean a better edit. In "
+        "the window that FFHQ's crop spans; SSIM with an 11 px Gaussian window, LPIPS at 256 px. Papers differ in all "
+        "three."
+    )
+    header = ("measure", "compares", "edits", "doing nothing")
+    return Table(slug(scores.evidence.method, "papers"), f"{name}For comparison with papers", note, header, rows)
 
 
 def face_model_table(model: FaceModelScores, scores: MethodScores, name: str = "") -> Table:

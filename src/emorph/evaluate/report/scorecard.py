@@ -33,7 +33,7 @@ def parts(scores: MethodScores, name: str = "") -> Table:
     note = (
         f"{int(evidence.at_dose.sum())} edits at strength {evidence.dose:g} of {photos} "
         f"photo{'' if photos == 1 else 's'}. "
-        "In brackets: 95 % interval (bootstrap by source photo, of controls by person) and n. The controls say what "
+        "In brackets: 95 % interval (by source photo, of controls by person) and n. The controls say what "
         "the same number is for photos that nobody edited. Doing nothing wins every row of identity and geometry, and "
         "another person's smile every row of emotion: only the scores above weigh both."
     )

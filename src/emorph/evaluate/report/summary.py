@@ -13,6 +13,7 @@ from emorph.evaluate.metrics.takes import Takes
 from emorph.evaluate.report.comparison import comparison, side_by_side
 from emorph.evaluate.report.conclusions import conclusions
 from emorph.evaluate.report.detail_tables import details
+from emorph.evaluate.report.needs import GET_AFFECT
 from emorph.evaluate.report.scorecard import headline, parts
 from emorph.evaluate.report.tables import Table
 from emorph.evaluate.report.warnings import warnings
@@ -21,10 +22,6 @@ from emorph.evaluate.scores.face_models import FaceModelControls
 from emorph.evaluate.scores.gallery import galleries
 from emorph.evaluate.scores.method import MethodScores
 
-GET_AFFECT = (
-    "not measured: needs a judge that predicts them; get it with emorph models get enet_b0_8_va_mtl (or emonet_8) and "
-    "name it: --judge enet_b0_8_va_mtl."
-)
 GET_RECOGNISER = (
     "not measured: needs a recogniser in ArcFace's format; get it with emorph models get w600k_r50 and name it: "
     "--recogniser w600k_r50."

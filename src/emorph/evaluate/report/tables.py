@@ -26,10 +26,12 @@ class Value:
 
     @property
     def interval(self) -> str:
-        """The interval and n."""
-        low, high = self.estimate.low, self.estimate.high
+        """The interval and n; a share or a single number with an interval of no width has none."""
+        low, high, n = self.estimate.low, self.estimate.high, self.estimate.n
+        if self.estimate.is_point and (self.is_share or n == 1):
+            return f"no interval; n = {n}"
         text = f"{100 * low:.1f} to {100 * high:.1f}" if self.is_share else f"{low:.3g} to {high:.3g}"
-        return f"{text}; n = {self.estimate.n}"
+        return f"{text}; n = {n}"
 
     def __str__(self) -> str:
         """A mean is never shown without n and interval."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import emorph
+from emorph.core.commands import install
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.files import replace_file
 from emorph.core.types import Float64
@@ -110,8 +111,9 @@ def facts(panel: Panel) -> list[tuple[str, str]]:
         ("other networks", ", ".join([n.id for n in panel.features] + [c.id for c in panel.comparers]) or "none"),
         (
             "intervals",
-            f"{100 * LEVEL:.0f} %, percentile bootstrap by source photo, of controls by person, seed 0, "
-            f"{N_MEAN_RESAMPLES} resamples of means, {N_RESAMPLES} of other statistics",
+            f"{100 * LEVEL:.0f} %, by source photo, of controls by person: of shares Wilson's, of their differences "
+            f"Agresti and Min's; of the rest a percentile bootstrap, seed 0, {N_MEAN_RESAMPLES} resamples of means, "
+            f"{N_RESAMPLES} of other statistics",
         ),
     ]
 
@@ -218,7 +220,7 @@ def _template() -> Any:
     try:
         import jinja2
     except ImportError:
-        raise MissingAssetError("the report page needs Jinja2: pip install 'emorph[evaluate]'.") from None
+        raise MissingAssetError(f"the report page needs Jinja2: `{install('evaluate')}`.") from None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(Path(__file__).with_name(PAGE_FILE).read_text(encoding="utf-8"))
 

@@ -16,12 +16,19 @@ from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import PanelJudge
 from emorph.evaluate.measure.inputs import Pair
 from emorph.evaluate.measure.records import NO_FACE, Identified, Records
+from emorph.evaluate.metrics.shares import share, signed_share
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
 
 LostFaces = Literal["fail", "skip"]
+Kind = Literal["number", "share", "difference"]
+INTERVALS: dict[Kind, Callable[[Float64, Sequence[str]], Estimate]] = {
+    "number": bootstrap,
+    "share": share,
+    "difference": signed_share,
+}
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
@@ -98,12 +105,16 @@ class Evidence:
         """All strengths, rising."""
         return sorted(set(self.strengths.tolist()))
 
-    def mean(self, values: Float64, chosen: Bools) -> Estimate | None:
-        """The mean of the chosen edits' values with its interval by source photo; None without any, or if all NaN."""
+    def mean(self, values: Float64, chosen: Bools, kind: Kind = "number") -> Estimate | None:
+        """The mean of the chosen edits' values with its interval by source photo; None without any, or if all NaN.
+
+        kind: a "share" (values in [0, 1]) and a "difference" of shares (values -1, 0 and 1) have intervals of shares.
+        """
         chosen = chosen & np.isfinite(values)
         if not chosen.any():
             return None
-        return bootstrap(values[chosen], [group for group, is_in in zip(self.groups, chosen, strict=True) if is_in])
+        groups = [group for group, is_in in zip(self.groups, chosen, strict=True) if is_in]
+        return INTERVALS[kind](values[chosen], groups)
 
     def measured(self, metric: str, judge: str = "") -> Float64:
         """A number of each edit and its source, plain or by a network's id; NaN where it was not measured."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from emorph.core.records import SeenFace
 from emorph.core.types import Float64
+from emorph.core.wilson import wilson
 from emorph.evaluate.judges.panel import Panel
 from emorph.evaluate.measure.records import Records
 from emorph.evaluate.metrics.identity import Pairs
@@ -25,6 +26,8 @@ from emorph.evaluate.metrics.takes import Takes
 from emorph.evaluate.scores.evidence import Bools, Evidence, Ints
 
 FALSE_ACCEPTS = 0.01
+LEAST_IMPOSTORS = round(1 / FALSE_ACCEPTS)  # pairs of which that share is one
+LEAST_PHOTOS = next(n for n in range(2, LEAST_IMPOSTORS) if n * (n - 1) // 2 >= LEAST_IMPOSTORS)
 DLIB = "dlib"
 DLIB_THRESHOLD = 0.6  # the distance under which dlib's author takes two photos for one person
 LEAST_PERSONS = 5  # that are drawn for an interval; draws of fewer say nothing of others
@@ -76,8 +79,19 @@ class Gallery:
 
     @functools.cached_property
     def threshold(self) -> float | None:
-        """The distance that ``FALSE_ACCEPTS`` of the impostor pairs fall under; None with one person only."""
-        return self.pairs.threshold(FALSE_ACCEPTS) if len(self.pairs.impostor) else None
+        """The distance that ``FALSE_ACCEPTS`` of the impostor pairs fall under; None of fewer pairs than one accept."""
+        return self.pairs.threshold(FALSE_ACCEPTS) if len(self.pairs.impostor) >= LEAST_IMPOSTORS else None
+
+    @property
+    def withheld(self) -> str:
+        """Why there is no threshold, in a table's words; "" where there is one, or not one impostor."""
+        n = len(self.pairs.impostor)
+        if not 0 < n < LEAST_IMPOSTORS:
+            return ""
+        return (
+            f"withheld: {100 * FALSE_ACCEPTS:.0f} % of {n} impostor pair{'s' if n > 1 else ''} is less than one pair; "
+            f"{LEAST_IMPOSTORS} are needed, so {LEAST_PHOTOS} photos of different persons"
+        )
 
     @property
     def has_scale(self) -> bool:
@@ -109,7 +123,12 @@ class Gallery:
         """Share of the pairs of one person that pass the threshold."""
         if self.threshold is None:
             return None
-        return self.over_pairs((self.between < self.threshold).astype(np.float64), same_person=True)
+        found = self.over_pairs((self.between < self.threshold).astype(np.float64), same_person=True)
+        if found is None or not found.is_point:
+            return found
+        rows, columns = np.nonzero(np.triu(self.same, k=1))
+        low, high = wilson(found.mean, len(np.union1d(self._person[rows], self._person[columns])))
+        return replace(found, low=low, high=high)
 
     def over_pairs(self, between: Float64, *, same_person: bool) -> Estimate | None:
         """Mean of ``between`` (n, n) over the pairs of one person or of two, NaN left out; None without any.

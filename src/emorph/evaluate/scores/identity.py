@@ -67,6 +67,8 @@ class IdentityScores:
                     yield self._distance_line(row)
                 continue
             line = Line(row, self.evidence, values=self._measured(row), unedited=of_itself(row))
+            if row.takes in (Takes.THRESHOLD, Takes.OTHER_PHOTOS):
+                line = replace(line, withheld=gallery.withheld)
             if row == metrics(Takes.THRESHOLD)[0]:
                 line = self._with_threshold(line)
             elif row.takes == Takes.GALLERY:

@@ -12,7 +12,7 @@ from emorph.core.types import Float64
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.statistics import Estimate
 from emorph.evaluate.metrics.takes import Takes
-from emorph.evaluate.scores.evidence import Bools, Evidence, Ints, bootstrapped
+from emorph.evaluate.scores.evidence import Bools, Evidence, Ints, Kind, bootstrapped
 
 Control = Estimate | str | None
 
@@ -28,6 +28,7 @@ class Line:
     unedited, same_person, other_person, by_chance: the controls; a text where there is nothing to measure, else None
     where they are not known.
     title: where it says more than the metric's own. part: "valence" of a metric that tells two things.
+    withheld: why there is no estimate, where the metric itself does not tell.
     n_exact: how many of the edits equal their source, so that the value is infinite.
     """
 
@@ -45,12 +46,15 @@ class Line:
     by_chance: Control = None
     title: str = ""
     part: str = ""
+    withheld: str = ""
     n_exact: int = 0
 
     @property
     def absent(self) -> str:
         """What a table says where there is no estimate."""
-        return f"infinite: all {self.n_exact} are exact" if self.n_exact else self.metric.absent
+        if self.n_exact:
+            return f"infinite: all {self.n_exact} are exact"
+        return self.withheld or self.metric.absent
 
     @property
     def label(self) -> str:
@@ -75,7 +79,7 @@ class Line:
         """Of the chosen edits with its interval by source photo, in the unit of tables; None where there is none."""
         found: Estimate | None = None
         if self.values is not None:
-            found = self.evidence.mean(self.values * self.metric.factor, chosen)
+            found = self.mean(self.values * self.metric.factor, chosen)
         elif self.estimate_of is not None:
             found = self.estimate_of(chosen)
         elif self.statistic is not None and self.known is not None:
@@ -83,6 +87,10 @@ class Line:
             groups = [self.evidence.groups[i] for i in rows]
             found = bootstrapped(lambda drawn: statistic(rows[drawn]), groups, len(rows))
         return found
+
+    def mean(self, values: Float64, chosen: Bools) -> Estimate | None:
+        """Of values (n,) of this metric, with the interval that its kind of number has."""
+        return self.evidence.mean(values, chosen, kind_of(self.metric, values))
 
     @functools.cached_property
     def at_dose(self) -> Estimate | None:
@@ -93,7 +101,7 @@ class Line:
     def unedited_at_dose(self) -> Control:
         """The control of the unedited photos."""
         if self.before is not None:
-            return self.evidence.mean(self.before, self.span)
+            return self.mean(self.before, self.span)
         return self.unedited
 
     @property
@@ -105,6 +113,14 @@ class Line:
         if self.metric.takes == Takes.RECONSTRUCTION:
             return evidence.at(0)
         return evidence.at_dose
+
+
+def kind_of(metric: Metric, values: Float64) -> Kind:
+    """What interval a metric's values have; a metric that calls itself a share and leaves [-1, 1] is a number."""
+    known = values[np.isfinite(values)]
+    if not metric.is_share or not len(known) or np.abs(known).max() > 1:
+        return "number"
+    return "difference" if metric.bounds[0] < 0 or known.min() < 0 else "share"
 
 
 def of_itself(metric: Metric) -> str | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from emorph.core.types import Float64
 from emorph.evaluate.metrics.metric import Metric
-from emorph.evaluate.metrics.statistics import Estimate, bootstrap
+from emorph.evaluate.metrics.shares import share, signed_share
+from emorph.evaluate.metrics.statistics import Estimate
 from emorph.evaluate.metrics.table import metrics
 from emorph.evaluate.metrics.takes import Takes
 from emorph.evaluate.metrics.tradeoff import success
@@ -33,7 +35,7 @@ class Point:
 class Tradeoff:
     """A judge and a recogniser on one set, a row an edit.
 
-    before, after: recognised as the target. passes: for the person. known: where all three are.
+    before, after: recognised as the target. passes: for the person. known: where all three are. withheld: why none is.
     """
 
     judge: str
@@ -42,13 +44,14 @@ class Tradeoff:
     after: Float64
     passes: Float64
     known: Bools
+    withheld: str = ""
 
     @classmethod
     def of(cls, emotion: EmotionScores, identity: IdentityScores) -> Tradeoff:
         """Keep the edits whose target the judge knows."""
         known = np.isfinite(emotion.gain) & np.isfinite(identity.passes)
         rows = emotion.right_before, emotion.right_after, identity.passes
-        return cls(emotion.judge.id, emotion.evidence, *rows, known)
+        return cls(emotion.judge.id, emotion.evidence, *rows, known, identity.gallery.withheld)
 
     @functools.cached_property
     def success(self) -> Float64:
@@ -66,7 +69,7 @@ class Tradeoff:
             measure = row.load()
             if row.takes == Takes.BOTH:
                 values = np.where(self.known, measure(self.before, self.after, self.passes), np.nan)
-                yield Line(row, self.evidence, self.judge, values=values, unedited="0")
+                yield Line(row, self.evidence, self.judge, values=values, unedited="0", withheld=self.withheld)
                 continue
 
             def statistic(drawn: Ints, row: Metric = row, measure: Callable[..., float] = measure) -> float:
@@ -74,18 +77,19 @@ class Tradeoff:
                     return float(measure(self.curve(drawn)))
                 return float(measure(self.before[drawn], self.after[drawn], self.passes[drawn]))
 
-            yield Line(row, self.evidence, self.judge, statistic=statistic, known=self.known, unedited="0")
+            line = Line(row, self.evidence, self.judge, statistic=statistic, known=self.known, unedited="0")
+            yield dataclasses.replace(line, withheld=self.withheld)
 
     def points(self) -> list[Point]:
         """A point for each strength, rising."""
         found = []
         for strength in self.evidence.sweep():
             rows = np.flatnonzero(self.known & self.evidence.at(strength))
+            if not len(rows):
+                continue
             groups = [self.groups[i] for i in rows]
-            gain = _mean((self.after - self.before)[rows], groups)
-            verified = _mean(self.passes[rows], groups)
-            if gain is not None and verified is not None:
-                found.append(Point(strength, gain, verified))
+            gain = signed_share((self.after - self.before)[rows], groups)
+            found.append(Point(strength, gain, share(self.passes[rows], groups)))
         return found
 
     def curve(self, drawn: Ints) -> list[tuple[float, float]]:
@@ -96,7 +100,3 @@ class Tradeoff:
             rows = drawn[np.abs(strengths) == strength]
             found.append((float((self.after - self.before)[rows].mean()), float(self.passes[rows].mean())))
         return found
-
-
-def _mean(values: Float64, groups: Sequence[str]) -> Estimate | None:
-    return bootstrap(values, groups) if len(values) else None

@@ -19,6 +19,6 @@ JUDGE = ModelKind(
     name="judge",
     what="a judge of expressions",
     use="load it with emorph.models.judge.Judge.from_pretrained",
-    folder=FolderForm(judge.KIND, Judge.from_pretrained, _facts),
+    folder=FolderForm(judge.KIND, Judge.from_pretrained, _facts, Judge),
     save=save_module,
 )

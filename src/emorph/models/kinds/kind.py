@@ -51,11 +51,15 @@ def no_detail(_: Weights) -> str:
 
 @dataclass(frozen=True)
 class FolderForm(Generic[M]):
-    """A kind as a folder of config.json and model.safetensors. kind: what its config.json states."""
+    """A kind as a folder of config.json and model.safetensors.
+
+    kind: what its config.json states. module: of a network that writes itself, its class.
+    """
 
     kind: str
     load: Callable[[Path], M]
     facts: Callable[[Path], Facts] = no_facts
+    module: type[PretrainedModule] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def folder_of(module: type[P]) -> FolderForm[P]:
     def facts(folder: Path) -> Facts:
         return Facts(module.config_type.parse(read_config(folder, module.kind), str(folder)))
 
-    return FolderForm(module.kind, module.from_pretrained, facts)
+    return FolderForm(module.kind, module.from_pretrained, facts, module)
 
 
 def save_module(module: PretrainedModule, folder: Path, dtype: torch.dtype) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import emorph
+from emorph.core.commands import install
 from emorph.core.errors import DataError, MissingAssetError
 from emorph.core.files import replace_file
 from emorph.study.analysis import Results
@@ -195,7 +196,7 @@ def _template() -> Any:
     try:
         import jinja2
     except ImportError:
-        raise MissingAssetError("the report page needs Jinja2: pip install 'emorph[study]'.") from None
+        raise MissingAssetError(f"the report page needs Jinja2: `{install('study')}`.") from None
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 

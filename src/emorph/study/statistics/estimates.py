@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emorph.core.commands import install
 from emorph.core.errors import MissingAssetError
 
 LEVEL = 0.95
-NORMAL_QUANTILE = 1.959963984540054  # of (1 + LEVEL) / 2
 NOT_KNOWN = float("nan")
 
 Ints = NDArray[np.int64]
@@ -70,23 +70,6 @@ def two_sided_p(t: float, df: float) -> float:
     return float(2 * stats.t.sf(abs(t), df)) if df > 0 and not math.isnan(t) else NOT_KNOWN
 
 
-def wilson(share: float, n: float, quantile: float = NORMAL_QUANTILE) -> tuple[float, float]:
-    """Wilson's score interval of a share (1927); n may be an effective number, which need not be whole.
-
-    It stays within [0, 1], and does not shrink to nothing where all or none agreed. (NaN, NaN) without votes.
-
-    >>> low, high = wilson(1.0, 10)
-    >>> f"{low:.3f} to {high:.3f}"
-    '0.722 to 1.000'
-    """
-    if not n > 0:
-        return NOT_KNOWN, NOT_KNOWN
-    squared = quantile**2
-    middle = (share + squared / (2 * n)) / (1 + squared / n)
-    half = quantile / (1 + squared / n) * math.sqrt(max(share * (1 - share), 0.0) / n + squared / (4 * n * n))
-    return (0.0 if share == 0 else middle - half), (1.0 if share == 1 else middle + half)
-
-
 def holm(p_values: Floats) -> Floats:
     """Holm's step-down correction (1979); a p value that is not known stays so and is not counted as a test.
 
@@ -119,4 +102,4 @@ def require_scipy() -> None:
     try:
         import scipy.optimize  # noqa: F401
     except ImportError:
-        raise MissingAssetError("the statistics of a study need SciPy: pip install 'emorph[study]'.") from None
+        raise MissingAssetError(f"the statistics of a study need SciPy: `{install('study')}`.") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emorph.core.wilson import wilson
 from emorph.study.statistics.clusters import Clusters, linear_covariance
 from emorph.study.statistics.estimates import (
     NOT_KNOWN,
@@ -17,7 +18,6 @@ from emorph.study.statistics.estimates import (
     Size,
     t_quantile,
     two_sided_p,
-    wilson,
 )
 
 Mask = NDArray[np.bool_]

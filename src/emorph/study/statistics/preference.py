@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
+from emorph.core.wilson import wilson
 from emorph.study.statistics import bradley_terry as bt
 from emorph.study.statistics.clusters import Clusters, bootstrap_variance
 from emorph.study.statistics.estimates import (
@@ -22,7 +23,6 @@ from emorph.study.statistics.estimates import (
     logit,
     t_quantile,
     two_sided_p,
-    wilson,
 )
 
 N_RESAMPLES = 1000

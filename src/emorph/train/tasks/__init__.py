@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 
 from emorph.core.config import read_toml
-from emorph.core.errors import UnknownNameError
+from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.train.config import TaskConfig
+from emorph.train.renamed import old_names
 
 TASKS: dict[str, str] = {
     "autoencoder": "emorph.train.tasks.autoencoder:AutoencoderConfig",
@@ -15,6 +17,7 @@ TASKS: dict[str, str] = {
     "judge": "emorph.train.tasks.judge:JudgeRunConfig",
     "rig": "emorph.train.tasks.rig:RigRunConfig",
     "painter": "emorph.train.tasks.painter:PainterRunConfig",
+    "expression": "emorph.train.tasks.expression:ExpressionConfig",
     "classifier": "emorph.train.tasks.classifier:ClassifierConfig",
 }
 DEFAULT_TASK = "autoencoder"  # of a file that names none
@@ -29,6 +32,19 @@ def config_class(task: str) -> type[TaskConfig]:
     return config
 
 
-def read_task(path: Path) -> TaskConfig:
-    """The configuration in a TOML file, of the task that it names. Raises ConfigError, UnknownNameError."""
-    return config_class(str(read_toml(path).get("task", DEFAULT_TASK))).read(path)
+def read_task(path: Path, tell: Callable[[str], None] = lambda sentence: None) -> TaskConfig:
+    """The configuration in a TOML file, of the task that it names. Raises ConfigError, UnknownNameError.
+
+    tell: is told of old names in it, which are still read.
+    """
+    values = read_toml(path)
+    if "search" in values:
+        raise ConfigError(
+            f"{path} describes a search of settings, not one run: start it with emorph train search {path}, and run "
+            "the best.toml that it writes."
+        )
+    task = str(values.get("task", DEFAULT_TASK))
+    config = config_class(task).read(path)
+    for sentence in old_names(task, values):
+        tell(f"{path}: {sentence}")
+    return config

@@ -42,23 +42,42 @@ def class_means(
     z: (N, z_dim), normalised; labels: int64 (N,), a face in each class. persons: int64 (N,), one number a person; None
     where every face is another person's. confounds: (N, n), what differs without being expression. own: bool (N,),
     False for mirror images, which are in the means and are no faces more.
-    The random intercepts' share of the variance is that of Swamy & Arora (1972), pooled over z_dim; the fit is theirs
-    on data from which a part of each person's mean is taken (Wooldridge 2010, Sec. 10.4).
     """
-    codes = z.double()
-    people = torch.arange(len(z)) if persons is None else torch.unique(persons, return_inverse=True)[1]
     design = torch.nn.functional.one_hot(labels, n_classes).double()
     if confounds is not None:
         design = torch.cat([design, standardised(confounds.double())], dim=1)
+    found = within_people(design, z, persons)
+    rows_a_face = 1.0 if own is None else len(own) / int(own.sum())
+    variance = found.variance[:n_classes] * z.shape[1] * rows_a_face
+    return ClassMeans(found.coefficients[:n_classes], variance, found.person_share)
+
+
+@dataclass(frozen=True)
+class MixedFit:
+    """coefficients: (p, z_dim). variance: (p,), squared error of each, for one number of a code. person_share: as
+    above."""
+
+    coefficients: Tensor
+    variance: Tensor
+    person_share: float
+
+
+def within_people(design: Tensor, z: Tensor, persons: Tensor | None) -> MixedFit:
+    """What each column of ``design`` adds to a code, at an intercept a person that is drawn at random.
+
+    design: float64 (N, p); z: (N, z_dim); persons: int64 (N,), or None where every face is another person's.
+    The intercepts' share of the variance is that of Swamy & Arora (1972), pooled over z_dim; the fit is theirs on data
+    from which a part of each person's mean is taken (Wooldridge 2010, Sec. 10.4).
+    """
+    codes = z.double()
+    people = torch.arange(len(z)) if persons is None else torch.unique(persons, return_inverse=True)[1]
     residuals = codes - design @ _fit(design, codes)[0]
     within, between = _variances(residuals, people)
     counts = torch.bincount(people)[people].double()[:, None]
     taken = 1 - (1 + counts * between / within).rsqrt()
     design, codes = (values - taken * _means_of(values, people)[people] for values in (design, codes))
     coefficients, covariance = _fit(design, codes)
-    rows_a_face = 1.0 if own is None else len(own) / int(own.sum())
-    variance = covariance.diagonal()[:n_classes] * within * z.shape[1] * rows_a_face
-    return ClassMeans(coefficients[:n_classes], variance, float(between / (between + within)))
+    return MixedFit(coefficients, covariance.diagonal() * within, float(between / (between + within)))
 
 
 def guarded(found: ClassMeans, counts: Tensor, *, enough: int = ENOUGH) -> Tensor:

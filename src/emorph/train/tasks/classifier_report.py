@@ -15,12 +15,22 @@ METRICS_FILE = "metrics.json"
 
 
 def metrics_json(
-    answers: Confusion, calibration: Calibration, affect: Mapping[str, AffectScore], settings: Mapping[str, Any]
+    answers: Confusion,
+    calibration: Calibration,
+    affect: Mapping[str, AffectScore],
+    settings: Mapping[str, Any],
+    edits: Mapping[str, Any] | None = None,
+    splits: Mapping[str, str] | None = None,
 ) -> str:
-    """Everything that was measured on held-out faces, as JSON. settings: what to say of how it was made."""
+    """Everything that was measured on held-out faces, as JSON. settings: what to say of how it was made.
+
+    edits: of ``emorph.train.tasks.self_check``. splits: "split", that of these faces, and "chosen_by", the one by which
+    the epoch was chosen.
+    """
     recall = {e.word: {"recall": _share(answers.recall(e)[0]), "n": answers.recall(e)[1]} for e in answers.emotions}
     values = {
         "measured_on": "held-out faces",
+        **(splits or {}),
         "n": int(answers.counts.sum()),
         "accuracy": answers.accuracy,
         "mean_recall": mean_recall(answers),
@@ -28,6 +38,7 @@ def metrics_json(
         "confusion": {"rows": "label", "columns": "answer", "labels": list(recall), "counts": answers.counts.tolist()},
         "calibration": asdict(calibration),
         "affect": {name: asdict(score) for name, score in affect.items()},
+        "edits": edits,
         "settings": dict(settings),
     }
     return json.dumps(values, indent=2) + "\n"

@@ -15,10 +15,11 @@ from emorph.core.device import choose_device
 from emorph.core.errors import DataError
 from emorph.core.images import unit_range
 from emorph.core.types import FaceCoeffs, OnStep
+from emorph.data.joined import JoinedFaces
 from emorph.data.store import FaceStore
 from emorph.face3d.camera import screen_to_pixels
 from emorph.models.rig_faces import FaceReader, NetworkReader
-from emorph.train.face_parts import Numbers, cache_key, read_parts
+from emorph.train.face_parts import Numbers, cache_key, joined_numbers, read_parts
 
 _NUMBERS = ("shape", "expression", "pose", "jaw", "camera", "light", "texture")
 
@@ -81,6 +82,9 @@ def _read(
     share: tuple[int, int],
     on_step: OnStep | None,
 ) -> list[Numbers]:
+    if isinstance(faces, JoinedFaces):  # each set is kept on its own, whatever it is joined with
+        parts = [_read(reader, store, cache, workers, share, on_step) for store in faces.stores]
+        return joined_numbers(parts)
     folder = None
     if cache and isinstance(faces, FaceStore):
         folder = cache / cache_key(_modules(reader), [*faces.facts(), reader.name, reader.skin])

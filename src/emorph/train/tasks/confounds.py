@@ -37,7 +37,7 @@ def one_hot_columns(faces: FaceStore, names: Sequence[str]) -> Tensor:
     parts = [torch.zeros(len(faces), 0)]
     for name in names:
         values = np.array([str(value) for value in faces.column(name)])
-        parts.append(torch.from_numpy(np.stack([values == word for word in np.unique(values)[1:]], axis=1)).float())
+        parts.append(torch.from_numpy(values[:, None] == np.unique(values)[None, 1:]).float())
     return torch.cat(parts, dim=1)
 
 

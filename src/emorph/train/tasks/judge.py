@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -23,7 +23,9 @@ from emorph.data.store import FaceStore
 from emorph.evaluate.judges.own import judge_crops
 from emorph.evaluate.metrics.emotion import Confusion, confusion
 from emorph.models.judge import Judge, JudgeConfig
+from emorph.models.weights import PretrainedModule
 from emorph.train.config import RunConfig
+from emorph.train.seen import MEASURES
 from emorph.train.task import Task, hash_seed
 
 N_DRAWS = 13  # random numbers that one changed picture takes
@@ -45,7 +47,7 @@ class AugmentConfig(Config):
     gamma: float = Field(0.4, ge=0)
     noise: float = Field(0.08, ge=0)
     hide_share: float = Field(0.5, ge=0, le=1)
-    hide_px: tuple[int, int] = (6, 18)
+    hide_px: tuple[int, int] = Field((6, 18), description="Least and most side of the hidden rectangle.")
     mix: float = Field(0.2, ge=0)
 
 
@@ -56,11 +58,13 @@ class JudgeRunConfig(RunConfig):
     (largest class / own class) ** power times in the loss, classes counted as they are drawn.
     """
 
+    measures: ClassVar[tuple[str, ...]] = tuple(MEASURES)
+
     task: Literal["judge"] = "judge"
     model: JudgeConfig
     held_out: str = "val"
     augment: AugmentConfig = AugmentConfig()
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    label_smoothing: float = Field(0.1, ge=0, lt=1, description="What of a label is spread over all of them.")
     class_weight_power: float = Field(0.5, ge=0, le=1)
 
     @model_validator(mode="after")
@@ -86,9 +90,24 @@ class JudgeRunConfig(RunConfig):
         side, channels = self.picture
         return JudgeLoss(self), (torch.zeros(n, channels, side, side), torch.ones(n, len(self.model.labels)))
 
+    @property
+    def validation_split(self) -> str:
+        return self.held_out
+
+    def judge_faces(self, model: PretrainedModule, faces: FaceStore) -> dict[str, NDArray[np.float64]]:
+        """Whether each face's label is the answer; NaN for a face without a label that the judge knows."""
+        assert isinstance(model, Judge)
+        rows = [
+            i for i, label in enumerate(faces.labels) if label >= 0 and Emotion(int(label)) in model.config.emotions
+        ]
+        answers = judge_crops(model, [unit_range(faces[i]["image"][None])[0] for i in rows]).argmax(axis=1)
+        right = np.full(len(faces), np.nan)
+        right[rows] = [model.config.emotions[k].value == faces.labels[i] for i, k in zip(rows, answers, strict=True)]
+        return dict.fromkeys(MEASURES, right)
+
     def closing_report(self, model: Path) -> Sequence[str]:
         """How well the judge knows the held-out faces."""
-        held_out = self.data.model_copy(update={"split": self.held_out}).open(*self.picture)
+        held_out = self.data.with_split(self.held_out).open(*self.picture)
         return recall_lines(held_out_confusion(Judge.from_pretrained(model), held_out))
 
 

@@ -26,7 +26,7 @@ from emorph.models.diffae import DiffAE
 from emorph.models.directions import LatentStats
 from emorph.models.latent import LATENT_PROCESS, LatentNetConfig, sample_latents
 from emorph.models.port import autoencoder_config, load
-from emorph.models.weights import fingerprint
+from emorph.models.weights import PretrainedModule, fingerprint
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all, encode_share
 from emorph.train.config import RunConfig
 from emorph.train.sections import OptimConfig
@@ -54,6 +54,7 @@ class LatentRunConfig(RunConfig):
     """
 
     names_of_models: ClassVar[tuple[str, ...]] = ("init", "autoencoder")
+    preparing: ClassVar[str] = "encoding faces"
 
     task: Literal["latent"] = "latent"
     autoencoder: str
@@ -87,6 +88,14 @@ class LatentRunConfig(RunConfig):
         loss = LatentLoss(self.new_model())
         z = torch.zeros(n, loss.model.config.z_dim)
         return loss, (z, torch.zeros(n, dtype=torch.int64), torch.zeros_like(z))
+
+    def validation_task(self, faces: Dataset[Any], trained: PretrainedModule) -> LatentTask:
+        """The same on validation faces, whose codes are normalised as the training faces' were."""
+        task = self.build(faces, None)
+        assert isinstance(trained, DiffAE)
+        assert trained.latent_stats is not None
+        task.z = trained.latent_stats.to(torch.device("cpu")).normalise(self.codes(faces).z)
+        return task
 
     @property
     def cache(self) -> Path:

@@ -43,13 +43,13 @@ class PairConfig(Config):
     ways_closed: tuple[float, float, float] = (0.2, 0.1, 0.7)
     rim: tuple[float, float] = (0.02, 0.08)
     jitter: float = Field(0.010, ge=0)
-    turn_deg: float = Field(6.0, ge=0)
-    zoom: float = Field(0.08, ge=0)
-    shift: float = Field(0.05, ge=0)
+    turn_deg: float = Field(6.0, ge=0, description="Largest turn of the crop.")
+    zoom: float = Field(0.08, ge=0, description="Largest change of the crop's size, as the log of a factor.")
+    shift: float = Field(0.05, ge=0, description="Largest shift of the crop.")
     exposure: float = Field(0.12, ge=0)
     tint: float = Field(0.05, ge=0)
     blur_share: float = Field(0.25, ge=0, le=1)
-    blur: float = Field(2.2, ge=1)
+    blur: float = Field(2.2, ge=1, description="Largest factor by which a picture is made coarser first.")
     known_share: float = Field(0.7, ge=0, le=1)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -68,8 +68,12 @@ class RigOptimConfig(OptimConfig):
 class RigRunConfig(RunConfig):
     """A training run of the rig. stage 2 starts from a rig of stage 1, ``init``."""
 
+    preparing: ClassVar[str] = "fitting 3D faces"
+
     task: Literal["rig"] = "rig"
-    stage: int = Field(1, ge=1, le=2)
+    stage: int = Field(
+        1, ge=1, le=2, description="1 learns many people; 2 learns one person's album, the denoiser alone, from init."
+    )
     model: RigConfig
     coefficients: CoefficientsConfig = CoefficientsConfig()
     optim: RigOptimConfig = RigOptimConfig()
@@ -115,10 +119,9 @@ class RigRunConfig(RunConfig):
         told = read_all(self.reader(), faces, cache=self.cache, workers=self.data.workers)
         return told.with_mean_shape() if self.stage == 2 else told
 
-    @classmethod
-    def read(cls, path: Path | str) -> Self:
-        """Read a TOML file and make its paths absolute. Raises ConfigError."""
-        config, base = super().read(path), Path(path).resolve().parent
+    def placed(self, base: Path) -> Self:
+        """The same with absolute paths, relative ones starting at ``base``."""
+        config = super().placed(base)
         asked = config.coefficients
         names = {key: getattr(asked, key) for key in ("face_model", "network")}
         absolute = {key: existing_below(base, name) for key, name in names.items() if name}

@@ -1,0 +1,53 @@
+"""The bundled model's way to edit: crops are moved to the target's landmarks, and drawn again with its z_sem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from emorph.core.images import to_levels
+from emorph.core.types import AlignedFace, OnStep, Target
+from emorph.edit import latent
+from emorph.edit.change import CropChange
+from emorph.edit.codec import Codec
+from emorph.edit.redraw import motions, move_crops
+from emorph.edit.steady import held_steady
+from emorph.models.diffae import DiffAE
+from emorph.models.directions import Directions
+
+
+def moved_changes(
+    model: DiffAE,
+    codec: Codec,
+    directions: Directions,
+    faces: Sequence[AlignedFace],
+    crops: Tensor,
+    targets: Sequence[Target],
+    on_step: OnStep | None = None,
+) -> list[list[CropChange]]:
+    """What each target changes in the crop of each face: one list a face. Strength 0 changes nothing.
+
+    crops: pictures of the faces (n, C, S, S) in [-1, 1]. directions: such as know landmarks.
+    """
+    active = [target for target in targets if target.strength]
+    if not active:
+        return [[CropChange.nothing(levels)] * len(targets) for levels in to_levels(crops)]
+    tone = model.tone(crops)
+    seen = tone.take_off(crops)
+    z = model.encode(seen)
+    z_to = latent.edited_codes(z, directions, active)
+    motion = motions(faces, latent.landmark_steps(z[:, None], z_to, directions))
+    moved = move_crops(seen, motion.fields)
+    new = torch.from_numpy(motion.opened).flatten(0, 1)[:, None].to(moved.device)
+    drawn = codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step)
+    share = torch.from_numpy(motion.expressive).flatten(0, 1)[:, None].to(moved.device)
+    drawn = held_steady(moved.flatten(0, 1), drawn, share).view_as(moved)
+    results = []
+    toned = map(tone.put_back, (moved, drawn))
+    fields = (motion.fields, motion.opened, motion.landmarks)
+    for own, before, after, *of_face in zip(to_levels(crops), *toned, *fields, strict=True):
+        rows = map(CropChange, to_levels(before), to_levels(after), *of_face)
+        results.append([next(rows) if target.strength else CropChange.nothing(own) for target in targets])
+    return results

@@ -1,0 +1,85 @@
+"""A learned correction of the step in z_sem: a small network from z_sem, what is asked for and how much of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from emorph.core.expressions import Emotion
+from emorph.core.types import Target
+
+N_ASKED = len(Emotion) + 4  # one emotion of eight; valence and arousal, and whether each is asked for
+
+
+def asked_for(target: Target) -> Tensor:
+    """A target without its strength as numbers, float (N_ASKED,).
+
+    >>> asked_for(Target(Emotion.HAPPY, 0.5)).tolist()
+    [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    emotions = [float(emotion == target.emotion) for emotion in Emotion]
+    affect = [] if target.emotion is not None else [target.valence, target.arousal]
+    values = [value or 0.0 for value in affect] or [0.0, 0.0]
+    given = [float(value is not None) for value in affect] or [0.0, 0.0]
+    return torch.tensor([*emotions, *values, *given])
+
+
+@dataclass(frozen=True)
+class CodeShift:
+    """Two linear layers with SiLU between them, times the strength: at strength 0 nothing moves.
+
+    inner_weight: float (H, z_dim + N_ASKED + 1); inner_bias: (H,); outer_weight: (z_dim, H); outer_bias: (z_dim,).
+    """
+
+    inner_weight: Tensor
+    inner_bias: Tensor
+    outer_weight: Tensor
+    outer_bias: Tensor
+
+    def step(self, z: Tensor, asked: Tensor, strength: Tensor) -> Tensor:
+        """What is added to the directions' step, (B, z_dim), normalised.
+
+        z: (B, z_dim), normalised z_sem; asked: (B, N_ASKED) of ``asked_for``; strength: (B, 1).
+        """
+        hidden = F.silu(F.linear(torch.cat([z, asked, strength], dim=1), self.inner_weight, self.inner_bias))
+        return strength * F.linear(hidden, self.outer_weight, self.outer_bias)
+
+    def step_for(self, z: Tensor, target: Target) -> Tensor:
+        """``step`` of several faces for one target; z: (B, z_dim), normalised z_sem."""
+        asked = asked_for(target).to(z.device).expand(len(z), -1)
+        return self.step(z, asked, z.new_full((len(z), 1), target.strength))
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same on a device."""
+        return type(self)(*(tensor.to(device) for tensor in vars(self).values()))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """As they are stored."""
+        return {f"shift.{name}": tensor.detach() for name, tensor in vars(self).items()}
+
+
+class ShiftNet(nn.Module):
+    """A ``CodeShift`` that learns; it starts as no shift at all."""
+
+    def __init__(self, z_dim: int, hidden: int) -> None:
+        super().__init__()
+        inner = nn.Linear(z_dim + N_ASKED + 1, hidden)
+        self.inner_weight, self.inner_bias = inner.weight, inner.bias
+        self.outer_weight = nn.Parameter(torch.zeros(z_dim, hidden))
+        self.outer_bias = nn.Parameter(torch.zeros(z_dim))
+
+    @property
+    def shift(self) -> CodeShift:
+        """The shift of the present weights, through which gradients flow back to them."""
+        return CodeShift(self.inner_weight, self.inner_bias, self.outer_weight, self.outer_bias)
+
+    @classmethod
+    def of(cls, shift: CodeShift) -> Self:
+        """One that learns on from a copy of a shift."""
+        net = cls(len(shift.outer_bias), len(shift.inner_bias))
+        net.load_state_dict({name: tensor.detach().clone() for name, tensor in vars(shift).items()})
+        return net

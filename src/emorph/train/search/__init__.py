@@ -1,0 +1,1 @@
+"""Searching the settings of a task: which values are best on validation faces, and for how many epochs."""

@@ -1,0 +1,250 @@
+"""The losses of expression editing: what frozen networks say of an edited face, and that nothing else changes.
+
+The edited picture is made in one of two ways. one_step: noise is added to the face, and the U-Net says in one step what
+face there would be with the edited z_sem; the less it can know, the less its answer counts (weight alpha_bar_t).
+chain: the face's own x_T is drawn with the edited z_sem in a few steps of the sampler, through which gradients flow
+back; each step is computed again for them instead of being kept (DiffusionCLIP, Kim et al. 2022, Sec. 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from emorph.core.config import Config
+from emorph.core.expressions import Emotion
+from emorph.core.tone import face_window
+from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target, x0_from
+from emorph.diffusion.samplers import Denoise, solver
+from emorph.face3d.camera import screen_to_pixels
+from emorph.train.tasks.expression_model import ExpressionModel
+from emorph.train.tasks.expression_networks import AUTO, OPEN_EMOTION, Answer, Frozen
+
+Trains = Literal["unet", "shift", "both"]
+
+
+class PicturesConfig(Config):
+    """How the picture is made that the losses see.
+
+    way: one_step or chain. evaluations: of the network in a chain, in each direction. solver: of a chain. move:
+    in one_step, start from the crop moved to the target's landmarks, as the editor does where the directions know
+    landmarks; a chain starts from the face as it is.
+    """
+
+    way: Literal["one_step", "chain"] = "one_step"
+    evaluations: int = Field(6, ge=2, le=50)
+    solver: Literal["dpm", "ddim"] = "dpm"
+    move: bool = True
+
+
+class LossesConfig(Config):
+    """Weights of the losses; 0 leaves one out, and its network unasked.
+
+    expression: cross-entropy of the target emotion, or squared error of valence and arousal, times the strength.
+    shape: squared distance of the face's shape before and after (Step 2). identity: 1 - cosine of a person's features
+    before and after. surroundings: mean absolute change of the picture around the face. reconstruction: the
+    autoencoder's own loss at strength 0. emotion_networks: whom expression asks, names or folders; their mean counts.
+    shape_network: whom shape asks, a name or a folder; "auto" is DECA where its file is here, else the open network.
+    identity_network: whom identity asks, such as "dlib".
+    """
+
+    expression: float = Field(1.0, ge=0)
+    shape: float = Field(0.0, ge=0)
+    identity: float = Field(0.0, ge=0)
+    surroundings: float = Field(1.0, ge=0)
+    reconstruction: float = Field(1.0, ge=0)
+    emotion_networks: tuple[str, ...] = Field((OPEN_EMOTION,), description="Networks that name emotions.")
+    shape_network: str = Field(AUTO, description="What reads the shape: deca, a folder, or auto: DECA if it is here.")
+    identity_network: str = Field("", description="What knows persons.")
+
+    @model_validator(mode="after")
+    def _names_what_it_asks(self) -> Self:
+        if self.expression and not self.emotion_networks:
+            raise ValueError("expression needs a network that names emotions: set emotion_networks, or expression = 0")
+        if self.identity and not self.identity_network:
+            raise ValueError("identity needs a network that knows persons: set identity_network, or identity = 0")
+        return self
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """By the name of the loss."""
+        names = ("expression", "shape", "identity", "surroundings", "reconstruction")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def edits(self) -> bool:
+        """Whether any loss looks at an edited picture."""
+        return any(weight for name, weight in self.weights.items() if name != "reconstruction")
+
+
+class ExpressionLoss(nn.Module):
+    """The model and its losses in one module, so that every wrapper (DDP, compile, autocast) sees one forward.
+
+    Dropout is off, so that the pictures are those that the editor draws. frozen: the networks that are asked.
+    """
+
+    def __init__(
+        self,
+        model: ExpressionModel,
+        *,
+        trains: Trains,
+        pictures: PicturesConfig,
+        losses: LossesConfig,
+        weight: LossWeight,
+        emotion: Sequence[Frozen] = (),
+        shape: Frozen | None = None,
+        identity: Frozen | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.pictures, self.losses, self.weight = pictures, losses, weight
+        self.emotion, self.shape, self.identity = nn.ModuleList(emotion), shape, identity
+        self.window: Tensor
+        self.register_buffer("window", face_window(model.config.image_size), persistent=False)
+        self.trains_unet = trains in ("unet", "both")
+        model.autoencoder.requires_grad_(self.trains_unet)
+        for kept in (model.autoencoder.encoder, model.autoencoder.latent_net):
+            if kept is not None:
+                kept.requires_grad_(False)
+        if model.shift is not None:
+            model.shift.requires_grad_(trains in ("shift", "both"))
+
+    @property
+    def frozen(self) -> list[nn.Module]:
+        """The networks that are asked, whose weights the loss holds but neither trains nor saves."""
+        found = [*self.emotion, self.shape, self.identity]
+        return [part.network.module for part in found if isinstance(part, Frozen)]
+
+    def facts(self) -> list[dict[str, Any]]:
+        """What a trained model says of the networks that it asked."""
+        found = [*self.emotion, self.shape, self.identity]
+        return [part.network.facts() for part in found if isinstance(part, Frozen)]
+
+    def train(self, mode: bool = True) -> Self:
+        """Everything stays in evaluation mode; what learns, learns all the same."""
+        return super().train(False)
+
+    def forward(
+        self,
+        x: Tensor,
+        start: Tensor,
+        z: Tensor,
+        z_to: Tensor,
+        asked: Tensor,
+        strength: Tensor,
+        points: Tensor,
+        t: Tensor,
+        noise: Tensor,
+    ) -> dict[str, Tensor]:
+        """Scalar losses: "loss" is the weighted sum, the rest its parts.
+
+        x: faces (B, C, S, S) in [-1, 1]. start: of one_step the faces that noise is added to, of a chain their x_T,
+        both as the model sees pictures. z, z_to: (B, z_dim), of the face and as the directions edit it. asked:
+        (B, N_ASKED) of ``asked_for``; strength: (B, 1). points: (B, 68, 2) in [-1, 1]. t: int64 (B,); noise: like x.
+        """
+        model, losses = self.model.autoencoder, self.losses
+        tone = model.tone(x)
+        x0 = tone.take_off(x)
+        parts: dict[str, Tensor] = {}
+        if losses.edits:
+            z_to = self.model.shifted(z, z_to, asked, strength)
+            if self.pictures.way == "chain":
+                drawn, certainty = self.chain(start, z_to), torch.ones_like(strength[:, 0])
+                before = x0
+            else:
+                x_t = q_sample(start, t, noise, model.rates)
+                raw = model.predict(x_t, t, z_to).float()
+                drawn = x0_from(raw, x_t, t, model.rates, model.config.prediction).clamp(-1, 1)
+                certainty, before = model.rates[t, 0].square(), start
+            parts |= self._around(before, drawn, certainty)
+            with torch.autocast(x.device.type, enabled=False):
+                parts |= self._told(x, tone.put_back(drawn.float()), asked, strength[:, 0], points, certainty)
+        if losses.reconstruction and self.trains_unet:
+            parts["reconstruction"] = self._reconstruction(x0, z, t, noise)
+        total = sum((losses.weights[name] * part for name, part in parts.items()), x.new_zeros(()))
+        return {"loss": total, **parts}
+
+    def chain(self, x_T: Tensor, z_to: Tensor) -> Tensor:
+        """Pictures drawn from x_T with z_to, (B, C, S, S), through which gradients flow."""
+        model, chosen = self.model.autoencoder, solver(self.pictures.solver)
+        schedule = chosen.schedule(model.diffusion, self.pictures.evaluations)
+        x0 = chosen.sample(recomputed(model.denoiser(z_to)), x_T, schedule)
+        return x0.clamp(-1, 1)
+
+    def _around(self, before: Tensor, drawn: Tensor, certainty: Tensor) -> dict[str, Tensor]:
+        if not self.losses.surroundings:
+            return {}
+        outside = 1 - self.window
+        change = (drawn - before).abs().mean(dim=1)
+        each = (change * outside).sum(dim=(1, 2)) / outside.sum().clamp(min=1)
+        return {"surroundings": (each * certainty).mean()}
+
+    def _told(
+        self, x: Tensor, edited: Tensor, asked: Tensor, strength: Tensor, points: Tensor, certainty: Tensor
+    ) -> dict[str, Tensor]:
+        """What the frozen networks say of pictures before and after, (B, C, S, S) in [-1, 1]."""
+        losses, side = self.losses, (x.shape[-2], x.shape[-1])
+        at = screen_to_pixels(points, side)
+        parts = {}
+        if losses.expression:
+            each = torch.stack([_missed(part.network.emotions, part(edited, at), asked) for part in self._judges()])
+            parts["expression"] = (each.mean(dim=0) * strength * certainty).mean()
+        if losses.shape and self.shape is not None:
+            now, was = _codes(self.shape, x, edited, at)
+            parts["shape"] = ((now - was).square().mean(dim=1) * certainty).mean()
+        if losses.identity and self.identity is not None:
+            now, was = _codes(self.identity, x, edited, at)
+            parts["identity"] = ((1 - F.cosine_similarity(now, was, dim=1)) * certainty).mean()
+        return parts
+
+    def _judges(self) -> list[Frozen]:
+        return [part for part in self.emotion if isinstance(part, Frozen)]
+
+    def _reconstruction(self, x0: Tensor, z: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The autoencoder's loss (Preechakul et al. 2022, Eq. 9), with the face's own z_sem."""
+        model = self.model.autoencoder
+        kind, table = model.config.prediction, model.rates
+        raw = model.predict(q_sample(x0, t, noise, table), t, z).float()
+        errors = (raw - training_target(x0, t, noise, table, kind)).square().mean(dim=(1, 2, 3))
+        return (errors * loss_weight(t, table, kind, self.weight)).mean()
+
+
+def recomputed(denoise: Denoise) -> Denoise:
+    """The same, whose inner results are computed again for the gradients instead of being kept."""
+
+    def again(x_t: Tensor, t: Tensor) -> Tensor:
+        found: Tensor = checkpoint(denoise, x_t, t, use_reentrant=False)
+        return found
+
+    return again
+
+
+def _codes(network: Frozen, before: Tensor, after: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """What a network of codes says after and before, (B, n) each."""
+    with torch.no_grad():
+        was = network(before, points).code
+    now = network(after, points).code
+    assert now is not None
+    assert was is not None
+    return now, was
+
+
+def _missed(known: Sequence[Emotion], answer: Answer, asked: Tensor) -> Tensor:
+    """How far an answer is from what was asked for, (B,): 0 for an emotion that the network does not know.
+
+    asked: (B, N_ASKED) of ``asked_for``.
+    """
+    n = len(Emotion)
+    missed = asked.new_zeros(len(asked))
+    if answer.logits is not None:
+        of_known = asked[:, [emotion.value for emotion in known]]
+        missed = missed - (of_known * answer.logits.log_softmax(dim=1)).sum(dim=1)
+    if answer.affect is not None:
+        missed = missed + ((answer.affect - asked[:, n : n + 2]).square() * asked[:, n + 2 :]).sum(dim=1)
+    return missed

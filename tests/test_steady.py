@@ -1,0 +1,78 @@
+"""What an edit may draw: expressions, and neither hair nor light."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from emorph.core.landmarks import BROWS, EYES, MOUTH
+from emorph.core.types import Landmarks, Photo, Target
+from emorph.edit.pipeline import Editor
+from emorph.edit.steady import expressive, held_steady
+from emorph.faces import align
+from test_redraw import editor as moving_editor  # the fixture
+from tiny import tiny_config
+
+SIDE = 128
+__all__ = ["moving_editor"]
+
+
+@pytest.fixture(scope="module")
+def points(photo: Photo, landmarks: Landmarks) -> np.ndarray:
+    return align(photo, landmarks, SIDE, tiny_config().crop).crop_points()
+
+
+@pytest.fixture(scope="module")
+def share(points: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(expressive(points, SIDE))[None, None]
+
+
+def test_features_are_expressive_and_hair_is_not(points: np.ndarray, share: torch.Tensor) -> None:
+    x, y = np.rint(points).astype(int).T
+    for part in (EYES, MOUTH, BROWS):
+        assert share[0, 0, y[part], x[part]].min() > 0.5
+    eyes = int(points[EYES, 1].mean())
+    above = int(2.2 * points[BROWS, 1].min() - 1.2 * eyes)  # more than a brow's height above the brows
+    assert share[0, 0, : max(above, 1)].max() < 0.5
+    assert share[0, 0, 0].max() == 0
+    assert share[0, 0, :, 0].max() == 0
+
+
+def test_light_stays_and_an_opening_mouth_is_kept(points: np.ndarray, share: torch.Tensor) -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = 0.4 * torch.rand(1, 3, SIDE, SIDE, generator=generator) - 0.2
+    ramp = torch.linspace(-1, 1, SIDE)
+    light = torch.stack(
+        [
+            0.2 + 0.1 * ramp.expand(SIDE, SIDE),
+            -0.1 * ramp[:, None].expand(SIDE, SIDE),
+            0 * ramp + 0.15 * torch.ones(SIDE, SIDE),
+        ]
+    )
+    mouth = torch.zeros(SIDE, SIDE)
+    x, y = np.rint(points[MOUTH].mean(axis=0)).astype(int)
+    mouth[y - 6 : y + 6, x - 10 : x + 10] = -0.5
+    steady = held_steady(before, before + light + mouth, share)
+    kept = (steady - before)[0]
+    inside = mouth < 0
+    torch.testing.assert_close(kept[:, inside], torch.full((3, int(inside.sum())), -0.5), atol=0.06, rtol=0)
+    assert kept[:, ~inside].abs().max() < 0.06  # the light is gone
+    assert float(kept[:, share[0, 0] == 0].abs().max()) == 0  # and what is no expression is the photo's own
+    assert torch.equal(held_steady(before, before, share), before)
+
+
+def test_rows_do_not_depend_on_each_other(share: torch.Tensor) -> None:
+    generator = torch.Generator().manual_seed(1)
+    before, after = (torch.rand(2, 1, SIDE, SIDE, generator=generator) - 0.5 for _ in range(2))
+    both = held_steady(before, after, share.expand(2, -1, -1, -1))
+    torch.testing.assert_close(both[1:], held_steady(before[1:], after[1:], share))
+
+
+def test_an_edit_draws_nothing_outside(moving_editor: Editor, photo: Photo) -> None:
+    face = moving_editor.faces(photo)[0]
+    change = moving_editor.changes([face], [Target.parse("surprise")])[0][0]
+    allowed = np.maximum(*(expressive(each, face.side_px) for each in (face.crop_points(), change.landmarks)))
+    drawn = np.abs(change.after - change.before).max(axis=-1)
+    assert drawn[allowed == 0].max() < 1e-3
+    assert drawn[allowed > 0.9].max() > 1
