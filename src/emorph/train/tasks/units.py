@@ -13,13 +13,14 @@ from torch import Tensor
 from emorph.core.expressions import Emotion
 from emorph.core.landmarks import INNER, JAW, LEFT_EYE, RIGHT_EYE, STABLE
 from emorph.face3d.action_units import emotion_units
-from emorph.face3d.ict import EXPRESSION_SIGMA, ICT
+from emorph.face3d.ict import ICT
 from emorph.models.unit_axes import UnitAxes
 from emorph.train.codes import Codes
 from emorph.train.tasks.class_means import within_people
 from emorph.train.tasks.confounds import standardised
 
 N_SHAPE = 20  # identities that are told apart: 93 % of the variance of ICT-FaceKit's
+EXPRESSION_SIGMA = 0.4  # how far action units usually are from 0, all alike: none is to be read more readily
 TURN_SIGMA_RAD = (0.3, 0.2, 0.1)  # of heads in photos: across, up and down, and what is left of the tilt
 PLACE_SIGMA = 0.1  # of scale and place, relative to the face, after faces are laid on one skull
 INNER_NOISE, CONTOUR_NOISE = 0.025, 0.08  # of detectors, in eye distances
