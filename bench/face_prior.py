@@ -166,7 +166,8 @@ def noise_of(solver: Solver, state: State, faces: Faces, covariance: Tensor) -> 
     slopes = jacobian.double()
     taken = torch.einsum("blij,bjk,blik->bl", slopes, covariance, slopes) / size.square()
     square = ((weight * error.square() + taken) / 2).mean(dim=0)
-    return ((square + square[list(MIRRORED)]) / 2).sqrt().float()
+    noise: Tensor = ((square + square[list(MIRRORED)]) / 2).sqrt().float()
+    return noise
 
 
 def estimate(model: ICT, faces: Faces) -> LandmarkBasis:
@@ -214,7 +215,7 @@ def main() -> None:
     model = ICT.load(asked.data / "ict_face.npz")
     faces = read_faces(asked.data, asked.persons)
     counts = {word: faces.labels.count(word) for word in sorted(set(faces.labels))}
-    print(f"{len(faces.labels)} faces of {len(faces.persons.unique())} persons: {counts}")
+    print(f"{len(faces.labels)} faces of {len(set(faces.persons.tolist()))} persons: {counts}")
     basis = estimate(model, faces)
     assert basis.correlation is not None
     tensors = {

@@ -60,7 +60,11 @@ def main() -> None:
     rows = {}
     for (arm, seed), model in models.items():
         own = asked.directions if arm == BASE else None
-        kept = recipe.work / recipe.digits(budget) / f"scores-{'-'.join(by.judges)}"
+        kept = (
+            recipe.work
+            / recipe.digits(budget)
+            / f"scores-{'-'.join([*by.judges, *(['fit'] if by.face_model else [])])}"
+        )
         folder = kept / f"{ARMS.index(arm)}-{seed}"
         rows[arm, seed] = scores_of(model, own, faces, targets, by, folder)
     body = report(

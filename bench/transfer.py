@@ -129,7 +129,9 @@ def measured(editor: RigEditor, people: Sequence[Person], step: int, *, with_neu
         like = likeness(own.seen[Emotion.NEUTRAL], changed, giver.seen[Emotion.HAPPY])
         real = [descriptor_of(seen.photo, seen.landmarks) for seen in own.seen.values()]
         real_distance = float(np.linalg.norm(real[1] - real[0]))
-        found.append(Transferred(*gained, like.sharpness, like.colour, like.distance, real_distance))
+        found.append(
+            Transferred(float(gained[0]), float(gained[1]), like.sharpness, like.colour, like.distance, real_distance)
+        )
     name = f"{'another' if step else 'own'}-{'neutral' if with_neutral else 'alone'}"
     _pages(shown, SHEETS / name)
     return found
@@ -141,7 +143,8 @@ def _mouth(seen: Seen) -> NDArray[np.float64]:
     unit = np.linalg.norm(points[LEFT_EYE].mean(axis=0) - points[RIGHT_EYE].mean(axis=0))
     left, right = points[list(MOUTH_CORNERS)]
     to_eyes = np.linalg.norm((left + right) / 2 - points[EYES].mean(axis=0))
-    return np.array([np.linalg.norm(right - left), -to_eyes]) / unit
+    found: NDArray[np.float64] = np.array([np.linalg.norm(right - left), -to_eyes]) / unit
+    return found
 
 
 def _seen(photo: Photo) -> Seen:

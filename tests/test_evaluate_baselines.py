@@ -112,8 +112,8 @@ def test_both_baselines_lose_in_every_headline_score(emorph: Command, face_pack:
         assert min(score["edited"], score["strong"]) > max(score["unedited"], score["swapped"]), row["measure"]
         assert score["unedited"] == 0
         assert score["swapped"] < 0.2
-    order = found["conclusions"][0].rpartition("the best first: ")[2].rstrip(".").split(", ")
-    assert set(order[:2]) == {"edited", "strong"}
-    assert set(order[2:]) == {"unedited", "swapped"}
+    assert found["conclusions"][0].startswith(
+        "By success gain these sets are not ranked"
+    )
     assert any(w.startswith("unedited: ") and "doing nothing beats these edits" in w for w in found["warnings"])
     assert any(w.startswith("swapped: Most edits no longer look like the person") for w in found["warnings"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,16 +140,15 @@ def test_x_T_of_another_model_or_solver_lie_elsewhere(folder: Path, store: FaceS
 
 def test_a_run_on_a_set_on_disk_keeps_its_x_T_beside_it(folder: Path, store: FaceStore, tmp_path: Path) -> None:
     config = expression_config(folder, "disk/run", **WAYS[1], budget={"steps": 2}, data={"workers": 1})
+    titles: list[str] = []
     steps: list[int] = []
 
-    class Told:
-        def __enter__(self) -> Any:
-            return lambda done, total: steps.append(done)
+    def reading(title: str) -> Any:
+        titles.append(title)
+        return nullcontext(lambda done, total: steps.append(done))
 
-        def __exit__(self, *_: object) -> None: ...
-
-    train(config, store, accelerator="cpu", devices=1, show_progress=False, reading=Told)
-    assert steps == [18]
+    train(config, store, accelerator="cpu", devices=1, show_progress=False, reading=reading)
+    assert (titles, steps) == (["inverting faces"], [18])
     (inside,) = (folder / "disk" / "x_T").iterdir()
     assert sorted(file.name for file in inside.iterdir()) == ["00000000.safetensors", "00000000m.safetensors"]
     task = ExpressionTask(config, store)

@@ -137,6 +137,8 @@ def _believed(found: Found, judges: Sequence[str], emotion_network: str) -> str:
         told = ", ".join(f"{judge} {_told(other, measure)}" for judge, other in others.items())
         both = all(other.low > 0 for other in others.values())
         verdict = "so do all the others" if both else "not all the others agree: part of it only pleases the loss"
+        if len(others) < 2:
+            verdict += "; one other judge alone is weak evidence"
         lines.append(f"- {arm}: {emotion_network} rises by {_told(rise, measure)}; {verdict} ({told}).")
     return "Is the rise believed?\n\n" + "\n".join(lines)
 

@@ -83,7 +83,8 @@ def _numbered(persons: Sequence[int] | None, usable: Tensor) -> Tensor:
         return alone
     known = torch.tensor(list(persons), dtype=torch.int64, device=usable.device)
     own = torch.where(usable, known, alone + known.max() + 1 if len(known) else alone)
-    return torch.unique(own, return_inverse=True)[1]
+    numbers: Tensor = torch.unique(own, return_inverse=True)[1]
+    return numbers
 
 
 def _facts(solver: Solver, state: State, residual: Tensor, usable: Tensor) -> list[list[float]]:

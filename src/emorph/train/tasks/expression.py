@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ class ExpressionConfig(RunConfig):
     """
 
     names_of_models = ("init", "directions")
-    preparing = "inverting faces"
+    preparing: ClassVar[str] = "inverting faces"
 
     task: Literal["expression"] = "expression"
     model: DiffAEConfig | None = None
@@ -92,10 +92,15 @@ class ExpressionConfig(RunConfig):
     @classmethod
     def _balanced(cls, values: Any) -> Any:
         """Every emotion as often as the others, where nothing else is said."""
-        data = values.get("data") if isinstance(values, dict) else None
-        if isinstance(data, dict) and "balance" not in data and not data.get("class_power"):
-            return {**values, "data": {**data, "balance": "classes"}}
-        return values
+
+        def evened(data: Any) -> Any:
+            stated = not isinstance(data, dict) or "balance" in data or data.get("class_power")
+            return data if stated else {**data, "balance": "classes"}
+
+        if not isinstance(values, dict) or "data" not in values:
+            return values
+        data = values["data"]
+        return {**values, "data": [*map(evened, data)] if isinstance(data, list) else evened(data)}
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> Self:
@@ -193,10 +198,9 @@ class ExpressionConfig(RunConfig):
     def closing_report(self, model: Path) -> Sequence[str]:
         return (f"Edit with it: {command('edit', 'PHOTO', '--to', 'happy', '--model', model)}",)
 
-    @classmethod
-    def read(cls, path: Path | str) -> Self:
-        """Read a TOML file, make its paths absolute, and settle which network "auto" is. Raises ConfigError."""
-        config, base = super().read(path), Path(path).resolve().parent
+    def placed(self, base: Path) -> Self:
+        """The same with absolute paths, relative ones starting at ``base``, and settled which network "auto" is."""
+        config = super().placed(base)
         asked = config.losses
         try:
             of_shape = named_shape(asked.shape_network) if asked.shape else asked.shape_network
