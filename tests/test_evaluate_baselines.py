@@ -112,8 +112,6 @@ def test_both_baselines_lose_in_every_headline_score(emorph: Command, face_pack:
         assert min(score["edited"], score["strong"]) > max(score["unedited"], score["swapped"]), row["measure"]
         assert score["unedited"] == 0
         assert score["swapped"] < 0.2
-    assert found["conclusions"][0].startswith(
-        "By success gain these sets are not ranked"
-    )
+    assert found["conclusions"][0].startswith("By success gain these sets are not ranked")
     assert any(w.startswith("unedited: ") and "doing nothing beats these edits" in w for w in found["warnings"])
     assert any(w.startswith("swapped: Most edits no longer look like the person") for w in found["warnings"])
