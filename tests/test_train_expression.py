@@ -167,7 +167,7 @@ def test_valence_and_arousal_can_be_asked_for(tmp_path: Path, monkeypatch: pytes
         return Answer(affect=module(crops)[:, :2])
 
     of_affect = AskedNetwork(**{**vars(judge), "answer": answer, "has_affect": True})
-    monkeypatch.setattr("emorph.train.tasks.expression.open_network", lambda *_, **__: of_affect)
+    monkeypatch.setattr("emorph.train.tasks.expression_settings.open_network", lambda *_, **__: of_affect)
     config = expression_config(tmp_path, "run", targets={"by": "affect"}, data={"balance": "none"})
     faces = labelled_faces()
     task = task_of(config, TensorFaces(faces.images, torch.full((len(faces),), -1), faces.landmarks))

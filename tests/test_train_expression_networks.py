@@ -247,7 +247,7 @@ def test_step_2_through_deca_pulls_the_shape_back(home: Path, monkeypatch: pytes
     """Step 2's loss falls when it is trained on, with DECA's networks in their own layout and sizes."""
     monkeypatch.setenv("EMORPH_HOME", str(home))
     opener = _opener(deca_network(lively_encoder()))
-    monkeypatch.setattr("emorph.train.tasks.expression.open_network", opener)
+    monkeypatch.setattr("emorph.train.tasks.expression_settings.open_network", opener)
     torch.manual_seed(0)
     only = {"expression": 0.0, "surroundings": 0.0, "reconstruction": 0.0, "shape": 1.0, "shape_network": "deca"}
     task = ExpressionTask(expression_config(home, "run", losses=only, trains="shift"), labelled_faces())

@@ -88,8 +88,8 @@ def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:
 
 
 def _shifted(z_to: Tensor, z: Tensor, directions: Directions, target: Target) -> Tensor:
-    """z_to (B, z_dim), and what a learned shift adds to the step from z; itself where there is none."""
-    if directions.shift is None:
+    """z_to (B, z_dim), and what a learned shift adds to the step from z; itself where there is none, or for units."""
+    if directions.shift is None or target.units:
         return z_to
     return z_to + directions.stats.std * directions.shift.step_for(directions.stats.normalise(z), target)
 

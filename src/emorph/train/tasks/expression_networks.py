@@ -37,7 +37,7 @@ from emorph.train.tasks.expression_crops import ffhq_crop, shown_share, square_c
 
 Role = Literal["emotion", "shape", "identity"]
 AUTO = "auto"
-OPEN_SHAPE, OPEN_EMOTION = "emorph-loss-shape", "emorph-loss-emotion"
+OPEN_SHAPE, OPEN_EMOTION = "emorph-shape", "emorph-loss-emotion"
 LEAST_SHOWN = 0.8  # of a network's crop
 _ROLES: dict[Role, str] = {"emotion": "names emotions", "shape": "reads a face's shape", "identity": "knows persons"}
 

@@ -28,7 +28,6 @@ from emorph.models.shift import ShiftNet, asked_for
 from emorph.train.sheets import N_STEPS, Sheet, Shown, sheet_of
 from emorph.train.task import Task, check_started, hash_seed
 from emorph.train.tasks.autoencoder import Batch, device_noise, flip_and_step, mirrored
-from emorph.train.tasks.expression import ExpressionConfig, check_affect, check_labels, known_targets
 from emorph.train.tasks.expression_loss import ExpressionLoss
 from emorph.train.tasks.expression_model import (
     ExpressionModel,
@@ -37,6 +36,7 @@ from emorph.train.tasks.expression_model import (
     started,
 )
 from emorph.train.tasks.expression_noise import NAMES, KeptNoise, MadeNoise, NoisyFaces, inverted, noise_folder
+from emorph.train.tasks.expression_settings import ExpressionSettings, check_affect, check_labels, known_targets
 
 N_CHECKED = 64  # faces whose z_sem tell whether the directions are of this model
 FAR = 0.7  # deviations; of its own directions' mean, emorph-base puts the faces of four packs at 0.13 to 0.52
@@ -48,7 +48,7 @@ class ExpressionTask(Task[ExpressionModel]):
     model: ExpressionModel
     loss: ExpressionLoss
 
-    def __init__(self, config: ExpressionConfig, faces: Dataset[Any]) -> None:
+    def __init__(self, config: ExpressionSettings, faces: Dataset[Any]) -> None:
         self.config, self.faces = config, faces
         found = directions_for(config.start_model, config.directions)
         self.model = self._model(found)
