@@ -165,7 +165,7 @@ def library() -> Any:
         import av
     except ImportError:
         raise MissingAssetError(f"films need PyAV: `{install('video')}`.") from None
-    av.logging.set_level(av.logging.PANIC)
+    av.logging.set_level(None)  # a level makes FFmpeg's threads wait for Python's lock, and decoding can hang
     return av
 
 
