@@ -65,7 +65,7 @@ def networks() -> dict[str, Measure]:
 
 
 def arguments(row: Metric, a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
-    if row.takes != Takes.MASKED:
+    if row.takes not in (Takes.MASKED, Takes.OWN_MASK):
         return a, b
     mask = torch.zeros(len(a), 1, *a.shape[2:])
     mask[:, :, 50:120, 60:130] = 1
@@ -128,7 +128,7 @@ def test_the_measures_of_an_evaluation_are_those_of_levels() -> None:
     edited[ground] = 131
     seen = Surroundings(Photo(source), landmarks)
     rows = [row for row in METRICS.values() if row.function == "fidelity:ssim"]
-    assert {row.takes for row in rows} == {Takes.RECONSTRUCTION, Takes.SURROUNDINGS}
+    assert {row.takes for row in rows} == {Takes.RECONSTRUCTION, Takes.SURROUNDINGS, Takes.EDITED}
     found = seen.measured(Photo(edited), rows)
     for row in rows:
         a, b = (x[None] for x in seen._pair(Photo(edited), row.takes))

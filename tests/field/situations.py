@@ -112,11 +112,11 @@ def _(field: Field) -> str:
     return "kept; the place kept, or left out where asked"
 
 
-@case("kinds of files", "an animated GIF", "the first frame, silently")
+@case("kinds of files", "an animated WebP", "the first frame, silently")
 def _(field: Field) -> str:
-    field.image.save("a.gif", save_all=True, append_images=[field.image.rotate(5)])
-    said = refused(field.edit("a.gif", "-o", "out.png"), "has 2 frames", "--frame")
-    done(field.edit("a.gif", "-o", "out.png", "--frame", 2))
+    field.image.save("a.webp", save_all=True, append_images=[field.image.rotate(5)])
+    said = refused(field.edit("a.webp", "-o", "out.png"), "has 2 frames", "--frame")
+    done(field.edit("a.webp", "-o", "out.png", "--frame", 2))
     return said
 
 

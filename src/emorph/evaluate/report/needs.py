@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 
 from emorph.core.assets import OFFICIAL, Asset
-from emorph.core.commands import command
+from emorph.core.commands import command, install
 from emorph.core.downloads import DOWNLOADS, HSEMOTION_NAMES, how_to_get
 
 
@@ -62,7 +62,7 @@ def lacking() -> list[Lacking]:
         absent = [] if is_here else [assets[name] for name in need.ways[0] if not assets[name].path.exists()]
         steps = [_get(asset) for asset in absent]
         if need.package and importlib.util.find_spec(need.package) is None:
-            steps.append(f"{need.package}: pip install 'emorph[evaluate]'")
+            steps.append(f"{need.package}: {install('evaluate')}")
         if steps:
             found.append(Lacking(need.what, "; ".join(steps)))
     return found

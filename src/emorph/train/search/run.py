@@ -49,8 +49,8 @@ def search(
         with working() as on_part:
             worker.work(total, on_part)
     except KeyboardInterrupt:
-        again = command("train", "search", path, "--trials", str(total))
-        say(f"Stopped after {worker.trials.done()} of {total} trials. Continue with: {again}")
+        again = command("train", "search", path)
+        say(f"Stopped after {worker.trials.done()} of {total} trials. Continue with: {again} --trials {total}")
         raise
     return write_report(space, worker.trials, folder)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from emorph.core.commands import install
 from emorph.core.errors import ConfigError, MissingAssetError
 from emorph.train.search.space import Choices, Range, Scalar, Space
 from emorph.train.seen import measure_of
@@ -39,7 +40,7 @@ def optuna_module() -> Any:
     try:
         import optuna
     except ImportError:
-        raise MissingAssetError("a search needs the extra packages: pip install 'emorph[train,search]'.") from None
+        raise MissingAssetError(f"a search needs the extra packages: `{install('train,search')}`.") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     logging.getLogger("optuna").setLevel(logging.ERROR)
     return optuna

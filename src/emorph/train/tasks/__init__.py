@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+from emorph.core.commands import command
 from emorph.core.config import read_toml
 from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.train.config import TaskConfig
@@ -40,8 +41,8 @@ def read_task(path: Path, tell: Callable[[str], None] = lambda sentence: None) -
     values = read_toml(path)
     if "search" in values:
         raise ConfigError(
-            f"{path} describes a search of settings, not one run: start it with emorph train search {path}, and run "
-            "the best.toml that it writes."
+            f"{path} describes a search of settings, not one run: start it with `{command('train', 'search', path)}`, "
+            "and run the best.toml that it writes."
         )
     task = str(values.get("task", DEFAULT_TASK))
     config = config_class(task).read(path)
