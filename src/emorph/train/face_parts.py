@@ -65,7 +65,7 @@ def each_part(
     workers: int = 0,
     share: tuple[int, int] = (0, 1),
     on_step: OnStep | None = None,
-    part_faces: int = PART_FACES,
+    part_faces: int | None = None,
     missing: bool = False,
 ) -> Iterator[list[Numbers]]:
     """One part of the faces after the other: what ``read`` finds in them, for each of ``kinds``.
@@ -74,8 +74,10 @@ def each_part(
 
     read: (items, indices of kinds) -> what these kinds are for a batch. kinds: what their files' names end with.
     share: (i, n) takes the i-th of every n parts, for n processes that then find each other's; (0, 1) is all.
+    part_faces: how many faces a part has; ``PART_FACES`` if not stated.
     """
     n_faces, (own, of) = len(faces), share  # type: ignore[arg-type]  # a map-style data set has a length
+    part_faces = part_faces or PART_FACES
     for start in range(0, n_faces, part_faces):
         rows = range(start, min(start + part_faces, n_faces))
         if start // part_faces % of != own:
