@@ -84,7 +84,7 @@ def test_the_face_changes_and_nothing_else(source: Path, edited: Path) -> None:
     assert still.max() < 40
     face, corner = change[N - 1][40:110, 50:110], change[N - 1][120:, 120:]
     assert face.mean() > 3 * max(corner.mean(), 0.5)
-    assert change[8][40:110, 50:110].mean() < face.mean()
+    assert still.mean() < change[5][40:110, 50:110].mean() < 0.6 * face.mean()  # on its way
     assert not list(edited.parent.glob(".*"))
     with av.open(str(edited)) as container:
         assert json.loads(container.metadata["comment"])["edited"] is True
