@@ -24,6 +24,7 @@ CORE = (
 EXTRAS = {
     "train": ("lightning-fabric", "datasets", "pyarrow"),
     "search": ("optuna",),
+    "video": ("av",),
     "evaluate": ("onnxruntime",),
     "study": ("fastapi", "uvicorn", "scipy"),
     "bench": ("matplotlib",),
