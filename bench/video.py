@@ -18,8 +18,9 @@ from emorph.video.clip import read_clip
 from emorph.video.encode import stored
 from emorph.video.frames import read_frames
 from emorph.video.keyframes import Keyframe, parse_strengths
+from emorph.video.pace import STAGES
 from emorph.video.plan import FilmPlan
-from emorph.video.run import STAGES, edit_film
+from emorph.video.run import edit_film
 from support.measure import table, write_section
 
 

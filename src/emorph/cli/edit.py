@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -47,7 +47,9 @@ from emorph.core.pretrained import CONFIG_FILE, locate
 from emorph.core.types import Target
 
 if TYPE_CHECKING:
-    from emorph.edit.batch import FileEdit
+    from emorph.edit.batch import FileEdit, FileReport, Watch
+    from emorph.edit.pipeline import Editor
+    from emorph.edit.rig.editor import RigEditor
 
 
 _TOLD = ("source", "edited", "strength", "n_faces", "n_edited", "score")
@@ -77,6 +79,7 @@ ModelName = Annotated[
         show_default="emorph-base; with --au, emorph-rig",
     ),
 ]
+E = TypeVar("E", "Editor", "RigEditor")
 Units = Annotated[
     str | None,
     typer.Option(
@@ -123,65 +126,90 @@ def edit(
     In a folder, finished photos are not done twice: after an interruption, run the same command again. A film goes on
     where it was stopped; its --strength and --to may be keyframes: 0@0s,1@2s and happy@0s,sad@3s.
     """
-    from emorph.edit.files import edit_files
-    from emorph.edit.jobs import plan_jobs
     from emorph.edit.pipeline import DEFAULT_MODEL
     from emorph.edit.rig.action_units import parse_units
     from emorph.edit.rig.editor import DEFAULT_RIG
-    from emorph.edit.rig.files import UNITS_WORD, express_files
     from emorph.models.port import is_rig
 
     films = films_among(photos, out, frame)
-    strengths = [] if films else parse_strengths(strength)
     name = model or (DEFAULT_MODEL if au is None else DEFAULT_RIG)
     is_folder = (locate(name) / CONFIG_FILE).is_file()  # an official file may be a rig
     by_rig = is_rig(name) or (au is not None and not is_folder)
+    units = None if au is None else parse_units(au)
 
-    tell = functools.partial(_tell, face, as_json)
+    def editor() -> Editor:
+        return load_editor(name, directions, device, steps, solver, detector, min_score, anyway=anyway)
+
     if films:
         if by_rig:
             raise ConfigError("films are edited by emotion (--to), with a model that is no rig; leave out --au.")
         refuse_options("films", {"--frame": frame, "--strip-location": strip_location or None})
-        asked = FilmOptions(
-            to, strength, valence, arousal, parse_units(au) if au else None, easing, face, min_face, preview
-        )
-        edit_films_of(
-            films, out, asked, again=again, as_json=as_json,
-            load=lambda: load_editor(name, directions, device, steps, solver, detector, min_score, anyway=anyway),
-        )  # fmt: skip
+        asked = FilmOptions(to, strength, valence, arousal, units, easing, face, min_face, preview)
+        edit_films_of(films, out, asked, again=again, as_json=as_json, load=editor)
         return
     refuse_options("photos", {"--easing": easing, "--preview": preview or None})
+    job = _Photos(
+        photos, out, parse_strengths(strength), as_json,
+        {"face": face, "min_face_px": min_face, "frame": frame, "strip_location": strip_location, "again": again},
+    )  # fmt: skip
     if by_rig:
         refuse_options(
             "a rig, which takes emotions (--to) or action units (--au)",
             {"--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None},
         )
-        goal = _rig_goal(to, au)
-        word = goal.word if isinstance(goal, Emotion) else UNITS_WORD
-        jobs = plan_jobs(photos, out, word, strengths)
-        mention_left_out(photos)
-        rig = load_rig_editor(name, face_model, device, steps, solver, detector=detector, min_score=min_score)
-        with items(len(jobs), tell) as work:
-            report = express_files(
-                rig, photos, out, goal, strengths, face=face, min_face_px=min_face,
-                frame=frame, strip_location=strip_location, again=again, watch=work.watch,
-            )  # fmt: skip
+        _edit_by_rig(
+            job, _rig_goal(to, units),
+            lambda: load_rig_editor(name, face_model, device, steps, solver, detector=detector, min_score=min_score),
+        )  # fmt: skip
     else:
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
-        units = None if au is None else parse_units(au)
-        target = _target(to, valence, arousal, units)
-        jobs = plan_jobs(photos, out, UNITS_WORD if units else target.word, strengths)
-        mention_left_out(photos)
-        editor = load_editor(name, directions, device, steps, solver, detector, min_score, anyway=anyway)
-        with items(len(jobs), tell) as work:
-            report = edit_files(
-                editor, photos, out, target.emotion, strengths, valence=valence, arousal=arousal, units=units,
-                face=face, min_face_px=min_face, frame=frame, strip_location=strip_location, again=again,
-                watch=work.watch,
-            )  # fmt: skip
-    if as_json:
-        print_json([row for done in report.edits for row in _rows(done)])
-    finish(report.failures, len(jobs) - report.n_before)
+        _edit_by_code(job, _target(to, valence, arousal, units), editor)
+
+
+@dataclass(frozen=True)
+class _Photos:
+    """What is edited, where to, and how faces and files are to be taken: options of both kinds of editors alike."""
+
+    photos: list[Path]
+    out: Path
+    strengths: list[float]
+    as_json: bool
+    taken: dict[str, Any]
+
+    def edited(self, word: str, load: Callable[[], E], run: Callable[[E, Watch], FileReport]) -> None:
+        """Load an editor, let it run, and say what became of each photo. word: of the goal, in the names of results."""
+        from emorph.edit.jobs import plan_jobs
+
+        n_jobs = len(plan_jobs(self.photos, self.out, word, self.strengths))
+        mention_left_out(self.photos)
+        editor = load()
+        with items(n_jobs, functools.partial(_tell, self.taken["face"], self.as_json)) as work:
+            report = run(editor, work.watch)
+        if self.as_json:
+            print_json([row for done in report.edits for row in _rows(done)])
+        finish(report.failures, n_jobs - report.n_before)
+
+
+def _edit_by_rig(job: _Photos, goal: Emotion | Mapping[str, float], load: Callable[[], RigEditor]) -> None:
+    from emorph.edit.rig.files import UNITS_WORD, express_files
+
+    def run(rig: RigEditor, watch: Watch) -> FileReport:
+        return express_files(rig, job.photos, job.out, goal, job.strengths, watch=watch, **job.taken)
+
+    job.edited(goal.word if isinstance(goal, Emotion) else UNITS_WORD, load, run)
+
+
+def _edit_by_code(job: _Photos, target: Target, load: Callable[[], Editor]) -> None:
+    from emorph.edit.files import edit_files
+    from emorph.edit.rig.files import UNITS_WORD
+
+    def run(editor: Editor, watch: Watch) -> FileReport:
+        return edit_files(
+            editor, job.photos, job.out, target.emotion, job.strengths, valence=target.valence,
+            arousal=target.arousal, units=dict(target.units) or None, watch=watch, **job.taken,
+        )  # fmt: skip
+
+    job.edited(UNITS_WORD if target.units else target.word, load, run)
 
 
 def _tell(face: str, as_json: bool, done: FileEdit) -> None:
@@ -199,14 +227,12 @@ def _target(to: str | None, valence: float | None, arousal: float | None, units:
     return Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal, asked)
 
 
-def _rig_goal(to: str | None, au: str | None) -> Emotion | dict[str, float]:
-    """The emotion, or action units as they were written."""
-    from emorph.edit.rig.action_units import parse_units
-
-    if to is not None and au is None:
+def _rig_goal(to: str | None, units: Mapping[str, float] | None) -> Emotion | Mapping[str, float]:
+    """The emotion, or action units."""
+    if to is not None and units is None:
         return Emotion.parse(to)
-    if au is not None and to is None:
-        return parse_units(au)
+    if units is not None and to is None:
+        return units
     raise ConfigError("give either an emotion (--to) or action units (--au), not both.")
 
 

@@ -6,12 +6,11 @@ please it has not learnt to please the judge.
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from emorph.core.config import Config
-from emorph.core.expressions import Emotion
 from emorph.core.types import CropSpec
+from emorph.models.emotion_labels import EmotionLabels
 from emorph.models.face_window import evened, gray_window
 from emorph.models.trunk import Trunk, TrunkConfig
 from emorph.models.weights import PretrainedModule
@@ -19,7 +18,7 @@ from emorph.models.weights import PretrainedModule
 KIND = "emotion-net"
 
 
-class EmotionNetConfig(Config):
+class EmotionNetConfig(EmotionLabels):
     """Sizes of the network.
 
     labels: the emotions it tells apart, in the order of its outputs. crop, image_size: what it looks at, and at which
@@ -31,17 +30,6 @@ class EmotionNetConfig(Config):
     image_size: int = Field(48, ge=32, le=256)
     crop: CropSpec = CropSpec()
     trained_on: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _known(self) -> EmotionNetConfig:
-        for word in self.labels:
-            Emotion.parse(word)
-        return self
-
-    @property
-    def emotions(self) -> tuple[Emotion, ...]:
-        """``labels`` as emotions."""
-        return tuple(Emotion.parse(word) for word in self.labels)
 
 
 class EmotionNet(PretrainedModule):

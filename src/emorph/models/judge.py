@@ -10,23 +10,21 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from emorph.core.config import Config
-from emorph.core.expressions import Emotion
 from emorph.core.types import CropSpec
+from emorph.models.emotion_labels import EmotionLabels
 from emorph.models.sizes import check_pictures
 from emorph.models.weights import PretrainedModule, save_model
 
 KIND = "judge"
 
 
-class JudgeConfig(Config):
+class JudgeConfig(EmotionLabels):
     """Sizes of a judge.
 
     labels: the emotions it tells apart, in the order of its outputs. channels: of each level; the side halves between
     levels. crop: the part of a face that its training pictures show.
     """
 
-    labels: tuple[str, ...]
     image_size: int = Field(48, gt=0, le=512, description="Side of the pictures.")
     channels: tuple[int, ...] = Field((32, 64, 128, 192), min_length=1)
     num_res_blocks: int = Field(2, gt=0, le=16, description="Residual blocks at each resolution.")
@@ -38,14 +36,7 @@ class JudgeConfig(Config):
         divisor = 2 ** len(self.channels)
         if self.image_size % divisor:
             raise ValueError(f"image_size {self.image_size} is not divisible by {divisor}, which channels asks for")
-        for word in self.labels:
-            Emotion.parse(word)
         return self
-
-    @property
-    def emotions(self) -> tuple[Emotion, ...]:
-        """``labels`` as emotions."""
-        return tuple(Emotion.parse(word) for word in self.labels)
 
 
 class Judge(PretrainedModule):

@@ -18,9 +18,8 @@ import itertools
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +40,7 @@ from emorph.video.draw import TrackCode, aligned, changes, pasted, read_code, tr
 from emorph.video.encode import Stored, check_holds, join, segment, stored, writing
 from emorph.video.frames import Frame, previewed, read_frames, with_change
 from emorph.video.look import Described, Stretch, cuts, look
+from emorph.video.pace import STAGES, Clock, Pace, Tell
 from emorph.video.plan import FilmPlan, film_metadata, film_paths, key_of
 from emorph.video.tracks import Track, chosen, persons_of, tracks_of
 
@@ -49,40 +49,6 @@ if TYPE_CHECKING:
 
 SEGMENT_FRAMES = 48
 BATCH_FRAMES = 8  # whose faces are drawn together
-STAGES = ("decode", "detect", "edit", "paste", "encode")
-
-Tell = Callable[[str, int, int], None]
-"""Called with what is done at present, with its pace, how many frames of it are done, and about how many there are."""
-
-
-@dataclass
-class Clock:
-    """Seconds spent in each of STAGES; a stage inside another counts for itself alone."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    _inside: float = 0.0
-
-    @contextmanager
-    def of(self, stage: str) -> Iterator[None]:
-        """Count what is done inside."""
-        started, around = time.perf_counter(), self._inside
-        self._inside = 0.0
-        try:
-            yield
-        finally:
-            took = time.perf_counter() - started
-            self.seconds[stage] += took - self._inside
-            self._inside = around + took
-
-    def each(self, stage: str, values: Iterable[Frame]) -> Iterator[Frame]:
-        """The values, counting what it takes to make them."""
-        iterator = iter(values)
-        while True:
-            with self.of(stage):
-                value = next(iterator, None)
-            if value is None:
-                return
-            yield value
 
 
 def edit_films(
@@ -329,8 +295,8 @@ class _Film:
                     faces[wish.track, frame] = (face, wish.targets)
         return faces
 
-    def _pace(self, what: str) -> _Pace:
-        return _Pace(f"{self.clip.name}: {what}", self._total, self._tell)
+    def _pace(self, what: str) -> Pace:
+        return Pace(f"{self.clip.name}: {what}", self._total, self._tell)
 
 
 @dataclass(frozen=True)
@@ -338,22 +304,3 @@ class _Wish:
     track: int
     at: int
     targets: tuple[Target, ...]
-
-
-class _Pace:
-    """Counts frames, and tells how many a second are done."""
-
-    def __init__(self, what: str, total: int, tell: Tell | None) -> None:
-        self._what, self._total, self._tell = what, total, tell
-        self._done, self._started = 0, time.perf_counter()
-
-    def __call__(self, n: int) -> None:
-        self._done += n
-        if self._tell:
-            pace = self._done / max(time.perf_counter() - self._started, 1e-6)
-            self._tell(f"{self._what}, {pace:.1f} frames/s", self._done, max(self._total, self._done))
-
-    def passed(self, frame: Frame) -> Frame:
-        """The same frame, counted."""
-        self(1)
-        return frame
