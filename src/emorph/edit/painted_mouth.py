@@ -16,6 +16,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit.change import CropChange, Finish
+from emorph.edit.mouth_light import LIGHT_OF, light_for
 from emorph.faces.mouth import newly_open
 from emorph.faces.mouth_crop import (
     MouthCrop,
@@ -32,8 +33,8 @@ from emorph.faces.paste import paste_change
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
-DEFAULT_SEED = 1  # of the noise that a painting starts from
-NOISE = 0.8  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
+DEFAULT_SEED = 3  # of the noise that a painting starts from
+NOISE = 0.6  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
 CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a painting is enlarged, which blurs it
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
 CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
@@ -44,15 +45,6 @@ MOST_RIM = 0.08
 FEATHER = 0.4  # of the rim: standard deviation of its soft edge
 COARSEST = -1.5  # log2 of the photo's pixels per crop pixel: as the painter was trained
 GRAIN_SHARE = 0.7  # of the photo's own fine grain, which skin has more of than teeth
-# Median of ``light_inside`` of open mouths (gap over 0.1 units) of training faces with these labels: n = 313, 238, 156,
-# 106 and 28. Fear, disgust and contempt have fewer than ten each: the painter chooses.
-LIGHT_OF = {
-    Emotion.HAPPY: 1.02,
-    Emotion.SURPRISE: 0.44,
-    Emotion.ANGER: 0.68,
-    Emotion.NEUTRAL: 0.64,
-    Emotion.SAD: 0.68,
-}
 MOST_GRAIN = 6.0  # levels of 255
 
 
@@ -103,7 +95,10 @@ def paint_edit(
     change = MouthChange.in_crop(face, after)
     if not change.shows_inside:
         return edited
-    light = None if emotion is None or is_shut(lip_gap(change.after)) else LIGHT_OF.get(emotion)
+    light = None
+    if emotion in LIGHT_OF and not is_shut(lip_gap(change.after)):
+        crop = mouth_crop(change.before, painter.config.size, painter.config.width_units)
+        light = light_for(emotion, source, change.before, crop)
     return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light)
 
 
