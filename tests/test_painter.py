@@ -17,8 +17,8 @@ from emorph.core.types import AlignedFace, Landmarks, Photo
 from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
 from emorph.data.store import FaceStore
 from emorph.diffusion.schedule import Schedule
-from emorph.edit.mouth_light import LIGHT_OF, MOST, light_for, whites_over_skin
-from emorph.edit.painted_mouth import MouthChange, moved_pixels, paint_edit, paint_mouth
+from emorph.edit.mouth_light import LIGHT_OF, MOST, whites_over_skin
+from emorph.edit.painted_mouth import MouthChange, face_whites, moved_pixels, paint_edit, paint_mouth
 from emorph.faces import align, motion_between
 from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, lip_masks, mouth_crop
 from emorph.models.painter import Painter, PainterConfig, painter_beside, trailing, view_of, wishes
@@ -441,9 +441,11 @@ def test_an_edit_is_painted_in_one_call(photo: Photo, face: AlignedFace, painter
     edited = replace(photo, pixels=moved_pixels(photo, face, motion))
     found = paint_edit(photo, edited, face, motion, after, painter, emotion=Emotion.SURPRISE)
     change = MouthChange.in_crop(face, after)
-    light = light_for(Emotion.SURPRISE, photo, change.before, mouth_crop(change.before, TINY.size, TINY.width_units))
+    light = LIGHT_OF[Emotion.SURPRISE] * face_whites(photo, change.before, painter)
     expected = paint_mouth(edited, edited.pixels, change, painter, light=light)
     np.testing.assert_array_equal(found.pixels, expected.pixels)
+    lighter = paint_edit(photo, edited, face, motion, after, painter, emotion=Emotion.SURPRISE, whites=2.0)
+    assert (lighter.pixels != found.pixels).any()
     own_choice = paint_edit(photo, edited, face, motion, after, painter)
     assert (own_choice.pixels != found.pixels).any()
 
@@ -488,7 +490,6 @@ def test_teeth_are_as_white_as_the_eyes_whatever_skin_and_exposure(photo: Photo,
     assert whites(skin=20, eyes=160) == MOST
     assert whites(skin=50, eyes=80) == pytest.approx(whites(skin=100, eyes=160))
     assert whites_over_skin(photo, points + 10_000, crop) == 1  # eyes outside the photo
-    assert light_for(Emotion.HAPPY, photo, points, crop) >= LIGHT_OF[Emotion.HAPPY]
 
 
 def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> None:

@@ -26,17 +26,12 @@ WHITES = 90  # percentile of the brightness between the lids
 USUAL, POWER, MOST = 1.05, 0.85, 2.0
 
 
-def light_for(emotion: Emotion, photo: Photo, points: Float64, crop: MouthCrop) -> float:
-    """How light the inside of a mouth is with an emotion of ``LIGHT_OF``, over what lies around it.
+def whites_over_skin(photo: Photo, points: Float64, crop: MouthCrop) -> float:
+    """How much lighter teeth are, over the skin around the mouth, than on most faces: 1 to 2; 1 if no eye is seen.
 
-    photo, points: the face as it was, and its 68 landmarks (68, 2) in photo pixels. crop: around its mouth.
+    points: the face's landmarks (68, 2) in photo pixels. crop: around its mouth.
     Teeth are as white on dark skin as on bright, which the eyes tell; how the photo was exposed tells neither.
     """
-    return LIGHT_OF[emotion] * whites_over_skin(photo, points, crop)
-
-
-def whites_over_skin(photo: Photo, points: Float64, crop: MouthCrop) -> float:
-    """How much lighter teeth are, over the skin around the mouth, than on most faces: 1 to 2; 1 if no eye is seen."""
     eyes = np.zeros(photo.pixels.shape[:2], np.uint8)
     for eye in (LEFT_EYE, RIGHT_EYE):
         cv2.fillPoly(eyes, [np.rint(points[eye] * 16).astype(np.int32)], 1, shift=4)

@@ -16,7 +16,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit.change import CropChange, Finish
-from emorph.edit.mouth_light import LIGHT_OF, light_for
+from emorph.edit.mouth_light import LIGHT_OF, whites_over_skin
 from emorph.faces.mouth import newly_open
 from emorph.faces.mouth_crop import (
     MouthCrop,
@@ -86,31 +86,42 @@ def paint_edit(
     painter: Painter,
     *,
     emotion: Emotion | None = None,
+    whites: float | None = None,
 ) -> Photo:
     """An edit of one face with its mouth's inside painted: what an editor calls after it has pasted.
 
     source: the photo before the edit of this face; edited: after it. motion, after: by which its crop was moved, and
-    where its landmarks (68, 2) went, in crop pixels. emotion: what it should show, if it is one. Raises ShapeError.
+    where its landmarks (68, 2) went, in crop pixels. emotion: what it should show, if it is one. whites: of
+    ``face_whites``, by default as ``source`` has them. Raises ShapeError.
     """
     change = MouthChange.in_crop(face, after)
     if not change.shows_inside:
         return edited
-    light = None
-    if emotion in LIGHT_OF and not is_shut(lip_gap(change.after)):
-        crop = mouth_crop(change.before, painter.config.size, painter.config.width_units)
-        light = light_for(emotion, source, change.before, crop)
+    light = None if emotion is None or is_shut(lip_gap(change.after)) else LIGHT_OF.get(emotion)
+    if light is not None:
+        light *= whites or face_whites(source, change.before, painter)
     return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light)
 
 
-def inside_painted_by(painter: Painter | None) -> Callable[[Target], Finish] | None:
-    """What an editor does to each face after its change is pasted; None without a painter."""
+def face_whites(photo: Photo, points: Float64, painter: Painter) -> float:
+    """``whites_over_skin`` of a face with landmarks (68, 2) in photo pixels, as its mouth's painter sees it."""
+    return whites_over_skin(photo, points, mouth_crop(points, painter.config.size, painter.config.width_units))
+
+
+def inside_painted_by(painter: Painter | None, whites: float | None = None) -> Callable[[Target], Finish] | None:
+    """What an editor does to each face after its change is pasted; None without a painter.
+
+    whites: see ``paint_edit``.
+    """
     if painter is None:
         return None
 
     def finish(target: Target, source: Photo, edited: Photo, face: AlignedFace, change: CropChange) -> Photo:
         if change.motion is None or change.landmarks is None:
             return edited
-        return paint_edit(source, edited, face, change.motion, change.landmarks, painter, emotion=target.emotion)
+        return paint_edit(
+            source, edited, face, change.motion, change.landmarks, painter, emotion=target.emotion, whites=whites
+        )
 
     return lambda target: functools.partial(finish, target)
 

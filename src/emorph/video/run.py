@@ -279,7 +279,7 @@ class _Film:
                 if frame.number in photos:
                     photo = photos[frame.number]
                     for key in (key for key in faces if key[1] == frame.number):
-                        photo = pasted(self.editor, photo, faces[key][0], drawn[key], faces[key][1])
+                        photo = pasted(self.editor, photo, faces[key][0], drawn[key], codes[key[0]], faces[key][1])
                     picture = with_change(picture, photos[frame.number].pixels, photo.pixels)
             yield picture
 
