@@ -438,7 +438,7 @@ def test_an_edit_is_painted_in_one_call(photo: Photo, face: AlignedFace, painter
     after = opened(before, 3.0)
     motion = motion_between(before, after, face.side_px)
     edited = replace(photo, pixels=moved_pixels(photo, face, motion))
-    found = paint_edit(photo, edited, face, motion, after, painter, emotion=Emotion.SURPRISE)
+    found = paint_edit(photo, edited, face, motion, after, painter, emotions=[(Emotion.SURPRISE, 1.0)])
     change = MouthChange.in_crop(face, after)
     expected = paint_mouth(edited, edited.pixels, change, painter, light=LIGHT_OF[Emotion.SURPRISE])
     np.testing.assert_array_equal(found.pixels, expected.pixels)

@@ -13,7 +13,6 @@ import typer
 
 from emorph.cli.console import finish, items, print_json, say
 from emorph.core.errors import ConfigError
-from emorph.core.expressions import Emotion
 from emorph.core.types import Target
 from emorph.video.clip import FILM_NAMES, is_film, library
 from emorph.video.keyframes import Keyframe, as_easing, parse_strengths, parse_words
@@ -95,9 +94,8 @@ def _plan(asked: FilmOptions) -> Any:
 
 def _targets(asked: FilmOptions) -> tuple[Keyframe[Target], ...]:
     if asked.to is not None and asked.valence is None and asked.arousal is None and not asked.units:
-        return tuple(Keyframe(Target(Emotion.parse(key.value)), key.at_s) for key in parse_words(asked.to))
-    emotion = None if asked.to is None else Emotion.parse(asked.to)
-    return (Keyframe(Target(emotion, 1.0, asked.valence, asked.arousal, tuple((asked.units or {}).items())), 0.0),)
+        return tuple(Keyframe(Target.asked(key.value), key.at_s) for key in parse_words(asked.to))
+    return (Keyframe(Target.asked(asked.to, asked.valence, asked.arousal, asked.units), 0.0),)
 
 
 def _files(path: Path) -> list[Path]:

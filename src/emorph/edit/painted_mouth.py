@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -93,18 +93,30 @@ def paint_edit(
     after: Float64,
     painter: Painter,
     *,
-    emotion: Emotion | None = None,
+    emotions: Sequence[tuple[Emotion, float]] = (),
 ) -> Photo:
     """An edit of one face with its mouth's inside painted: what an editor calls after it has pasted.
 
     source: the photo before the edit of this face; edited: after it. motion, after: by which its crop was moved, and
-    where its landmarks (68, 2) went, in crop pixels. emotion: what it should show, if it is one. Raises ShapeError.
+    where its landmarks (68, 2) went, in crop pixels. emotions: that it should show, with their weights. Raises
+    ShapeError.
     """
     change = MouthChange.in_crop(face, after)
     if not change.shows_inside:
         return edited
-    light = None if emotion is None or is_shut(lip_gap(change.after)) else LIGHT_OF.get(emotion)
+    light = None if is_shut(lip_gap(change.after)) else light_of(emotions)
     return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light)
+
+
+def light_of(emotions: Sequence[tuple[Emotion, float]]) -> float | None:
+    """How light the inside of a mouth is that shows these, the mean of ``LIGHT_OF`` by weight; None if none is known.
+
+    >>> light_of([(Emotion.HAPPY, 1.0)]), light_of([(Emotion.FEAR, 1.0)])
+    (1.02, None)
+    """
+    known = [(LIGHT_OF[emotion], weight) for emotion, weight in emotions if emotion in LIGHT_OF and weight > 0]
+    total = sum(weight for _, weight in known)
+    return sum(light * (weight / total) for light, weight in known) if known else None
 
 
 def inside_painted_by(painter: Painter | None) -> Callable[[Target], Finish] | None:
@@ -115,7 +127,7 @@ def inside_painted_by(painter: Painter | None) -> Callable[[Target], Finish] | N
     def finish(target: Target, source: Photo, edited: Photo, face: AlignedFace, change: CropChange) -> Photo:
         if change.motion is None or change.landmarks is None:
             return edited
-        return paint_edit(source, edited, face, change.motion, change.landmarks, painter, emotion=target.emotion)
+        return paint_edit(source, edited, face, change.motion, change.landmarks, painter, emotions=target.weights)
 
     return lambda target: functools.partial(finish, target)
 
