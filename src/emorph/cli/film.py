@@ -76,10 +76,10 @@ def edit_films_of(
 
     film_paths(films, out, plan.word)
     editor = load()
-    with items(len(films), functools.partial(_tell, as_json)) as work:
+    with items(len(films), functools.partial(tell, as_json)) as work:
         report = edit_films(editor, films, out, plan, again=again, watch=work.watch, tell=work.named_step)
     if as_json:
-        print_json([_row(done) for done in report.edits])
+        print_json([row_of(done) for done in report.edits])
     finish(report.failures, len(films))
 
 
@@ -113,7 +113,8 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _tell(as_json: bool, done: FileEdit) -> None:
+def tell(as_json: bool, done: FileEdit) -> None:
+    """Say what became of a film."""
     if done.remark:
         say(done.remark)
     if as_json:
@@ -131,5 +132,6 @@ def _tell(as_json: bool, done: FileEdit) -> None:
         )
 
 
-def _row(done: FileEdit) -> dict[str, Any]:
+def row_of(done: FileEdit) -> dict[str, Any]:
+    """The same as JSON."""
     return {"source": str(done.source), "edited": str(done.files[-1]), "seconds": round(done.seconds, 2), **done.made}

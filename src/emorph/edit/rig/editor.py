@@ -245,7 +245,7 @@ class RigEditor:
             ]
             for face in faces
         ]
-        return self._edits(faces, looks, seed, on_step)
+        return self.show(faces, looks, seed, on_step)
 
     def express(
         self,
@@ -271,12 +271,16 @@ class RigEditor:
             return Look(replace(face.coeffs, expression=expression), face.code, ("expression",))
 
         looks = [[look(face, strength) for strength in strengths] for face in faces]
-        return self._edits(faces, looks, seed, on_step)
+        return self.show(faces, looks, seed, on_step)
 
-    def _edits(
-        self, faces: Sequence[RigFace], looks: Sequence[Sequence[Look]], seed: int | None, on_step: OnStep | None
+    def show(
+        self,
+        faces: Sequence[RigFace],
+        looks: Sequence[Sequence[Look]],
+        seed: int | None = None,
+        on_step: OnStep | None = None,
     ) -> list[Edit[Look]]:
-        """An edit for each column of ``looks``, which has a row for each face of the photo."""
+        """The photo of these faces with looks of them: an edit for each column of ``looks``, which has a row a face."""
         if not faces:
             raise NoFaceError("no face is given to change.")
         started_s = time.perf_counter()
