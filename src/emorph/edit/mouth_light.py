@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -24,6 +26,17 @@ WHITES = 90  # percentile of the brightness between the lids
 # Eyes are usually 0.95 times as bright as the skin around the mouth. Where they are brighter, so are teeth: in studio
 # photos (21 training smiles) with the power 0.85. Up to USUAL it is chance, of small eyes.
 USUAL, POWER, MOST = 1.05, 0.85, 2.0
+
+
+def light_of(emotions: Sequence[tuple[Emotion, float]]) -> float | None:
+    """How light the inside of a mouth is that shows these, the mean of ``LIGHT_OF`` by weight; None if none is known.
+
+    >>> light_of([(Emotion.HAPPY, 1.0)]), light_of([(Emotion.FEAR, 1.0)])
+    (1.02, None)
+    """
+    known = [(LIGHT_OF[emotion], weight) for emotion, weight in emotions if emotion in LIGHT_OF and weight > 0]
+    total = sum(weight for _, weight in known)
+    return sum(light * (weight / total) for light, weight in known) if known else None
 
 
 def whites_over_skin(photo: Photo, points: Float64, crop: MouthCrop) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -16,7 +16,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit.change import CropChange, Finish
-from emorph.edit.mouth_light import LIGHT_OF, whites_over_skin
+from emorph.edit.mouth_light import light_of, whites_over_skin
 from emorph.faces.mouth import newly_open
 from emorph.faces.mouth_crop import (
     MouthCrop,
@@ -85,19 +85,19 @@ def paint_edit(
     after: Float64,
     painter: Painter,
     *,
-    emotion: Emotion | None = None,
+    emotions: Sequence[tuple[Emotion, float]] = (),
     whites: float | None = None,
 ) -> Photo:
     """An edit of one face with its mouth's inside painted: what an editor calls after it has pasted.
 
     source: the photo before the edit of this face; edited: after it. motion, after: by which its crop was moved, and
-    where its landmarks (68, 2) went, in crop pixels. emotion: what it should show, if it is one. whites: of
+    where its landmarks (68, 2) went, in crop pixels. emotions: that it should show, with their weights. whites: of
     ``face_whites``, by default as ``source`` has them. Raises ShapeError.
     """
     change = MouthChange.in_crop(face, after)
     if not change.shows_inside:
         return edited
-    light = None if emotion is None or is_shut(lip_gap(change.after)) else LIGHT_OF.get(emotion)
+    light = None if is_shut(lip_gap(change.after)) else light_of(emotions)
     if light is not None:
         light *= whites or face_whites(source, change.before, painter)
     return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light)
@@ -120,7 +120,7 @@ def inside_painted_by(painter: Painter | None, whites: float | None = None) -> C
         if change.motion is None or change.landmarks is None:
             return edited
         return paint_edit(
-            source, edited, face, change.motion, change.landmarks, painter, emotion=target.emotion, whites=whites
+            source, edited, face, change.motion, change.landmarks, painter, emotions=target.weights, whites=whites
         )
 
     return lambda target: functools.partial(finish, target)
