@@ -28,11 +28,11 @@ PERFECT = 0.9999
 CONFIG = ROOT / "examples" / "emorph-base" / "2_landmarks.toml"
 
 
-def held_out(data: Path, n: int, side_px: int, channels: int) -> Tensor:
-    """n faces of the split "val", evenly spread, (n, C, S, S) in [-1, 1]."""
+def held_out(data: Path, n: int, side_px: int, channels: int, split: str = "val") -> Tensor:
+    """n faces of a split, evenly spread, (n, C, S, S) in [-1, 1]."""
     window = sets_of(AutoencoderConfig.from_toml(CONFIG).data)[0].window
     faces = FaceStore(
-        data, side_px=side_px, channels=channels, split="val", window=CropWindow(*window) if window else None
+        data, side_px=side_px, channels=channels, split=split, window=CropWindow(*window) if window else None
     )
     rows = np.linspace(0, len(faces) - 1, n).round().astype(int)
     return unit_range(torch.stack([faces[int(i)]["image"] for i in rows]))

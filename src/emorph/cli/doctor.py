@@ -26,6 +26,7 @@ EXTRAS = {
     "search": ("optuna",),
     "video": ("av",),
     "evaluate": ("onnxruntime",),
+    "backends": ("onnxruntime", "onnx", "onnxscript", "openvino"),
     "study": ("fastapi", "uvicorn", "scipy"),
     "bench": ("matplotlib",),
 }

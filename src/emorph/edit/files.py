@@ -192,4 +192,4 @@ def plan_samples(seeds: range, out: Path) -> list[Path]:
 def made_by(editor: Editor) -> Maker:
     """How files and records name this editor."""
     digest = directions_digest(editor.directions)
-    return Maker(editor.model_id, editor.solver_name, editor.steps, digest, editor.losses)
+    return Maker(editor.model_id, editor.solver_words, editor.steps, digest, editor.losses)

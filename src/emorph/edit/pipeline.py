@@ -43,12 +43,14 @@ from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, find_faces, select_faces
+from emorph.models.backends.choose import load_for
+from emorph.models.backends.export import OnPart
+from emorph.models.backends.graphs import TORCH
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.latent import sample_latents
 from emorph.models.painter import Painter, painter_beside
-from emorph.models.port import directions_beside, fit_note, load, losses_of, read_directions
-from emorph.models.weights import fingerprint
+from emorph.models.port import directions_beside, fit_note, losses_of, read_directions
 
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
@@ -84,6 +86,7 @@ class Editor:
         min_score: float = SURE_SCORE,
         painter: Painter | None = None,
         losses: Sequence[LossNetwork] = (),
+        reuse: int = 1,
     ) -> None:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)
@@ -93,7 +96,8 @@ class Editor:
         self.solver_name = solver_name
         self.detector = as_detector(detector)
         self.min_score = min_score
-        self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name)
+        self.reuse = reuse
+        self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name, reuse=reuse)
         self.painter = painter.to(self.device) if painter else None
         self.losses = tuple(losses)
         self.note = ""  # what whoever loaded it should know of its directions
@@ -110,6 +114,9 @@ class Editor:
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
         anyway: bool = False,
+        reuse: int = 1,
+        backend: str = TORCH,
+        on_export: OnPart | None = None,
     ) -> Editor:
         """Load a bundled model, a folder, a hub id, or an official checkpoint file.
 
@@ -117,9 +124,14 @@ class Editor:
         steps: network evaluations in each direction; by default those that the model states, or DEFAULT_STEPS.
         detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
         anyway: take directions that were fitted on another model, too; ``note`` then says so.
-        Raises UnknownNameError, CheckpointError.
+        reuse: compute the U-Net's deep features only at every so many evaluations; 1 is exact, what others cost in
+        fidelity is in bench/RESULTS.md, "Fewer and cheaper evaluations".
+        backend: "torch", or "onnx" or "openvino", which are quicker on a CPU and differ by float32's rounding; graphs
+        for them are written once, while on_export(done, total) is called. For them ``name`` may also be a folder of
+        ``emorph models export``.
+        Raises UnknownNameError, CheckpointError, MissingAssetError without the backend's library.
         """
-        model = load(name)
+        model = load_for(name, backend, device, on_export)
         known = read_directions(directions) if directions else directions_beside(name)
         if known and known.weight.shape[1] != model.config.z_dim:
             raise CheckpointError(
@@ -127,10 +139,11 @@ class Editor:
                 f"but the model's has {model.config.z_dim}."
             )
         note = fit_note(name, model, directions, anyway=anyway)
-        model_id = f"{Path(name).name}-{fingerprint(model)}"  # no path: it goes into files that are published
+        model_id = f"{Path(name).name}-{model.fingerprint}"  # no path: it goes into files that are published
         painter = painter_beside(name)
         editor = cls(
-            model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
+            model, known, model_id=model_id, device="cpu" if backend != TORCH else device, steps=steps,
+            solver_name=solver_name, reuse=reuse,
             detector=detector, min_score=min_score, painter=painter, losses=parse_losses(losses_of(name), str(name)),
         )  # fmt: skip
         editor.note = note
@@ -376,6 +389,11 @@ class Editor:
         return self.codec.generate(seeds, z, on_step)
 
     # -- small parts
+
+    @property
+    def solver_words(self) -> str:
+        """The solver, as records call it: what it reuses changes results."""
+        return self.solver_name if self.reuse == 1 else f"{self.solver_name}, reuse {self.reuse}"
 
     def pictures(self, faces: Sequence[AlignedFace]) -> Tensor:
         """Crops as the model takes them: float (B, C, S, S) in [-1, 1] on its device."""
