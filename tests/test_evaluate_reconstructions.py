@@ -92,7 +92,8 @@ def test_the_command_compares_and_says_which_faces_it_saw(
     measured = found["tables"]["reconstructions"]
     assert len(measured) == 2 * 2
     assert all(row["PSNR, dB (higher)"]["n"] == 3 for row in measured)
-    assert ", val, drawn with seed 0" in found["about"]
+    assert "(split: val, by which settings may have been chosen), drawn with seed 0" in found["about"]
+    assert found["splits"] == {"val": 3}
     assert {item["name"] for item in found["not_measured"]} >= {"lpips_alex"}
     rows = list(csv.DictReader((tmp_path / "out" / "reconstructions.csv").open(newline="")))
     assert len(rows) == 2 * 2 * 3
