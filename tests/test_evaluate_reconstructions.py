@@ -107,7 +107,8 @@ def test_the_command_compares_and_says_which_faces_it_saw(
     ("words", "sentence"),
     [
         (["--model", "emorph-base"], "--model needs --data"),
-        (["--data", "x.parquet"], "leave out --data"),
+        (["--data", "x.parquet"], "name edits to measure, or --model and --data"),
+        (["edited", "--n", "3"], "leave out --n"),
         ([], "name edits to measure"),
         (["edited", "--model", "emorph-base", "--data", "x"], "EDITS does not apply to reconstructions"),
         (["--shard", "1/2", "--model", "emorph-base", "--data", "x"], "--shard does not apply to reconstructions"),

@@ -37,7 +37,7 @@ from emorph.faces.detect import find_faces
 from emorph.faces.select import select_faces
 from emorph.video.clip import Clip, opened, parser_of, read_clip
 from emorph.video.draw import TrackCode, aligned, changes, pasted, read_code, track_code
-from emorph.video.encode import Stored, check_holds, join, segment, stored, writing
+from emorph.video.encode import Stored, check_gif, check_holds, join, segment, stored, writing
 from emorph.video.frames import Frame, previewed, read_frames, with_change
 from emorph.video.look import Described, Stretch, cuts, look
 from emorph.video.pace import STAGES, Clock, Pace, Tell
@@ -86,6 +86,8 @@ def edit_film(
     """Edit the faces of one film. Raises ClipError, NoFaceError; KeyboardInterrupt says what is kept."""
     clip = read_clip(source)
     check_holds(clip, out.suffix.lower(), out.parent)
+    if out.suffix.lower() == ".gif" and not plan.preview:
+        check_gif(clip)
     key = key_of(editor, source, plan, out.suffix.lower())
     if not again and _is_made(out, key):
         return FileEdit(source, (out,), 0.0, 0)
