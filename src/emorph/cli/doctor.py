@@ -27,6 +27,7 @@ EXTRAS = {
     "video": ("av",),
     "evaluate": ("onnxruntime",),
     "study": ("fastapi", "uvicorn", "scipy"),
+    "web": ("gradio",),
     "bench": ("matplotlib",),
 }
 

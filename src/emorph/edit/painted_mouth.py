@@ -94,6 +94,7 @@ def paint_edit(
     painter: Painter,
     *,
     emotion: Emotion | None = None,
+    steps: int = DEFAULT_STEPS,
 ) -> Photo:
     """An edit of one face with its mouth's inside painted: what an editor calls after it has pasted.
 
@@ -104,18 +105,23 @@ def paint_edit(
     if not change.shows_inside:
         return edited
     light = None if emotion is None or is_shut(lip_gap(change.after)) else LIGHT_OF.get(emotion)
-    return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light)
+    return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light, steps=steps)
 
 
-def inside_painted_by(painter: Painter | None) -> Callable[[Target], Finish] | None:
-    """What an editor does to each face after its change is pasted; None without a painter."""
+def inside_painted_by(painter: Painter | None, steps: int = DEFAULT_STEPS) -> Callable[[Target], Finish] | None:
+    """What an editor does to each face after its change is pasted; None without a painter.
+
+    steps: evaluations of the painter.
+    """
     if painter is None:
         return None
 
     def finish(target: Target, source: Photo, edited: Photo, face: AlignedFace, change: CropChange) -> Photo:
         if change.motion is None or change.landmarks is None:
             return edited
-        return paint_edit(source, edited, face, change.motion, change.landmarks, painter, emotion=target.emotion)
+        return paint_edit(
+            source, edited, face, change.motion, change.landmarks, painter, emotion=target.emotion, steps=steps
+        )
 
     return lambda target: functools.partial(finish, target)
 
