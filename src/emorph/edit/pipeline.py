@@ -140,8 +140,8 @@ class Editor:
         model_id = f"{Path(name).name}-{model.fingerprint}"  # no path: it goes into files that are published
         editor = cls(
             model, known, model_id=model_id, device="cpu" if backend != TORCH else device, steps=steps,
-            solver_name=solver_name, reuse=reuse,
-            detector=detector, min_score=min_score, painter=painter_beside(name), losses=parse_losses(losses_of(name), str(name)),
+            solver_name=solver_name, reuse=reuse, detector=detector, min_score=min_score,
+            painter=painter_beside(name), losses=parse_losses(losses_of(name), str(name)),
         )  # fmt: skip
         editor.note = note
         return editor
