@@ -125,11 +125,7 @@ class Editor:
         steps: network evaluations in each direction; by default those that the model states, or DEFAULT_STEPS.
         detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
         anyway: take directions that were fitted on another model, too; ``note`` then says so.
-        reuse: compute the U-Net's deep features only at every so many evaluations; 1 is exact, what others cost in
-        fidelity is in bench/RESULTS.md, "Fewer and cheaper evaluations".
-        backend: "torch", or "onnx" or "openvino", which are quicker on a CPU and differ by float32's rounding; graphs
-        for them are written once, while on_export(done, total) is called. For them ``name`` may also be a folder of
-        ``emorph models export``.
+        reuse: see ``DiffAE.denoiser``; 1 is exact. backend, on_export: see ``emorph.models.backends.choose.load_for``.
         Raises UnknownNameError, CheckpointError, MissingAssetError without the backend's library.
         """
         model = load_for(name, backend, device, on_export)
@@ -385,11 +381,6 @@ class Editor:
         return self.codec.generate(seeds, z, on_step)
 
     # -- small parts
-
-    @property
-    def solver_words(self) -> str:
-        """The solver, as records call it: what it reuses changes results."""
-        return self.solver_name if self.reuse == 1 else f"{self.solver_name}, reuse {self.reuse}"
 
     def pictures(self, faces: Sequence[AlignedFace]) -> Tensor:
         """Crops as the model takes them: float (B, C, S, S) in [-1, 1] on its device."""
