@@ -107,6 +107,7 @@ def main() -> None:
         with torch.inference_mode():
             body = report(model, works(model, folder, asked.batch, with_compile=asked.compile), asked)
     words = f"--preset {asked.preset} --batch {asked.batch} --repeats {asked.repeats}"
+    print(body)
     write_section("Backends", f"python bench/backends.py {words}{' --compile' if asked.compile else ''}", body)
 
 

@@ -192,5 +192,6 @@ def plan_samples(seeds: range, out: Path) -> list[Path]:
 def made_by(editor: Editor) -> Maker:
     """How files and records name this editor; what is reused changes results, as a solver does."""
     digest = directions_digest(editor.directions)
-    way = editor.solver_name if editor.reuse == 1 else f"{editor.solver_name}, reuse {editor.reuse}"
+    reuse = editor.codec.reuse
+    way = editor.solver_name if reuse == 1 else f"{editor.solver_name}, reuse {reuse}"
     return Maker(editor.model_id, way, editor.steps, digest, editor.losses)

@@ -95,7 +95,6 @@ class Editor:
         self.solver_name = solver_name
         self.detector = as_detector(detector)
         self.min_score = min_score
-        self.reuse = reuse
         self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name, reuse=reuse)
         self.painter = painter.to(self.device) if painter else None
         self.losses = tuple(losses)
