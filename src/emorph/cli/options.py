@@ -86,8 +86,8 @@ Reuse = Annotated[
     typer.Option(
         min=1,
         max=10,
-        help="Compute the network's deep layers only at every so many evaluations: 2 takes about 0.64 of the time with "
-        "the official sizes, and loses detail; 1 is exact. Fewer --steps lose less at the same time, see "
+        help="Compute the network's deep layers only at every so many evaluations: 2 takes about 0.64 of the "
+        "operations, and loses detail; 1 is exact. Fewer --steps lose less at the same time, see "
         "bench/RESULTS.md.",
     ),
 ]
