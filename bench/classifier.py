@@ -43,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.data:
         print(
-            "bench/classifier.py needs labelled faces: --data faces.parquet of examples/emorph-base/packs.py. RESULTS.md is left as it is."
+            "bench/classifier.py needs labelled faces: --data faces.parquet of emorph-base's packs.py. RESULTS.md stays."
         )
         return
     model = load("emorph-base")

@@ -78,9 +78,9 @@ def main() -> None:
     if arguments.data:
         plot(found)
     source = f"{len(x)} faces of {arguments.data.name}, split val" if arguments.data else "the example photo's face"
-    body = f"""{arguments.model}, {source}, {model.config.image_size} px, levels 0..255: each face, as the model sees it,
-inverted and sampled again with the same number of network evaluations in each direction; nothing is random. Means over faces;
-"worst" is the lowest.
+    body = f"""{arguments.model}, {source}, {model.config.image_size} px, levels 0..255: each face, as the model
+sees it, inverted and sampled again with the same number of network evaluations in each direction; nothing is random.
+Means over faces; "worst" is the lowest.
 A solver is not taken further once its worst SSIM is above {PERFECT} ("-").
 The editor's default is {editor.steps} evaluations of "{editor.solver_name}".
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from emorph.cli.main import app
 from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError, ShapeError, UnknownNameError
 from emorph.core.types import Photo
 from emorph.edit.pipeline import Editor
@@ -197,3 +199,17 @@ def test_an_exported_judge_answers_as_the_judge_does(judge: Path, tmp_path: Path
     asked = [load_judge(str(place), threads=1) for place in (judge, tmp_path / "out")]
     np.testing.assert_allclose(asked[0].answer(crops), asked[1].answer(crops), atol=1e-5)
     assert asked[0].fingerprint == asked[1].fingerprint
+
+
+def test_the_commands_export_and_edit(judge: Path, graphs: Path, tmp_path: Path, example_photo: Path) -> None:
+    runner = CliRunner()
+    done = runner.invoke(app, ["models", "export", str(judge), "-o", str(tmp_path / "out"), "--json"])
+    assert done.exit_code == 0, done.output
+    assert set(json.loads(done.stdout)["differences"]) == {"judge.onnx"}
+    words = ["edit", str(example_photo), "--to", "happy", "-o", str(tmp_path / "a.png"), "--steps", "2", "--json"]
+    edited = runner.invoke(app, [*words, "--model", str(graphs), "--backend", "onnx", "--reuse", "2"])
+    assert edited.exit_code == 0, edited.output
+    assert json.loads(edited.stdout)[0]["solver"] == "dpm, reuse 2"
+    refused = runner.invoke(app, [*words, "--model", str(graphs)])
+    assert refused.exit_code == 2
+    assert "--backend onnx" in refused.stderr

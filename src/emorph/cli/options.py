@@ -86,8 +86,8 @@ Reuse = Annotated[
     typer.Option(
         min=1,
         max=10,
-        help="Compute the network's deep layers only at every so many evaluations: 2 takes about 0.64 of the time with "
-        "the official sizes, and loses detail; 1 is exact. Fewer --steps lose less at the same time, see "
+        help="Compute the network's deep layers only at every so many evaluations: 2 takes about 0.64 of the "
+        "operations, and loses detail; 1 is exact. Fewer --steps lose less at the same time, see "
         "bench/RESULTS.md.",
     ),
 ]
@@ -117,21 +117,25 @@ def load_editor(
     """The editor that the options ask for; what is to be known of it is said."""
     from emorph.edit.pipeline import Editor
     from emorph.faces.detect import as_detector
+    from emorph.models.backends.choose import place_for, write_graphs
+    from emorph.models.backends.graphs import TORCH
 
-    with items(1) as work:
-        editor = Editor.from_pretrained(
-            model,
-            directions=directions,
-            device=device,
-            steps=steps,
-            solver_name=solver,
-            detector=as_detector(detector),
-            min_score=min_score,
-            anyway=anyway,
-            reuse=reuse,
-            backend=backend,
-            on_export=lambda done, total: work.named_step(f"{model} as ONNX, once", done, total),
-        )
+    place_for(backend, device)
+    if backend != TORCH:
+        with items(1) as work:
+            write_graphs(model, lambda done, total: work.named_step(f"{model} as ONNX, once", done, total))
+    editor = Editor.from_pretrained(
+        model,
+        directions=directions,
+        device=device,
+        steps=steps,
+        solver_name=solver,
+        detector=as_detector(detector),
+        min_score=min_score,
+        anyway=anyway,
+        reuse=reuse,
+        backend=backend,
+    )
     if editor.note:
         say(editor.note)
     return editor

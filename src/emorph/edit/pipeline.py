@@ -42,8 +42,7 @@ from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, find_faces, select_faces
-from emorph.models.backends.choose import load_for
-from emorph.models.backends.export import OnPart
+from emorph.models.backends.choose import load_for, place_for
 from emorph.models.backends.graphs import TORCH
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
@@ -94,7 +93,6 @@ class Editor:
         self.solver_name = solver_name
         self.detector = as_detector(detector)
         self.min_score = min_score
-        self.reuse = reuse
         self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name, reuse=reuse)
         self.painter = painter.to(self.device) if painter else None
         self.losses = tuple(losses)
@@ -114,7 +112,6 @@ class Editor:
         anyway: bool = False,
         reuse: int = 1,
         backend: str = TORCH,
-        on_export: OnPart | None = None,
     ) -> Editor:
         """Load a bundled model, a folder, a hub id, or an official checkpoint file.
 
@@ -122,26 +119,19 @@ class Editor:
         steps: network evaluations in each direction; by default those that the model states, or DEFAULT_STEPS.
         detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
         anyway: take directions that were fitted on another model, too; ``note`` then says so.
-        reuse: compute the U-Net's deep features only at every so many evaluations; 1 is exact, what others cost in
-        fidelity is in bench/RESULTS.md, "Fewer and cheaper evaluations".
-        backend: "torch", or "onnx" or "openvino", which are quicker on a CPU and differ by float32's rounding; graphs
-        for them are written once, while on_export(done, total) is called. For them ``name`` may also be a folder of
-        ``emorph models export``.
+        reuse: see ``DiffAE.denoiser``; 1 is exact. backend: see ``emorph.models.backends.choose.load_for``.
         Raises UnknownNameError, CheckpointError, MissingAssetError without the backend's library.
         """
-        model = load_for(name, backend, device, on_export)
+        model = load_for(name, backend, device)
         known = read_directions(directions) if directions else directions_beside(name)
-        if known and known.weight.shape[1] != model.config.z_dim:
-            raise CheckpointError(
-                f"{directions or name}: the directions are for z_sem of {known.weight.shape[1]} numbers, "
-                f"but the model's has {model.config.z_dim}."
-            )
+        if known:
+            known.check_length(model.config.z_dim, str(directions or name))
         note = fit_note(name, model, directions, anyway=anyway)
         model_id = f"{Path(name).name}-{model.fingerprint}"  # no path: it goes into files that are published
+        painter, losses = painter_beside(name), parse_losses(losses_of(name), str(name))
         editor = cls(
-            model, known, model_id=model_id, device="cpu" if backend != TORCH else device, steps=steps,
-            solver_name=solver_name, reuse=reuse, detector=detector, min_score=min_score,
-            painter=painter_beside(name), losses=parse_losses(losses_of(name), str(name)),
+            model, known, model_id=model_id, device=place_for(backend, device), steps=steps, solver_name=solver_name,
+            detector=detector, min_score=min_score, painter=painter, losses=losses, reuse=reuse,
         )  # fmt: skip
         editor.note = note
         return editor
@@ -379,11 +369,6 @@ class Editor:
         return self.codec.generate(seeds, latent.new_codes(self.model, self.model_id, seeds, latent_steps), on_step)
 
     # -- small parts
-
-    @property
-    def solver_words(self) -> str:
-        """The solver, as records call it: what it reuses changes results."""
-        return self.solver_name if self.reuse == 1 else f"{self.solver_name}, reuse {self.reuse}"
 
     def pictures(self, faces: Sequence[AlignedFace]) -> Tensor:
         """Crops as the model takes them: float (B, C, S, S) in [-1, 1] on its device."""

@@ -18,28 +18,47 @@ from emorph.models.port import load
 EXPORTS = "onnx"  # below home(): graphs that were made because a backend needed them
 
 
-def load_for(
-    name: str | Path, backend: str, device: str | torch.device = "auto", on_export: OnPart | None = None
-) -> DiffAE:
-    """An autoencoder that ``backend`` computes; other backends than torch compute on the CPU.
+def load_for(name: str | Path, backend: str, device: str | torch.device = "auto") -> DiffAE:
+    """An autoencoder that ``backend`` computes: "torch", or "onnx" or "openvino", which are quicker on a CPU.
 
     name: as in ``emorph.models.load``, or a folder of ``emorph models export``. Graphs of a model that is no such
-    folder are written once below ``emorph.core.assets.home()``, which takes a minute or two for the official sizes;
-    on_export(done, total) is called while that is done.
+    folder are written once, see ``write_graphs``.
     Raises UnknownNameError, ConfigError for another device, MissingAssetError, CheckpointError.
     """
-    if backend not in BACKENDS:
-        raise UnknownNameError("backend", backend, BACKENDS)
+    place_for(backend, device)
     if backend == TORCH:
         return load(name)
-    if torch.device("cpu" if str(device) == "auto" else device).type != "cpu":
-        raise ConfigError(f"the backend {backend} computes on the CPU; leave out the device {device}.")
     if is_exported(name):
         return read_exported(locate(name), backend)
     model = load(name)
-    folder = home() / EXPORTS / f"{model.fingerprint}-{model.encoder_digest}"
-    if not holds_graphs(folder):
-        export(name, folder, on_export)
-    read = read_exported(folder, backend)
+    read = read_exported(_written(name, model), backend)
     read.latent_net, read.latent_stats, read.losses = model.latent_net, model.latent_stats, model.losses
     return read
+
+
+def place_for(backend: str, device: str | torch.device) -> str | torch.device:
+    """Where a backend computes: others than torch on the CPU. Raises UnknownNameError, ConfigError."""
+    if backend not in BACKENDS:
+        raise UnknownNameError("backend", backend, BACKENDS)
+    if backend == TORCH:
+        return device
+    if torch.device("cpu" if str(device) == "auto" else device).type != "cpu":
+        raise ConfigError(f"the backend {backend} computes on the CPU; leave out the device {device}.")
+    return "cpu"
+
+
+def write_graphs(name: str | Path, on_part: OnPart | None = None) -> None:
+    """Have the graphs that other backends than torch need, below ``emorph.core.assets.home()``.
+
+    That takes a minute or two for the official sizes, once; ``on_part`` is called with the parts done and all. A folder
+    of graphs needs nothing. Raises MissingAssetError, CheckpointError.
+    """
+    if not is_exported(name):
+        _written(name, load(name), on_part)
+
+
+def _written(name: str | Path, model: DiffAE, on_part: OnPart | None = None) -> Path:
+    folder = home() / EXPORTS / f"{model.fingerprint}-{model.encoder_digest}"
+    if not holds_graphs(folder):
+        export(name, folder, on_part)
+    return folder
