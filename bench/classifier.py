@@ -42,9 +42,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     if not arguments.data:
-        print(
-            "bench/classifier.py needs labelled faces: --data faces.parquet of emorph-base's packs.py. RESULTS.md stays."
-        )
+        print("bench/classifier.py needs labelled faces: --data faces.parquet (see --help). RESULTS.md stays.")
         return
     model = load("emorph-base")
     sizes = model.config
