@@ -14,7 +14,7 @@ from emorph.faces.mouth import REC601
 from emorph.faces.mouth_crop import MouthCrop, around_inside, cut
 
 # Median of ``light_inside`` of open mouths (gap over 0.1 units) of training faces with these labels: n = 313, 238, 156,
-# 106 and 28; of smiles less than the 1.02 that was found, because painted teeth fill the whole opening. Fear and disgust
+# 106 and 28; of smiles less than the 1.02 that was found, as painted teeth fill the whole opening. Fear and disgust
 # have fewer than ten each, and are given what surprise and anger have.
 LIGHT_OF = {
     Emotion.HAPPY: 0.85,
