@@ -76,7 +76,14 @@ def film_metadata(editor: Editor, plan: FilmPlan, key: str) -> dict[str, str]:
     """What a film's file says of itself: a sentence for people, the rest for machines."""
     targets = [[key.value.word, key.at_s] for key in plan.targets]
     strengths = [[key.value, key.at_s] for key in plan.strengths]
-    made = {"edited": True, "targets": targets, "strengths": strengths, "key": key, **made_by(editor).as_facts()}
+    made = {
+        "edited": True,
+        "targets": targets,
+        "strengths": strengths,
+        "easing": plan.easing,
+        "key": key,
+        **made_by(editor).as_facts(),
+    }
     said = described("The facial expression in this film was edited by a machine.", made)
     return {"description": said["Description"], "comment": said["emorph"]}
 
