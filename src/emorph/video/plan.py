@@ -20,7 +20,7 @@ from emorph.edit.pipeline import Editor
 from emorph.video.clip import FILM_NAMES, FILM_SUFFIXES
 from emorph.video.keyframes import Easing, Keyframe, between, parse_strengths, strength_at
 
-VERSION = 1  # of how films are edited: results of another are not gone on with
+VERSION = 2  # of how films are edited: results of another are not gone on with
 
 
 @dataclass(frozen=True)

@@ -144,19 +144,20 @@ def _plots(film: FilmMeasures) -> list[str]:
 def _write_side_by_side(path: Path, film: FilmMeasures) -> None:
     """Source and edit in one picture, small, without sound, as VP9."""
     av = library()
-    every = max(1, round(float(film.source.rate) / SHOWN_RATE))
-    rate = film.source.rate / every
+    first, due_s = None, 0.0
     with writing(path), written_beside(path) as draft, av.open(f"file:{draft}", "w", format="webm") as container:
-        stream = container.add_stream("libvpx-vp9", rate=rate, options={"crf": "34", "b": "0", "cpu-used": "8"})
+        stream = container.add_stream("libvpx-vp9", rate=SHOWN_RATE, options={"crf": "34", "b": "0", "cpu-used": "8"})
         stream.pix_fmt, stream.time_base = "yuv420p", Fraction(1, 1000)
         width, height = _shown_size(film.source.width, film.source.height)
         stream.width, stream.height = 2 * width, height
         for one, other in both((film.source, film.edited)):
-            if one.number % every:
-                continue
-            at_s = one.number / float(film.source.rate)
+            first = one.pts if first is None else first
+            at_s = float((one.pts - first) * film.source.time_base)
             if at_s >= SHOWN_S:
                 break
+            if at_s < due_s:
+                continue
+            due_s = at_s + 1 / SHOWN_RATE - 1e-3
             sides = [cv2.resize(each.pixels(), (width, height), interpolation=cv2.INTER_AREA) for each in (one, other)]
             pixels = np.concatenate(sides, axis=1)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
