@@ -18,7 +18,7 @@ from emorph.core.images import read_metadata
 from emorph.core.records import read
 from emorph.core.types import Photo
 from emorph.edit import latent
-from emorph.edit.painted_mouth import LIGHT_OF, light_of
+from emorph.edit.mouth_light import LIGHT_OF, light_of
 from emorph.edit.rig.files import express_files
 from emorph.evaluate.measure.inputs import read_pairs
 from emorph.evaluate.metrics.emotion import blend_share

@@ -387,7 +387,7 @@ class Editor:
         if self.directions is None:
             raise MissingAssetError(
                 f"{self.model_id} can encode and reconstruct faces, but knows no emotions. Train directions with "
-                "`emorph train run` (as examples/emorph-base/5_directions.toml does), then give their folder: "
+                "`emorph train run` (as examples/emorph-base-64/5_directions.toml does), then give their folder: "
                 "--directions FOLDER, or in Python directions=FOLDER."
             )
         return self.directions

@@ -200,7 +200,8 @@ class _Film:
         photo = own = desk.photos.pop(frame.number)
         for key in [key for key in desk.faces if key[1] == frame.number]:
             face, targets = desk.faces.pop(key)
-            photo = pasted(self.editor, photo, face, steadied(desk.drawn[key], desk.around(key)), targets)
+            change = steadied(desk.drawn[key], desk.around(key))
+            photo = pasted(self.editor, photo, face, change, desk.codes[key[0]], targets)
         return with_change(frame.picture, own.pixels, photo.pixels)
 
     def _faces(
