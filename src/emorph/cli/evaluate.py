@@ -285,7 +285,7 @@ def _show(summary: Summary) -> None:
         say(f"Warning: {warning}")
     for sentence in summary.conclusions:
         typer.echo(sentence)
-    asks_affect = any(scored.pair.target is None for score in summary.scores for scored in score.evidence.edits)
+    asks_affect = any(scored.pair.asks_affect for score in summary.scores for scored in score.evidence.edits)
     for table in summary.tables:
         if table.name.endswith(("headline", "summary")) or (asks_affect and "_affect_" in table.name):
             typer.echo(table.title)
