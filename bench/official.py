@@ -105,7 +105,7 @@ def single(pair: Pair, repeats: int) -> str:
         )
     flops_of = flops(pair)
     for name, (n, base, ours) in works.items():
-        s = alternating_s({"base": base, "ours": ours}, repeats=repeats)
+        s = alternating_s({"base": base, "ours": ours}, repeats=repeats, warm_up=1 if n == 1 else 0)
         shares = [f"{n * flops_of[name.partition(',')[0]] / s[way] / rate:.0%}" for way in ("base", "ours")]
         cells = [name, f"{1000 * s['base']:.0f}", f"{1000 * s['ours']:.0f}", f"{s['base'] / s['ours']:.2f}", *shares]
         print(*cells, flush=True)
@@ -139,7 +139,7 @@ def sheet(pair: Pair, repeats: int) -> str:
             f"ours invert {n}": lambda n=n: pair.codec(n).invert(pair.x, z),  # type: ignore[misc]
             f"ours render {n}": lambda n=n: pair.codec(n).decode(many, z_to),  # type: ignore[misc]
         }
-    s = alternating_s(works, repeats=repeats, warm_up=1)
+    s = alternating_s(works, repeats=repeats, warm_up=0)
     one = {
         way: (s[f"{way} {more}"] - s[f"{way} {few}"]) / (more - few)
         for way in ("base invert", "base render", "ours invert", "ours render")
