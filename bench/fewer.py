@@ -156,7 +156,7 @@ def main() -> None:
     with torch.inference_mode(False):
         model = load(asked.model).requires_grad_(False)
     c, split = model.config, "train" if asked.fit else "val"
-    measure = Measure(model, held_out(asked.data, asked.faces, c.image_size, c.image_channels, split))
+    measure = Measure(model, held_out(model, asked.data, asked.faces, split))
     if asked.fit:
         print(fit(measure))
         return

@@ -28,7 +28,7 @@ from emorph.train.loop import train
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from support.measure import matrix_rate, median_s, table, write_section
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "emorph-base" / "1_start.toml"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "emorph-base-64" / "1_start.toml"
 MADE_FACES, MADE_PX = 256, 128
 TRIED_MATRIX = 384
 WORTH_IT = 0.5  # of the rate in fp32: below, the processor only imitates bf16, and its runs would take an hour

@@ -28,6 +28,7 @@ EXTRAS = {
     "evaluate": ("onnxruntime",),
     "backends": ("onnxruntime", "onnx", "onnxscript", "openvino"),
     "study": ("fastapi", "uvicorn", "scipy"),
+    "web": ("gradio",),
     "bench": ("matplotlib",),
 }
 

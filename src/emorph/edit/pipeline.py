@@ -29,11 +29,10 @@ from PIL import Image
 from torch import Tensor
 
 from emorph.core.device import choose_device
-from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.errors import CheckpointError
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
 from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.types import AlignedFace, Expression, FaceCode, Landmarks, OnStep, Photo, Target
-from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
@@ -47,7 +46,6 @@ from emorph.models.backends.choose import load_for, place_for
 from emorph.models.backends.graphs import TORCH
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
-from emorph.models.latent import sample_latents
 from emorph.models.painter import Painter, painter_beside
 from emorph.models.port import directions_beside, fit_note, losses_of, read_directions
 
@@ -368,14 +366,7 @@ class Editor:
         latent_steps: evaluations of the latent net; those of the pictures' network are the editor's own ``steps``.
         Raises MissingAssetError.
         """
-        if self.model.latent_net is None or self.model.latent_stats is None:
-            raise MissingAssetError(
-                f"{self.model_id} has no latent net, so it cannot draw new faces; train one with "
-                "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
-            )
-        z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (self.model.config.z_dim,), self.device)
-        z = sample_latents(self.model.latent_net, self.model.latent_stats, z_noise, latent_steps)
-        return self.codec.generate(seeds, z, on_step)
+        return self.codec.generate(seeds, latent.new_codes(self.model, self.model_id, seeds, latent_steps), on_step)
 
     # -- small parts
 
@@ -386,13 +377,7 @@ class Editor:
 
     def known_directions(self) -> Directions:
         """The editor's directions. Raises MissingAssetError if it has none."""
-        if self.directions is None:
-            raise MissingAssetError(
-                f"{self.model_id} can encode and reconstruct faces, but knows no emotions. Train directions with "
-                "`emorph train run` (as examples/emorph-base-64/5_directions.toml does), then give their folder: "
-                "--directions FOLDER, or in Python directions=FOLDER."
-            )
-        return self.directions
+        return latent.need_directions(self.directions, self.model_id)
 
     def check_targets(self, targets: Sequence[Target]) -> None:
         """Fail on an unknown target before the expensive part, not after. Raises as ``changes``."""

@@ -97,9 +97,9 @@ class DiffAEConfig(Config):
         >>> config.image_size, config.z_dim
         (128, 512)
         """
-        if name not in _PRESETS:
-            raise UnknownNameError("preset", name, _PRESETS)
-        size, mult = _PRESETS[name]
+        if name not in PRESETS:
+            raise UnknownNameError("preset", name, PRESETS)
+        size, mult = PRESETS[name]
         return cls(
             image_size=size,
             model_channels=128,
@@ -109,7 +109,7 @@ class DiffAEConfig(Config):
         )
 
 
-_PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
+PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
     "ffhq128": (128, (1, 1, 2, 3, 4)),
     "ffhq256": (256, (1, 1, 2, 2, 4, 4)),
 }
