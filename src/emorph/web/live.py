@@ -44,7 +44,7 @@ ENOUGH_S = 0.1  # a model that draws as quickly needs no sketches
 SHOWN_QUALITY = 90  # of the JPEG that is shown; what is saved is another file
 STRIP_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25)
 MOST_NAME = 50  # characters of a file's name that are kept
-STATUS = {"unknown": 404, "gone": 404, "no_photo": 409, "busy": 429, "full": 503, "large": 413}
+STATUS = {"unknown": 404, "no_photo": 409, "busy": 429, "full": 503, "large": 413}
 
 
 class Live:
@@ -96,8 +96,12 @@ class Live:
         path = session.photo_file(name)
         path.write_bytes(await request.body())
         started_s = time.perf_counter()
-        with self._sessions.waiting(session):
-            live = await self._compute(partial(self._sessions.take_photo, session, path))
+        try:
+            with self._sessions.waiting(session):
+                live = await self._compute(partial(self._sessions.take_photo, session, path))
+        except (EmorphError, Refused):
+            path.unlink(missing_ok=True)
+            raise
         height, width = live.preview.pixels.shape[:2]
         own_height, own_width = live.photo.pixels.shape[:2]
         return JSONResponse(
