@@ -157,6 +157,7 @@ window.emorph = (() => {
     wish.number += 1;
     mark();
     if (!photo) return;
+    stage().dataset.exact = false;
     ask(true);
     clearTimeout(resting);
     resting = setTimeout(() => { remember(); if (exactNumber < wish.number) ask(false); }, REST_MS);
