@@ -218,7 +218,9 @@ def shown(photo: Photo) -> bytes:
     """A photo as a browser shows it: JPEG, in sRGB."""
     image = Image.fromarray(photo.pixels)
     content = io.BytesIO()
-    (image if photo.icc is None else to_srgb(image, photo.icc)).save(content, "JPEG", quality=SHOWN_QUALITY)
+    (image if photo.icc is None else to_srgb(image, photo.icc)).save(
+        content, "JPEG", quality=SHOWN_QUALITY, subsampling=0
+    )
     return content.getvalue()
 
 
