@@ -168,8 +168,11 @@ def test_the_command_makes_a_strip(ict_file: Path, tmp_path: Path) -> None:
     assert len((tmp_path / "out" / "edits.jsonl").read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize(("asked", "message"), [([], "say what"), (["--to", "happy", "--au", "AU12=1"], "not both")])
-def test_the_command_asks_for_one_of_the_two(asked: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [([], "say what"), (["--valence", "0.5", "--to", "happy"], "give one kind"), (["--au", "AU12=2"], "from 0 to 1")],
+)
+def test_the_command_asks_for_what_goes_together(asked: list[str], message: str) -> None:
     done = CliRunner().invoke(app, ["edit", "a.jpg", *asked])
     assert isinstance(done.exception, ConfigError)
     assert message in str(done.exception)

@@ -59,7 +59,7 @@ def sessions() -> Iterator[Sessions]:
 
 
 def wish(**values: Any) -> Wish:
-    return Wish.parse({"number": 1, "face": 1, "kind": "emotion", "strength": 1.0} | values)
+    return Wish.parse({"number": 1, "face": 1, "kind": "expression", "strength": 1.0} | values)
 
 
 # -- words
@@ -229,34 +229,50 @@ def test_a_later_wish_ends_a_drawing(sessions: Sessions) -> None:
 
 def test_a_wish_as_target() -> None:
     assert wish(emotions={"happy": 1.0}, strength=0.8).target() == Target(Emotion.HAPPY, 0.8)
-    assert wish(emotions={"happy": 0.5, "sad": 0.0}, strength=0.8).target() == Target(Emotion.HAPPY, 0.4)
-    affect = wish(kind="affect", valence=0.5, arousal=-0.25)
+    blend = wish(emotions={"happy": 0.6, "surprise": 0.4, "sad": 0.0}, strength=0.8)
+    assert blend.target() == Target({"happy": 0.6, "surprise": 0.4}, 0.8)
+    affect = wish(kind="affect", valence=0.5, arousal=-0.25, emotions={"happy": 1.0})
     assert affect.target() == Target(None, 1.0, 0.5, -0.25)
-    units = wish(kind="units", units={"AU12": 0.6, "AU1": 0.0})
+    units = wish(units={"AU12": 0.6, "AU1": 0.0})
     assert units.target() == Target(None, 1.0, units=(("AU12", 0.6),))
-    for nothing in (wish(), wish(emotions={"happy": 1.0}, strength=0.0), wish(kind="units")):
+    both = wish(emotions={"happy": 1.0}, units={"AU4": 0.6})
+    assert both.target() == Target(Emotion.HAPPY, 1.0, units=(("AU4", 0.6),))
+    for nothing in (wish(), wish(emotions={"happy": 1.0}, strength=0.0), wish(units={"AU1": 0.0})):
         assert nothing.asks_for_nothing
         assert nothing.target().strength == 0
 
 
 @pytest.mark.parametrize(
-    ("asked", "options"),
+    ("asked", "options", "arguments"),
     [
-        (wish(emotions={"happy": 0.5}), "--to happy --strength 0.5"),
-        (wish(kind="affect", valence=0.5, arousal=-0.25), "--valence 0.5 --arousal -0.25 --strength 1"),
-        (wish(kind="units", units={"AU12": 0.6}, strength=1.2), "--au AU12=0.6 --strength 1.2"),
-        (wish(), "--to neutral --strength 0"),
+        (wish(emotions={"happy": 1.0}, strength=0.5), "--to happy --strength 0.5", "to='happy', strength=0.5"),
+        (
+            wish(emotions={"happy": 0.6, "surprise": 0.4}),
+            "--to happy=0.6,surprise=0.4 --strength 1.0",
+            "to='happy=0.6,surprise=0.4', strength=1.0",
+        ),
+        (
+            wish(kind="affect", valence=0.5, arousal=-0.25),
+            "--valence 0.5 --arousal -0.25 --strength 1.0",
+            "valence=0.5, arousal=-0.25, strength=1.0",
+        ),
+        (
+            wish(units={"AU12": 0.6}, strength=1.2),
+            "--au AU12=0.6 --strength 1.2",
+            "units={'AU12': 0.6}, strength=1.2",
+        ),
+        (wish(), "--to neutral --strength 0.0", "to='neutral', strength=0.0"),
     ],
 )
-def test_a_wish_as_command_and_as_python(asked: Wish, options: str) -> None:
+def test_a_wish_as_command_and_as_python(asked: Wish, options: str, arguments: str) -> None:
     name = "my 'face' $(rm).png"
     words = shlex.split(asked.as_command(name, 2, "mine"))
     assert words == ["emorph", "edit", name, *options.split(), "--face", "1", "--model", "mine", "-o", "edited"]
-    assert "--face" not in asked.as_command(name, 1, "")
+    assert "--face" not in asked.as_command(name, 1, "emorph-base")
+    assert ("--model" in asked.as_command(name, 1, "emorph-base")) == bool(asked.units)  # units alone take a rig
     program = asked.as_python(name, 2, "mine")
     compile(program, "program", "exec")
-    assert f"editor.edit({name!r}, " in program
-    assert "face=1" in program
+    assert f"editor.edit({name!r}, {arguments}, face=1)" in program
     assert "from_pretrained('mine')" in program
 
 
@@ -269,7 +285,7 @@ def test_a_wish_as_command_and_as_python(asked: Wish, options: str) -> None:
 )  # fmt: skip
 def test_a_wish_that_no_page_sends_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Wish.model_validate({"number": 1, "face": 1, "kind": "emotion", "strength": 1.0} | values)
+        Wish.model_validate({"number": 1, "face": 1, "kind": "expression", "strength": 1.0} | values)
 
 
 def test_names_of_files() -> None:
@@ -358,7 +374,7 @@ def test_a_photo_its_pictures_and_its_file(
     photo.save(content, "JPEG", exif=exif)
     facts = sent(client, session.key, content.getvalue(), "../me.jpg").json()
     assert (facts["name"], facts["own"], facts["face"], len(facts["faces"])) == ("me.jpg", [512, 512], 1, 1)
-    asked = {"number": 1, "face": 1, "kind": "emotion", "emotions": {"happy": 1}, "strength": 1}
+    asked = {"number": 1, "face": 1, "kind": "expression", "emotions": {"happy": 1}, "strength": 1}
     drawn = client.post(f"/live/{session.key}/draw", content=json.dumps(asked))
     assert (drawn.status_code, drawn.headers["x-exact"], drawn.headers["cache-control"]) == (200, "1", "no-store")
     before = client.get(f"/live/{session.key}/before").content
@@ -367,7 +383,7 @@ def test_a_photo_its_pictures_and_its_file(
     stale = client.post(f"/live/{session.key}/draw", content=json.dumps(asked | {"number": 0}))
     assert (stale.status_code, stale.content) == (204, b"")
     told = client.post(f"/live/{session.key}/words", content=json.dumps(asked)).json()
-    assert told["command"] == "emorph edit me.jpg --to happy --strength 1 --model tiny -o edited"
+    assert told["command"] == "emorph edit me.jpg --to happy --strength 1.0 --model tiny -o edited"
     for suffix in ("png", "jpg"):
         reply = client.post(f"/live/{session.key}/save?as={suffix}", content=json.dumps(asked))
         assert f'filename="me_edited.{suffix}"' in reply.headers["content-disposition"]
@@ -422,7 +438,7 @@ def test_each_bad_photo_gets_one_sentence(
 def test_what_is_no_wish_is_refused(client: Any, sessions: Sessions, example_photo: Path) -> None:
     session = sessions.open()
     assert client.post(f"/live/{session.key}/draw", content=b'{"number": 1}').status_code == 422
-    asked = {"number": 1, "face": 9, "kind": "emotion", "emotions": {"happy": 1}, "strength": 1}
+    asked = {"number": 1, "face": 9, "kind": "expression", "emotions": {"happy": 1}, "strength": 1}
     assert (
         client.post(f"/live/{session.key}/draw", content=json.dumps(asked))
         .json()["message"]

@@ -201,8 +201,8 @@ def test_editing(browser: Browser, served: ServedPage, pictures: dict[str, Path]
 
     page.get_by_text(seen.say("edit.code")).click()
     told = page.inner_text(".em-command")
-    assert told.startswith("emorph edit astronaut.png --to surprise --strength 1 ")
-    assert "to='surprise', strength=1" in page.inner_text(".em-python")
+    assert told.startswith("emorph edit astronaut.png --to surprise --strength 1.0 ")
+    assert "to='surprise', strength=1.0" in page.inner_text(".em-python")
     seen.judge("code")
     for button, name in (
         ("save", "astronaut_edited.png"),

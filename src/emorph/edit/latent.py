@@ -41,7 +41,7 @@ def check_known(directions: Directions, targets: Iterable[Target]) -> None:
 
     UnknownNameError for an emotion, MissingAssetError for valence, arousal or all action units, ConfigError for one.
     """
-    for target in targets:
+    for target in (part for asked in targets for part in asked.parts):
         if target.emotion is not None:
             _row(directions, target.emotion)
         elif target.units:
@@ -67,7 +67,16 @@ def edited_codes(z: Tensor, directions: Directions, targets: Sequence[Target]) -
     Raises as ``check_known`` for a target that the directions do not know.
     """
     check_known(directions, targets)
-    return torch.stack([_edited(z, directions, target) if target.strength else z for target in targets], dim=1)
+    return torch.stack([_mixed(z, directions, target) if target.strength else z for target in targets], dim=1)
+
+
+def _mixed(z: Tensor, directions: Directions, target: Target) -> Tensor:
+    """z_sem (B, z_dim) for a target; the steps of a blend's parts, each from z itself, add up."""
+    first, *others = target.parts
+    z_to = _edited(z, directions, first)
+    for part in others:
+        z_to = z_to + _edited(z, directions, part) - z
+    return z_to
 
 
 def _edited(z: Tensor, directions: Directions, target: Target) -> Tensor:

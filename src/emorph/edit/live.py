@@ -111,7 +111,7 @@ class LivePhoto:
     def _pasted(
         self, known: _Known, target: Target, change: CropChange, started_s: float, painter_steps: int
     ) -> Edit[Target]:
-        paint = inside_painted_by(self.editor.painter, painter_steps)
+        paint = inside_painted_by(self.editor.painter, steps=painter_steps)
         return pasted_edits(self.preview, [known.crop], len(self.faces), [target], [[change]], started_s, paint)[0]
 
 

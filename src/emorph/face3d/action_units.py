@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from emorph.core.action_units import EMOTION_UNITS, WORDS, spelled, unit_code
@@ -118,12 +119,23 @@ def with_units(face_model: FaceModel, expression: Tensor, units: Mapping[str, fl
 
     units: by the face model's own names, as of ``named_units``. Beyond 1 they go on as far as its 0..1 allows.
     """
+    return with_blend(face_model, expression, [(units, 1.0)], strength)
+
+
+def with_blend(
+    face_model: FaceModel, expression: Tensor, parts: Sequence[tuple[Mapping[str, float], float]], strength: float
+) -> Tensor:
+    """The expression (B, n) moved by the sum of the steps of several sets of units, each times its weight.
+
+    parts: units as for ``with_units``, and a weight. Each step starts from the expression as it is.
+    """
     known = unit_names(face_model)
-    result = expression.clone()
-    for name, value in units.items():
-        column = known.index(name)
-        result[:, column] += strength * (value - result[:, column])
-    return result.clamp(0, 1)
+    step = torch.zeros_like(expression)
+    for units, weight in parts:
+        for name, value in units.items():
+            column = known.index(name)
+            step[:, column] += weight * (value - expression[:, column])
+    return (expression + strength * step).clamp(0, 1)
 
 
 def landmark_step(

@@ -27,7 +27,6 @@ from emorph.edit.batch import unbroken
 from emorph.edit.files import made_by
 from emorph.edit.live import LivePhoto
 from emorph.edit.metadata import expression_metadata
-from emorph.edit.pipeline import DEFAULT_MODEL
 from emorph.edit.result import Edit
 from emorph.edit.sheet import grid, tiles
 from emorph.web.sessions import Refused, Session, Sessions, Superseded
@@ -52,7 +51,7 @@ class Live:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._model = "" if sessions.editors.name == DEFAULT_MODEL else sessions.editors.name
+        self._model = sessions.editors.name
         self._exact_s = 0.0  # what a drawing took the last time
 
     def table(self) -> list[tuple[str, str, Handler]]:

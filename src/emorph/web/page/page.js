@@ -6,7 +6,7 @@ window.emorph = (() => {
   const REST_MS = 250; // without a change, after which the exact picture is drawn
   const POLL_MS = 400;
   const wish = {
-    number: 0, face: 1, kind: "emotion", emotions: {}, valence: 0, arousal: 0, units: {}, strength: 1,
+    number: 0, face: 1, kind: "expression", emotions: {}, valence: 0, arousal: 0, units: {}, strength: 1,
   };
   let tellKey;
   const key = new Promise((resolve) => { tellKey = resolve; });
@@ -238,7 +238,7 @@ window.emorph = (() => {
 
   // -- controls: Gradio tells of its own by calls, and takes values back as outputs of calls
 
-  const kinds = { emotions: "emotion", valence: "affect", arousal: "affect", units: "units" };
+  const kinds = { emotions: "expression", valence: "affect", arousal: "affect", units: "expression" };
 
   function set(part, name, value) {
     if (typeof value !== "number") return;
@@ -257,7 +257,7 @@ window.emorph = (() => {
   ];
 
   function only(emotion) {
-    wish.kind = "emotion";
+    wish.kind = "expression";
     wish.emotions = { [emotion]: 1 };
     if (!wish.strength) wish.strength = 1;
     changed();
@@ -268,7 +268,7 @@ window.emorph = (() => {
     for (const name of facts.emotions) {
       const button = find(`#emotion-${name}`);
       if (!button) continue;
-      const share = wish.kind === "emotion" ? wish.emotions[name] || 0 : 0;
+      const share = wish.kind === "expression" ? wish.emotions[name] || 0 : 0;
       button.setAttribute("aria-pressed", share > 0);
       button.classList.toggle("em-chosen", share > 0);
     }
@@ -308,7 +308,7 @@ window.emorph = (() => {
   }
 
   function reset() {
-    Object.assign(wish, { emotions: {}, units: {}, valence: 0, arousal: 0, strength: 1, kind: "emotion" });
+    Object.assign(wish, { emotions: {}, units: {}, valence: 0, arousal: 0, strength: 1, kind: "expression" });
     placePoint();
     changed();
     return controls();

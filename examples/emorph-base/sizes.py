@@ -1,6 +1,6 @@
 """Time training steps of 1_faces.toml with other sizes of the network, one thread each, and print the README's table.
 
-python examples/emorph-base-128/sizes.py
+python examples/emorph-base/sizes.py
 """
 
 from __future__ import annotations

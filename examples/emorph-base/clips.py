@@ -1,6 +1,6 @@
 """Cut faces out of films of lively faces, as one more pack for packs.py: many expressions of few people.
 
-python examples/emorph-base-128/clips.py CLIPS_FOLDER clips.parquet
+python examples/emorph-base/clips.py CLIPS_FOLDER clips.parquet
 
 Frames of one film share person, light and camera, so what differs between them is expression and pose. Actors of MEAD
 say in the film's name what they play; other films have no label.

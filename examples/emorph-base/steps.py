@@ -1,6 +1,6 @@
 """How few network evaluations give the edit of fifteen? Print the README's table for a model's folder.
 
-python examples/emorph-base-128/steps.py MODEL london.parquet
+python examples/emorph-base/steps.py MODEL london.parquet
 
 Crops of three held-out people, four emotions, mouths not painted; one thread.
 """

@@ -1,6 +1,6 @@
 """Make the bundled model again from its data: packs, autoencoder, directions, painter, and the folder of them all.
 
-python examples/emorph-base-128/make_base.py PACKS_FOLDER CLIPS_FOLDER
+python examples/emorph-base/make_base.py PACKS_FOLDER CLIPS_FOLDER
 
 PACKS_FOLDER holds lfw, aaf, genki, ffhq and london.parquet, CLIPS_FOLDER the films. A part that is finished is left as
 it is; one that was stopped goes on where it was. Seeds are fixed in the parts' files.

@@ -1,6 +1,6 @@
 """Fit directions with other shares of action units, and print what each does to held-out faces.
 
-python examples/emorph-base-128/tried.py MODEL [2_directions.toml]
+python examples/emorph-base/tried.py MODEL [2_directions.toml]
 
 MODEL: a folder of averaged weights, such as runs/1_faces/step_00010000/ema. Faces are encoded once for all.
 """

@@ -1,7 +1,7 @@
 """Cut the training faces of the bundled model out of the colour packs, into one file.
 
-python examples/emorph-base-128/packs.py PACKS_FOLDER packs/faces.parquet
-python examples/emorph-base-128/packs.py CLIPS.parquet packs/clips.parquet     of one pack, such as clips.py makes
+python examples/emorph-base/packs.py PACKS_FOLDER packs/faces.parquet
+python examples/emorph-base/packs.py CLIPS.parquet packs/clips.parquet     of one pack, such as clips.py makes
 
 Every pack holds FFHQ's square of a face at a size of its own; here it becomes the crop of 1_faces.toml, of one size,
 with the landmarks that go with it. The London Face Set is left out: the edits are measured on its people.
