@@ -333,7 +333,7 @@ def test_many_photos(browser: Browser, served: ServedPage, pictures: dict[str, P
         page.locator("a[download]", has_text="edited.zip").or_(page.locator("a[download*='edited.zip']")).first.click()
     started.value.save_as(tmp_path / "edited.zip")
     with zipfile.ZipFile(tmp_path / "edited.zip") as archive:
-        assert sorted(archive.namelist()) == ["edits.jsonl", "one_neutral.png"]
+        assert sorted(archive.namelist()) == ["edits.jsonl", "one_happy.png"]
     seen.judge("batch-done")
     page.context.close()
     assert seen.faults == []

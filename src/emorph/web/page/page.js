@@ -193,13 +193,13 @@ window.emorph = (() => {
     const isExact = response.headers.get("x-exact") === "1", seconds = Number(response.headers.get("x-seconds"));
     Object.assign(stage().dataset, { number: now.number, exact: isExact });
     find(".em-progress").hidden = true;
+    stage().dispatchEvent(new CustomEvent("emorph:shown", { detail: { wish: now, exact: isExact } }));
     if (isExact) {
       exactNumber = now.number;
       tell(seconds > 0.4 ? `${say("edit.exact", { seconds: seconds.toFixed(2) })} ${say("edit.slow", { seconds: seconds.toFixed(1) })}`
         : say("edit.exact", { seconds: seconds.toFixed(2) }));
       await tellWords(now);
     } else tell(say("edit.sketch"));
-    stage().dispatchEvent(new CustomEvent("emorph:shown", { detail: { number: now.number, exact: isExact } }));
   }
 
   const shownNumber = () => Number(stage().dataset.number || -1);
