@@ -29,7 +29,7 @@ from emorph.edit.pipeline import Editor
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.video.clip import Clip, read_clip
 from emorph.video.draw import TrackCode, aligned, changes, pasted, read_code, steadied, track_code
-from emorph.video.encode import Stored, check_holds, join, segment, stored
+from emorph.video.encode import Stored, check_gif, check_holds, join, segment, stored
 from emorph.video.frames import Frame, previewed, with_change
 from emorph.video.look import Described
 from emorph.video.pace import STAGES, Tell
@@ -81,6 +81,8 @@ def edit_film(
     """Edit the faces of one film. Raises ClipError, NoFaceError; KeyboardInterrupt says what is kept."""
     clip = read_clip(source)
     check_holds(clip, out.suffix.lower(), out.parent)
+    if out.suffix.lower() == ".gif" and not plan.preview:
+        check_gif(clip)
     key = key_of(editor, source, plan, out.suffix.lower())
     if not again and is_made(out, key):
         return FileEdit(source, (out,), 0.0, 0)
