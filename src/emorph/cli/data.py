@@ -70,7 +70,7 @@ def prepare(
     min_face: Annotated[int, typer.Option(min=16, help="Smallest face box, in photo px.")] = 40,
     min_score: Annotated[float, typer.Option(help="Lowest detector score; clear faces have 1 to 3.")] = 0.0,
     min_sharpness: Annotated[
-        float, typer.Option(help="Lowest variance of the Laplacian at 128 px; 0 keeps all.")
+        float, typer.Option(help="Lowest variance of the Laplacian at 128 px and one exposure; 0 keeps all.")
     ] = 15.0,
     max_yaw: Annotated[float, typer.Option(min=0, help="Largest turn to the side, in degrees.")] = 60.0,
     max_pitch: Annotated[float, typer.Option(min=0, help="Largest turn up or down, in degrees.")] = 45.0,

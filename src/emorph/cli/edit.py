@@ -22,6 +22,7 @@ from emorph.cli.console import (
 from emorph.cli.film import EasingOption, FilmOptions, PreviewOption, edit_films_of, films_among
 from emorph.cli.options import (
     Anyway,
+    Backend,
     DetectorOption,
     Device,
     DirectionsOption,
@@ -31,6 +32,7 @@ from emorph.cli.options import (
     MinFace,
     MinScore,
     Photos,
+    Reuse,
     Solver,
     Steps,
     StripLocation,
@@ -115,6 +117,8 @@ def edit(
     anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
+    reuse: Reuse = 1,
+    backend: Backend = "torch",
     device: Device = "auto",
     au: Units = None,
     face_model: FaceModelFile = None,
@@ -144,7 +148,9 @@ def edit(
     by_rig = is_rig(name) or (with_units and not is_folder)
 
     def editor() -> Editor:
-        return load_editor(name, directions, device, steps, solver, detector, min_score, anyway=anyway)
+        return load_editor(
+            name, directions, device, steps, solver, detector, min_score, anyway=anyway, reuse=reuse, backend=backend
+        )
 
     if films:
         if by_rig:
@@ -161,8 +167,11 @@ def edit(
     if by_rig:
         refuse_options(
             "a rig, which takes emotions (--to) or action units (--au)",
-            {"--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None},
-        )
+            {
+                "--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None,
+                "--reuse": reuse if reuse > 1 else None, "--backend": backend if backend != "torch" else None,
+            },
+        )  # fmt: skip
         _edit_by_rig(
             job, _target(to, None, None, units),
             lambda: load_rig_editor(name, face_model, device, steps, solver, detector=detector, min_score=min_score),

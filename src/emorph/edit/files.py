@@ -190,6 +190,8 @@ def plan_samples(seeds: range, out: Path) -> list[Path]:
 
 
 def made_by(editor: Editor) -> Maker:
-    """How files and records name this editor."""
+    """How files and records name this editor; what is reused changes results, as a solver does."""
     digest = directions_digest(editor.directions)
-    return Maker(editor.model_id, editor.solver_name, editor.steps, digest, editor.losses)
+    reuse = editor.codec.reuse
+    way = editor.solver_name if reuse == 1 else f"{editor.solver_name}, reuse {reuse}"
+    return Maker(editor.model_id, way, editor.steps, digest, editor.losses)

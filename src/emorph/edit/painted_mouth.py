@@ -87,6 +87,7 @@ def paint_edit(
     *,
     emotions: Sequence[tuple[Emotion, float]] = (),
     whites: float | None = None,
+    steps: int = DEFAULT_STEPS,
 ) -> Photo:
     """An edit of one face with its mouth's inside painted: what an editor calls after it has pasted.
 
@@ -100,7 +101,7 @@ def paint_edit(
     light = None if is_shut(lip_gap(change.after)) else light_of(emotions)
     if light is not None:
         light *= whites or face_whites(source, change.before, painter)
-    return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light)
+    return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light, steps=steps)
 
 
 def face_whites(photo: Photo, points: Float64, painter: Painter) -> float:
@@ -108,10 +109,12 @@ def face_whites(photo: Photo, points: Float64, painter: Painter) -> float:
     return whites_over_skin(photo, points, mouth_crop(points, painter.config.size, painter.config.width_units))
 
 
-def inside_painted_by(painter: Painter | None, whites: float | None = None) -> Callable[[Target], Finish] | None:
+def inside_painted_by(
+    painter: Painter | None, whites: float | None = None, steps: int = DEFAULT_STEPS
+) -> Callable[[Target], Finish] | None:
     """What an editor does to each face after its change is pasted; None without a painter.
 
-    whites: see ``paint_edit``.
+    whites: see ``paint_edit``. steps: evaluations of the painter.
     """
     if painter is None:
         return None
@@ -120,8 +123,9 @@ def inside_painted_by(painter: Painter | None, whites: float | None = None) -> C
         if change.motion is None or change.landmarks is None:
             return edited
         return paint_edit(
-            source, edited, face, change.motion, change.landmarks, painter, emotions=target.weights, whites=whites
-        )
+            source, edited, face, change.motion, change.landmarks, painter,
+            emotions=target.weights, whites=whites, steps=steps,
+        )  # fmt: skip
 
     return lambda target: functools.partial(finish, target)
 
