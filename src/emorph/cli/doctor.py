@@ -28,6 +28,7 @@ EXTRAS = {
     "evaluate": ("onnxruntime",),
     "study": ("fastapi", "uvicorn", "scipy"),
     "bench": ("matplotlib",),
+    "cluster": ("dask", "distributed"),
 }
 
 
