@@ -104,7 +104,7 @@ def _local(n_workers: int) -> Iterator[Client]:
     with (
         LocalCluster(
             n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", protocol="tls://", security=security,
-            dashboard_address="127.0.0.1:0", memory_limit=None, silence_logs=logging.ERROR,
+            dashboard_address="127.0.0.1:0", memory_limit=None, silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, security=security, set_as_default=False) as client,
     ):  # fmt: skip
