@@ -17,11 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 import emorph
 from emorph.core.commands import install
 from emorph.core.expressions import Emotion
+from emorph.core.images import read_photo, write_image
+from emorph.data.index import decode_bytes
 from support.measure import table, write_section
 
 POLL_S = 0.2
@@ -71,7 +72,7 @@ def write_photos(pack: Path, folder: Path, n: int) -> list[Path]:
     for number, (encoded, label) in enumerate(zip(*(column.to_pylist() for column in rows.columns), strict=True)):
         path = folder / label / f"{number:06d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR))
+        write_image(path, decode_bytes(encoded, path.name))
         paths.append(path)
     return paths
 
@@ -83,11 +84,11 @@ def write_edits(photos: list[Path], folder: Path) -> Path:
         writer = csv.writer(file)
         writer.writerow(["source", "edited", "target", "strength"])
         for photo in photos:
-            pixels = cv2.imread(str(photo))
+            pixels = read_photo(photo).pixels
             half = len(pixels) // 2
             pixels[half:] = cv2.GaussianBlur(pixels[half:], (0, 0), 1)
             edited = folder / "edits" / photo.name
-            cv2.imwrite(str(edited), pixels)
+            write_image(edited, pixels)
             writer.writerow([photo, edited, "happy", 1])
     return folder / "edits.csv"
 

@@ -19,9 +19,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 import emorph
 from emorph.core.expressions import Emotion
+from emorph.core.images import read_photo
 from emorph.core.types import CropSpec, UInt8
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions, LatentStats
@@ -136,7 +138,8 @@ def made(folder: Path, n: int, works: Sequence[str]) -> Place:
 
 def write_photos(place: Place) -> list[Path]:
     """Photos of one face, each with shades of its own, so that none looks like another."""
-    face = cv2.resize(cv2.imread(str(EXAMPLE))[FACE], (PHOTO_PX, PHOTO_PX), interpolation=cv2.INTER_AREA)
+    example = read_photo(EXAMPLE).pixels[FACE]
+    face = cv2.resize(example, (PHOTO_PX, PHOTO_PX), interpolation=cv2.INTER_AREA)
     rng = np.random.default_rng(0)
     paths = []
     for number in range(place.n):
@@ -156,7 +159,7 @@ def write_edits(place: Place, photos: Sequence[Path]) -> None:
         rows.writerow(["source", "edited", "target", "strength"])
         for photo in photos:
             edited = place.folder / "edits" / photo.name
-            write(edited, cv2.GaussianBlur(cv2.imread(str(photo)), (0, 0), 0.6))
+            write(edited, cv2.GaussianBlur(read_photo(photo).pixels, (0, 0), 0.6))
             rows.writerow([photo, edited, "happy", 1])
 
 
@@ -185,7 +188,7 @@ def write_faces(place: Place, photos: Sequence[Path]) -> None:
 
 
 def write(path: Path, pixels: UInt8) -> None:
-    cv2.imwrite(str(path), pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    Image.fromarray(pixels).save(path, quality=92)
 
 
 def encode(faces: Path, model: Path, cache: Path) -> None:
