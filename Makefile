@@ -60,11 +60,11 @@ bench: $(VENV)/.dev
 base: $(VENV)/.dev
 	@test -d "$(PACKS)" && test -d "$(CLIPS)" || { \
 	  echo "name the folders of packs and of films: make base PACKS=faces CLIPS=clips" >&2; exit 1; }
-	@$(BIN)/python examples/emorph-base-128/make_base.py "$(PACKS)" "$(CLIPS)"
+	@$(BIN)/python examples/emorph-base/make_base.py "$(PACKS)" "$(CLIPS)"
 
 base-64: $(VENV)/.dev
 	@test -f "$(DATA)" || { echo "name the face pack: make base-64 DATA=lfw_expressions.parquet" >&2; exit 1; }
-	@$(BIN)/python examples/train.py examples/emorph-base "$(DATA)"
+	@$(BIN)/python examples/train.py examples/emorph-base-64 "$(DATA)"
 
 judge: $(VENV)/.dev
 	@test -f "$(DATA)" || { echo "name FER-2013's pictures: make judge DATA=fer2013.parquet" >&2; exit 1; }

@@ -64,6 +64,7 @@ SAMPLES: dict[Takes, Callable[[], tuple[Any, ...]]] = {
     Takes.LANDMARKS: lambda: (points(), points()),
     Takes.INSIDE: lambda: (*pictures(), points()[:1], points()[:1]),
     Takes.ANSWERS: lambda: (probabilities(), PLACES),
+    Takes.BLEND: lambda: (probabilities(), probabilities()),
     Takes.RECOGNISED: lambda: (of_bits(), of_bits()),
     Takes.BOTH: lambda: (of_bits(), of_bits(), of_bits()),
     Takes.DESCRIPTORS: lambda: tuple(rng.normal(size=(2, N, 128))),

@@ -27,6 +27,8 @@ OPTIONAL = [
     "fastapi",
     "starlette",
     "uvicorn",
+    "gradio",
+    "gradio_client",
     "choix",
     "statsmodels",
     "krippendorff",

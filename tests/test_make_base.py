@@ -21,11 +21,11 @@ from tiny import tiny_directions, tiny_model
 
 pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'train'")
 EXAMPLES = Path(__file__).parents[1] / "examples"
-RECIPES = [EXAMPLES / "emorph-base-128" / "1_faces.toml", EXAMPLES / "emorph-base-128" / "2_directions.toml"]
+RECIPES = [EXAMPLES / "emorph-base" / "1_faces.toml", EXAMPLES / "emorph-base" / "2_directions.toml"]
 
 
 def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / "emorph-base-128" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / "emorph-base" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -38,11 +38,11 @@ def script(name: str) -> ModuleType:
 def make_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The script on copies of its recipes, with commands that make what they should by no work."""
     module = script("make_base")
-    for name in ("emorph-base-128", "emorph-painter"):
+    for name in ("emorph-base", "emorph-painter"):
         (tmp_path / name).mkdir()
         for config in (EXAMPLES / name).glob("*.toml"):
             (tmp_path / name / config.name).write_text(config.read_text())
-    monkeypatch.setattr(module, "HERE", tmp_path / "emorph-base-128")
+    monkeypatch.setattr(module, "HERE", tmp_path / "emorph-base")
     monkeypatch.setattr(module, "PAINTER", tmp_path / "emorph-painter")
     monkeypatch.setattr(sys, "argv", ["make_base.py", str(tmp_path), str(tmp_path)])
     return module

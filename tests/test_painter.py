@@ -17,7 +17,8 @@ from emorph.core.types import AlignedFace, Landmarks, Photo
 from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
 from emorph.data.store import FaceStore
 from emorph.diffusion.schedule import Schedule
-from emorph.edit.painted_mouth import LIGHT_OF, MouthChange, moved_pixels, paint_edit, paint_mouth
+from emorph.edit.mouth_light import LIGHT_OF, MOST, whites_over_skin
+from emorph.edit.painted_mouth import MouthChange, face_whites, moved_pixels, paint_edit, paint_mouth
 from emorph.faces import align, motion_between
 from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, lip_masks, mouth_crop
 from emorph.models.painter import Painter, PainterConfig, painter_beside, trailing, view_of, wishes
@@ -438,10 +439,13 @@ def test_an_edit_is_painted_in_one_call(photo: Photo, face: AlignedFace, painter
     after = opened(before, 3.0)
     motion = motion_between(before, after, face.side_px)
     edited = replace(photo, pixels=moved_pixels(photo, face, motion))
-    found = paint_edit(photo, edited, face, motion, after, painter, emotion=Emotion.SURPRISE)
+    found = paint_edit(photo, edited, face, motion, after, painter, emotions=[(Emotion.SURPRISE, 1.0)])
     change = MouthChange.in_crop(face, after)
-    expected = paint_mouth(edited, edited.pixels, change, painter, light=LIGHT_OF[Emotion.SURPRISE])
+    light = LIGHT_OF[Emotion.SURPRISE] * face_whites(photo, change.before, painter)
+    expected = paint_mouth(edited, edited.pixels, change, painter, light=light)
     np.testing.assert_array_equal(found.pixels, expected.pixels)
+    lighter = paint_edit(photo, edited, face, motion, after, painter, emotions=[(Emotion.SURPRISE, 1.0)], whites=2.0)
+    assert (lighter.pixels != found.pixels).any()
     own_choice = paint_edit(photo, edited, face, motion, after, painter)
     assert (own_choice.pixels != found.pixels).any()
 
@@ -470,6 +474,22 @@ def test_the_bundled_painter_puts_teeth_where_a_smile_had_none(photo: Photo, poi
         levels[emotion] = cut(painted.pixels, crop)[inner].mean()
     assert levels[Emotion.HAPPY] > 1.3 * levels[Emotion.SURPRISE]
     assert abs(levels[Emotion.HAPPY] - cut(photo.pixels, crop)[inner].mean()) < 50
+
+
+def test_teeth_are_as_white_as_the_eyes_whatever_skin_and_exposure(photo: Photo, points: np.ndarray) -> None:
+    crop = mouth_crop(points, TINY.size, TINY.width_units)
+
+    def whites(skin: int, eyes: int) -> float:
+        pixels = np.full_like(photo.pixels, skin)
+        for eye in (slice(36, 42), slice(42, 48)):
+            cv2.fillPoly(pixels, [np.rint(points[eye]).astype(np.int32)], (eyes, eyes, eyes))
+        return whites_over_skin(Photo(pixels), points, crop)
+
+    assert whites(skin=170, eyes=160) == 1
+    assert 1.3 < whites(skin=100, eyes=160) < whites(skin=80, eyes=160) < MOST
+    assert whites(skin=20, eyes=160) == MOST
+    assert whites(skin=50, eyes=80) == pytest.approx(whites(skin=100, eyes=160))
+    assert whites_over_skin(photo, points + 10_000, crop) == 1  # eyes outside the photo
 
 
 def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> None:

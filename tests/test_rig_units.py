@@ -56,6 +56,20 @@ def test_a_unit_that_is_not_there_is_told_in_words(ict: ICT) -> None:
             named_units(ict, {name: 1.0})
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [("AU99=0.5", "FACS has no AU99"), ("jawOpen=1,AU11=1", "AU11 .* is no shape"), ("AU46=1", "AU46_L or AU46_R")],
+)
+def test_a_number_that_is_not_there_is_told_before_a_missing_file(
+    asked: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
+    done = CliRunner().invoke(app, ["edit", str(ROOT / "examples" / "astronaut.png"), "--au", asked])
+    assert isinstance(done.exception, ConfigError)
+    with pytest.raises(ConfigError, match=message):
+        raise done.exception
+
+
 def test_units_of_one_side_and_units_that_share_a_shape(ict: ICT) -> None:
     assert named_units(ict, {"AU30_L": 0.5}) == {"jawLeft": 0.5}
     assert named_units(ict, {"AU61": 1.0}) == {"eyeLookOut_L": 1.0, "eyeLookIn_R": 1.0}
@@ -168,8 +182,11 @@ def test_the_command_makes_a_strip(ict_file: Path, tmp_path: Path) -> None:
     assert len((tmp_path / "out" / "edits.jsonl").read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize(("asked", "message"), [([], "say what"), (["--to", "happy", "--au", "AU12=1"], "not both")])
-def test_the_command_asks_for_one_of_the_two(asked: list[str], message: str) -> None:
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [([], "say what"), (["--valence", "0.5", "--to", "happy"], "give one kind"), (["--au", "AU12=2"], "from 0 to 1")],
+)
+def test_the_command_asks_for_what_goes_together(asked: list[str], message: str) -> None:
     done = CliRunner().invoke(app, ["edit", "a.jpg", *asked])
     assert isinstance(done.exception, ConfigError)
     assert message in str(done.exception)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from emorph.core.landmarks import BROWS, EYES, MOUTH
+from emorph.core.landmarks import BROWS, EYES, MOUTH, NOSE
 from emorph.core.types import Landmarks, Photo, Target
 from emorph.edit.pipeline import Editor
-from emorph.edit.steady import expressive, held_steady
+from emorph.edit.steady import MOVED_SHARE, drawable, expressive, features, held_steady
 from emorph.faces import align
 from test_redraw import editor as moving_editor  # the fixture
 from tiny import tiny_config
@@ -37,6 +37,20 @@ def test_features_are_expressive_and_hair_is_not(points: np.ndarray, share: torc
     assert share[0, 0, : max(above, 1)].max() < 0.5
     assert share[0, 0, 0].max() == 0
     assert share[0, 0, :, 0].max() == 0
+
+
+def test_what_has_moved_is_hardly_drawn_over(points: np.ndarray) -> None:
+    shut = np.zeros((SIDE, SIDE), np.float32)
+    share, around = drawable(points, points, shut), expressive(points, SIDE)
+    x, y = np.rint(points).astype(int).T
+    for part in (EYES, MOUTH, BROWS, NOSE):
+        assert features(points, SIDE)[y[part], x[part]].min() > 0.5
+        assert (share[y[part], x[part]] <= around[y[part], x[part]] * (0.5 + MOVED_SHARE / 2) + 1e-6).all()
+    for eye, corner in ((41, 48), (46, 54)):  # cheeks, where folds come and go
+        x, y = np.rint(points[[eye, corner]].mean(axis=0)).astype(int)
+        assert share[y, x] == pytest.approx(around[y, x], rel=1e-4)
+        assert around[y, x] > 0.5
+    np.testing.assert_allclose(drawable(points, points, np.ones_like(shut)), around)  # what opens is drawn
 
 
 def test_light_stays_and_an_opening_mouth_is_kept(points: np.ndarray, share: torch.Tensor) -> None:

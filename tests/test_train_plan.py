@@ -113,7 +113,7 @@ def test_every_example_can_be_explained(path: Path, emorph: Emorph, monkeypatch:
     ],
 )
 def test_what_a_classifier_would_ignore_is_refused(options: tuple[str, ...], emorph: Emorph) -> None:
-    path = EXAMPLES / "emorph-base" / "5_directions.toml"
+    path = EXAMPLES / "emorph-base-64" / "5_directions.toml"
     verbs = ("plan", "run") if options[0] in ("--max-minutes", "--devices", "--nodes", "--accelerator") else ("plan",)
     for verb in verbs:
         status, out, err = emorph("train", verb, path, *options)

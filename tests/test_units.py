@@ -177,7 +177,7 @@ def test_targets_of_units() -> None:
     target = Target(units=(("AU12", 0.6), ("jawOpen", 0.2)))
     assert (target.word, target.title) == ("AU12=0.6,jawOpen=0.2", "AU12 0.6, jawOpen 0.2")
     with pytest.raises(ConfigError, match="give one kind"):
-        Target(Emotion.SAD, units=(("AU12", 0.6),))
+        Target(valence=0.5, units=(("AU12", 0.6),))
     with pytest.raises(ConfigError, match="from 0 to 1; found AU12=2"):
         Target(units=(("AU12", 2.0),))
 
@@ -209,7 +209,7 @@ def test_action_units_as_a_user_sets_them(emorph: Command, example_photo: Path, 
     assert '"action_units"' in out
     assert "AU26" in (tmp_path / "out" / "action_units.jsonl").read_text()
     assert emorph(*words, "--au", "AU9=1", "-o", tmp_path / "out")[0] == 2
-    assert emorph(*words, "--au", "AU26=1", "--to", "sad", "-o", tmp_path / "out")[2].startswith(
+    assert emorph(*words, "--au", "AU26=1", "--valence", 0.5, "-o", tmp_path / "out")[2].startswith(
         "ConfigError: a target"
     )
     editor = Editor(tiny_model(), known_units(), device="cpu", steps=2)

@@ -22,6 +22,7 @@ from emorph import Editor, Emotion  # noqa: E402
 from emorph.core.errors import ClipError, ConfigError, NoFaceError  # noqa: E402
 from emorph.core.images import write_image  # noqa: E402
 from emorph.core.types import Target  # noqa: E402
+from emorph.video import passes as passes_module  # noqa: E402
 from emorph.video import run as run_module  # noqa: E402
 from emorph.video.keyframes import Keyframe, parse_strengths  # noqa: E402
 from emorph.video.plan import FilmPlan  # noqa: E402
@@ -62,7 +63,7 @@ def edited(editor: Editor, source: Path) -> Path:
     """The undisturbed result, in segments of five frames."""
     out = source.parent / "out.mp4"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "SEGMENT_FRAMES", 5)
+        patch.setattr(passes_module, "SEGMENT_FRAMES", 5)
         report = edit_films(editor, [source], out, plan("0@0s,0@0.16s,1@0.4s"))
     assert not report.failures
     made = report.edits[0].made
@@ -101,9 +102,9 @@ def test_a_stopped_run_goes_on_and_gives_the_same_file(
     editor: Editor, source: Path, edited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped while looking and while editing, at several frames; finished segments are not done again."""
-    monkeypatch.setattr(run_module, "SEGMENT_FRAMES", 5)
+    monkeypatch.setattr(passes_module, "SEGMENT_FRAMES", 5)
     out, wanted = tmp_path / "out.mp4", plan("0@0s,0@0.16s,1@0.4s")
-    real_look, real_pasted = run_module.look, run_module.pasted
+    real_look, real_pasted = passes_module.look, run_module.pasted
     calls = {"look": 0, "pasted": 0}
 
     def stops(name: str, real: Callable[..., object], after: int) -> Callable[..., object]:
@@ -117,14 +118,15 @@ def test_a_stopped_run_goes_on_and_gives_the_same_file(
 
     for name, after in (("look", 2), ("pasted", 2), ("pasted", 6)):
         calls.update(look=0, pasted=0)
-        monkeypatch.setattr(run_module, "look", real_look)
-        monkeypatch.setattr(run_module, name, stops(name, {"look": real_look, "pasted": real_pasted}[name], after))
+        monkeypatch.setattr(passes_module, "look", real_look)
+        module, real = {"look": (passes_module, real_look), "pasted": (run_module, real_pasted)}[name]
+        monkeypatch.setattr(module, name, stops(name, real, after))
         with pytest.raises(KeyboardInterrupt, match=r"finished segments of out\.mp4"):
             edit_films(editor, [source], out, wanted)
         assert not out.exists()
         assert not list(tmp_path.rglob("*.part"))
     calls.update(look=0, pasted=0)
-    monkeypatch.setattr(run_module, "look", stops("look", real_look, 0))  # everything has been looked at
+    monkeypatch.setattr(passes_module, "look", stops("look", real_look, 0))  # everything has been looked at
     monkeypatch.setattr(run_module, "pasted", stops("pasted", real_pasted, 99))
     assert not edit_films(editor, [source], out, wanted).failures
     assert calls["pasted"] < N - 5
@@ -158,7 +160,7 @@ def test_a_full_disk_is_a_sentence(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_module.Stretch, "save", full)
+    monkeypatch.setattr(passes_module.Stretch, "save", full)
     (failure,) = edit_films(editor, [source], tmp_path / "out.mp4", plan()).failures
     assert "cannot be written (No space left on device)" in str(failure)
     assert not list(tmp_path.iterdir())
@@ -205,7 +207,7 @@ def test_kill_leaves_what_the_same_command_ends(source: Path, edited: Path, tmp_
         "import sys; sys.path.insert(0, 'tests')\n"
         "from pathlib import Path\n"
         "import test_video_edit as t\n"
-        "t.run_module.SEGMENT_FRAMES = 5\n"
+        "t.passes_module.SEGMENT_FRAMES = 5\n"
         f"t.edit_films(t.made_editor(), [Path({str(source)!r})], Path({str(out)!r}), t.plan('0@0s,0@0.16s,1@0.4s'))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ, cwd=Path(__file__).parents[1])
@@ -215,7 +217,7 @@ def test_kill_leaves_what_the_same_command_ends(source: Path, edited: Path, tmp_
     process.send_signal(signal.SIGKILL)
     process.wait()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "SEGMENT_FRAMES", 5)
+        patch.setattr(passes_module, "SEGMENT_FRAMES", 5)
         assert not edit_films(made_editor(), [source], out, plan("0@0s,0@0.16s,1@0.4s")).failures
     assert out.read_bytes() == edited.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from emorph.data.parts import Summary
     from emorph.data.report import ScanReport
 
-app = typer.Typer(help="Data sets: scan, prepare, show, balance.", no_args_is_help=True)
+app = typer.Typer(help="Data sets: scan, prepare, show, balance, take photos out.", no_args_is_help=True)
 
 Root = Annotated[Path, typer.Argument(help="The data set: a folder, a .csv or a .parquet file.")]
 LayoutName = Annotated[
@@ -143,6 +143,34 @@ def show(
     _present(index, holdout, seed, page, as_json=as_json)
 
 
+@app.command("photos")
+def photos(
+    root: Annotated[Path, typer.Argument(help="What `emorph data prepare` wrote, or a .parquet file of faces.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")] = Path("photos"),
+    split: Annotated[str, typer.Option(help="The split to take: train, val or test.")] = "test",
+    n: Annotated[int | None, typer.Option("--n", min=1, help="How many, drawn at random.", show_default="all")] = None,
+    seed: Seed = 0,
+    of: Annotated[
+        Path | None,
+        typer.Option("--of", help="The data set that it was prepared from: whole photos in place of prepared crops."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write faces of a split as photos to edit; a list beside them tells `emorph evaluate` of which split they are."""
+    from emorph.data.photos import take_photos
+
+    with rate("photos") as progress:
+        taken = take_photos(
+            root, out, split=split, n=n, seed=seed, raw=of, on_step=lambda done, total: progress(done, total, 0)
+        )
+    if as_json:
+        print_json({"path": str(out), "photos": taken.n, "missing": list(taken.missing)})
+    else:
+        typer.echo(f"{out}: {taken.n:,} photos of the split {split}.")
+    if taken.missing:
+        say(f"{len(taken.missing)} photos are not in {of}, such as {taken.missing[0]}.")
+
+
 @app.command("balance")
 def balance(
     root: Root,
@@ -222,14 +250,12 @@ def _present(index: FaceIndex, holdout: int, seed: int, page: Path | None, *, as
 
 def _print(report: ScanReport) -> None:
     from emorph.data.index import KINDS
-    from emorph.data.report import table_rows
+    from emorph.data.report import COLUMNS, table_rows, used_columns
 
     rows = table_rows(report)
-    # lists that hold nothing are not shown
-    used = [i for i in range(6) if i > 2 or rows[-1][1][i]]
-    names = ("training list", "validation list", "undivided", "rows", "usable: train", "val")
+    used = used_columns(rows)
     _table(
-        [f"{report.index.layout}", *(names[i] for i in used)],
+        [f"{report.index.layout}", *(COLUMNS[i] for i in used)],
         [[name, *(cells[i] for i in used)] for name, cells in rows],
     )
     division = (

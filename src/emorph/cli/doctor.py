@@ -26,7 +26,9 @@ EXTRAS = {
     "search": ("optuna",),
     "video": ("av",),
     "evaluate": ("onnxruntime",),
+    "backends": ("onnxruntime", "onnx", "onnxscript", "openvino"),
     "study": ("fastapi", "uvicorn", "scipy"),
+    "web": ("gradio",),
     "bench": ("matplotlib",),
     "cluster": ("dask", "distributed"),
 }

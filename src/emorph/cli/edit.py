@@ -22,6 +22,7 @@ from emorph.cli.console import (
 from emorph.cli.film import EasingOption, FilmOptions, PreviewOption, edit_films_of, films_among
 from emorph.cli.options import (
     Anyway,
+    Backend,
     ClusterOption,
     DetectorOption,
     Device,
@@ -32,6 +33,7 @@ from emorph.cli.options import (
     MinFace,
     MinScore,
     Photos,
+    Reuse,
     Solver,
     Steps,
     StripLocation,
@@ -43,7 +45,6 @@ from emorph.cli.options import (
 )
 from emorph.core.action_units import WORDS, spelled
 from emorph.core.errors import ConfigError
-from emorph.core.expressions import Emotion
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.pretrained import CONFIG_FILE, locate
 from emorph.core.types import Target
@@ -58,7 +59,13 @@ if TYPE_CHECKING:
 _TOLD = ("source", "edited", "strength", "n_faces", "n_edited", "score")
 
 
-To = Annotated[str | None, typer.Option(help="neutral, happy, sad, surprise, fear, disgust, anger or contempt.")]
+To = Annotated[
+    str | None,
+    typer.Option(
+        help="neutral, happy, sad, surprise, fear, disgust, anger or contempt; or a blend: happy=0.6,surprise=0.4, "
+        "also with action units: happy=0.6,AU4=0.5."
+    ),
+]
 Strength = Annotated[
     str,
     typer.Option(
@@ -113,6 +120,8 @@ def edit(
     anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
+    reuse: Reuse = 1,
+    backend: Backend = "torch",
     device: Device = "auto",
     au: Units = None,
     face_model: FaceModelFile = None,
@@ -136,12 +145,16 @@ def edit(
     from emorph.models.port import is_rig
 
     films = films_among(photos, out, frame)
-    name = model or (DEFAULT_MODEL if au is None else DEFAULT_RIG)
-    is_folder = (locate(name) / CONFIG_FILE).is_file()  # an official file may be a rig
-    by_rig = is_rig(name) or (au is not None and not is_folder)
     units = None if au is None else parse_units(au)
+    with_units = units is not None or (to is not None and not films and bool(Target.asked(to).units))
+    name = model or (DEFAULT_RIG if with_units else DEFAULT_MODEL)
+    is_folder = (locate(name) / CONFIG_FILE).is_file()  # an official file may be a rig
+    by_rig = is_rig(name) or (with_units and not is_folder)
 
-    editor = _Loader(load_editor, (name, directions, device, steps, solver, detector, min_score), (("anyway", anyway),))
+    editor = _Loader(
+        load_editor, (name, directions, device, steps, solver, detector, min_score),
+        (("anyway", anyway), ("reuse", reuse), ("backend", backend)),
+    )  # fmt: skip
     if films:
         if by_rig:
             raise ConfigError("films are edited by emotion (--to), with a model that is no rig; leave out --au.")
@@ -157,13 +170,14 @@ def edit(
     if by_rig:
         refuse_options(
             "a rig, which takes emotions (--to) or action units (--au)",
-            {"--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None},
-        )
+            {
+                "--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None,
+                "--reuse": reuse if reuse > 1 else None, "--backend": backend if backend != "torch" else None,
+            },
+        )  # fmt: skip
         _edit_by_rig(
-            job, _rig_goal(to, units),
-            _Loader(
-                load_rig_editor, (name, face_model, device, steps, solver, None, None, detector, min_score),
-            ),
+            job, _target(to, None, None, units),
+            _Loader(load_rig_editor, (name, face_model, device, steps, solver, None, None, detector, min_score)),
         )  # fmt: skip
     else:
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
@@ -219,27 +233,28 @@ class _Photos:
         finish(report.failures, n_jobs - report.n_before)
 
 
-def _edit_by_rig(job: _Photos, goal: Emotion | Mapping[str, float], load: _Loader[RigEditor]) -> None:
-    from emorph.edit.rig.files import UNITS_WORD, express_files
+def _edit_by_rig(job: _Photos, target: Target, load: _Loader[RigEditor]) -> None:
+    from emorph.edit.rig.files import express_files
+
+    goal = dict([*_weights(target), *target.units])
 
     def run(rig: RigEditor, watch: Watch, helpers: Helpers[RigEditor] | None) -> FileReport:
         return express_files(rig, job.photos, job.out, goal, job.strengths, watch=watch, helpers=helpers, **job.taken)
 
-    job.edited(goal.word if isinstance(goal, Emotion) else UNITS_WORD, load, run)
+    job.edited(target.file_word, load, run)
 
 
 def _edit_by_code(job: _Photos, target: Target, load: _Loader[Editor]) -> None:
     from emorph.edit.files import edit_files
-    from emorph.edit.rig.files import UNITS_WORD
 
     def run(editor: Editor, watch: Watch, helpers: Helpers[Editor] | None) -> FileReport:
         return edit_files(
-            editor, job.photos, job.out, target.emotion, job.strengths, valence=target.valence,
+            editor, job.photos, job.out, dict(_weights(target)) or None, job.strengths, valence=target.valence,
             arousal=target.arousal, units=dict(target.units) or None, watch=watch, helpers=helpers,
             **job.taken,
         )  # fmt: skip
 
-    job.edited(UNITS_WORD if target.units else target.word, load, run)
+    job.edited(target.file_word, load, run)
 
 
 def _tell(face: str, as_json: bool, done: FileEdit) -> None:
@@ -253,17 +268,11 @@ def _tell(face: str, as_json: bool, done: FileEdit) -> None:
 def _target(to: str | None, valence: float | None, arousal: float | None, units: Mapping[str, float] | None) -> Target:
     if to is None and valence is None and arousal is None and units is None:
         raise ConfigError("say what the faces should show: --to happy, --valence 0.5 --arousal -0.2, or --au AU12=0.8.")
-    asked = tuple((units or {}).items())
-    return Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal, asked)
+    return Target.asked(to, valence, arousal, units)
 
 
-def _rig_goal(to: str | None, units: Mapping[str, float] | None) -> Emotion | Mapping[str, float]:
-    """The emotion, or action units."""
-    if to is not None and units is None:
-        return Emotion.parse(to)
-    if units is not None and to is None:
-        return units
-    raise ConfigError("give either an emotion (--to) or action units (--au), not both.")
+def _weights(target: Target) -> list[tuple[str, float]]:
+    return [(emotion.word, weight) for emotion, weight in target.weights]
 
 
 def _rows(done: FileEdit) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,7 @@ def evaluate(
         "--cluster": cluster,
         "--shard": None if shard == "1/1" else shard,
     }
-    of_models = {"--data": data, "--n": n, "--steps": steps, "--window": window, "--solver": solver}
+    of_models = {"--n": n, "--steps": steps, "--window": window, "--solver": solver}
     if model:
         refuse_options("reconstructions (--model)", of_edits | only_edits)
         reconstructions(model, data, out, n, steps, split, window, solver, without or [], as_json=as_json)
@@ -103,15 +104,35 @@ def evaluate(
     if annotated:
         refuse_options("a list of annotations, which has no edits", only_edits)
     panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
+    division = _Division(split, data)
     with crew_of(cluster, workers or min(2, os.cpu_count() or 1), asked=workers) as crew:
         if annotated:
-            _annotations(edits[0], sources, panel, judge or [], out, crew, shard, as_json=as_json)
+            _annotations(edits[0], sources, division, panel, judge or [], out, crew, shard, as_json=as_json)
         else:
-            pairs = _pairs(edits, sources, compare=compare)
+            pairs = division.told(_pairs(edits, sources, compare=compare))
             fair = panel.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
             _report(pairs, fair, out, lost_faces, crew, shard, as_json=as_json)
     if _named_and_missing(panel, [*(judge or []), *(recogniser or []), *(face_model or [])]):
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Division:
+    """What the command says of the photos' splits: a split of them all, a prepared data set that knows them, or both.
+
+    Without either, what lies beside the photos tells, or nothing does.
+    """
+
+    split: str | None
+    data: str | None
+
+    def told(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """The pairs with their splits."""
+        from emorph.data.photos import splits_of_photos
+        from emorph.evaluate.measure.seen_splits import with_splits
+
+        of_set = None if self.data is None else splits_of_photos(Path(self.data))
+        return with_splits(pairs, stated=self.split, of_set=of_set)
 
 
 def _is_annotated(path: Path) -> bool:
@@ -143,6 +164,7 @@ def _report(
 def _annotations(
     path: Path,
     photos: Path | None,
+    division: _Division,
     panel: Panel,
     asked: Sequence[str],
     out: Path,
@@ -159,6 +181,9 @@ def _annotations(
     from emorph.evaluate.report.annotations import Agreement
 
     annotated = read_annotated(path, photos)
+    told = division.told([item.pair for item in annotated.photos])
+    known = tuple(replace(item, pair=pair) for item, pair in zip(annotated.photos, told, strict=True))
+    annotated = replace(annotated, photos=known)
     judges = replace(panel, face_models=(), features=(), comparers=(), recognisers=())
     records = _measured(annotated.photos, out, judges, crew, Shard.parse(shard))
     if records is None:
@@ -168,8 +193,13 @@ def _annotations(
     if as_json:
         print_json({"report": str(page), **found.as_json()})
     else:
+        typer.echo(found.about)
+        for warning in found.warnings:
+            say(f"Warning: {warning}")
         for table in found.tables():
-            typer.echo(table.markdown())
+            typer.echo(f"\n{table.title}")
+            for line in table.plain():
+                typer.echo(line)
         typer.echo(str(page))
     if annotated.left_out:
         say(f"{annotated.left_out} rows have no emotion (codes 8 to 10) and are not asked about.")
@@ -247,13 +277,15 @@ def _tell(summary: Summary, page: Path, *, as_json: bool) -> None:
 
 
 def _show(summary: Summary) -> None:
-    """Warnings, conclusions and the first tables, for a look without the page."""
+    """What was looked at, warnings, conclusions and the first tables, for a look without the page."""
+    typer.echo(summary.about)
     for warning in summary.warnings:
         say(f"Warning: {warning}")
     for sentence in summary.conclusions:
         typer.echo(sentence)
+    asks_affect = any(scored.pair.target is None for score in summary.scores for scored in score.evidence.edits)
     for table in summary.tables:
-        if table.name.endswith(("headline", "summary")):
+        if table.name.endswith(("headline", "summary")) or (asks_affect and "_affect_" in table.name):
             typer.echo(table.title)
             for row in table.rows:
                 typer.echo(f"  {row[0]!s:<64} {row[2]!s}")

@@ -25,7 +25,7 @@ Edits = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="EDITS...",
-        help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, valence, "
+        help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, split, valence, "
         "arousal, landmarks), or of AffectNet's own columns; or a folder of pictures named STEM_EMOTION.png. Several "
         "with --compare.",
     ),
@@ -71,8 +71,8 @@ CountLost = Annotated[
 Split = Annotated[
     str | None,
     typer.Option(
-        help="Where the sources come from, such as affectnet/train; judges trained on them are refused. With --data: "
-        "which of its splits to take; by default test, else val."
+        help="Where the sources come from, such as test, or affectnet/train, for the report to tell; judges trained on "
+        "them are refused. With --model: which split of --data to take; by default test, else val."
     ),
 ]
 MadeBy = Annotated[
@@ -100,7 +100,13 @@ Models = Annotated[
         "checkpoint, or a run's folder for all its checkpoints; may be repeated."
     ),
 ]
-Data = Annotated[str | None, typer.Option(help="The prepared faces that --model encodes and decodes.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="A prepared data set: with --model the faces to encode and decode; with EDITS the set that the photos are "
+        "from, so that the report tells their split."
+    ),
+]
 HowMany = Annotated[int | None, typer.Option("--n", min=1, help="How many of these faces.", show_default="500")]
 StepsList = Annotated[
     str | None,

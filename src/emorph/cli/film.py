@@ -13,7 +13,6 @@ import typer
 
 from emorph.cli.console import finish, items, print_json, say
 from emorph.core.errors import ConfigError
-from emorph.core.expressions import Emotion
 from emorph.core.types import Target
 from emorph.video.clip import FILM_NAMES, is_film, library
 from emorph.video.keyframes import Keyframe, as_easing, parse_strengths, parse_words
@@ -77,10 +76,10 @@ def edit_films_of(
 
     film_paths(films, out, plan.word)
     editor = load()
-    with items(len(films), functools.partial(_tell, as_json)) as work:
+    with items(len(films), functools.partial(tell, as_json)) as work:
         report = edit_films(editor, films, out, plan, again=again, watch=work.watch, tell=work.named_step)
     if as_json:
-        print_json([_row(done) for done in report.edits])
+        print_json([row_of(done) for done in report.edits])
     finish(report.failures, len(films))
 
 
@@ -95,9 +94,8 @@ def _plan(asked: FilmOptions) -> Any:
 
 def _targets(asked: FilmOptions) -> tuple[Keyframe[Target], ...]:
     if asked.to is not None and asked.valence is None and asked.arousal is None and not asked.units:
-        return tuple(Keyframe(Target(Emotion.parse(key.value)), key.at_s) for key in parse_words(asked.to))
-    emotion = None if asked.to is None else Emotion.parse(asked.to)
-    return (Keyframe(Target(emotion, 1.0, asked.valence, asked.arousal, tuple((asked.units or {}).items())), 0.0),)
+        return tuple(Keyframe(Target.asked(key.value), key.at_s) for key in parse_words(asked.to))
+    return (Keyframe(Target.asked(asked.to, asked.valence, asked.arousal, asked.units), 0.0),)
 
 
 def _files(path: Path) -> list[Path]:
@@ -115,7 +113,8 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _tell(as_json: bool, done: FileEdit) -> None:
+def tell(as_json: bool, done: FileEdit) -> None:
+    """Say what became of a film."""
     if done.remark:
         say(done.remark)
     if as_json:
@@ -133,5 +132,6 @@ def _tell(as_json: bool, done: FileEdit) -> None:
         )
 
 
-def _row(done: FileEdit) -> dict[str, Any]:
+def row_of(done: FileEdit) -> dict[str, Any]:
+    """The same as JSON."""
     return {"source": str(done.source), "edited": str(done.files[-1]), "seconds": round(done.seconds, 2), **done.made}

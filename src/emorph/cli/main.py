@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from emorph import __version__
-from emorph.cli import data, doctor, edit, evaluate, face, models, sample, sheet, study, train, transfer
+from emorph.cli import data, doctor, edit, evaluate, face, models, sample, sheet, study, train, transfer, web
 from emorph.cli.console import say
 from emorph.core.errors import EmorphError
 
@@ -51,6 +51,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.add_typer(train.app, name="train")
 app.add_typer(study.app, name="study")
+app.command("web")(web.web)
 app.command("doctor")(doctor.doctor)
 
 

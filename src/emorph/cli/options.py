@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import say
+from emorph.cli.console import items, say
 from emorph.core.errors import ConfigError
 from emorph.core.landmarks import SURE_SCORE
 
@@ -76,7 +76,30 @@ Steps = Annotated[
     int | None,
     typer.Option(min=2, max=999, help="Network evaluations in each direction; more is slower, but closer."),
 ]
-Solver = Annotated[str, typer.Option(help="dpm (second order, few steps) or ddim (as the official models sample).")]
+Solver = Annotated[
+    str,
+    typer.Option(
+        help="dpm (second order, few steps), dpm-fitted (the same at time steps fitted to inversion and sampling: "
+        "as close in fewer), or ddim (as the official models sample)."
+    ),
+]
+Reuse = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=10,
+        help="Compute the network's deep layers only at every so many evaluations: 2 takes about 0.64 of the "
+        "operations, and loses detail; 1 is exact. Fewer --steps lose less at the same time, see "
+        "bench/RESULTS.md.",
+    ),
+]
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="What computes the networks: torch, or onnx or openvino, which are quicker on a CPU (extra: backends) and "
+        "differ from torch by less than 1e-4. Their graphs are written once.",
+    ),
+]
 ClusterOption = Annotated[
     str | None,
     typer.Option(
@@ -99,12 +122,20 @@ def load_editor(
     min_score: float = SURE_SCORE,
     *,
     anyway: bool = False,
+    reuse: int = 1,
+    backend: str = "torch",
     tell: bool = True,
 ) -> Editor:
     """The editor that the options ask for. tell: say what is to be known of it."""
     from emorph.edit.pipeline import Editor
     from emorph.faces.detect import as_detector
+    from emorph.models.backends.choose import place_for, write_graphs
+    from emorph.models.backends.graphs import TORCH
 
+    place_for(backend, device)
+    if backend != TORCH:
+        with items(1) as work:
+            write_graphs(model, lambda done, total: work.named_step(f"{model} as ONNX, once", done, total))
     editor = Editor.from_pretrained(
         model,
         directions=directions,
@@ -114,6 +145,8 @@ def load_editor(
         detector=as_detector(detector),
         min_score=min_score,
         anyway=anyway,
+        reuse=reuse,
+        backend=backend,
     )
     if tell and editor.note:
         say(editor.note)

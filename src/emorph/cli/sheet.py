@@ -11,6 +11,7 @@ import typer
 from emorph.cli.console import faces_of, finish, items, mention_left_out, mention_other_faces, print_json
 from emorph.cli.options import (
     Anyway,
+    Backend,
     DetectorOption,
     Device,
     DirectionsOption,
@@ -21,11 +22,13 @@ from emorph.cli.options import (
     MinScore,
     Model,
     Photos,
+    Reuse,
     Solver,
     Steps,
     load_editor,
 )
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
+from emorph.core.types import Target
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 def sheet(
     photos: Photos,
     strength: Annotated[float, typer.Option(min=-3, max=3, help="0 changes nothing, 1 is the usual amount.")] = 1.0,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(help="In place of the eight emotions: an emotion or a blend, happy=0.6,surprise=0.4; repeatable."),
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or the sheet's file name.")] = Path("sheets"),
     face: Face = "largest",
     min_face: MinFace = MIN_FACE_PX,
@@ -45,23 +52,29 @@ def sheet(
     anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
+    reuse: Reuse = 1,
+    backend: Backend = "torch",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Make one sheet of photos: Original, Neutral, Happy, Sad, Surprise, Fear, Disgust, Anger, Contempt."""
     from emorph.edit.files import plan_sheet, sheet_file
 
+    for asked in to or ():
+        Target.asked(asked)  # a word that is none is said before a model is loaded
     started = time.perf_counter()
     sources, path = plan_sheet(photos, out)
     mention_left_out(photos)
-    editor = load_editor(model, directions, device, steps, solver, detector, min_score, anyway=anyway)
+    editor = load_editor(
+        model, directions, device, steps, solver, detector, min_score, anyway=anyway, reuse=reuse, backend=backend
+    )
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)
 
     with items(len(sources), tell) as work:
         report = sheet_file(
-            editor, sources, path, strength, face=face, min_face_px=min_face, frame=frame, watch=work.watch
+            editor, sources, path, strength, to=to or (), face=face, min_face_px=min_face, frame=frame, watch=work.watch
         )
     seconds = time.perf_counter() - started
     if report.edits and as_json:

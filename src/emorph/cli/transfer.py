@@ -19,6 +19,8 @@ from emorph.cli.console import (
     say,
     stopping,
 )
+from emorph.cli.drive import DriveOptions, drive_photo
+from emorph.cli.film import PreviewOption
 from emorph.cli.matrix import matrix
 from emorph.cli.options import (
     DetectorOption,
@@ -36,6 +38,7 @@ from emorph.cli.options import (
 )
 from emorph.core.errors import ConfigError
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
+from emorph.video.clip import is_film
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -43,7 +46,9 @@ if TYPE_CHECKING:
 Photos = Annotated[
     list[Path],
     typer.Argument(
-        metavar="SOURCE... TARGET", help="The photos or folders to change, followed by the photo to take from."
+        metavar="SOURCE... TARGET",
+        help="The photos or folders to change, followed by the photo to take from; or a film and the photo that moves "
+        "as the film's person does.",
     ),
 ]
 Part = Annotated[
@@ -57,7 +62,11 @@ AsMatrix = Annotated[
     bool, typer.Option("--matrix", help="Every photo with the face of every other, as one picture with scores in JSON.")
 ]
 TargetFace = Annotated[
-    str | None, typer.Option(help="Which face of the target: largest, left, or a number.", show_default="largest")
+    str | None,
+    typer.Option(
+        help="Which face of the target: largest, left, or a number; in a film also a photo of the person.",
+        show_default="largest",
+    ),
 ]
 TargetNeutral = Annotated[
     Path | None,
@@ -76,6 +85,7 @@ FaceModelFile = Annotated[
     Path | None, typer.Option(help="The face model of the rig: ict_face.npz or a converted FLAME folder.")
 ]
 Encoder = Annotated[str | None, typer.Option(help="landmarks, deca or emoca; by default what the rig was made for.")]
+Again = Annotated[bool, typer.Option("--again", help="Of films: redo what was done, and what was left half done.")]
 Seed = Annotated[
     int | None,
     typer.Option(help="Redraw the whole face from noise with this seed instead of moving pixels; for large rigs."),
@@ -103,16 +113,37 @@ def transfer(
     steps: Steps = None,
     solver: Solver = "dpm",
     seed: Seed = None,
+    again: Again = False,
+    preview: PreviewOption = False,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Give faces the expression, pose, light or looks of another face; the rest of each photo stays as it is."""
+    """Give faces the expression, pose, light or looks of another face; the rest of each photo stays as it is.
+
+    With a film in place of the other photo, the photo moves as the person in the film does.
+    """
     from emorph.edit.paths import check_writable, photo_files
     from emorph.edit.rig.editor import DEFAULT_RIG
     from emorph.edit.rig.files import plan_transfer, transfer_files
     from emorph.edit.rig.parts import check_parts
 
     parts = check_parts(name.strip() for name in part.split(",") if name.strip())
+    if any(map(is_film, photos)) and frame is None:
+        refuse_options(
+            "a photo that a film moves",
+            {"--album": album or None, "--matrix": as_matrix or None, "--target-neutral": target_neutral,
+             "--strip-location": strip_location or None, "--seed": seed},
+        )  # fmt: skip
+        asked = DriveOptions(parts, face or "largest", target_face or "largest", min_face, preview)
+        drive_photo(
+            photos, out, asked, again=again, as_json=as_json,
+            load=lambda: load_rig_editor(
+                model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder, detector,
+                min_score,
+            ),
+        )  # fmt: skip
+        return
+    refuse_options("photos", {"--again": again or None, "--preview": preview or None})
     if as_matrix:
         of_single_photos = {
             "--album": album or None,

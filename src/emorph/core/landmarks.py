@@ -10,12 +10,15 @@ SURE_SCORE = 0.25  # below this a detection counts only if the photo has no sure
 
 JAW = slice(0, 17)  # from ear to ear
 BROWS = slice(17, 27)
+BROW_LINES = (slice(17, 22), slice(22, 27))
+NOSE = slice(27, 36)
 NOSE_RIDGE = slice(27, 31)
 NOSE_TIP = 30
 LEFT_EYE = slice(36, 42)
 RIGHT_EYE = slice(42, 48)
 EYES = slice(36, 48)
 MOUTH = slice(48, 68)
+OUTER_LIPS = slice(48, 60)
 INNER_LIPS = slice(60, 68)
 INNER = slice(17, 68)  # brows, nose, eyes, mouth: all but the jaw, which tells pose and is often outside the crop
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from emorph.core.errors import ConfigError
-from emorph.core.expressions import Emotion
+from emorph.core.target import Expression as Expression
+from emorph.core.target import Target as Target
 
 if TYPE_CHECKING:
     import torch
@@ -138,79 +137,6 @@ class FaceCode:
     x_T: Tensor | None
     model_id: str
     tone: Tone | None = None
-
-
-_NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
-_AFFECT_WORD = re.compile(rf"valence_({_NUMBER})(?:_arousal_({_NUMBER}))?|arousal_({_NUMBER})")
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a face should show: an emotion, or valence and arousal, or action units.
-
-    strength: 0 is unchanged, 1 the emotion as its class shows it on average, or what is asked for.
-    valence, arousal: in [-1, 1]; of the two, one that is None stays as it is. units: names and values 0..1; those that
-    are not named stay as they are.
-    Raises ConfigError for several kinds or none.
-    """
-
-    emotion: Emotion | None = None
-    strength: float = 1.0
-    valence: float | None = None
-    arousal: float | None = None
-    units: tuple[tuple[str, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        affect = [value for value in (self.valence, self.arousal) if value is not None]
-        if [self.emotion is not None, bool(affect), bool(self.units)].count(True) != 1:
-            raise ConfigError("a target is an emotion, or valence or arousal or both, or action units; give one kind.")
-        if not all(0 <= value <= 1 for _, value in self.units):
-            raise ConfigError(f"action units are numbers from 0 to 1; found {self.word}.")
-        if not all(-1 <= value <= 1 for value in affect):
-            raise ConfigError(f"valence and arousal are numbers from -1 to 1; found {', '.join(map(str, affect))}.")
-
-    @classmethod
-    def parse(cls, word: str, strength: float = 1.0) -> Target:
-        """The target that is called so, see ``word``. Raises UnknownNameError, ConfigError.
-
-        >>> Target.parse("happy", 0.5)
-        Target(emotion=<Emotion.HAPPY: 1>, strength=0.5, valence=None, arousal=None, units=())
-        """
-        numbers = _AFFECT_WORD.fullmatch(word)
-        if not numbers:
-            return cls(Emotion.parse(word), strength)
-        valence, arousal = (None if text is None else float(text) for text in (numbers[1], numbers[2] or numbers[3]))
-        return cls(None, strength, valence, arousal)
-
-    @property
-    def word(self) -> str:
-        """How files and records call it: "happy", "valence_0.5", "valence_0.5_arousal_-0.2", "AU12=0.6".
-
-        >>> Target(valence=0.5, arousal=-0.2).word
-        'valence_0.5_arousal_-0.2'
-        """
-        if self.emotion is not None:
-            return self.emotion.word
-        if self.units:
-            return ",".join(f"{name}={value:g}" for name, value in self.units)
-        return "_".join(f"{name}_{value:g}" for name, value in self._affect())
-
-    @property
-    def title(self) -> str:
-        """How people read it: "Happy", "Valence +0.5, arousal -0.2".
-
-        >>> Target(valence=0.5, arousal=-0.2).title
-        'Valence +0.5, arousal -0.2'
-        """
-        if self.emotion is not None:
-            return self.emotion.title
-        if self.units:
-            return ", ".join(f"{name} {value:g}" for name, value in self.units)
-        return ", ".join(f"{name} {value:+g}" for name, value in self._affect()).capitalize()
-
-    def _affect(self) -> list[tuple[str, float]]:
-        named = (("valence", self.valence), ("arousal", self.arousal))
-        return [(name, value) for name, value in named if value is not None]
 
 
 @dataclass(frozen=True)

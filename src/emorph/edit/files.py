@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, to_pixels, write_image
-from emorph.core.types import OnStep, Photo, Target, UInt8
+from emorph.core.types import Expression, OnStep, Photo, Target, UInt8
 from emorph.edit import codec
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.elsewhere import Elsewhere, Helpers, RecipeMaker
@@ -27,7 +26,6 @@ from emorph.edit.paths import (
 )
 from emorph.edit.pipeline import Editor
 from emorph.edit.result import Edit
-from emorph.edit.rig.files import UNITS_WORD
 from emorph.edit.sheet import Row, grid, tiles, title
 from emorph.faces.detect import MIN_FACE_PX
 
@@ -36,7 +34,7 @@ def edit_files(
     editor: Editor,
     photos: Iterable[str | Path],
     out: str | Path,
-    to: str | Emotion | None = None,
+    to: Expression | None = None,
     strengths: Sequence[float] = (1.0,),
     *,
     valence: float | None = None,
@@ -59,8 +57,7 @@ def edit_files(
     helpers: other processes that edit in place of this one, with an equal editor each.
     Raises UnknownNameError, ConfigError, ImageError for what no photo can be done with.
     """
-    asked = tuple((units or {}).items())
-    goal = Target(None if to is None else Emotion.parse(to), 1.0, valence, arousal, asked)
+    goal = Target.asked(to, valence, arousal, units)
     make = RecipeMaker[Editor](emotion_recipe, goal, tuple(strengths), face, min_face_px, frame, strip_location)
     return change_files(make(editor), photos, out, again=again, watch=watch, elsewhere=Elsewhere.of(helpers, make))
 
@@ -73,7 +70,7 @@ def emotion_recipe(
     face: str | int = "largest",
     min_face_px: int = MIN_FACE_PX,
 ) -> Recipe:
-    """An emotion, or valence and arousal, or action units, in one strength or several."""
+    """A target, in one strength or several."""
     targets = [replace(goal, strength=strength) for strength in strengths]
     editor.check_targets(targets)
     maker = made_by(editor)
@@ -85,9 +82,9 @@ def emotion_recipe(
         return expression_metadata(maker, [replace(goal, strength=strength) for strength in of])
 
     titles = tuple(map(title, targets))
-    file_word, records = (UNITS_WORD, UNIT_RECORDS_FILE) if goal.units else (goal.word, RECORDS_FILE)
+    records = UNIT_RECORDS_FILE if goal.units else RECORDS_FILE
     return Recipe(
-        draw, maker, file_word, goal.word, tuple(strengths), titles, str(face), min_face_px, metadata, records,
+        draw, maker, goal.file_word, goal.word, tuple(strengths), titles, str(face), min_face_px, metadata, records,
         {"action_units": dict(goal.units)} if goal.units else {},
         editor.detector, editor.min_score,
     )  # fmt: skip
@@ -99,18 +96,20 @@ def sheet_file(
     out: str | Path,
     strength: float = 1.0,
     *,
+    to: Sequence[Expression] = (),
     face: str | int = "largest",
     min_face_px: int = MIN_FACE_PX,
     frame: int | None = None,
     watch: Watch | None = None,
 ) -> FileReport:
-    """Write one sheet: a row for each photo, original and the eight emotions. out: as for ``plan_sheet``.
+    """Write one sheet: a row for each photo, original and the eight emotions, or what ``to`` lists instead.
 
+    out: as for ``plan_sheet``. to: emotions, their words, or blends, as for ``Editor.edit``.
     Nothing is written if no photo could be done. Ctrl-C writes the rows that are done and says so in what it raises.
     Raises as ``plan_sheet``, and MissingAssetError if the editor knows no emotions.
     """
     sources, path = plan_sheet(photos, out)
-    targets = editor.sheet_targets(strength)
+    targets = editor.sheet_targets(strength, to)
     rows: list[Row] = []
     edits: list[FileEdit] = []
     batch = Batch(watch)
@@ -193,6 +192,8 @@ def plan_samples(seeds: range, out: Path) -> list[Path]:
 
 
 def made_by(editor: Editor) -> Maker:
-    """How files and records name this editor."""
+    """How files and records name this editor; what is reused changes results, as a solver does."""
     digest = directions_digest(editor.directions)
-    return Maker(editor.model_id, editor.solver_name, editor.steps, digest, editor.losses)
+    reuse = editor.codec.reuse
+    way = editor.solver_name if reuse == 1 else f"{editor.solver_name}, reuse {reuse}"
+    return Maker(editor.model_id, way, editor.steps, digest, editor.losses)

@@ -60,9 +60,12 @@ def described(description: str, made: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _goal(target: Target) -> dict[str, object]:
-    if target.emotion is not None:
-        return {"emotion": target.emotion.word, "strength": target.strength}
-    if target.units:
-        return {"action_units": dict(target.units), "strength": target.strength}
-    asked = {"valence": target.valence, "arousal": target.arousal, "strength": target.strength}
+    asked = {
+        "emotion": None if target.emotion is None else target.emotion.word,
+        "blend": {emotion.word: weight for emotion, weight in target.blend} or None,
+        "action_units": dict(target.units) or None,
+        "valence": target.valence,
+        "arousal": target.arousal,
+        "strength": target.strength,
+    }
     return {name: value for name, value in asked.items() if value is not None}

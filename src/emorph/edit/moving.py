@@ -59,5 +59,5 @@ def redrawn(
     moved = move_crops(seen, motion.fields)
     new = torch.from_numpy(motion.opened).flatten(0, 1)[:, None].to(moved.device)
     drawn = codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step)
-    share = torch.from_numpy(motion.expressive).flatten(0, 1)[:, None].to(moved.device)
+    share = torch.from_numpy(motion.drawable).flatten(0, 1)[:, None].to(moved.device)
     return moved, held_steady(moved.flatten(0, 1), drawn, share).view_as(moved)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -16,6 +16,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit.change import CropChange, Finish
+from emorph.edit.mouth_light import light_of, whites_over_skin
 from emorph.faces.mouth import newly_open
 from emorph.faces.mouth_crop import (
     MouthCrop,
@@ -32,8 +33,8 @@ from emorph.faces.paste import paste_change
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
-DEFAULT_SEED = 1  # of the noise that a painting starts from
-NOISE = 0.8  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
+DEFAULT_SEED = 3  # of the noise that a painting starts from
+NOISE = 0.6  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
 CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a painting is enlarged, which blurs it
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
 CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
@@ -44,15 +45,6 @@ MOST_RIM = 0.08
 FEATHER = 0.4  # of the rim: standard deviation of its soft edge
 COARSEST = -1.5  # log2 of the photo's pixels per crop pixel: as the painter was trained
 GRAIN_SHARE = 0.7  # of the photo's own fine grain, which skin has more of than teeth
-# Median of ``light_inside`` of open mouths (gap over 0.1 units) of training faces with these labels: n = 313, 238, 156,
-# 106 and 28. Fear, disgust and contempt have fewer than ten each: the painter chooses.
-LIGHT_OF = {
-    Emotion.HAPPY: 1.02,
-    Emotion.SURPRISE: 0.44,
-    Emotion.ANGER: 0.68,
-    Emotion.NEUTRAL: 0.64,
-    Emotion.SAD: 0.68,
-}
 MOST_GRAIN = 6.0  # levels of 255
 
 
@@ -93,29 +85,54 @@ def paint_edit(
     after: Float64,
     painter: Painter,
     *,
-    emotion: Emotion | None = None,
+    emotions: Sequence[tuple[Emotion, float]] = (),
+    whites: float | None = None,
+    steps: int = DEFAULT_STEPS,
 ) -> Photo:
     """An edit of one face with its mouth's inside painted: what an editor calls after it has pasted.
 
     source: the photo before the edit of this face; edited: after it. motion, after: by which its crop was moved, and
-    where its landmarks (68, 2) went, in crop pixels. emotion: what it should show, if it is one. Raises ShapeError.
+    where its landmarks (68, 2) went, in crop pixels. emotions: that it should show, with their weights. whites: of
+    ``face_whites``, by default as ``source`` has them. Raises ShapeError.
     """
     change = MouthChange.in_crop(face, after)
     if not change.shows_inside:
         return edited
-    light = None if emotion is None or is_shut(lip_gap(change.after)) else LIGHT_OF.get(emotion)
-    return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light)
+    light = None if is_shut(lip_gap(change.after)) else light_of(emotions)
+    if light is not None:
+        light *= whites or face_whites(source, change.before, painter)
+    return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light, steps=steps)
 
 
-def inside_painted_by(painter: Painter | None) -> Callable[[Target], Finish] | None:
-    """What an editor does to each face after its change is pasted; None without a painter."""
+def face_whites(photo: Photo, points: Float64, painter: Painter) -> float:
+    """``whites_over_skin`` of a face with landmarks (68, 2) in photo pixels, as its mouth's painter sees it."""
+    return whites_over_skin(photo, points, mouth_crop(points, painter.config.size, painter.config.width_units))
+
+
+def inside_painted_by(
+    painter: Painter | None, whites: float | None = None, steps: int = DEFAULT_STEPS
+) -> Callable[[Target], Finish] | None:
+    """What an editor does to each face after its change is pasted; None without a painter.
+
+    whites: see ``paint_edit``. steps: evaluations of the painter.
+    """
     if painter is None:
         return None
 
     def finish(target: Target, source: Photo, edited: Photo, face: AlignedFace, change: CropChange) -> Photo:
         if change.motion is None or change.landmarks is None:
             return edited
-        return paint_edit(source, edited, face, change.motion, change.landmarks, painter, emotion=target.emotion)
+        return paint_edit(
+            source,
+            edited,
+            face,
+            change.motion,
+            change.landmarks,
+            painter,
+            emotions=target.weights,
+            whites=whites,
+            steps=steps,
+        )
 
     return lambda target: functools.partial(finish, target)
 

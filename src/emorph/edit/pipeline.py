@@ -29,12 +29,10 @@ from PIL import Image
 from torch import Tensor
 
 from emorph.core.device import choose_device
-from emorph.core.errors import CheckpointError, MissingAssetError
-from emorph.core.expressions import Emotion
+from emorph.core.errors import CheckpointError
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
 from emorph.core.loss_networks import LossNetwork, parse_losses
-from emorph.core.types import AlignedFace, FaceCode, Landmarks, OnStep, Photo, Target
-from emorph.diffusion.noise import seeded_noise
+from emorph.core.types import AlignedFace, Expression, FaceCode, Landmarks, OnStep, Photo, Target
 from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
@@ -44,12 +42,12 @@ from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, find_faces, select_faces
+from emorph.models.backends.choose import load_for, place_for
+from emorph.models.backends.graphs import TORCH
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
-from emorph.models.latent import sample_latents
 from emorph.models.painter import Painter, painter_beside
-from emorph.models.port import directions_beside, fit_note, load, losses_of, read_directions
-from emorph.models.weights import fingerprint
+from emorph.models.port import directions_beside, fit_note, losses_of, read_directions
 
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
@@ -85,6 +83,7 @@ class Editor:
         min_score: float = SURE_SCORE,
         painter: Painter | None = None,
         losses: Sequence[LossNetwork] = (),
+        reuse: int = 1,
     ) -> None:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)
@@ -94,7 +93,7 @@ class Editor:
         self.solver_name = solver_name
         self.detector = as_detector(detector)
         self.min_score = min_score
-        self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name)
+        self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name, reuse=reuse)
         self.painter = painter.to(self.device) if painter else None
         self.losses = tuple(losses)
         self.note = ""  # what whoever loaded it should know of its directions
@@ -111,6 +110,8 @@ class Editor:
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
         anyway: bool = False,
+        reuse: int = 1,
+        backend: str = TORCH,
     ) -> Editor:
         """Load a bundled model, a folder, a hub id, or an official checkpoint file.
 
@@ -118,21 +119,19 @@ class Editor:
         steps: network evaluations in each direction; by default those that the model states, or DEFAULT_STEPS.
         detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
         anyway: take directions that were fitted on another model, too; ``note`` then says so.
-        Raises UnknownNameError, CheckpointError.
+        reuse: see ``DiffAE.denoiser``; 1 is exact. backend: see ``emorph.models.backends.choose.load_for``.
+        Raises UnknownNameError, CheckpointError, MissingAssetError without the backend's library.
         """
-        model = load(name)
+        model = load_for(name, backend, device)
         known = read_directions(directions) if directions else directions_beside(name)
-        if known and known.weight.shape[1] != model.config.z_dim:
-            raise CheckpointError(
-                f"{directions or name}: the directions are for z_sem of {known.weight.shape[1]} numbers, "
-                f"but the model's has {model.config.z_dim}."
-            )
+        if known:
+            known.check_length(model.config.z_dim, str(directions or name))
         note = fit_note(name, model, directions, anyway=anyway)
-        model_id = f"{Path(name).name}-{fingerprint(model)}"  # no path: it goes into files that are published
-        painter = painter_beside(name)
+        model_id = f"{Path(name).name}-{model.fingerprint}"  # no path: it goes into files that are published
+        painter, losses = painter_beside(name), parse_losses(losses_of(name), str(name))
         editor = cls(
-            model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score, painter=painter, losses=parse_losses(losses_of(name), str(name)),
+            model, known, model_id=model_id, device=place_for(backend, device), steps=steps, solver_name=solver_name,
+            detector=detector, min_score=min_score, painter=painter, losses=losses, reuse=reuse,
         )  # fmt: skip
         editor.note = note
         return editor
@@ -141,41 +140,38 @@ class Editor:
 
     @overload
     def edit(
-        self, photo: PhotoSource, to: str | Emotion | None = None, strength: float = 1.0, *,
+        self, photo: PhotoSource, to: Expression | None = None, strength: float = 1.0, *,
         valence: float | None = None, arousal: float | None = None, units: Mapping[str, float] | None = None,
         face: str | int = "largest", on_step: OnStep | None = None,
     ) -> Edit[Target]: ...  # fmt: skip
     @overload
     def edit(
-        self, photo: PhotoSource, to: str | Emotion | None = None, strength: Sequence[float] = ..., *,
+        self, photo: PhotoSource, to: Expression | None = None, strength: Sequence[float] = ..., *,
         valence: float | None = None, arousal: float | None = None, units: Mapping[str, float] | None = None,
         face: str | int = "largest", on_step: OnStep | None = None,
     ) -> list[Edit[Target]]: ...  # fmt: skip
     def edit(
         self,
         photo: PhotoSource,
-        to: str | Emotion | None = None,
+        to: Expression | None = None,
         strength: float | Sequence[float] = 1.0,
         *,
-        valence: float | None = None,
-        arousal: float | None = None,
-        units: Mapping[str, float] | None = None,
-        face: str | int = "largest",
-        on_step: OnStep | None = None,
-    ) -> Edit[Target] | list[Edit[Target]]:
-        """One photo, one emotion, or valence and arousal in [-1, 1], or action units of 0..1 by their names.
+        valence: float | None = None, arousal: float | None = None, units: Mapping[str, float] | None = None,
+        face: str | int = "largest", on_step: OnStep | None = None,
+    ) -> Edit[Target] | list[Edit[Target]]:  # fmt: skip
+        """One photo, one emotion or a blend, or valence and arousal in [-1, 1], or action units of 0..1 by their names.
 
         photo: a path, a PIL image, or RGB pixels uint8 (H, W, 3). to: an ``Emotion`` or its word: neutral, happy, sad,
-        surprise, fear, disgust, anger, contempt. strength: from 0, which returns the photo bit for bit, over 1, the
-        usual amount, to about 1.5, beyond which faces come apart; below 0 the other way. Several strengths, as in
-        [0.5, 1.0], give a list of edits, for which the photo is encoded once.
+        surprise, fear, disgust, anger, contempt; or a blend, "happy=0.6,surprise=0.4" or {"happy": 0.6, "surprise":
+        0.4}, whose steps add up; units may go with either. strength: from 0, which returns the photo bit for bit, over
+        1, the usual amount, to about 1.5, beyond which faces come apart; below 0 the other way. Several strengths, as
+        in [0.5, 1.0], give a list of edits, for which the photo is encoded once.
         Of valence and arousal, one that is not given stays as it is, and so does a unit. units: as
         ``emorph.face3d.action_units.named_units`` reads them, "AU12" or "mouthSmile_L". face: as for ``faces``; with
         "all", every face is edited, and ``.face`` is the left-most.
         Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
         """
-        emotion = None if to is None else Emotion.parse(to)
-        goal = Target(emotion, 1.0, valence, arousal, tuple((units or {}).items()))
+        goal = Target.asked(to, valence, arousal, units)
         several = isinstance(strength, Iterable)
         strengths = list(strength) if isinstance(strength, Iterable) else [strength]
         edits = self.edit_many(photo, [replace(goal, strength=each) for each in strengths], face=face, on_step=on_step)
@@ -213,21 +209,19 @@ class Editor:
         self,
         photos: str | Path | Sequence[str | Path],
         out: str | Path = "edited",
-        to: str | Emotion | None = None,
+        to: Expression | None = None,
         strength: float | Sequence[float] = 1.0,
         *,
-        valence: float | None = None,
-        arousal: float | None = None,
-        face: str | int = "largest",
-        again: bool = False,
-        progress: bool = True,
-    ) -> FileReport:
+        valence: float | None = None, arousal: float | None = None, units: Mapping[str, float] | None = None,
+        face: str | int = "largest", again: bool = False, progress: bool = True,
+    ) -> FileReport:  # fmt: skip
         """Edit a folder of photos into another, as ``emorph edit`` does: what is done already is not done again.
 
         photos: a folder or a photo, or several. out: a folder, where edits.jsonl lists all results. to, strength,
-        valence, arousal, face: as for ``edit``; several strengths give a picture each and a strip of all. again: redo
-        what an earlier call finished. progress: show a bar. A photo that fails is among the ``failures`` of the report
-        and does not end the others; its ``edits`` tell the files. Raises as ``emorph.edit.files.edit_files``.
+        valence, arousal, units, face: as for ``edit``; several strengths give a picture each and a strip of all.
+        again: redo what an earlier call finished. progress: show a bar. A photo that fails is among the ``failures`` of
+        the report and does not end the others; its ``edits`` tell the files. Raises as
+        ``emorph.edit.files.edit_files``.
         """
         from emorph.edit.files import edit_files
         from emorph.edit.progress import watched
@@ -236,8 +230,9 @@ class Editor:
         strengths = list(strength) if isinstance(strength, Iterable) else [strength]
         with watched(progress) as watch:
             return edit_files(
-                self, sources, out, to, strengths, valence=valence, arousal=arousal, face=face, again=again, watch=watch
-            )
+                self, sources, out, to, strengths, valence=valence, arousal=arousal, units=units, face=face,
+                again=again, watch=watch,
+            )  # fmt: skip
 
     def encode_folder(
         self, photos: str | Path | Sequence[str | Path], *, face: str | int = "largest", progress: bool = True
@@ -344,15 +339,24 @@ class Editor:
     # -- sheets, and new faces
 
     def sheet(
-        self, photos: PhotoSource | list[PhotoSource], strength: float = 1.0, *, face: str | int = "largest"
-    ) -> Image.Image:
-        """Original and the eight emotions side by side, cropped around the face: one picture, a row for each photo."""
-        targets = self.sheet_targets(strength)
+        self, photos: PhotoSource | list[PhotoSource], strength: float = 1.0, *,
+        to: Sequence[Expression] = (), face: str | int = "largest",
+    ) -> Image.Image:  # fmt: skip
+        """Original and the eight emotions side by side, cropped around the face: one picture, a row for each photo.
+
+        to: emotions or blends in place of the eight, as for ``edit``.
+        """
+        targets = self.sheet_targets(strength, to)
         several = photos if isinstance(photos, list) else [photos]
         return grid([tiles(self.edit_many(photo, targets, face=face)) for photo in several])
 
-    def sheet_targets(self, strength: float = 1.0) -> list[Target]:
-        """Every emotion that the directions know, in AffectNet's order. Raises MissingAssetError if they know none."""
+    def sheet_targets(self, strength: float = 1.0, to: Sequence[Expression] = ()) -> list[Target]:
+        """What ``to`` lists, or every emotion that the directions know, in AffectNet's order.
+
+        Raises MissingAssetError if they know none.
+        """
+        if to:
+            return [replace(Target.asked(each), strength=strength) for each in to]
         return [Target(emotion, strength) for emotion in latent.need_emotions(self.known_directions())]
 
     @torch.inference_mode()
@@ -362,14 +366,7 @@ class Editor:
         latent_steps: evaluations of the latent net; those of the pictures' network are the editor's own ``steps``.
         Raises MissingAssetError.
         """
-        if self.model.latent_net is None or self.model.latent_stats is None:
-            raise MissingAssetError(
-                f"{self.model_id} has no latent net, so it cannot draw new faces; train one with "
-                "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
-            )
-        z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (self.model.config.z_dim,), self.device)
-        z = sample_latents(self.model.latent_net, self.model.latent_stats, z_noise, latent_steps)
-        return self.codec.generate(seeds, z, on_step)
+        return self.codec.generate(seeds, latent.new_codes(self.model, self.model_id, seeds, latent_steps), on_step)
 
     # -- small parts
 
@@ -380,13 +377,7 @@ class Editor:
 
     def known_directions(self) -> Directions:
         """The editor's directions. Raises MissingAssetError if it has none."""
-        if self.directions is None:
-            raise MissingAssetError(
-                f"{self.model_id} can encode and reconstruct faces, but knows no emotions. Train directions with "
-                "`emorph train run` (as examples/emorph-base/5_directions.toml does), then give their folder: "
-                "--directions FOLDER, or in Python directions=FOLDER."
-            )
-        return self.directions
+        return latent.need_directions(self.directions, self.model_id)
 
     def check_targets(self, targets: Sequence[Target]) -> None:
         """Fail on an unknown target before the expensive part, not after. Raises as ``changes``."""

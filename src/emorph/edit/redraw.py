@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emorph.core.types import AlignedFace, Float32, Float64
-from emorph.edit.steady import expressive
+from emorph.edit.steady import drawable
 from emorph.faces.mouth import newly_open
 from emorph.faces.warp import in_order, motion_between
 
@@ -26,13 +26,13 @@ class Motions:
     """How the crops of B faces move for n targets each, in crop pixels.
 
     fields: (B, n, S, S, 2) of ``motion_between``. opened: (B, n, S, S) in [0, 1], where they open mouths.
-    landmarks: (B, n, 68, 2), where each face's landmarks go. expressive: (B, n, S, S) in [0, 1], what an edit may draw.
+    landmarks: (B, n, 68, 2), where each face's landmarks go. drawable: (B, n, S, S) in [0, 1], what an edit may draw.
     """
 
     fields: Float32
     opened: Float32
     landmarks: Float64
-    expressive: Float32
+    drawable: Float32
 
 
 def motions(faces: Sequence[AlignedFace], steps: Tensor) -> Motions:
@@ -47,7 +47,7 @@ def motions(faces: Sequence[AlignedFace], steps: Tensor) -> Motions:
         fields.append([motion_between(before, points, face.side_px) for points in goals])
         opened.append([newly_open(before, points, face.side_px) for points in goals])
         landmarks.append(goals)
-        drawn.append([np.maximum(expressive(before, face.side_px), expressive(to, face.side_px)) for to in goals])
+        drawn.append([drawable(before, to, new) for to, new in zip(goals, opened[-1], strict=True)])
     return Motions(*(np.array(each) for each in (fields, opened, landmarks, drawn)))
 
 

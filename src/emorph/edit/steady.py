@@ -1,4 +1,4 @@
-"""What an edit may draw: expressions change features and the skin around them, and neither hair nor light."""
+"""What an edit may draw: skin around features, and what opens; neither hair nor light, and hardly what has moved."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emorph.core.landmarks import BROWS, EYES, INNER, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, UNDER_LIP
+from emorph.core.landmarks import (
+    BROW_LINES,
+    BROWS,
+    EYES,
+    INNER,
+    LEFT_EYE,
+    MOUTH_CORNERS,
+    NOSE,
+    OUTER_LIPS,
+    RIGHT_EYE,
+    UNDER_LIP,
+)
 from emorph.core.types import Float32, Float64
 
 ABOVE_BROWS, BELOW_LIP = 0.15, 0.3  # where wrinkles of brows and chin end, in eye-to-mouth distances
 SOFT = 0.4  # width of the edge, half of it outside, in distances between the eyes
+BROW_LINE, EYE_LINE, NOSE_LINE, LIPS_LINE = 0.16, 0.05, 0.1, 0.04  # reach around features, in eye distances
+FEATURE_EDGE = 0.05  # standard deviation of their soft edge, in eye distances
+MOVED_SHARE = 0.25  # of what the model draws over a feature that has moved there already: shade, and not its own idea
 N_ROUNDS = 3  # of the fit of light, which is not to take an open mouth for a shadow
 ODD = 0.04  # a change of light that is off by so much counts half; of pictures in [-1, 1]
 
@@ -24,10 +38,48 @@ def expressive(points: Float64, side_px: int) -> Float32:
     drawn = np.zeros((side_px, side_px), np.uint8)
     cv2.fillConvexPoly(drawn, np.rint(hull * 16).astype(np.int32), 1, lineType=cv2.LINE_8, shift=4)
     inside, outside = (cv2.distanceTransform(mask, cv2.DIST_L2, 5) for mask in (drawn, 1 - drawn))
-    eyes = points[LEFT_EYE].mean(axis=0) - points[RIGHT_EYE].mean(axis=0)
-    share = np.clip(0.5 + (inside - outside) / (SOFT * max(float(np.linalg.norm(eyes)), 1.0)), 0, 1)
+    share = np.clip(0.5 + (inside - outside) / (SOFT * _eye_distance(points)), 0, 1)
     smooth: Float32 = (share * share * (3 - 2 * share)).astype(np.float32)
     return smooth
+
+
+def features(points: Float64, side_px: int) -> Float32:
+    """How much of each crop pixel is brow, eye, nose or lip, (S, S) in [0, 1]. points: as for ``expressive``.
+
+    These have been moved to where the expression has them, at the photo's own sharpness. What a model would draw over
+    them is an average face's: pale brows and irises, another nose, dark lips.
+    """
+    unit = _eye_distance(points)
+    lines = [(points[line], BROW_LINE, False) for line in BROW_LINES]
+    lines += [(points[eye], EYE_LINE, True) for eye in (LEFT_EYE, RIGHT_EYE)]
+    lines += [
+        (cv2.convexHull(points[NOSE].astype(np.float32))[:, 0], NOSE_LINE, True),
+        (points[OUTER_LIPS], LIPS_LINE, True),
+    ]
+    found = np.zeros((side_px, side_px), np.uint8)
+    for line, width, closed in lines:
+        corners = [np.rint(np.asarray(line) * 16).astype(np.int32)]
+        if closed:
+            cv2.fillPoly(found, corners, 255, shift=4)
+        cv2.polylines(found, corners, closed, 255, max(1, round(2 * width * unit)), shift=4)
+    soft: Float32 = cv2.GaussianBlur(found.astype(np.float32) / 255, (0, 0), max(FEATURE_EDGE * unit, 0.5))
+    return soft
+
+
+def _eye_distance(points: Float64) -> float:
+    return max(float(np.linalg.norm(points[LEFT_EYE].mean(axis=0) - points[RIGHT_EYE].mean(axis=0))), 1.0)
+
+
+def drawable(before: Float64, after: Float64, opened: Float32) -> Float32:
+    """How much of what a model draws an edit takes, (S, S) in [0, 1].
+
+    before, after: (68, 2) in crop pixels. opened: (S, S) in [0, 1], where a mouth's inside is new: nothing moved there.
+    """
+    side_px = opened.shape[0]
+    around = np.maximum(expressive(before, side_px), expressive(after, side_px))
+    moved = features(after, side_px) * (1 - opened)
+    share: Float32 = around * (1 - (1 - MOVED_SHARE) * moved)
+    return share
 
 
 def held_steady(before: Tensor, after: Tensor, share: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ what the two say of the muscle and of what it moves.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from emorph.core.action_units import EMOTION_UNITS, WORDS, spelled, unit_code
@@ -101,6 +102,15 @@ def units_among(known: Sequence[str], asked: Mapping[str, float]) -> dict[str, f
     return units
 
 
+def check_numbers(asked: Iterable[str]) -> None:
+    """Raises ConfigError for numbers that no face model has, which needs none to be read. asked: names of any kind."""
+    for name in asked:
+        number, side = unit_code(name) or (0, "")
+        is_sided = number in _ONE_SIDED and not side
+        if unit_code(name) and (is_sided or number not in {*FACS, *(known for known, _ in _SIDED)}):
+            raise ConfigError(_unknown(name, ()))
+
+
 def emotion_units(face_model: FaceModel, emotion: Emotion) -> dict[str, float]:
     """What an emotion makes of every unit that FACS knows, 0 for those it leaves alone; gaze and jaw's side stay out.
 
@@ -118,12 +128,23 @@ def with_units(face_model: FaceModel, expression: Tensor, units: Mapping[str, fl
 
     units: by the face model's own names, as of ``named_units``. Beyond 1 they go on as far as its 0..1 allows.
     """
+    return with_blend(face_model, expression, [(units, 1.0)], strength)
+
+
+def with_blend(
+    face_model: FaceModel, expression: Tensor, parts: Sequence[tuple[Mapping[str, float], float]], strength: float
+) -> Tensor:
+    """The expression (B, n) moved by the sum of the steps of several sets of units, each times its weight.
+
+    parts: units as for ``with_units``, and a weight. Each step starts from the expression as it is.
+    """
     known = unit_names(face_model)
-    result = expression.clone()
-    for name, value in units.items():
-        column = known.index(name)
-        result[:, column] += strength * (value - result[:, column])
-    return result.clamp(0, 1)
+    step = torch.zeros_like(expression)
+    for units, weight in parts:
+        for name, value in units.items():
+            column = known.index(name)
+            step[:, column] += weight * (value - expression[:, column])
+    return (expression + strength * step).clamp(0, 1)
 
 
 def landmark_step(

@@ -47,7 +47,13 @@ class Fit:
 
 
 def fit_landmarks(
-    model: FaceModel, points: Tensor, side_px: int, *, n_shape: int = 40, persons: Sequence[int] | None = None
+    model: FaceModel,
+    points: Tensor,
+    side_px: int,
+    *,
+    n_shape: int = 40,
+    persons: Sequence[int] | None = None,
+    shape: Tensor | None = None,
 ) -> Fit:
     """The faces whose landmarks these are; a face's result does not depend on the others.
 
@@ -55,6 +61,7 @@ def fit_landmarks(
     side_px: of the frame, which the camera of the result belongs to. n_shape: how many identities are sought.
     persons: a number for each face, from 0; those of one number are photos of one person, who has one shape. Several
     photos tell apart what is always there and what is expression. By default each face is a person's only one.
+    shape: (1, n) of a person whom all the faces are of, known from an earlier fit; it then stays.
     Raises ShapeError; a face that cannot be fitted is named in ``Fit.reasons``.
     """
     if points.ndim != 3 or points.shape[1:] != (68, 2) or not points.is_floating_point():
@@ -65,8 +72,8 @@ def fit_landmarks(
     wanted = pixels_to_screen(points, (side_px, side_px)) * points.new_tensor([1.0, -1.0])
     usable = wanted.isfinite().all(dim=-1).all(dim=-1) & (wanted.amax(dim=1) > wanted.amin(dim=1)).all(dim=-1)
     wanted = torch.where(usable[:, None, None], wanted, solver.mean_points()[:, :2])
-    person = _numbered(persons, usable)
-    state = solver.start(wanted)
+    person = None if shape is not None else _numbered(persons, usable)
+    state = solver.start(wanted, shape)
     for i in range(N_ITERATIONS):
         state = solver.step(state, wanted, person, robust=i >= N_PLAIN)
     projected, _ = solver.project(state)

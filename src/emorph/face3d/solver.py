@@ -71,8 +71,11 @@ class Solver:
         chosen = self.candidates[0]
         return (self.still[chosen] + self.moving[chosen])[..., 0] - self.root[:, 0] + self.offset
 
-    def start(self, wanted: Tensor) -> State:
-        """The pose of the mean face that explains the inner landmarks best, by linear least squares."""
+    def start(self, wanted: Tensor, shape: Tensor | None = None) -> State:
+        """The pose of the mean face that explains the inner landmarks best, by linear least squares.
+
+        shape: (1, n_shape) that the faces begin with; by default the mean one.
+        """
         mean = self.mean_points()[INNER]
         design = torch.cat([mean, torch.ones_like(mean[:, :1])], dim=1)
         affine = (torch.linalg.pinv(design) @ wanted[:, INNER]).mT  # (B, 2, 4)
@@ -83,6 +86,8 @@ class Solver:
         sign = torch.ones_like(u[:, 0])
         sign[:, 2] = torch.linalg.det(u @ v)
         weights = wanted.new_zeros(len(wanted), self.n_linear)
+        if shape is not None:
+            weights[:, : self.n_shape] = shape[:, : self.n_shape]
         return State(u @ (sign[..., None] * v), scale, affine[:, :, 3], weights, wanted.new_zeros(len(wanted), 3))
 
     def _local(self, state: State) -> tuple[Tensor, Tensor]:
@@ -123,8 +128,11 @@ class Solver:
         by_weights = (scale * state.rotation[:, :2])[:, None] @ by_weights
         return turned[..., :2] + state.shift[:, None], torch.cat([by_pose, by_weights], dim=-1)
 
-    def step(self, state: State, wanted: Tensor, persons: Tensor, *, robust: bool) -> State:
-        """One iteration towards the most probable coefficients; faces of one number in ``persons`` share a shape."""
+    def step(self, state: State, wanted: Tensor, persons: Tensor | None, *, robust: bool) -> State:
+        """One iteration towards the most probable coefficients; faces of one number in ``persons`` share a shape.
+
+        persons: None where all keep the shape that they have.
+        """
         hessian, gradient = self.normal_equations(state, wanted, robust=robust)
         now = self.values(state)
         shape = now[:, : self.n_shape]
@@ -166,7 +174,7 @@ class Solver:
         hessian.diagonal(dim1=1, dim2=2)[:, :N_POSE] *= 1 + 1e-6
         return hessian, gradient
 
-    def _solved(self, hessian: Tensor, gradient: Tensor, shape: Tensor, persons: Tensor) -> Tensor:
+    def _solved(self, hessian: Tensor, gradient: Tensor, shape: Tensor, persons: Tensor | None) -> Tensor:
         """The change (B, 6 + K); what is each photo's own is eliminated before the shape is solved for."""
         n = gradient.shape[1]
         shared = torch.arange(N_POSE, N_POSE + self.n_shape, device=hessian.device)
@@ -175,6 +183,8 @@ class Solver:
         coupling = torch.cat([hessian[:, own][:, :, shared], gradient[:, own, None]], dim=2)
         solved = torch.cholesky_solve(coupling, rest)
         by_shape, alone = solved[..., :-1], solved[..., -1]
+        if persons is None:
+            return torch.zeros_like(gradient).index_copy(1, own, alone)
         across = coupling[..., :-1].mT
         left = hessian[:, shared][:, :, shared] - across @ by_shape
         right = gradient[:, shared] - (across @ alone[..., None])[..., 0]

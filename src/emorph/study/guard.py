@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 MAX_BODY_BYTES = 8192
@@ -63,16 +63,16 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        guarded = _with_headers(send)
+        guarded = with_headers(send, HEADERS)
         if self._prefix and scope["path"].startswith(self._prefix + "/"):
             scope = {**scope, "path": scope["path"][len(self._prefix) :], "raw_path": b""}
         try:
             body = await asyncio.wait_for(_body(scope, receive), BODY_WAIT_S)
         except TimeoutError:
-            await _refuse(guarded, 408)
+            await refuse(guarded, 408)
             return
         if body is None:
-            await _refuse(guarded, 413)
+            await refuse(guarded, 413)
             return
         await self._app(scope, _replay(body, receive), guarded)
 
@@ -103,10 +103,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-def _with_headers(send: Send) -> Send:
+def with_headers(send: Send, headers: Mapping[str, str]) -> Send:
+    """Send with these headers added; what says nothing of caches is stored in none."""
+
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+            own = [(name.encode(), value.encode()) for name, value in headers.items()]
             has_cache = any(name == b"cache-control" for name, _ in message["headers"])
             own += [] if has_cache else [(b"cache-control", b"no-store")]
             message = {**message, "headers": [*message["headers"], *own]}
@@ -115,7 +117,8 @@ def _with_headers(send: Send) -> Send:
     return guarded
 
 
-async def _refuse(send: Send, status: int) -> None:
+async def refuse(send: Send, status: int) -> None:
+    """Answer with a status and nothing else, and close the connection."""
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

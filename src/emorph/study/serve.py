@@ -78,7 +78,7 @@ def serve(
         import uvicorn
     except ModuleNotFoundError:
         raise MissingAssetError(f"serving a study needs uvicorn; `{install('study')}`.") from None
-    _refuse_taken(place)
+    refuse_taken(place)
     sessions = Sessions(study)
     try:
         config = uvicorn.Config(
@@ -100,7 +100,7 @@ def serve(
         sessions.close()
 
 
-def _refuse_taken(place: Place) -> None:
+def refuse_taken(place: Place) -> None:
     """Raises DataError if the port cannot be had: uvicorn would only log it and exit."""
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     try:

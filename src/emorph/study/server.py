@@ -27,7 +27,7 @@ from emorph.study.guard import App, Bucket, Guard
 from emorph.study.sessions import Reason, Refused, Sessions
 from emorph.study.steps import ShownStep, minutes, steps_of
 from emorph.study.store import Store
-from emorph.study.texts import Words
+from emorph.study.texts import Words, preferred
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -212,12 +212,8 @@ class Pages:
     def _words(self, request: Request) -> Words:
         """Of the language that is asked for in the address, or that the browser prefers and the study has."""
         known = self._sessions.words
-        preferred = re.findall(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})?", request.headers.get("accept-language", "")[:200])
-        for code in (request.query_params.get("lang", ""), *preferred):
-            for name in (code, code.partition("-")[0].lower()):
-                if name in known:
-                    return known[name]
-        return next(iter(known.values()))
+        asked, accepted = request.query_params.get("lang", ""), request.headers.get("accept-language", "")
+        return known[preferred(asked, accepted, known)]
 
     def _page(self, name: str, words: Words, root: str, *, status: int = 200, **values: object) -> Response:
         from starlette.responses import HTMLResponse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -18,6 +18,7 @@ LANGUAGES_FOLDER = "languages"
 BUNDLED = ("en", "ja")
 _CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_ACCEPTED = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})?")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,27 @@ class Words:
     def table(self, name: str) -> dict[str, str]:
         """The texts of a table without its name."""
         return {key.removeprefix(f"{name}."): text for key, text in self.texts.items() if key.startswith(f"{name}.")}
+
+
+def preferred(asked: str, accepted: str, known: Collection[str]) -> str:
+    """The language that an address asks for, else the first that a browser accepts, else the first that is known.
+
+    asked: a code or "". accepted: the header Accept-Language.
+
+    >>> preferred("", "fr-FR,ja-JP;q=0.9,en;q=0.8", ["en", "ja"])
+    'ja'
+    """
+    accepted_codes: list[str] = _ACCEPTED.findall(accepted[:200])
+    for code in (asked, *accepted_codes):
+        for name in (code, code.partition("-")[0].lower()):
+            if name in known:
+                return name
+    return next(iter(known))
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """The texts of a TOML file by "table.key". Raises ConfigError for what is no text."""
+    return _flat(read_toml(path), path)
 
 
 def read_words(design: Design, study: Path) -> dict[str, Words]:
@@ -81,7 +103,7 @@ def _read(code: str, study: Path) -> Words:
         raise ConfigError(f"languages names {code!r}; write a code as en, ja or pt-BR.")
     own = study / LANGUAGES_FOLDER / f"{code}.toml"
     if own.is_file():
-        texts = _flat(read_toml(own), own)
+        texts = read_texts(own)
         _refuse_other_keys(texts, own)
     elif code in BUNDLED:
         texts = _reference(code)
@@ -99,8 +121,7 @@ def _read(code: str, study: Path) -> Words:
 
 @lru_cache
 def _reference(code: str) -> dict[str, str]:
-    path = _bundled(f"{code}.toml")
-    return _flat(read_toml(path), path)
+    return read_texts(_bundled(f"{code}.toml"))
 
 
 def _bundled(name: str) -> Path:

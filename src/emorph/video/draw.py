@@ -15,7 +15,7 @@ from emorph.core.types import AlignedFace, Float32, Landmarks, Photo, Target
 from emorph.edit import latent
 from emorph.edit.change import CropChange, Finish, paste
 from emorph.edit.moving import redrawn
-from emorph.edit.painted_mouth import inside_painted_by
+from emorph.edit.painted_mouth import face_whites, inside_painted_by
 from emorph.edit.pipeline import Editor
 from emorph.edit.redraw import motions
 from emorph.faces.align import align
@@ -26,19 +26,24 @@ FULL_STRENGTH = 0.25  # below it the drawing fades in as well, or its own small 
 
 @dataclass(frozen=True)
 class TrackCode:
-    """What all frames of a track share. z: (1, z_dim), mean of its frames. tone: mean of its frames'."""
+    """What all frames of a track share, means of its frames.
+
+    z: (1, z_dim). tone: of its crops. whites: how light teeth are, of ``face_whites``; a blink does not dim them.
+    """
 
     z: Tensor
     tone: Tone
+    whites: float
 
 
 def read_code(editor: Editor, photo: Photo, face: Landmarks) -> Float32:
-    """z_sem and tone of one frame's face, as one row of numbers whose mean over frames makes a ``TrackCode``."""
+    """z_sem, tone and whites of one frame's face, one row of numbers whose mean over frames makes a ``TrackCode``."""
+    whites = face_whites(photo, face.points.astype(np.float64), editor.painter) if editor.painter else 1.0
     with torch.inference_mode():
         crops = editor.pictures(editor.align(photo, [face]))
         tone = editor.model.tone(crops)
         z = editor.model.encode(tone.take_off(crops))
-        parts = [z.flatten(), tone.mean.flatten(), tone.spread.flatten().log()]
+        parts = [z.flatten(), tone.mean.flatten(), tone.spread.flatten().log(), torch.tensor([whites]).log()]
         row: Float32 = torch.cat([part.float().cpu() for part in parts]).numpy()
     return row
 
@@ -47,10 +52,10 @@ def track_code(editor: Editor, row: Float32) -> TrackCode:
     """From a row of ``read_code``, or the mean of several."""
     numbers = torch.from_numpy(row).to(editor.device)
     size = editor.model.config.z_dim
-    mean, spread = numbers[size:-1], numbers[-1:].exp()
+    mean, spread, whites = numbers[size:-2], numbers[-2:-1].exp(), float(numbers[-1].exp())
     if editor.model.config.tone == "as_is":
-        return TrackCode(numbers[None, :size], Tone(mean.view(()), spread.view(())))
-    return TrackCode(numbers[None, :size], Tone(mean.view(1, -1, 1, 1), spread.view(1, 1, 1, 1)))
+        return TrackCode(numbers[None, :size], Tone(mean.view(()), spread.view(())), whites)
+    return TrackCode(numbers[None, :size], Tone(mean.view(1, -1, 1, 1), spread.view(1, 1, 1, 1)), whites)
 
 
 def aligned(editor: Editor, photo: Photo, track: Track, at: int) -> AlignedFace:
@@ -88,15 +93,17 @@ def changes(
     return [CropChange(b, b + share * (a - b)) for b, a, share in zip(*pairs, shares, strict=True)]
 
 
-def pasted(editor: Editor, photo: Photo, face: AlignedFace, change: CropChange, targets: Sequence[Target]) -> Photo:
+def pasted(
+    editor: Editor, photo: Photo, face: AlignedFace, change: CropChange, code: TrackCode, targets: Sequence[Target]
+) -> Photo:
     """The photo with one face's change and, where the model has a painter, the inside of its mouth."""
     after = paste(photo, face, change)
-    finish = _finish(editor, targets)
+    finish = _finish(editor, code, targets)
     return finish(photo, after, face, change) if finish else after
 
 
-def _finish(editor: Editor, targets: Sequence[Target]) -> Finish | None:
-    made = inside_painted_by(editor.painter)
+def _finish(editor: Editor, code: TrackCode, targets: Sequence[Target]) -> Finish | None:
+    made = inside_painted_by(editor.painter, code.whites)
     return made(max(targets, key=lambda target: abs(target.strength))) if made else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +76,19 @@ def read_frames(clip: Clip, form: Form) -> Iterator[Frame]:
             yield Frame(number, pts, picture.duration or 0, prepare(picture, number, pts))
             number, last = number + 1, pts
     _check_whole(clip, number, first or 0, last or 0)
+
+
+def picture_of(pixels: UInt8, form: Form, pts: int, time_base: Fraction) -> VideoFrame:
+    """A frame of a film from RGB pixels (H, W, 3), stored as the form says, with BT.709 or, if it is small, BT.601."""
+    av = library()
+    blank = av.VideoFrame(form.width, form.height, form.pix_fmt)
+    made: VideoFrame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24").reformat(
+        format=form.pix_fmt, **_colours(blank, to_rgb=False)
+    )
+    if form.pix_fmt.startswith("yuv"):
+        made.colorspace, made.color_range = (1 if form.height >= 720 else 5), 1
+    made.pts, made.time_base = pts, time_base
+    return made
 
 
 def with_change(frame: VideoFrame, before: UInt8, after: UInt8) -> VideoFrame:

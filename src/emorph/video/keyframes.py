@@ -12,6 +12,7 @@ from emorph.core.errors import ConfigError, UnknownNameError
 
 Easing = Literal["smooth", "linear"]
 _KEY = re.compile(r"(.+)@([0-9.]+)s?")
+_AFTER_TIME = re.compile(r"(@[^,@]*),")  # a comma that ends a keyframe; others are of a blend's weights
 LEAST, MOST = -3.0, 3.0
 T = TypeVar("T")
 
@@ -45,17 +46,17 @@ def parse_strengths(text: str) -> tuple[Keyframe[float], ...]:
 
 
 def parse_words(text: str) -> tuple[Keyframe[str], ...]:
-    """Keyframes of emotion, by their words; a word alone holds all the time. Raises ConfigError.
+    """Keyframes of emotion or blends, by their words; a word alone holds all the time. Raises ConfigError.
 
-    >>> [key.value for key in parse_words("happy@0s,sad@3s")]
-    ['happy', 'sad']
+    >>> [key.value for key in parse_words("happy@0s,sad@3s")], [key.value for key in parse_words("fear=0.5,sad=1@2s")]
+    (['happy', 'sad'], ['fear=0.5,sad=1'])
     """
     return _keyframes(text, lambda word: word.strip(), "--to", "happy@0s,sad@3s, or an emotion")
 
 
 def _keyframes(text: str, read: Callable[[str], T], option: str, such: str) -> tuple[Keyframe[T], ...]:
     wrong = ConfigError(f"{option} {text!r} is not read; give keyframes in the order of their times, as in {such}.")
-    parts = [part.strip() for part in text.split(",")]
+    parts = [part.strip() for part in _AFTER_TIME.sub(r"\1\n", text).split("\n")]
     try:
         if len(parts) == 1 and "@" not in text:
             return (Keyframe(read(text), 0.0),)

@@ -52,6 +52,11 @@ class Pace:
         self._what, self._total, self._tell = what, total, tell
         self._done, self._started = 0, time.perf_counter()
 
+    @property
+    def done(self) -> int:
+        """Frames that have passed."""
+        return self._done
+
     def __call__(self, n: int) -> None:
         self._done += n
         if self._tell:

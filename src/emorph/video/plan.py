@@ -42,7 +42,7 @@ class FilmPlan:
     @property
     def word(self) -> str:
         """How files call it: "happy", "happy_sad"."""
-        words = "_".join(dict.fromkeys("au" if key.value.units else key.value.word for key in self.targets))
+        words = "_".join(dict.fromkeys(key.value.file_word for key in self.targets))
         return f"{words}_preview" if self.preview else words
 
     def targets_at(self, at_s: float, presence: float = 1.0) -> tuple[Target, ...]:

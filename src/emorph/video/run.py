@@ -1,7 +1,7 @@
 """From a film to the same film with another expression. Read top to bottom.
 
     film ............ is opened, and what its result can hold is known       clip.py, encode.py
-    frames .......... are looked at: faces detected, and followed            look.py
+    frames .......... are looked at: faces detected, and followed            passes.py, look.py
     faces ........... become tracks, tracks people, and one is chosen        tracks.py, smooth.py
     track ........... has one code, one tone and a strength at each time     draw.py, keyframes.py
     frame ........... takes over what has changed, and is encoded            frames.py, encode.py
@@ -15,34 +15,27 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from emorph.core.errors import ClipError, EmorphError, NoFaceError
-from emorph.core.files import replace_file
-from emorph.core.images import read_photo
-from emorph.core.types import AlignedFace, Float32, Float64, Landmarks, Photo, Target
+from emorph.core.errors import NoFaceError
+from emorph.core.types import AlignedFace, Float64, Landmarks, Photo, Target
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch
 from emorph.edit.change import CropChange
 from emorph.edit.pipeline import Editor
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
-from emorph.faces.detect import find_faces
-from emorph.faces.select import select_faces
-from emorph.video.clip import Clip, opened, parser_of, read_clip
+from emorph.video.clip import Clip, read_clip
 from emorph.video.draw import TrackCode, aligned, changes, pasted, read_code, track_code
-from emorph.video.encode import Stored, check_holds, join, segment, stored, writing
-from emorph.video.frames import Frame, previewed, read_frames, with_change
-from emorph.video.look import Described, Stretch, cuts, look
-from emorph.video.pace import STAGES, Clock, Pace, Tell
+from emorph.video.encode import Stored, check_gif, check_holds, join, segment, stored
+from emorph.video.frames import Frame, previewed, with_change
+from emorph.video.look import Described
+from emorph.video.pace import STAGES, Tell
+from emorph.video.passes import Passes, is_made, person_of, resumed, sure_faces
 from emorph.video.plan import FilmPlan, film_metadata, film_paths, key_of
-from emorph.video.tracks import Track, chosen, persons_of, tracks_of
+from emorph.video.tracks import Track, chosen
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -86,159 +79,69 @@ def edit_film(
     """Edit the faces of one film. Raises ClipError, NoFaceError; KeyboardInterrupt says what is kept."""
     clip = read_clip(source)
     check_holds(clip, out.suffix.lower(), out.parent)
+    if out.suffix.lower() == ".gif" and not plan.preview:
+        check_gif(clip)
     key = key_of(editor, source, plan, out.suffix.lower())
-    if not again and _is_made(out, key):
+    if not again and is_made(out, key):
         return FileEdit(source, (out,), 0.0, 0)
-    work = _work_folder(out, key, again=again)
-    try:
-        made = _Film(editor, clip, out, plan, work, tell).made(key)
-    except KeyboardInterrupt:
-        n = len(list(work.glob("film_*.nut")))
-        raise KeyboardInterrupt(
-            f"{n} finished segments of {out.name} are kept in {work}; run the same command again to go on."
-        ) from None
-    except EmorphError:
-        if not any(work.glob("film_*.nut")):
-            shutil.rmtree(work, ignore_errors=True)
-        raise
-    shutil.rmtree(work, ignore_errors=True)
-    return made
-
-
-def _is_made(out: Path, key: str) -> bool:
-    """Whether the file at ``out`` says that it was made so."""
-    try:
-        with out.open("rb") as file:
-            parser = parser_of(file.read(512))
-        with opened(out, parser) as container:
-            said = {name.lower(): text for name, text in container.metadata.items()}
-        return bool(parser) and json.loads(said["comment"])["key"] == key
-    except (OSError, EmorphError, KeyError, ValueError, TypeError):
-        return False
-
-
-def _work_folder(out: Path, key: str, *, again: bool) -> Path:
-    """Beside ``out``, with what an earlier run of the same left there."""
-    work = out.with_name(f".{out.name[:60]}.work")
-    told = work / "key"
-    if again or not told.is_file() or told.read_text(encoding="utf-8", errors="replace") != key:
-        shutil.rmtree(work, ignore_errors=True)
-    with writing(out):
-        work.mkdir(exist_ok=True)
-        replace_file(told, key.encode())
-    return work
+    return resumed(out, key, lambda work: _Film(editor, clip, out, plan, work, tell).made(key), again=again)
 
 
 class _Film:
     """One film on its way."""
 
     def __init__(self, editor: Editor, clip: Clip, out: Path, plan: FilmPlan, work: Path, tell: Tell | None) -> None:
-        self.editor, self.clip, self.out, self.plan, self.work = editor, clip, out, plan, work
+        self.editor, self.clip, self.out, self.plan = editor, clip, out, plan
         held = stored(clip, out.suffix.lower())
         form = previewed(held.form) if plan.preview else held.form
         self.stored = Stored(held.codec, form, held.remarks)
-        self.clock = Clock()
-        self._tell = tell
-        self._total = clip.n_frames or max(1, round(clip.duration_s * float(clip.rate)))
-        if form.until_s is not None:
-            self._total = min(self._total, round(form.until_s * float(clip.rate)))
+        self.passes = Passes(clip, form, out, work, tell)
+        self.clock = self.passes.clock
 
     def made(self, key: str) -> FileEdit:
         """Look, edit and join. Raises as ``edit_film``."""
         started = time.perf_counter()
-        stretches = self._look()
-        times_s = self._times(stretches)
-        self._total = len(times_s)
-        seen = [face for stretch in stretches for face in stretch.faces]
-        scenes = cuts(np.concatenate([stretch.thumbs for stretch in stretches]))
-        persons = persons_of(tracks_of(seen, times_s, scenes))
-        tracks = chosen(persons, self._who(), self.clip.name)
-        n_edited = self._edit(tracks, times_s)
+        seen = self.passes.watched(self._detect, self._describe)
+        tracks = chosen(seen.persons, person_of(self.plan.face, self.editor.detector), self.clip.name)
+        n_edited = self._edit(tracks, seen.times_s)
         metadata = film_metadata(self.editor, self.plan, key)
         with self.clock.of("encode"):
-            join(self.clip, self._segments(), self.out, self.stored, metadata, self.stored.form.until_s)
+            join(self.clip, self.passes.segments(), self.out, self.stored, metadata, self.stored.form.until_s)
         seconds = time.perf_counter() - started
         facts = {
-            "n_frames": len(times_s), "n_frames_edited": n_edited, "n_people": len(persons), "n_tracks": len(tracks),
-            "n_scenes": len(scenes) + 1, "frames_per_second": round(len(times_s) / seconds, 2),
+            "n_frames": len(seen.times_s), "n_frames_edited": n_edited, "n_people": len(seen.persons),
+            "n_tracks": len(tracks), "n_scenes": len(seen.scenes) + 1,
+            "frames_per_second": round(len(seen.times_s) / seconds, 2),
             "seconds": {stage: round(self.clock.seconds[stage], 3) for stage in STAGES},
             "remarks": list(self.stored.remarks),
         }  # fmt: skip
-        n_changed = sum(any(track is other for other in tracks) for person in persons for track in person[:1])
+        n_changed = sum(any(track is other for other in tracks) for person in seen.persons for track in person[:1])
         return FileEdit(
-            self.clip.path, (self.out,), seconds, len(persons), made=facts, remark=" ".join(self.stored.remarks),
+            self.clip.path, (self.out,), seconds, len(seen.persons), made=facts, remark=" ".join(self.stored.remarks),
             n_edited=n_changed, score=min(track.score for track in tracks),
         )  # fmt: skip
 
     # -- looking
 
-    def _look(self) -> list[Stretch]:
-        whole = self.work / "looked_at"
-        found = self._looked_at()
-        if whole.is_file() and len(found) == int(whole.read_text()):
-            return [stretch for _, stretch in sorted(found.items())]
-        pace = self._pace("finding faces")
-        for number, frames in self._groups():
-            if number in found:
-                pace(sum(1 for _ in frames))
-                continue
-            with self.clock.of("detect"):
-                found[number] = look(map(pace.passed, frames), self._detect, self._describe)
-            with writing(self.out):
-                found[number].save(self.work / f"look_{number:06d}.npz")
-        if sum(len(stretch.pts) for stretch in found.values()) < 2:
-            raise ClipError(f"{self.clip.name} has fewer than two frames that can be read; edit it as a picture.")
-        with writing(self.out):
-            replace_file(whole, str(len(found)).encode())
-        return [stretch for _, stretch in sorted(found.items())]
-
-    def _looked_at(self) -> dict[int, Stretch]:
-        read = {int(path.stem[5:]): Stretch.load(path) for path in self.work.glob("look_*.npz")}
-        return {number: stretch for number, stretch in read.items() if stretch is not None}
-
-    def _groups(self) -> Iterator[tuple[int, Iterator[Frame]]]:
-        frames = self.clock.each("decode", read_frames(self.clip, self.stored.form))
-        return itertools.groupby(frames, key=lambda frame: frame.number // SEGMENT_FRAMES)
-
     def _detect(self, photo: Photo) -> list[Landmarks]:
-        found = find_faces(
-            photo, min_face_px=self.plan.min_face_px, detector=self.editor.detector, min_score=self.editor.min_score
-        )
-        return [face for face in found if face.score >= self.editor.min_score and not face.doubt]
+        return sure_faces(photo, self.plan.min_face_px, self.editor.detector, self.editor.min_score)
 
     def _describe(self, photo: Photo, face: Landmarks) -> Described:
         return Described(descriptor_of(photo, face), read_code(self.editor, photo, face))
 
-    def _times(self, stretches: Sequence[Stretch]) -> Float64:
-        pts = np.concatenate([stretch.pts for stretch in stretches]).astype(np.float64)
-        times: Float64 = (pts - pts[0]) * float(self.clip.time_base)
-        return times
-
-    def _who(self) -> str | Float32:
-        """A word or number, or the descriptor of the person in a still."""
-        still = Path(self.plan.face)
-        if not still.is_file():
-            return self.plan.face
-        photo = read_photo(still)
-        (face,) = select_faces(find_faces(photo, detector=self.editor.detector), "largest", photo)
-        return descriptor_of(photo, face)
-
     # -- editing
-
-    def _segments(self) -> list[Path]:
-        return sorted(self.work.glob("film_*.nut"))
 
     def _edit(self, tracks: Sequence[Track], times_s: Float64) -> int:
         """Write the segments that are missing. Returns how many frames the film has that are changed."""
         codes = [track_code(self.editor, track.code) for track in tracks]
         wanted = self._wishes(tracks, times_s)
-        pace = self._pace("editing")
-        done = {path.name for path in self._segments()}
-        if len(done) == -(-len(times_s) // SEGMENT_FRAMES):
+        pace = self.passes.pace("editing")
+        if self.passes.all_made:
             return len(wanted)
-        for number, frames in self._groups():
-            path = self.work / f"film_{number:06d}.nut"
-            if path.name in done:
+        done = self.passes.segments()
+        for number, frames in self.passes.groups():
+            path = self.passes.segment_path(number)
+            if path in done:
                 pace(sum(1 for _ in frames))
                 continue
             with segment(path, self.clip, self.stored) as made:
@@ -279,7 +182,7 @@ class _Film:
                 if frame.number in photos:
                     photo = photos[frame.number]
                     for key in (key for key in faces if key[1] == frame.number):
-                        photo = pasted(self.editor, photo, faces[key][0], drawn[key], faces[key][1])
+                        photo = pasted(self.editor, photo, faces[key][0], drawn[key], codes[key[0]], faces[key][1])
                     picture = with_change(picture, photos[frame.number].pixels, photo.pixels)
             yield picture
 
@@ -294,9 +197,6 @@ class _Film:
                     face = aligned(self.editor, photo, tracks[wish.track], wish.at)
                     faces[wish.track, frame] = (face, wish.targets)
         return faces
-
-    def _pace(self, what: str) -> Pace:
-        return Pace(f"{self.clip.name}: {what}", self._total, self._tell)
 
 
 @dataclass(frozen=True)

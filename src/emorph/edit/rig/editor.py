@@ -27,7 +27,7 @@ from emorph.edit.rig.draw import RigPainter
 from emorph.edit.rig.mouth import light_of, painted_by
 from emorph.edit.rig.parts import Look, RigFace, check_parts, look_like, mean_shape
 from emorph.edit.rig.read import PhotoReader
-from emorph.face3d.action_units import with_units
+from emorph.face3d.action_units import with_blend
 from emorph.face3d.model import FaceModel
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector
 from emorph.models.painter import Painter, painter_beside
@@ -245,12 +245,12 @@ class RigEditor:
             ]
             for face in faces
         ]
-        return self._edits(faces, looks, seed, on_step)
+        return self.show(faces, looks, seed, on_step)
 
     def express(
         self,
         faces: Sequence[RigFace],
-        units: Mapping[str, float],
+        units: Mapping[str, float] | Sequence[tuple[Mapping[str, float], float]],
         strengths: Sequence[float] = (1.0,),
         *,
         seed: int | None = None,
@@ -259,21 +259,28 @@ class RigEditor:
         """The photo of these faces with action units set, for each strength: 0 is as it is, 1 these values.
 
         units: by the face model's own names, 0..1; ``named_units`` and ``emotion_units`` of
-        ``emorph.face3d.action_units`` give them for FACS's numbers and for emotions.
+        ``emorph.face3d.action_units`` give them for FACS's numbers and for emotions. Or several of these, each with a
+        weight: their steps add up.
         Raises ConfigError for a model whose expressions have no names.
         """
 
+        parts = [(units, 1.0)] if isinstance(units, Mapping) else units
+
         def look(face: RigFace, strength: float) -> Look:
-            expression = with_units(self.face_model, face.coeffs.expression, units, strength)
+            expression = with_blend(self.face_model, face.coeffs.expression, parts, strength)
             return Look(replace(face.coeffs, expression=expression), face.code, ("expression",))
 
         looks = [[look(face, strength) for strength in strengths] for face in faces]
-        return self._edits(faces, looks, seed, on_step)
+        return self.show(faces, looks, seed, on_step)
 
-    def _edits(
-        self, faces: Sequence[RigFace], looks: Sequence[Sequence[Look]], seed: int | None, on_step: OnStep | None
+    def show(
+        self,
+        faces: Sequence[RigFace],
+        looks: Sequence[Sequence[Look]],
+        seed: int | None = None,
+        on_step: OnStep | None = None,
     ) -> list[Edit[Look]]:
-        """An edit for each column of ``looks``, which has a row for each face of the photo."""
+        """The photo of these faces with looks of them: an edit for each column of ``looks``, which has a row a face."""
         if not faces:
             raise NoFaceError("no face is given to change.")
         started_s = time.perf_counter()

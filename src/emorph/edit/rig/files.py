@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image, write_photo
-from emorph.core.types import OnStep, Photo, UInt8
+from emorph.core.types import OnStep, Photo, Target, UInt8
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.elsewhere import Elsewhere, Helpers, RecipeMaker
 from emorph.edit.jobs import Recipe, change_files
@@ -29,8 +30,6 @@ from emorph.edit.rig.parts import Look, Part, RigFace, check_parts, mean_shape
 from emorph.face3d.action_units import emotion_units, named_units
 from emorph.faces.detect import MIN_FACE_PX
 
-UNITS_WORD = "au"  # ends the names of files whose action units were set
-
 
 def express_files(
     editor: RigEditor,
@@ -49,7 +48,8 @@ def express_files(
 ) -> FileReport:
     """Set action units in photos and folders of photos; one that fails does not end the others.
 
-    goal: an emotion, as the units that show it; or units and their values 0..1, as for ``named_units``.
+    goal: an emotion, as the units that show it; or units and their values 0..1, as for ``named_units``; among these
+    may be words of emotions with their weights, whose steps are added.
     out, strengths, frame, strip_location, again, helpers: as for ``emorph.edit.files.edit_files``.
     Raises ConfigError for units that the rig's face does not have, and for what no photo can be done with.
     """
@@ -65,42 +65,70 @@ def unit_recipe(
     face: str | int = "largest",
     min_face_px: int = MIN_FACE_PX,
 ) -> Recipe:
-    """An emotion as action units, or action units, in one strength or several."""
-    said: dict[str, Any]
-    told: dict[str, Any]
-    if isinstance(goal, Emotion):
-        units = emotion_units(editor.face_model, goal)
-        said, told = {"emotion": goal.word}, {}
-        file_word, target, records_file = goal.word, goal.word, RECORDS_FILE
-    else:
-        units = named_units(editor.face_model, goal)
-        said = told = {"action_units": units}
-        target = ",".join(f"{name}={value:g}" for name, value in sorted(units.items()))
-        file_word, records_file = UNITS_WORD, UNIT_RECORDS_FILE
+    """An emotion as action units, action units, or a blend of both, in one strength or several."""
+    mixed = _Mixed.of(editor, goal)
+    told = {"action_units": mixed.units} if mixed.units else {}
 
     def draw(photo: Photo, on_step: OnStep | None) -> Sequence[Edit[Look]]:
         faces = editor.sources(photo, face, min_face_px=min_face_px)
-        return editor.express(faces, units, strengths, on_step=on_step)
+        return editor.express(faces, mixed.steps(editor), strengths, on_step=on_step)
 
     def metadata(of: Sequence[float]) -> dict[str, str]:
-        made = facts(editor, ("expression",), seed=None, **said)
+        made = facts(editor, ("expression",), seed=None, **mixed.said)
         return rig_metadata({**made, "strength": of[0] if len(of) == 1 else list(of)})
 
     return Recipe(
         draw,
         Maker(editor.model_id, editor.solver_name, editor.steps, losses=editor.losses),
-        file_word,
-        target,
+        mixed.asked.file_word,
+        mixed.word,
         tuple(strengths),
         tuple(f"{strength:g}" for strength in strengths),
         str(face),
         min_face_px,
         metadata,
-        records_file,
+        UNIT_RECORDS_FILE if mixed.units else RECORDS_FILE,
         told,
         editor.detector,
         editor.min_score,
     )
+
+
+@dataclass(frozen=True)
+class _Mixed:
+    """What a rig is asked for, with the units among it by the rig's own names."""
+
+    asked: Target
+    units: Mapping[str, float]
+
+    @classmethod
+    def of(cls, editor: RigEditor, goal: Emotion | Mapping[str, float]) -> _Mixed:
+        """Raises ConfigError for units that the rig's face does not have, and weights that are none."""
+        if isinstance(goal, Emotion):
+            return cls(Target(goal), {})
+        emotions = {name: weight for name, weight in goal.items() if Emotion.known(name) is not None}
+        units = {name: value for name, value in goal.items() if name not in emotions}
+        return cls(Target(emotions or None, units=tuple(units.items())), named_units(editor.face_model, units))
+
+    @property
+    def word(self) -> str:
+        """As records call it; units alone by the rig's own names."""
+        own = ",".join(f"{name}={value:g}" for name, value in sorted(self.units.items()))
+        return self.asked.word if self.asked.weights else own
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """As files say of themselves."""
+        made: dict[str, Any] = {"action_units": dict(self.units)} if self.units else {}
+        if self.asked.emotion is not None:
+            return {"emotion": self.asked.emotion.word, **made}
+        blend = {emotion.word: weight for emotion, weight in self.asked.blend}
+        return {"blend": blend, **made} if blend else made
+
+    def steps(self, editor: RigEditor) -> list[tuple[Mapping[str, float], float]]:
+        """Units with the weight of their step, as ``RigEditor.express`` takes them."""
+        shown = [(emotion_units(editor.face_model, emotion), weight) for emotion, weight in self.asked.weights]
+        return [*shown, (self.units, 1.0)] if self.units else [*shown]
 
 
 def transfer_files(

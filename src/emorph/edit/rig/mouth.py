@@ -65,13 +65,17 @@ def _stays(mouth: MouthChange) -> bool:
 
 def light_of(face: RigFace, painter: Painter | None) -> float | None:
     """How light the mouth of a face is inside; None if its lips touch, or nothing is painted."""
-    points = face.aligned.landmarks.points.astype(np.float64)
+    return light_of_mouth(face.photo, face.aligned.landmarks.points.astype(np.float64), painter)
+
+
+def light_of_mouth(photo: Photo, points: Float64, painter: Painter | None) -> float | None:
+    """As ``light_of``, of landmarks (68, 2) in a photo's pixels."""
     if painter is None or lip_gap(points) < SEEN_GAP:
         return None
     crop = mouth_crop(points, painter.config.size, painter.config.width_units)
     in_crop = crop.points(points)
     inner, _ = lip_masks(in_crop, crop.size)
-    return light_inside(cut(face.photo.pixels, crop), inner, around_inside(in_crop, crop.size, RIM * crop.unit_px))
+    return light_inside(cut(photo.pixels, crop), inner, around_inside(in_crop, crop.size, RIM * crop.unit_px))
 
 
 def _inside(points: Float64, side_px: int) -> Float32:

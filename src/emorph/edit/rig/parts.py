@@ -133,10 +133,15 @@ def moved_as(face_model: FaceModel, own: Tensor, start: Tensor, end: Tensor) -> 
 
 def unexplained(face_model: FaceModel, face: RigFace) -> Tensor:
     """How far brows, lids and mouth lie from where the face's coefficients have them: (1, 68, 3), see ``Look``."""
-    shown = on_screen(face_model, face.coeffs)
-    seen = torch.from_numpy(face.aligned.crop_points()).to(shown)
-    off = (pixels_to_screen(seen, (face.aligned.side_px,) * 2) - shown) * shown.new_tensor([1.0, -1.0])
-    of_face = (off / face.coeffs.camera[:, :1, None]) @ rodrigues(face.coeffs.pose)[:, :2]
+    points = torch.from_numpy(face.aligned.crop_points())[None]
+    return unexplained_points(face_model, face.coeffs, points, face.aligned.side_px)
+
+
+def unexplained_points(face_model: FaceModel, coeffs: FaceCoeffs, points: Tensor, side_px: int) -> Tensor:
+    """As ``unexplained``, of B faces: (B, 68, 3). points: (B, 68, 2), landmarks in pixels of the square frame."""
+    shown = on_screen(face_model, coeffs)
+    off = (pixels_to_screen(points.to(shown), (side_px, side_px)) - shown) * shown.new_tensor([1.0, -1.0])
+    of_face = (off / coeffs.camera[:, :1, None]) @ rodrigues(coeffs.pose)[:, :2]
     chosen = torch.zeros_like(of_face)
     chosen[:, list(EXPRESSIVE)] = of_face[:, list(EXPRESSIVE)]
     return chosen

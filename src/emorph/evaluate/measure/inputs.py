@@ -14,30 +14,34 @@ from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
 from emorph.core.loss_networks import LossNetwork, losses_by_id, parse_losses
+from emorph.core.split_words import known_split
 from emorph.core.types import Target
 from emorph.evaluate.metrics.affect import NOT_ANNOTATED
 
 RECORDS_FILE = "edits.jsonl"
 NEEDED_COLUMNS = ("source", "edited", "target")
-KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "valence", "arousal", "landmarks")
+KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "split", "valence", "arousal", "landmarks")
 N_POINTS = 68
 MOST_PX = 10**6  # of a photo's side
 
 T = TypeVar("T")
 Mask = tuple[tuple[int, ...], ...]
 Affect = tuple[float | None, float | None]
+Blend = tuple[tuple[Emotion, float], ...]
 
 
 @dataclass(frozen=True)
 class Pair:
     """A photo and what a method made of it.
 
-    method: what reports call the set. target: None where valence or arousal was asked for.
+    method: what reports call the set. target: None where a blend, or valence or arousal, was asked for.
+    blend: the emotions of a blend with their weights; () of any other target. asked_word: what such a target is called.
     person: whose photo the source is, "" if unknown.
     affect: the valence and the arousal that the edit should show: asked for, or annotated; None if unknown.
     mask: polygons x, y, x, y, ... in the source's pixels, outside which the editor says that it touched nothing.
     points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
     losses: the networks that gave a loss while the model was trained; () where none did, or nobody told.
+    split: of a data set that the source is of: train, val, test, or "outside" of it; "" if unknown.
     """
 
     method: str
@@ -48,24 +52,26 @@ class Pair:
     person: str = ""
     affect: Affect = (None, None)
     points: tuple[tuple[float, float], ...] = ()
-    affect_word: str = ""
+    asked_word: str = ""
     losses: tuple[LossNetwork, ...] = ()
     mask: Mask = ()
+    blend: Blend = ()
+    split: str = ""
 
     @property
     def word(self) -> str:
-        """What was asked for: "happy", "valence_0.5"."""
-        return self.affect_word if self.target is None else self.target.word
+        """What was asked for: "happy", "happy=0.6,surprise=0.4", "valence_0.5"."""
+        return self.asked_word if self.target is None else self.target.word
 
 
 def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None = None) -> list[Pair]:
     """The pairs of one set, in its order; nothing is said yet about whether the pictures can be read.
 
     edits: an edits.jsonl, or a folder that holds one; a CSV with the columns source, edited, target and perhaps
-        strength, identity, valence and arousal (in [-1, 1]; empty or -2 where not known) and landmarks (of the source,
-        "x;y;x;y;..." of its 68 points in pixels, as AffectNet's lists have them); or a folder of pictures
+        strength, identity, split, valence and arousal (in [-1, 1]; empty or -2 where not known) and landmarks (of the
+        source, "x;y;x;y;..." of its 68 points in pixels, as AffectNet's lists have them); or a folder of pictures
         STEM_EMOTION.png, STEM_EMOTION_STRENGTH.png or EMOTION/STEM.png, each beside its source STEM.* or with it in
-        ``sources``.
+        ``sources``; a blend may stand for EMOTION in a file's name.
     Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
     """
     try:
@@ -146,6 +152,8 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
         wanted = Target.parse(target)
     except (UnknownNameError, ConfigError) as error:
         raise DataError(f"{where}: {error}") from None
+    if wanted.units:
+        raise DataError(f"{where}: {target!r} asks for action units, which no judge of emotions tells; leave it out.")
     said = fields.get("strength")
     strength = 1.0 if said is None or said == "" else _finite(said)
     if strength is None:
@@ -157,7 +165,10 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
         if affect == (None, None) and strength == 1:  # what was asked for at another strength lies nobody knows where
             affect = (wanted.valence, wanted.arousal)
         word = wanted.word if wanted.emotion is None else ""
-        return Pair(method, *files, wanted.emotion, strength, person, affect, points, word)
+        split = known_split(str(fields.get("split") or ""))
+        return Pair(
+            method, *files, wanted.emotion, strength, person, affect, points, word, blend=wanted.blend, split=split
+        )  # fmt: skip
     except OSError as error:
         raise DataError(f"{where}: a file name cannot be looked up ({error.strerror}).") from None
 
@@ -225,8 +236,12 @@ def _folder_pairs(folder: Path, sources: Path, method: str) -> Iterator[Pair]:
     for edited in _pictures(folder):
         asked = _asked(edited.stem)
         if asked is not None:
-            stem, emotion, strength = asked
-            yield Pair(method, _original(originals, stem, edited, sources), edited, emotion, strength)
+            stem, wanted = asked
+            word = wanted.word if wanted.emotion is None else ""
+            source = _original(originals, stem, edited, sources)
+            yield Pair(
+                method, source, edited, wanted.emotion, wanted.strength, asked_word=word, blend=wanted.blend
+            )  # fmt: skip
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
         emotion_of_all = Emotion.known(inner.name)
         if emotion_of_all is not None:
@@ -248,14 +263,26 @@ def _original(originals: Mapping[str, Path], stem: str, edited: Path, sources: P
     return originals[stem]
 
 
-def _asked(stem: str) -> tuple[str, Emotion, float] | None:
-    """ "me_happy_0.5" is "me", happy, 0.5; None for a name that asks for nothing."""
+def _asked(stem: str) -> tuple[str, Target] | None:
+    """ "me_happy_0.5" is "me", happy at strength 0.5; None for a name that asks for nothing."""
     parts = stem.split("_")
     strength = 1.0
     if len(parts) > 2 and (found := _finite(parts[-1])) is not None:
         strength, parts = found, parts[:-1]
-    emotion = Emotion.known(parts[-1]) if len(parts) > 1 else None
-    return None if emotion is None else ("_".join(parts[:-1]), emotion, strength)
+    wanted = _target(parts[-1], strength) if len(parts) > 1 else None
+    return None if wanted is None else ("_".join(parts[:-1]), wanted)
+
+
+def _target(word: str, strength: float) -> Target | None:
+    """An emotion, or a blend of emotions, that a name ends with; None for another word."""
+    emotion = Emotion.known(word)
+    if emotion is not None:
+        return Target(emotion, strength)
+    try:
+        found = Target.parse(word, strength) if "=" in word else None
+    except (UnknownNameError, ConfigError):
+        return None
+    return found if found is not None and not found.units else None
 
 
 def _refuse_repeats(pairs: Sequence[Pair], edits: Path) -> None:

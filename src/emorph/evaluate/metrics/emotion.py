@@ -31,6 +31,17 @@ def probability(probabilities: Float64, columns: NDArray[np.int64]) -> Float64:
     return np.where(known, probabilities[np.arange(len(columns)), columns], np.nan)
 
 
+def blend_share(probabilities: Float64, shares: Float64) -> Float64:
+    """How much of a judge's probabilities lies as a blend asks for, (n,), in [0, 1]; NaN where either is not known.
+
+    The sum over emotions of the smaller of probability and share: 1 where both are the same, 0 where none of what was
+    asked for is seen; of an undecided face it is not 0. probabilities: (n, n_labels). shares: (n, n_labels), each row
+    sums to 1.
+    """
+    common: Float64 = np.minimum(probabilities, shares).sum(axis=1)
+    return common
+
+
 def mutual_confusion(emotions: Sequence[Emotion], targets: NDArray[np.int64], answers: NDArray[np.int64]) -> float:
     """mSCR: the share of each of two alike emotions that is taken for the other, in [0, 1], mean over the pairs.
 

@@ -94,6 +94,12 @@ class Takes(Enum):
         "probabilities (n, n_labels), columns of the targets (n,)",
         (_S.SUMMARY, _S.COMPARISON),
     )
+    BLEND = (
+        "image",
+        "a judge's answer and the shares of a blend",
+        "probabilities (n, n_labels), shares asked for (n, n_labels), NaN where there is no blend",
+        (_S.SUMMARY, _S.COMPARISON),
+    )
     RECOGNISED = (
         "image",
         "a judge's answers for an edit and for its source",
@@ -216,7 +222,6 @@ class Takes(Enum):
         return self in (Takes.SWEEP, Takes.CURVE, Takes.MATCHED)
 
 
-JUDGED = frozenset(
-    {Takes.ANSWERS, Takes.RECOGNISED, Takes.BOTH, Takes.CONFUSION, Takes.SWEEP, Takes.TRADEOFF, Takes.CURVE}
-)
+_OF_EMOTIONS = {Takes.ANSWERS, Takes.BLEND, Takes.RECOGNISED, Takes.CONFUSION, Takes.SWEEP}
+JUDGED = frozenset(_OF_EMOTIONS | {Takes.BOTH, Takes.TRADEOFF, Takes.CURVE})
 PICTURES = frozenset({Takes.RECONSTRUCTION, Takes.SURROUNDINGS, Takes.MASKED, Takes.OWN_MASK, Takes.EDITED})

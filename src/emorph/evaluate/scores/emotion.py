@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import PanelJudge
+from emorph.evaluate.measure.inputs import Blend
 from emorph.evaluate.metrics.emotion import Confusion, alike, confusion, gain, probability, recognised
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
@@ -73,6 +74,7 @@ class EmotionScores:
 
     def lines(self) -> Iterator[Line]:
         """All metrics of this judge's answers alone."""
+        yield from self._blend_lines()
         for row in metrics(Takes.ANSWERS, Takes.RECOGNISED, Takes.CONFUSION, Takes.SWEEP):
             if row.takes == Takes.ANSWERS:
                 before, after = (row.load()(answers, self.column) for answers in (self.answers_before, self.answers))
@@ -86,6 +88,19 @@ class EmotionScores:
                 yield self._confusion_line(row)
             else:
                 yield self._sweep_line(row)
+
+    def _blend_lines(self) -> Iterator[Line]:
+        """Where blends are among what was asked for."""
+        blends = [scored.pair.blend for scored in self.evidence.edits]
+        if not any(blends):
+            return
+        shares = np.array([_shares(blend, self.judge.emotions) for blend in blends])
+        failed = self.evidence.lost & np.isfinite(shares).all(axis=1)
+        for row in metrics(Takes.BLEND):
+            before, after = (row.load()(answers, shares) for answers in (self.answers_before, self.answers))
+            if row.lost is not None:
+                after = np.where(failed, row.lost, after)
+            yield Line(row, self.evidence, self.judge.id, values=after, before=before)
 
     def _confusion_line(self, row: Metric) -> Line:
         """n: the edits to an emotion that another one is like."""
@@ -125,3 +140,15 @@ class EmotionScores:
             return bootstrap(values, groups) if values else None
 
         return Line(row, self.evidence, self.judge.id, estimate_of=estimate)
+
+
+def _shares(blend: Blend, known: Sequence[Emotion]) -> Float64:
+    """Of each known emotion in a blend, (n_emotions,), sum 1; NaN where there is none, or it takes an emotion away.
+
+    So, too, where the judge does not know one of its emotions.
+    """
+    if not blend or not all(weight > 0 and emotion in known for emotion, weight in blend):
+        return np.full(len(known), np.nan)
+    weights = dict(blend)
+    total = sum(weights.values())
+    return np.array([weights.get(emotion, 0.0) / total for emotion in known])

@@ -15,7 +15,7 @@ from emorph.models.directions import Directions
 from emorph.train.tasks.tried_edits import Trial, Trials, try_edits
 
 # Times the gain that landmarks ask for. Judges like caricatures better still, but mouths would be wider than people's.
-STRENGTHS = (0.7, 1.0, 1.2, 1.4)
+STRENGTHS = (0.7, 1.0, 1.3, 1.6)
 
 
 def dosed(

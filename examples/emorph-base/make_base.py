@@ -1,0 +1,110 @@
+"""Make the bundled model again from its data: packs, autoencoder, directions, painter, and the folder of them all.
+
+python examples/emorph-base/make_base.py PACKS_FOLDER CLIPS_FOLDER
+
+PACKS_FOLDER holds lfw, aaf, genki, ffhq and london.parquet, CLIPS_FOLDER the films. A part that is finished is left as
+it is; one that was stopped goes on where it was. Seeds are fixed in the parts' files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from emorph.core.config import read_toml
+from emorph.models.diffae import DiffAE
+from emorph.train.checkpoint import step_folders
+
+HERE = Path(__file__).parent
+PAINTER = HERE.parent / "emorph-painter"
+PAINTER_PACKS = ("lfw", "aaf", "genki", "ffhq", "london")
+STOPPED = 130  # what a shell reports for a command that Ctrl-C ended
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is made, the file that is there once it is, and how: a command, or a function."""
+
+    name: str
+    done: Path
+    make: Sequence[str] | Callable[[], None]
+
+
+def main() -> int:
+    """Make what is not made yet, in order; the exit status is that of the first part that fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("packs", type=Path)
+    parser.add_argument("clips", type=Path)
+    arguments = parser.parse_args()
+    for part in parts(arguments.packs.resolve(), arguments.clips.resolve()):
+        if part.done.exists():
+            print(f"== {part.name}: done", file=sys.stderr)
+            continue
+        print(f"== {part.name}", file=sys.stderr)
+        if callable(part.make):
+            part.make()
+        elif status := subprocess.run(part.make).returncode:
+            return status
+        if not part.done.exists():
+            print("Stopped; run the same command again to resume.", file=sys.stderr)
+            return STOPPED
+    print(HERE / "runs" / "model")
+    return 0
+
+
+def parts(packs: Path, clips: Path) -> list[Part]:
+    """All parts, each after what it needs."""
+    made, films, mouths = HERE / "packs", HERE / "clips_256.parquet", PAINTER / "mouths.parquet"
+    python = sys.executable
+    made.mkdir(exist_ok=True)
+    mouth_packs = [str(packs / f"{name}.parquet") for name in PAINTER_PACKS]
+    faces, clipped = made / "faces.parquet", made / "clips.parquet"
+    return [
+        Part("faces", faces, [python, str(HERE / "packs.py"), str(packs), str(faces)]),
+        Part("faces of films", films, [python, str(HERE / "clips.py"), str(clips), str(films)]),
+        Part("their crops", clipped, [python, str(HERE / "packs.py"), str(films), str(clipped)]),
+        trained(HERE / "1_faces.toml"),
+        trained(HERE / "2_directions.toml"),
+        Part("mouths", mouths, [python, str(PAINTER / "prepare.py"), str(mouths), *mouth_packs]),
+        *(trained(PAINTER / f"{name}.toml") for name in ("1_coarse", "2_fine", "3_last")),
+        Part("the model's folder", HERE / "runs" / "model" / "painter" / "config.json", assemble),
+    ]
+
+
+def trained(config: Path) -> Part:
+    """A training task: run, or resumed where it has begun."""
+    values = read_toml(config)
+    run = config.parent / values["out"]
+    steps = values.get("budget", {}).get("steps")
+    done = final(config) / "config.json"
+    command = ["resume", str(run)] if steps and step_folders(run) else ["run", str(config)]
+    return Part(str(config.relative_to(HERE.parent)), done, [sys.executable, "-m", "emorph", "train", *command])
+
+
+def final(config: Path) -> Path:
+    """The folder of what a training task ends with."""
+    values = read_toml(config)
+    run = config.parent / str(values["out"])
+    steps = values.get("budget", {}).get("steps")
+    return run / f"step_{steps:08d}" / "ema" if steps else run
+
+
+def assemble() -> None:
+    """Autoencoder in 16 bits, directions and painter in one folder, as ``Editor.from_pretrained`` takes it."""
+    target = HERE / "runs" / "model"
+    shutil.rmtree(target, ignore_errors=True)
+    model = DiffAE.from_pretrained(final(HERE / "1_faces.toml"))
+    model.save_pretrained(target, dtype=torch.float16)
+    shutil.copytree(final(HERE / "2_directions.toml"), target / "directions")
+    shutil.copytree(final(PAINTER / "3_last.toml"), target / "painter")  # the last: where it is, all is
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The page to edit on, ``emorph web``: a photo, sliders, and a picture that follows."""
