@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 15
 MOST_LOCAL = 256
+AGAIN = "run the same command again: what is finished is kept."
 _LOCAL = re.compile(r"local:([0-9]{1,4})")
 _ADDRESS = re.compile(r"(tcp|tls|ws|wss)://\S+:[0-9]+(/\S*)?")
 
@@ -37,7 +38,10 @@ class Cluster(Crew):
 
     def n_at_once(self) -> int:
         if time.monotonic() - self._looked_s >= LOOK_S:
-            self._n_at_once = sum(self._client.nthreads().values())
+            try:
+                self._n_at_once = sum(self._client.nthreads().values())
+            except OSError:  # of Dask's too: a connection that was closed, or no answer in time
+                raise self._gone() from None
             self._looked_s = time.monotonic()
         return self._n_at_once
 
@@ -45,19 +49,21 @@ class Cluster(Crew):
         from distributed import KilledWorker
         from distributed.comm import CommClosedError
 
-        again = "run the same command again: what is finished is kept."
         if isinstance(error, KilledWorker):
             return DataError(
                 f"a task ended {error.allowed_failures + 1} workers one after the other, perhaps because memory ran "
-                f"out; give each worker more, then {again}"
+                f"out; give each worker more, then {AGAIN}"
             )
         if isinstance(error, CancelledError | CommClosedError):
-            return DataError(f"the Dask scheduler at {self.address} does not answer any more; {again}")
+            return self._gone()
         if isinstance(error, ModuleNotFoundError):
             return DataError(
                 f"a worker lacks the package {error.name}; install the same emorph and extras on all machines."
             )
         return None
+
+    def _gone(self) -> DataError:
+        return DataError(f"the Dask scheduler at {self.address} does not answer any more; {AGAIN}")
 
 
 @contextmanager
