@@ -30,6 +30,7 @@ EXTRAS = {
     "study": ("fastapi", "uvicorn", "scipy"),
     "web": ("gradio",),
     "bench": ("matplotlib",),
+    "cluster": ("dask", "distributed"),
 }
 
 

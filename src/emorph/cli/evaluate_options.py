@@ -91,7 +91,10 @@ AllowLossJudge = Annotated[
         "--allow-loss-judge", help="Ask networks that gave a loss, too; the report says so in its first lines."
     ),
 ]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Processes that find faces.", show_default="2, or 1 on a machine with one core"),
+]
 ShardOption = Annotated[str, typer.Option(help="Measure only this part, such as 1/2; run all parts with the same -o.")]
 Models = Annotated[
     list[str] | None,
