@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from emorph.cli.console import items, print_json, say
+from emorph.cli.evaluate_films import evaluate_films, films_of
 from emorph.cli.evaluate_options import (
     AllowLossJudge,
     Compare,
@@ -78,7 +79,7 @@ def evaluate(
     """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?
 
     With --model and --data: how near an autoencoder's reconstructions come to their faces. With a CSV of AffectNet's
-    own columns: how far judges agree with its annotations.
+    own columns: how far judges agree with its annotations. With edited films and --sources: how they fare over time.
     """
     only_edits: dict[str, object] = {
         "--compare": compare or None, "--recogniser": recogniser, "--face-model": face_model, "--made-by": made_by,
@@ -100,6 +101,12 @@ def evaluate(
     refuse_options("edits; they need --model", of_models)
     if not edits:
         raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
+    films = films_of(edits)
+    if films:
+        refuse_options("films", only_edits | {"--shard": None if shard == "1/1" else shard})
+        asked = _panel(judge or [], [], [], without or [], split)
+        evaluate_films(films, sources, asked, out, as_json=as_json)
+        return
     annotated = len(edits) == 1 and _is_annotated(edits[0])
     if annotated:
         refuse_options("a list of annotations, which has no edits", only_edits)
@@ -283,7 +290,7 @@ def _show(summary: Summary) -> None:
         say(f"Warning: {warning}")
     for sentence in summary.conclusions:
         typer.echo(sentence)
-    asks_affect = any(scored.pair.target is None for score in summary.scores for scored in score.evidence.edits)
+    asks_affect = any(scored.pair.asks_affect for score in summary.scores for scored in score.evidence.edits)
     for table in summary.tables:
         if table.name.endswith(("headline", "summary")) or (asks_affect and "_affect_" in table.name):
             typer.echo(table.title)

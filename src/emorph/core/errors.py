@@ -18,6 +18,10 @@ class ImageError(EmorphError):
     """A file is not an image that can be read: missing, empty, truncated, too large, or of another kind."""
 
 
+class TooLargeError(ImageError):
+    """A picture has more pixels than are read."""
+
+
 class ClipError(EmorphError):
     """A film cannot be read or written: damaged, cut off, without pictures, or of a kind that does not hold it."""
 

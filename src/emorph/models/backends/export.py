@@ -22,7 +22,14 @@ from emorph.core.errors import CheckpointError, MissingAssetError
 from emorph.core.pretrained import CONFIG_FILE, atomic_folder, locate
 from emorph.diffusion.noise import seeded_noise
 from emorph.models.backends import exported, exported_judge
-from emorph.models.backends.exported import ENCODER_FILE, OUTER_FILE, UNET_FILE, ExportConfig, ExportedDiffAE
+from emorph.models.backends.exported import (
+    ENCODER_FILE,
+    MAX_NAME,
+    OUTER_FILE,
+    UNET_FILE,
+    ExportConfig,
+    ExportedDiffAE,
+)
 from emorph.models.backends.exported_judge import JUDGE_FILE, JudgeExportConfig
 from emorph.models.backends.graphs import EXTRA, engine, open_graph
 from emorph.models.diffae import DiffAE
@@ -36,6 +43,7 @@ from emorph.models.weights import count_parameters, fingerprint
 AGREES = 1e-4  # largest difference between graph and torch, over torch's largest value; float32 sums give about 1e-5
 OPSET = 18
 CARD_FILE = "README.md"
+LARGEST = 2**31 - 2**24  # bytes of one ONNX file, some of them for what is no weight
 OnPart = Callable[[int, int], None]  # (parts done, all parts)
 
 
@@ -103,6 +111,8 @@ def _check_libraries() -> None:
 
 def _plan(name: str | Path) -> _Plan:
     model = load_any(name)
+    if isinstance(model, nn.Module) and 4 * count_parameters(model) > LARGEST:
+        raise CheckpointError(f"{name} has {count_parameters(model):,} parameters, too many for one ONNX file of 2 GB.")
     if isinstance(model, ExportedDiffAE | exported_judge.ExportedJudge):
         raise CheckpointError(f"{name} is exported already; copy its folder.")
     if isinstance(model, DiffAE):
@@ -132,7 +142,7 @@ def _autoencoder(name: str | Path, model: DiffAE) -> _Plan:
     in_graphs = count_parameters(model) - (count_parameters(model.latent_net) if model.latent_net else 0)
     config = ExportConfig(
         model=c.model_copy(update={"latent": None}),
-        made_from=short_name(name),
+        made_from=short_name(name)[:MAX_NAME],
         fingerprint=model.fingerprint,
         encoder_digest=model.encoder_digest,
         n_parameters=in_graphs,
@@ -145,7 +155,7 @@ def _judge(name: str | Path, judge: Judge) -> _Plan:
     x = seeded_noise([1, 2], (1, judge.config.image_size, judge.config.image_size)).clamp(-1, 1)
     part = _Part(JUDGE_FILE, _Probabilities(judge), {"x": x}, ("probabilities",))
     config = JudgeExportConfig(
-        model=judge.config, made_from=short_name(name), fingerprint=fingerprint(judge),
+        model=judge.config, made_from=short_name(name)[:MAX_NAME], fingerprint=fingerprint(judge),
         n_parameters=count_parameters(judge),
     )  # fmt: skip
     return _Plan((part,), exported_judge.KIND, config, "a judge of expressions", {})

@@ -21,6 +21,7 @@ from emorph.models.sizes import check_pictures
 KIND = "diffae-onnx"
 ENCODER_FILE, UNET_FILE, OUTER_FILE = "encoder.onnx", "unet.onnx", "unet_outer.onnx"
 GRAPH_FILES = (ENCODER_FILE, UNET_FILE, OUTER_FILE)
+MAX_NAME = 200
 HEXADECIMAL = r"[0-9a-f]{8,64}"
 
 
@@ -32,7 +33,7 @@ class ExportConfig(Config):
     """
 
     model: DiffAEConfig
-    made_from: str = Field(max_length=200)
+    made_from: str = Field(max_length=MAX_NAME)
     fingerprint: str = Field(pattern=f"^{HEXADECIMAL}$")
     encoder_digest: str = Field(pattern=f"^{HEXADECIMAL}$")
     n_parameters: int = Field(gt=0)

@@ -10,7 +10,7 @@ from torch import Tensor
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError
 from emorph.core.pretrained import read_config
-from emorph.models.backends.exported import HEXADECIMAL
+from emorph.models.backends.exported import HEXADECIMAL, MAX_NAME
 from emorph.models.backends.graphs import engine, open_graph
 from emorph.models.judge import JudgeConfig
 from emorph.models.sizes import check_pictures
@@ -23,7 +23,7 @@ class JudgeExportConfig(Config):
     """What config.json states of an exported judge. model: its sizes; made_from, fingerprint, n_parameters: of it."""
 
     model: JudgeConfig
-    made_from: str = Field(max_length=200)
+    made_from: str = Field(max_length=MAX_NAME)
     fingerprint: str = Field(pattern=f"^{HEXADECIMAL}$")
     n_parameters: int = Field(gt=0)
 
