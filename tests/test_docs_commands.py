@@ -110,5 +110,6 @@ def all_options(command: Any = CLI) -> Iterator[str]:
 @pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "README.ja.md", *sorted(ROOT.glob("docs/guides/*.md"))])
 def test_options_that_guides_name_exist(path: Path) -> None:
     known = {*all_options(), "--help"}
-    text = re.sub(r"(?:python|pip|make|docker|torchrun|srun|git) [^`\n]*", "", path.read_text(encoding="utf-8"))
+    whole = re.sub(r"\\\n\s*", " ", path.read_text(encoding="utf-8"))  # lines that go on
+    text = re.sub(r"(?:python|pip|make|docker|torchrun|srun|git) [^`\n]*", "", whole)
     assert set(OPTION.findall(text)) - known - FOREIGN == set()
