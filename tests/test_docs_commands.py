@@ -116,5 +116,5 @@ def all_options(command: Any = CLI) -> Iterator[str]:
 def test_options_that_guides_name_exist(path: Path) -> None:
     known = {*all_options(), "--help"}
     whole = re.sub(r"\\\n\s*", " ", path.read_text(encoding="utf-8"))  # lines that go on
-    text = re.sub(r"(?:python|pip|make|docker|torchrun|srun|git) [^`\n]*", "", whole)
+    text = re.sub(r"(?:python|pip|make|docker|torchrun|srun|git|dask) [^`\n]*", "", whole)
     assert set(OPTION.findall(text)) - known - of_scripts() - FOREIGN == set()
