@@ -163,8 +163,8 @@ def main() -> None:
     body = f"""{asked.model}, {asked.faces} faces of {asked.data.name}, split val, {c.image_size} px, levels 0..255:
 each face inverted and drawn again with the same number of evaluations in each direction; {runs}, in turns,
 float32, in torch. The edit is the face drawn with another face's code, against the same with {REFERENCE} evaluations.
-"dpm-fitted" has its time steps moved by FITTED; `--fit` tries others. "Reuse 2" computes the deep layers at every second
-evaluation and continues them in between; "as they are" takes the last ones, which is DeepCache's own way.
+"dpm-fitted" has its time steps moved by FITTED; `--fit` tries others. "Reuse 2" computes the deep layers at every
+second evaluation and continues them in between; "as they are" takes the last ones, which is DeepCache's own way.
 
 {compare(measure, asked.repeats)}
 """

@@ -31,8 +31,8 @@ class DeepReuse:
 
     What they take for deep features goes on from those of the last two whole evaluations, in half the logarithm of the
     signal-to-noise ratio: their size, which grows a hundredfold with the noise, by its logarithm, and what is left of
-    them on a straight line, both for a whole interval at most. Until there are two, the last ones are taken as they are.
-    (DeepCache always takes the last ones as they are, which leaves a larger error; bench/fewer.py measures both.)
+    them on a straight line, both for a whole interval at most. Until there are two, the last ones are taken as they
+    are. (DeepCache always does that, which leaves a larger error; bench/fewer.py measures both.)
     One object serves one run of a sampler.
     """
 
