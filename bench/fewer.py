@@ -49,7 +49,7 @@ class Way:
 
 WAYS = [
     *(Way(name, n) for n in STEPS for name in ("dpm", "dpm-fitted")),
-    *(Way("dpm", n, 2, straight) for n in (8, 12) for straight in (False, True)),
+    *(Way("dpm", n, 2, straight) for n in (8, 12, 20) for straight in (False, True)),
 ]
 
 
@@ -159,12 +159,12 @@ def main() -> None:
     if asked.fit:
         print(fit(measure))
         return
+    runs = "one run" if asked.repeats == 1 else f"medians of {asked.repeats} runs"
     body = f"""{asked.model}, {asked.faces} faces of {asked.data.name}, split val, {c.image_size} px, levels 0..255:
-each face inverted and drawn again with the same number of evaluations in each direction; medians of
-{asked.repeats} runs in turns, float32, in torch. The edit is the face drawn with another face's code, against
-the same with {REFERENCE} evaluations. "dpm-fitted" has its time steps moved by FITTED, which `--fit` chose on faces of
-the split train. "Reuse 2" computes the deep layers at every second evaluation and continues them along a straight
-line; "as they are" is DeepCache's own way.
+each face inverted and drawn again with the same number of evaluations in each direction; {runs}, in turns,
+float32, in torch. The edit is the face drawn with another face's code, against the same with {REFERENCE} evaluations.
+"dpm-fitted" has its time steps moved by FITTED; `--fit` tries others. "Reuse 2" computes the deep layers at every
+second evaluation and continues them in between; "as they are" takes the last ones, which is DeepCache's own way.
 
 {compare(measure, asked.repeats)}
 """
