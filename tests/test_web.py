@@ -26,7 +26,7 @@ from emorph.web import batch_tab
 from emorph.web import sessions as sessions_module
 from emorph.web.batch_tab import Unfit, gathered
 from emorph.web.editors import Editors
-from emorph.web.guard import MAX_BODY_BYTES, Guard
+from emorph.web.guard import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Guard
 from emorph.web.live import kept_name, saved_as
 from emorph.web.serve import checked_access
 from emorph.web.sessions import MOST_SESSIONS, Refused, Sessions, Superseded, checked_size
@@ -453,7 +453,7 @@ def test_what_is_no_wish_is_refused(client: Any, sessions: Sessions, example_pho
 def test_bodies_are_limited_before_they_are_read() -> None:
     import asyncio
 
-    def status(*headers: tuple[bytes, bytes], method: str = "POST") -> int:
+    def status(*headers: tuple[bytes, bytes], method: str = "POST", path: str = "/") -> int:
         told: list[Any] = []
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -465,7 +465,7 @@ def test_bodies_are_limited_before_they_are_read() -> None:
         async def receive() -> Any:
             raise AssertionError("nothing is to be read")
 
-        scope = {"type": "http", "method": method, "path": "/", "headers": list(headers)}
+        scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
         asyncio.run(Guard(app)(scope, receive, send))  # type: ignore[arg-type]
         names = {name for name, _ in told[0]["headers"]}
         assert {b"content-security-policy", b"x-content-type-options"} <= names
@@ -475,6 +475,9 @@ def test_bodies_are_limited_before_they_are_read() -> None:
     assert status((b"content-length", str(MAX_BODY_BYTES + 1).encode())) == 413
     assert status((b"transfer-encoding", b"chunked")) == status((b"content-length", b"-1")) == 411
     assert status(method="GET") == 200
+    more, too_much = ((b"content-length", str(most + 1).encode()) for most in (MAX_BODY_BYTES, MAX_UPLOAD_BYTES))
+    assert status(more, path="/en/gradio_api/upload") == 200
+    assert status(too_much, path="/en/gradio_api/upload") == 413
 
 
 def test_with_a_password_nothing_is_shown_without(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -355,10 +356,23 @@ def test_two_ways_and_three_dimensions(browser: Browser, served: ServedPage, pic
     assert seen.faults == []
 
 
-def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
-    with ServedPage("--steps", "2", env={"TMPDIR": str(tmp_path)}) as page:
-        assert [path.name.startswith("emorph-web-") for path in tmp_path.iterdir()] == [True]
-        page.stop(signal.SIGINT)
-    assert "Ctrl-C ends it" in page.said
-    assert "Traceback" not in page.said
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_its_end_leaves_nothing(
+    browser: Browser, pictures: dict[str, Path], tmp_path: Path, how: signal.Signals
+) -> None:
+    """Nor does the end of a page: its photo goes while the server goes on."""
+    with ServedPage("--steps", "2", env={"TMPDIR": str(tmp_path)}) as served:
+        seen = visit(browser, served, "en", DESK)
+        seen.take(pictures["one"])
+        (root,) = tmp_path.glob("emorph-web-*")
+        (photo,) = root.glob("*/photo/astronaut.png")
+        seen.page.context.close()
+        for _ in range(WAIT_MS // 100):
+            if not photo.exists():
+                break
+            time.sleep(0.1)
+        assert not photo.parent.parent.exists()
+        served.stop(how)
+    assert "Ctrl-C ends it" in served.said
+    assert "Traceback" not in served.said
     assert list(tmp_path.iterdir()) == []

@@ -69,13 +69,13 @@ class Wish(Config):
 
     def as_command(self, photo: str, n_faces: int, model: str) -> str:
         """The edit as a line for a shell. photo: its file's name. model: by its name."""
-        words: list[str | Path] = ["edit", Path(photo)]
+        words: list[str] = []
         for option, value in self._options().items():
             told = ",".join(f"{k}={v:g}" for k, v in value.items()) if isinstance(value, dict) else f"{value}"
             words += [_OPTIONS[option], told]
         words += ["--face", str(self.face)] if n_faces > 1 else []
         words += ["--model", model] if model != DEFAULT_MODEL or self.units else []  # units alone would take a rig
-        return command(*words, "-o", "edited")
+        return command("edit", Path(photo), *words, "-o", "edited")
 
     def as_python(self, photo: str, n_faces: int, model: str) -> str:
         """The edit as a program. Arguments as for ``as_command``."""
