@@ -30,7 +30,7 @@ from emorph.web.guard import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Guard
 from emorph.web.live import kept_name, saved_as
 from emorph.web.serve import checked_access
 from emorph.web.sessions import MOST_SESSIONS, Refused, Sessions, Superseded, checked_size
-from emorph.web.wish import Wish
+from emorph.web.wish import Setup, Wish
 from emorph.web.words import LANGUAGES, words_of
 from tiny import tiny_editor
 
@@ -48,7 +48,7 @@ def editors() -> Editors:
     def none(*_: object) -> Any:
         raise AssertionError("nothing else is to be loaded")
 
-    return Editors(tiny_editor(channels=3, steps=2), "tiny", (), none, none)
+    return Editors(tiny_editor(channels=3, steps=2), Setup("tiny"), (), none, none)
 
 
 @pytest.fixture
@@ -265,15 +265,17 @@ def test_a_wish_as_target() -> None:
     ],
 )
 def test_a_wish_as_command_and_as_python(asked: Wish, options: str, arguments: str) -> None:
-    name = "my 'face' $(rm).png"
-    words = shlex.split(asked.as_command(name, 2, "mine"))
-    assert words == ["emorph", "edit", name, *options.split(), "--face", "1", "--model", "mine", "-o", "edited"]
-    assert "--face" not in asked.as_command(name, 1, "emorph-base")
-    assert ("--model" in asked.as_command(name, 1, "emorph-base")) == bool(asked.units)  # units alone take a rig
-    program = asked.as_python(name, 2, "mine")
+    name, mine = "my 'face' $(rm).png", Setup("mine", Path("my directions"), 4, "ddim")
+    words = shlex.split(asked.as_command(name, 2, mine))
+    made = ["--model", "mine", "--directions", "my directions", "--steps", "4", "--solver", "ddim"]
+    assert words == ["emorph", "edit", name, *options.split(), "--face", "1", *made, "-o", "edited"]
+    usual = asked.as_command(name, 1, Setup())
+    assert "--face" not in usual
+    assert ("--model" in usual) == bool(asked.units)  # with units, the default would be a rig
+    program = asked.as_python(name, 2, mine)
     compile(program, "program", "exec")
     assert f"editor.edit({name!r}, {arguments}, face=1)" in program
-    assert "from_pretrained('mine')" in program
+    assert "from_pretrained('mine', directions='my directions', steps=4, solver_name='ddim')" in program
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ pytest.importorskip("axe_playwright_python.sync_playwright", reason="accessibili
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Error, sync_playwright
 
-from made_face import write_made_face
 from support.pages import ServedPage
 
 if TYPE_CHECKING:
@@ -59,9 +58,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPage]:
-    face_model = write_made_face(tmp_path_factory.mktemp("face") / "ict_face.npz")
-    with ServedPage("--steps", "2", "--face-model", str(face_model)) as page:
+def served() -> Iterator[ServedPage]:
+    with ServedPage("--steps", "2") as page:
         yield page
 
 
@@ -335,12 +333,11 @@ def test_many_photos(browser: Browser, served: ServedPage, pictures: dict[str, P
     started.value.save_as(tmp_path / "edited.zip")
     with zipfile.ZipFile(tmp_path / "edited.zip") as archive:
         assert sorted(archive.namelist()) == ["edits.jsonl", "one_happy.png"]
-    seen.judge("batch-done")
     page.context.close()
     assert seen.faults == []
 
 
-def test_two_ways_and_three_dimensions(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
+def test_an_edit_drawn_in_two_ways(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
     seen = visit(browser, served, "en", DESK)
     page = seen.page
     seen.open_tab("compare")
@@ -351,7 +348,6 @@ def test_two_ways_and_three_dimensions(browser: Browser, served: ServedPage, pic
     seen.open_tab("compare")
     page.get_by_role("button", name=seen.say("compare.start"), exact=True).click()
     page.get_by_text("Left: ").first.wait_for(timeout=WAIT_MS)
-    seen.judge("compared")
     page.context.close()
     assert seen.faults == []
 
