@@ -95,7 +95,7 @@ def test_there_are_many_and_a_wrong_one_is_seen() -> None:
 
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
-FOREIGN = {"--build-arg"}  # of docker build
+FOREIGN = {"--build-arg", "--nthreads"}  # of docker build, and of dask worker
 
 
 def of_scripts() -> set[str]:
