@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
+import json
 import subprocess
 import sys
 import tempfile
@@ -33,6 +33,13 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.png"
 FACE = slice(20, 260), slice(110, 340)  # of the example
 PHOTO_PX = 120
 ENCODE = "--encode"  # this script, as the process that encodes
+# A small process between, because a process's peak memory begins with that of the one that started it.
+LAUNCHER = """
+import json, os, subprocess, sys
+process = subprocess.Popen([sys.executable, *sys.argv[1:]], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([usage.ru_utime + usage.ru_stime, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]))
+"""
 
 
 @dataclass(frozen=True)
@@ -202,15 +209,13 @@ def encode(faces: Path, model: Path, cache: Path) -> None:
 
 def run(words: Sequence[str]) -> Cost:
     """What a Python process costs. Raises SystemExit with its last words if it fails."""
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=said)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in (0, 1):  # 1: some items failed
-            said.seek(0)
-            raise SystemExit(f"{' '.join(words)}: {said.read().decode()[-800:]}")
-    kilobytes = usage.ru_maxrss if sys.platform != "darwin" else usage.ru_maxrss // 1024
-    return Cost(usage.ru_utime + usage.ru_stime, 1024 * kilobytes)
+    ran = subprocess.run([sys.executable, "-c", LAUNCHER, *words], capture_output=True, text=True)
+    if ran.returncode:
+        raise SystemExit(f"{' '.join(words)}: {ran.stderr[-800:]}")
+    cpu_s, peak, code = json.loads(ran.stdout)
+    if code not in (0, 1):  # 1: some items failed
+        raise SystemExit(f"{' '.join(words)} ended with {code}: {ran.stderr[-800:]}")
+    return Cost(cpu_s, peak if sys.platform == "darwin" else 1024 * peak)
 
 
 def body(counts: Sequence[int], costs: dict[str, list[Cost]]) -> str:
