@@ -55,6 +55,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def wait_for(process: subprocess.Popen[str], port: int) -> None:
+    """Return when a server answers on its port. Raises RuntimeError, with what it said, if it ends before."""
+    for _ in range(1200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise RuntimeError(f"the server does not answer: {process.communicate()[1]}")
+
+
 class Served:
     """``emorph study serve`` in a process of its own; a context manager. options: of the command."""
 
@@ -78,14 +90,7 @@ class Served:
         self._process = subprocess.Popen(
             [*command, *self._options], env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True
         )
-        for _ in range(1200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            if self._process.poll() is not None:
-                break
-            time.sleep(0.05)
-        raise RuntimeError(f"the server does not answer: {self._process.communicate()[1]}")
+        wait_for(self._process, self.port)
 
     def stop(self, how: signal.Signals) -> None:
         """End the process: SIGKILL gives it no time for anything."""

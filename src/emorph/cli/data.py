@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emorph.cli.console import items, print_json, say
-from emorph.cli.options import Json
+from emorph.cli.options import ClusterOption, Json, crew_of
 from emorph.cli.rate import rate
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def prepare(
         ),
     ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
+    cluster: ClusterOption = None,
     shard: Annotated[str, typer.Option(help="The share of this machine, such as 3/16.")] = "1/1",
     as_json: Json = False,
 ) -> None:
@@ -104,15 +105,9 @@ def prepare(
         side_px=size, image_format=image_format.upper(), holdout=holdout, test=test, seed=seed, gate=gate
     )
     share = Shard.parse(shard)
-    with rate("faces") as progress:
-        summary = prepare_all(
-            open_index(root, layout),
-            out,
-            settings,
-            workers=workers or usable_cores(),
-            shard=share,
-            on_step=progress,
-        )
+    index = open_index(root, layout)
+    with crew_of(cluster, workers or usable_cores(), asked=workers or None) as crew, rate("faces") as progress:
+        summary = prepare_all(index, out, settings, workers=crew, shard=share, on_step=progress)
     if summary is None:
         say(f"Shard {shard} is done. When the others are: emorph data merge FOLDER... -o OUT")
     else:

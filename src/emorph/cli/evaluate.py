@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from emorph.cli.console import items, print_json, say
+from emorph.cli.evaluate_films import evaluate_films, films_of
 from emorph.cli.evaluate_options import (
     AllowLossJudge,
     Compare,
@@ -36,13 +37,14 @@ from emorph.cli.evaluate_options import (
     Without,
     Workers,
 )
-from emorph.cli.options import Json, refuse_options
+from emorph.cli.options import ClusterOption, Json, crew_of, refuse_options
 from emorph.cli.reconstructions import reconstructions
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from emorph.core.loss_networks import LossNetwork
     from emorph.core.shard import Shard
+    from emorph.core.workers import Crew
     from emorph.evaluate.judges.asked import NotMeasured
     from emorph.evaluate.judges.panel import Panel
     from emorph.evaluate.measure.inputs import Pair
@@ -63,7 +65,8 @@ def evaluate(
     split: Split = None,
     made_by: MadeBy = None,
     allow_loss_judge: AllowLossJudge = False,
-    workers: Workers = min(2, os.cpu_count() or 1),
+    workers: Workers = None,
+    cluster: ClusterOption = None,
     shard: ShardOption = "1/1",
     model: Models = None,
     data: Data = None,
@@ -76,7 +79,7 @@ def evaluate(
     """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?
 
     With --model and --data: how near an autoencoder's reconstructions come to their faces. With a CSV of AffectNet's
-    own columns: how far judges agree with its annotations.
+    own columns: how far judges agree with its annotations. With edited films and --sources: how they fare over time.
     """
     only_edits: dict[str, object] = {
         "--compare": compare or None, "--recogniser": recogniser, "--face-model": face_model, "--made-by": made_by,
@@ -86,6 +89,8 @@ def evaluate(
         "EDITS": edits,
         "--sources": sources,
         "--judge": judge,
+        "--workers": workers,
+        "--cluster": cluster,
         "--shard": None if shard == "1/1" else shard,
     }
     of_models = {"--n": n, "--steps": steps, "--window": window, "--solver": solver}
@@ -96,17 +101,24 @@ def evaluate(
     refuse_options("edits; they need --model", of_models)
     if not edits:
         raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
+    films = films_of(edits)
+    if films:
+        refuse_options("films", only_edits | {"--shard": None if shard == "1/1" else shard})
+        asked = _panel(judge or [], [], [], without or [], split)
+        evaluate_films(films, sources, asked, out, as_json=as_json)
+        return
     annotated = len(edits) == 1 and _is_annotated(edits[0])
     if annotated:
         refuse_options("a list of annotations, which has no edits", only_edits)
     panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
     division = _Division(split, data)
-    if annotated:
-        _annotations(edits[0], sources, division, panel, judge or [], out, workers, shard, as_json=as_json)
-    else:
-        pairs = division.told(_pairs(edits, sources, compare=compare))
-        fair = panel.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
-        _report(pairs, fair, out, lost_faces, workers, shard, as_json=as_json)
+    with crew_of(cluster, workers or min(2, os.cpu_count() or 1), asked=workers) as crew:
+        if annotated:
+            _annotations(edits[0], sources, division, panel, judge or [], out, crew, shard, as_json=as_json)
+        else:
+            pairs = division.told(_pairs(edits, sources, compare=compare))
+            fair = panel.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
+            _report(pairs, fair, out, lost_faces, crew, shard, as_json=as_json)
     if _named_and_missing(panel, [*(judge or []), *(recogniser or []), *(face_model or [])]):
         raise typer.Exit(1)
 
@@ -137,7 +149,7 @@ def _is_annotated(path: Path) -> bool:
 
 
 def _report(
-    pairs: list[Pair], panel: Panel, out: Path, lost_faces: LostFaces, workers: int, shard: str, *, as_json: bool
+    pairs: list[Pair], panel: Panel, out: Path, lost_faces: LostFaces, crew: int | Crew, shard: str, *, as_json: bool
 ) -> None:
     """Measure, write the page and show the first of it."""
     from emorph.core.shard import Shard
@@ -149,7 +161,7 @@ def _report(
     part = Shard.parse(shard)
     check_template()
     judged = identify(pairs)
-    records = _measured(judged, out, panel, workers, part)
+    records = _measured(judged, out, panel, crew, part)
     if records is not None:
         summary = summarise(judged, records, panel, lost_faces=lost_faces.value)
         keep_set_scores(out, summary, records)
@@ -163,7 +175,7 @@ def _annotations(
     panel: Panel,
     asked: Sequence[str],
     out: Path,
-    workers: int,
+    crew: int | Crew,
     shard: str,
     *,
     as_json: bool,
@@ -180,7 +192,7 @@ def _annotations(
     known = tuple(replace(item, pair=pair) for item, pair in zip(annotated.photos, told, strict=True))
     annotated = replace(annotated, photos=known)
     judges = replace(panel, face_models=(), features=(), comparers=(), recognisers=())
-    records = _measured(annotated.photos, out, judges, workers, Shard.parse(shard))
+    records = _measured(annotated.photos, out, judges, crew, Shard.parse(shard))
     if records is None:
         return
     found = Agreement.of(annotated, records, panel, path.name, asked)
@@ -244,13 +256,13 @@ def _named_and_missing(panel: Panel, names: Sequence[str]) -> list[NotMeasured]:
     return [missing for missing in panel.missing if any(name in missing.name for name in names)]
 
 
-def _measured(judged: Sequence[Identified], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:
+def _measured(judged: Sequence[Identified], out: Path, panel: Panel, crew: int | Crew, part: Shard) -> Records | None:
     """All records of the pairs; None, and a word about it, while other shards have sources to look at."""
     from emorph.evaluate.measure.records import Records
     from emorph.evaluate.measure.run import evaluate, unfinished
 
     with items(1) as work:
-        records = evaluate(judged, out, panel, workers=workers, shard=part, on_step=work.step)
+        records = evaluate(judged, out, panel, workers=crew, shard=part, on_step=work.step)
     if part.of > 1:
         records = Records.read(out)  # other shards may have finished meanwhile
     if left := unfinished(judged, records, panel):
@@ -278,7 +290,7 @@ def _show(summary: Summary) -> None:
         say(f"Warning: {warning}")
     for sentence in summary.conclusions:
         typer.echo(sentence)
-    asks_affect = any(scored.pair.target is None for score in summary.scores for scored in score.evidence.edits)
+    asks_affect = any(scored.pair.asks_affect for score in summary.scores for scored in score.evidence.edits)
     for table in summary.tables:
         if table.name.endswith(("headline", "summary")) or (asks_affect and "_affect_" in table.name):
             typer.echo(table.title)

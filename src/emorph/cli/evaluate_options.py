@@ -27,14 +27,17 @@ Edits = Annotated[
         metavar="EDITS...",
         help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, split, valence, "
         "arousal, landmarks), or of AffectNet's own columns; or a folder of pictures named STEM_EMOTION.png. Several "
-        "with --compare.",
+        "with --compare. Or edited films, with --sources.",
     ),
 ]
 Out = Annotated[
     Path, typer.Option("-o", "--out", help="The report's folder; after a stop, run the same command again to resume.")
 ]
 Compare = Annotated[bool, typer.Option("--compare", help="Compare several sets of edits with the first.")]
-Sources = Annotated[Path | None, typer.Option(help="Folder of the source photos, for a folder of pictures.")]
+Sources = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the source photos, for a folder of pictures; of films the source, or its folder."),
+]
 Judges = Annotated[
     list[str] | None,
     typer.Option(
@@ -88,7 +91,10 @@ AllowLossJudge = Annotated[
         "--allow-loss-judge", help="Ask networks that gave a loss, too; the report says so in its first lines."
     ),
 ]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Processes that find faces.", show_default="2, or 1 on a machine with one core"),
+]
 ShardOption = Annotated[str, typer.Option(help="Measure only this part, such as 1/2; run all parts with the same -o.")]
 Models = Annotated[
     list[str] | None,

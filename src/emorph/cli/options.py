@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from emorph.core.errors import ConfigError
 from emorph.core.landmarks import SURE_SCORE
 
 if TYPE_CHECKING:
+    from emorph.core.workers import Crew
     from emorph.edit.pipeline import Editor
     from emorph.edit.rig.editor import RigEditor
 
@@ -98,6 +100,15 @@ Backend = Annotated[
         "differ from torch by less than 1e-4. Their graphs are written once.",
     ),
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Have it done by a Dask cluster: the address of a scheduler, such as tcp://10.0.0.5:8786, or local:4 for "
+        "4 processes of this machine. All workers need the same files under the same paths. Connect only to a "
+        "scheduler that you trust.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 
 
@@ -113,8 +124,9 @@ def load_editor(
     anyway: bool = False,
     reuse: int = 1,
     backend: str = "torch",
+    tell: bool = True,
 ) -> Editor:
-    """The editor that the options ask for; what is to be known of it is said."""
+    """The editor that the options ask for. tell: say what is to be known of it."""
     from emorph.edit.pipeline import Editor
     from emorph.faces.detect import as_detector
     from emorph.models.backends.choose import place_for, write_graphs
@@ -136,7 +148,7 @@ def load_editor(
         reuse=reuse,
         backend=backend,
     )
-    if editor.note:
+    if tell and editor.note:
         say(editor.note)
     return editor
 
@@ -167,6 +179,25 @@ def load_rig_editor(
         detector=as_detector(detector),
         min_score=min_score,
     )
+
+
+@contextmanager
+def crew_of(cluster: str | None, n_processes: int, *, asked: int | None = None) -> Iterator[int | Crew]:
+    """Who does the work: so many processes, or a cluster, whose dashboard is named.
+
+    asked: the processes that were asked for, which a cluster does without. Raises ConfigError.
+    """
+    if cluster is None:
+        yield n_processes
+        return
+    from emorph.core.cluster import connected
+
+    refuse_options("a cluster, which has its own workers", {"--workers": asked})
+    with connected(cluster) as crew:
+        n = crew.n_at_once()
+        doing = f"{n} tasks at once" if n else "no worker yet; the work starts when one joins"
+        say(f"Dask cluster {crew.address}: {doing}. Dashboard: {crew.dashboard}")
+        yield crew
 
 
 def refuse_options(what: str, given: Mapping[str, object]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
-from emorph.core.errors import ImageError, ShapeError
+from emorph.core.errors import ImageError, ShapeError, TooLargeError
 from emorph.core.exif import Exif, dpi_of
 from emorph.core.formats import START_BYTES, parser_for
 from emorph.core.frames import choose_frame
@@ -86,7 +86,7 @@ def decoding(name: str) -> Iterator[None]:
     try:
         yield
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} is too large ({error}); scale it down first.") from error
+        raise TooLargeError(f"{name} is too large ({error}); scale it down first.") from error
     except (MemoryError, ImageError):
         raise
     except Exception as error:  # decoders raise nearly anything: SyntaxError, struct.error, zlib.error, ...
@@ -100,7 +100,7 @@ def decoding(name: str) -> Iterator[None]:
 def check_size(size: tuple[int, ...], name: str) -> None:
     width, height = size
     if width * height > MAX_PHOTO_PX:
-        raise ImageError(
+        raise TooLargeError(
             f"{name} has {width}x{height} px ({width * height / 1e6:,.0f} million), the limit is "
             f"{MAX_PHOTO_PX / 1e6:,.0f} million; scale it down first."
         )

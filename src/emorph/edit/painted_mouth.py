@@ -123,16 +123,9 @@ def inside_painted_by(
         if change.motion is None or change.landmarks is None:
             return edited
         return paint_edit(
-            source,
-            edited,
-            face,
-            change.motion,
-            change.landmarks,
-            painter,
-            emotions=target.weights,
-            whites=whites,
-            steps=steps,
-        )
+            source, edited, face, change.motion, change.landmarks, painter,
+            emotions=target.weights, whites=whites, steps=steps,
+        )  # fmt: skip
 
     return lambda target: functools.partial(finish, target)
 

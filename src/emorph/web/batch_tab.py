@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emorph.core.expressions import Emotion
 from emorph.edit.paths import output_names
+from emorph.web.edit_tab import Controls, usual
 from emorph.web.live import kept_name
 from emorph.web.saying import saying
 from emorph.web.sessions import Refused, Sessions, checked_size
@@ -21,7 +22,6 @@ from emorph.web.words import sentence
 if TYPE_CHECKING:
     from emorph.edit.batch import FileReport
     from emorph.study.texts import Words
-    from emorph.web.edit_tab import Controls
 
 MOST_PHOTOS = 200
 MOST_UNPACKED_BYTES = 500 * 2**20
@@ -88,7 +88,7 @@ def add_batch_tab(words: Words, controls: Controls, sessions: Sessions, key: Any
         with gr.Column(scale=1, min_width=280):
             files = gr.File(label=say("batch.files"), file_count="multiple", file_types=["image", ".zip"])
             choices = [(say(f"emotion.{word}"), word) for word in controls.emotions]
-            emotion = gr.Dropdown(choices, value=controls.emotions[0], label=say("batch.emotion"))
+            emotion = gr.Dropdown(choices, value=usual(controls), label=say("batch.emotion"))
             strength = gr.Slider(0, MOST_STRENGTH, 1.0, step=0.05, label=say("batch.strength"), buttons=[])
             faces = [(say("batch.largest"), "largest"), (say("batch.all"), "all")]
             face = gr.Radio(faces, value="largest", label=say("batch.face"))
@@ -96,7 +96,7 @@ def add_batch_tab(words: Words, controls: Controls, sessions: Sessions, key: Any
             gr.Markdown(say("edit.responsible"), elem_classes="em-note")
         with gr.Column(scale=2, min_width=280):
             told = gr.Markdown()
-            archive = gr.File(label=say("batch.file"), interactive=False)
+            archive = gr.File(label=say("batch.file"), interactive=False, height=90)
             gallery = gr.Gallery(label=say("batch.result"), interactive=False, columns=3, object_fit="contain")
     start.click(
         edit, [key, files, emotion, strength, face], [archive, gallery, told], api_visibility="private",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from emorph.core.expressions import Emotion
 from emorph.core.types import Target
+from emorph.web.edit_tab import Controls, usual
 from emorph.web.editors import MOST_STEPS
 from emorph.web.saying import saying
 from emorph.web.sessions import Sessions
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from emorph.study.texts import Words
-    from emorph.web.edit_tab import Controls
 
 OTHER_STEPS = 4  # what the right side begins with
 
@@ -53,7 +53,7 @@ def add_compare_tab(words: Words, controls: Controls, sessions: Sessions, key: A
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
             choices = [(say(f"emotion.{word}"), word) for word in controls.emotions]
-            emotion = gr.Dropdown(choices, value=_usual(controls), label=say("compare.emotion"))
+            emotion = gr.Dropdown(choices, value=usual(controls), label=say("compare.emotion"))
             strength = gr.Slider(0, MOST_STRENGTH, 1.0, step=0.05, label=say("edit.strength"), buttons=[])
             for side, name, steps in (
                 ("left", names[0], 0),
@@ -73,8 +73,3 @@ def add_compare_tab(words: Words, controls: Controls, sessions: Sessions, key: A
     start.click(
         compare, [key, emotion, strength, *chosen], [result, took], api_visibility="private", concurrency_limit=2
     )
-
-
-def _usual(controls: Controls) -> str:
-    happy = Emotion.HAPPY.word
-    return happy if happy in controls.emotions else controls.emotions[0]

@@ -38,6 +38,12 @@ class Controls:
         return cls(emotions, directions.affect is not None, units)
 
 
+def usual(controls: Controls) -> str:
+    """The emotion that a choice begins with."""
+    happy = Emotion.HAPPY.word
+    return happy if happy in controls.emotions else controls.emotions[0]
+
+
 def facs_units(known: tuple[str, ...]) -> tuple[str, ...]:
     """The units of FACS that units of these names can show, as AU12; where there are none, the names themselves."""
     from emorph.core.errors import ConfigError
@@ -59,23 +65,23 @@ def add_edit_tab(words: Words, controls: Controls) -> None:
 
     say = words.say
     with gr.Row(equal_height=False):
-        with gr.Column(scale=3, min_width=320):
+        with gr.Column(scale=3, min_width=320, elem_id="em-left"):
             gr.HTML(rendered("stage.html", words), js_on_load="window.emorph.attachStage(element)")
+        with gr.Column(scale=2, min_width=300):
             with gr.Row():
                 undo = gr.Button(say("edit.undo"), elem_id="em-undo", min_width=80)
                 redo = gr.Button(say("edit.redo"), elem_id="em-redo", min_width=80)
                 reset = gr.Button(say("edit.reset"), min_width=80)
-            with gr.Row(equal_height=True):
-                kinds = [suffix.removeprefix(".") for suffix in saved_as("")]
-                kind = gr.Dropdown(kinds, value=kinds[0], label=say("edit.save_as"), min_width=110)
-                save = gr.Button(say("edit.save"), variant="primary", min_width=120)
-                strip = gr.Button(say("edit.strip"), min_width=120)
-                sheet = gr.Button(say("edit.sheet"), min_width=120)
-            gr.Markdown(say("edit.responsible"), elem_classes="em-note")
-        with gr.Column(scale=2, min_width=300):
             sliders = _controls(words, controls)
             with gr.Accordion(say("edit.code"), open=False):
                 gr.HTML(rendered("code.html", words), js_on_load="window.emorph.attachCode(element)")
+    with gr.Row(equal_height=True):
+        kinds = [suffix.removeprefix(".") for suffix in saved_as("")]
+        kind = gr.Dropdown(kinds, value=kinds[0], label=say("edit.save_as"), min_width=110)
+        save = gr.Button(say("edit.save"), variant="primary", min_width=120)
+        strip = gr.Button(say("edit.strip"), min_width=120)
+        sheet = gr.Button(say("edit.sheet"), min_width=120)
+    gr.Markdown(say("edit.responsible"), elem_classes="em-note")
     for button, call in ((undo, "undo"), (redo, "redo"), (reset, "reset")):
         button.click(None, None, sliders, js=f"() => window.emorph.{call}()", api_visibility="private")
     save.click(None, kind, None, js="kind => { window.emorph.save('save', kind) }", api_visibility="private")

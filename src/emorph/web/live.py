@@ -27,7 +27,6 @@ from emorph.edit.batch import unbroken
 from emorph.edit.files import made_by
 from emorph.edit.live import LivePhoto
 from emorph.edit.metadata import expression_metadata
-from emorph.edit.pipeline import DEFAULT_MODEL
 from emorph.edit.result import Edit
 from emorph.edit.sheet import grid, tiles
 from emorph.web.sessions import Refused, Session, Sessions, Superseded
@@ -44,7 +43,7 @@ ENOUGH_S = 0.1  # a model that draws as quickly needs no sketches
 SHOWN_QUALITY = 90  # of the JPEG that is shown; what is saved is another file
 STRIP_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25)
 MOST_NAME = 50  # characters of a file's name that are kept
-STATUS = {"unknown": 404, "gone": 404, "no_photo": 409, "busy": 429, "full": 503, "large": 413}
+STATUS = {"unknown": 404, "no_photo": 409, "busy": 429, "full": 503, "large": 413}
 
 
 class Live:
@@ -52,7 +51,7 @@ class Live:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._model = "" if sessions.editors.name == DEFAULT_MODEL else sessions.editors.name
+        self._model = sessions.editors.name
         self._exact_s = 0.0  # what a drawing took the last time
 
     def table(self) -> list[tuple[str, str, Handler]]:
@@ -96,8 +95,12 @@ class Live:
         path = session.photo_file(name)
         path.write_bytes(await request.body())
         started_s = time.perf_counter()
-        with self._sessions.waiting(session):
-            live = await self._compute(partial(self._sessions.take_photo, session, path))
+        try:
+            with self._sessions.waiting(session):
+                live = await self._compute(partial(self._sessions.take_photo, session, path))
+        except (EmorphError, Refused):
+            path.unlink(missing_ok=True)
+            raise
         height, width = live.preview.pixels.shape[:2]
         own_height, own_width = live.photo.pixels.shape[:2]
         return JSONResponse(
@@ -214,7 +217,9 @@ def shown(photo: Photo) -> bytes:
     """A photo as a browser shows it: JPEG, in sRGB."""
     image = Image.fromarray(photo.pixels)
     content = io.BytesIO()
-    (image if photo.icc is None else to_srgb(image, photo.icc)).save(content, "JPEG", quality=SHOWN_QUALITY)
+    (image if photo.icc is None else to_srgb(image, photo.icc)).save(
+        content, "JPEG", quality=SHOWN_QUALITY, subsampling=0
+    )
     return content.getvalue()
 
 

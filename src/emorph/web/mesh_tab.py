@@ -51,7 +51,7 @@ def add_mesh_tab(words: Words, sessions: Sessions, key: Any) -> None:
         mesh = gr.Model3D(label=say("mesh.result"), interactive=False, height=420)
         with gr.Column(min_width=280):
             tiles = gr.Image(label=say("mesh.picture"), interactive=False, type="pil")
-            file = gr.File(label=say("mesh.file"), interactive=False)
+            file = gr.File(label=say("mesh.file"), interactive=False, height=90)
     start.click(fit, key, [mesh, tiles, file, facts], api_visibility="private", concurrency_limit=2)
 
 

@@ -33,7 +33,7 @@ MOST_PX_TOGETHER = 400_000_000
 PICTURES_PER_S, PICTURES_AT_ONCE = 30.0, 60  # that one page may ask for
 WAITING = 3  # pictures of one page that wait; more are refused
 
-Reason = Literal["unknown", "full", "busy", "large", "no_photo", "gone"]
+Reason = Literal["unknown", "full", "busy", "large", "no_photo"]
 Result = TypeVar("Result")
 
 

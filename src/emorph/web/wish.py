@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,26 +12,31 @@ from emorph.core.commands import command
 from emorph.core.config import Config
 from emorph.core.expressions import Emotion
 from emorph.core.types import Target
+from emorph.edit.pipeline import DEFAULT_MODEL
 
 MOST_STRENGTH = 1.5
 _DECIMALS = 3
+_OPTIONS = {
+    "to": "--to", "valence": "--valence", "arousal": "--arousal", "units": "--au", "strength": "--strength",
+}  # fmt: skip
 
 
 class Wish(Config):
     """One state of the page's controls.
 
     number: counts the wishes of a page; of two, the later one counts. face: from 1, from left to right.
-    kind: which of the three ways below is meant. emotions: words and their shares 0..1. valence, arousal: in [-1, 1].
-    units: names and values 0..1. strength: scales all. sketch: a picture that is there at once will do.
+    kind: whether the emotions and units below are meant, or valence and arousal. emotions: words and their shares 0..1.
+    units: names and values 0..1. valence, arousal: in [-1, 1]. strength: scales all. sketch: a picture that is there at
+    once will do.
     """
 
     number: int = Field(ge=0, le=2**31)
     face: int = Field(ge=1, le=1000)
-    kind: Literal["emotion", "affect", "units"]
+    kind: Literal["expression", "affect"]
     emotions: dict[str, float] = Field(default_factory=dict, max_length=len(Emotion))
+    units: dict[str, float] = Field(default_factory=dict, max_length=100)
     valence: float = Field(0.0, ge=-1, le=1)
     arousal: float = Field(0.0, ge=-1, le=1)
-    units: dict[str, float] = Field(default_factory=dict, max_length=100)
     strength: float = Field(ge=-MOST_STRENGTH, le=MOST_STRENGTH)
     sketch: bool = False
 
@@ -42,65 +48,58 @@ class Wish(Config):
             raise ValueError("names of at most 40 characters, with numbers from 0 to 1")
         return {name: round(value, _DECIMALS) for name, value in values.items() if round(value, _DECIMALS)}
 
+    @field_validator("valence", "arousal", "strength")
+    @classmethod
+    def _rounded(cls, value: float) -> float:
+        return round(value, _DECIMALS)
+
     @property
     def asks_for_nothing(self) -> bool:
         """Whether the photo stays as it is."""
-        return not self.strength or not {"emotion": self.emotions, "affect": True, "units": self.units}[self.kind]
+        return not self.strength or (self.kind == "expression" and not self.emotions and not self.units)
 
     def target(self) -> Target:
         """What the face should show. Raises UnknownNameError, ConfigError."""
         if self.asks_for_nothing:
             return Target(Emotion.NEUTRAL, 0.0)
         if self.kind == "affect":
-            return Target(None, self._strength, round(self.valence, _DECIMALS), round(self.arousal, _DECIMALS))
-        if self.kind == "units":
-            return Target(None, self._strength, units=tuple(self.units.items()))
-        return Target.parse(self._emotion_word, self._strength)
+            return Target(None, self.strength, self.valence, self.arousal)
+        asked = Target.asked(self._to, units=self.units)
+        return replace(asked, strength=self.strength)
 
     def as_command(self, photo: str, n_faces: int, model: str) -> str:
-        """The edit as a line for a shell. photo: its file's name. model: of ``--model``; "" for the default."""
+        """The edit as a line for a shell. photo: its file's name. model: by its name."""
         words: list[str | Path] = ["edit", Path(photo)]
-        if self.asks_for_nothing:
-            words += ["--to", Emotion.NEUTRAL.word]
-        elif self.kind == "emotion":
-            words += ["--to", self._emotion_word]
-        elif self.kind == "affect":
-            words += ["--valence", f"{self.valence:.3g}", "--arousal", f"{self.arousal:.3g}"]
-        else:
-            words += ["--au", ",".join(f"{name}={value:g}" for name, value in self.units.items())]
-        words += ["--strength", f"{0.0 if self.asks_for_nothing else self._strength:g}"]
+        for option, value in self._options().items():
+            told = ",".join(f"{k}={v:g}" for k, v in value.items()) if isinstance(value, dict) else f"{value}"
+            words += [_OPTIONS[option], told]
         words += ["--face", str(self.face)] if n_faces > 1 else []
-        words += ["--model", model] if model else []
+        words += ["--model", model] if model != DEFAULT_MODEL or self.units else []  # units alone would take a rig
         return command(*words, "-o", "edited")
 
     def as_python(self, photo: str, n_faces: int, model: str) -> str:
         """The edit as a program. Arguments as for ``as_command``."""
-        if self.asks_for_nothing:
-            goal = f"to={Emotion.NEUTRAL.word!r}"
-        elif self.kind == "emotion":
-            goal = f"to={self._emotion_word!r}"
-        elif self.kind == "affect":
-            goal = f"valence={self.valence:.3g}, arousal={self.arousal:.3g}"
-        else:
-            goal = f"units={self.units!r}"
-        face = f", face={self.face}" if n_faces > 1 else ""
-        strength = 0.0 if self.asks_for_nothing else self._strength
+        options = self._options() | ({"face": self.face} if n_faces > 1 else {})
+        told = "".join(f", {option}={value!r}" for option, value in options.items())
         return (
             "import emorph\n\n"
-            f"editor = emorph.Editor.from_pretrained({repr(model) if model else ''})\n"
-            f"edit = editor.edit({photo!r}, {goal}, strength={strength:g}{face})\n"
-            f'edit.image.save("edited.png")\n'
+            f"editor = emorph.Editor.from_pretrained({model!r})\n"
+            f"edit = editor.edit({photo!r}{told})\n"
+            'edit.image.save("edited.png")\n'
         )
 
     @property
-    def _strength(self) -> float:
-        """The share of a single emotion goes into its strength."""
-        share = next(iter(self.emotions.values())) if self.kind == "emotion" and len(self.emotions) == 1 else 1.0
-        return round(self.strength * share, _DECIMALS)
-
-    @property
-    def _emotion_word(self) -> str:
-        """ "happy", or "happy=0.6,surprise=0.4" of several."""
-        if len(self.emotions) == 1:
+    def _to(self) -> str | None:
+        """ "happy", or "happy=0.6,surprise=0.4"; None without emotions."""
+        if list(self.emotions.values()) == [1]:
             return next(iter(self.emotions))
-        return ",".join(f"{word}={share:g}" for word, share in self.emotions.items())
+        return ",".join(f"{word}={share:g}" for word, share in self.emotions.items()) or None
+
+    def _options(self) -> dict[str, str | float | dict[str, float]]:
+        """The arguments of ``Editor.edit`` that say what is wished."""
+        if self.asks_for_nothing:
+            return {"to": Emotion.NEUTRAL.word, "strength": 0.0}
+        if self.kind == "affect":
+            return {"valence": self.valence, "arousal": self.arousal, "strength": self.strength}
+        asked = {"to": self._to, "units": self.units}
+        return {name: value for name, value in asked.items() if value} | {"strength": self.strength}

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from emorph.core.errors import EmorphError, ImageError, NoFaceError
+from emorph.core.errors import EmorphError, ImageError, NoFaceError, TooLargeError
 from emorph.study.texts import Words, read_texts
 from emorph.web.sessions import Refused
 
@@ -25,6 +25,8 @@ def sentence(error: EmorphError | Refused, words: Words) -> str:
         return words.say(f"refused.{error.reason}", **error.filled)
     if isinstance(error, NoFaceError):
         return words.say("trouble.no_face")
+    if isinstance(error, TooLargeError):
+        return words.say("trouble.large")
     if isinstance(error, ImageError):
         return words.say("trouble.picture")
     return words.say("trouble.other", reason=str(error))

@@ -59,6 +59,11 @@ class Pair:
     split: str = ""
 
     @property
+    def asks_affect(self) -> bool:
+        """Whether valence or arousal was asked for."""
+        return self.target is None and not self.blend
+
+    @property
     def word(self) -> str:
         """What was asked for: "happy", "happy=0.6,surprise=0.4", "valence_0.5"."""
         return self.asked_word if self.target is None else self.target.word

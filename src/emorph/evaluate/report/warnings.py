@@ -42,7 +42,7 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
             )
     if not panel.judges:
         yield "No judge of emotions is available, so nothing here says whether the edits show what was asked for."
-    asked = sum(scored.pair.target is None for score in scores for scored in score.evidence.edits)
+    asked = sum(scored.pair.asks_affect for score in scores for scored in score.evidence.edits)
     if asked and not any(judge.has_va for judge in panel.judges):
         yield f"{asked} edits were asked for valence and arousal, which no judge here reads: {GET_AFFECT}"
     n_photos = len(gallery.ids)

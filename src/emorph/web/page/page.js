@@ -6,7 +6,7 @@ window.emorph = (() => {
   const REST_MS = 250; // without a change, after which the exact picture is drawn
   const POLL_MS = 400;
   const wish = {
-    number: 0, face: 1, kind: "emotion", emotions: {}, valence: 0, arousal: 0, units: {}, strength: 1,
+    number: 0, face: 1, kind: "expression", emotions: {}, valence: 0, arousal: 0, units: {}, strength: 1,
   };
   let tellKey;
   const key = new Promise((resolve) => { tellKey = resolve; });
@@ -157,6 +157,7 @@ window.emorph = (() => {
     wish.number += 1;
     mark();
     if (!photo) return;
+    stage().dataset.exact = false;
     ask(true);
     clearTimeout(resting);
     resting = setTimeout(() => { remember(); if (exactNumber < wish.number) ask(false); }, REST_MS);
@@ -192,13 +193,13 @@ window.emorph = (() => {
     const isExact = response.headers.get("x-exact") === "1", seconds = Number(response.headers.get("x-seconds"));
     Object.assign(stage().dataset, { number: now.number, exact: isExact });
     find(".em-progress").hidden = true;
+    stage().dispatchEvent(new CustomEvent("emorph:shown", { detail: { wish: now, exact: isExact } }));
     if (isExact) {
       exactNumber = now.number;
       tell(seconds > 0.4 ? `${say("edit.exact", { seconds: seconds.toFixed(2) })} ${say("edit.slow", { seconds: seconds.toFixed(1) })}`
         : say("edit.exact", { seconds: seconds.toFixed(2) }));
       await tellWords(now);
     } else tell(say("edit.sketch"));
-    stage().dispatchEvent(new CustomEvent("emorph:shown", { detail: { number: now.number, exact: isExact } }));
   }
 
   const shownNumber = () => Number(stage().dataset.number || -1);
@@ -237,7 +238,7 @@ window.emorph = (() => {
 
   // -- controls: Gradio tells of its own by calls, and takes values back as outputs of calls
 
-  const kinds = { emotions: "emotion", valence: "affect", arousal: "affect", units: "units" };
+  const kinds = { emotions: "expression", valence: "affect", arousal: "affect", units: "expression" };
 
   function set(part, name, value) {
     if (typeof value !== "number") return;
@@ -256,7 +257,7 @@ window.emorph = (() => {
   ];
 
   function only(emotion) {
-    wish.kind = "emotion";
+    wish.kind = "expression";
     wish.emotions = { [emotion]: 1 };
     if (!wish.strength) wish.strength = 1;
     changed();
@@ -267,7 +268,7 @@ window.emorph = (() => {
     for (const name of facts.emotions) {
       const button = find(`#emotion-${name}`);
       if (!button) continue;
-      const share = wish.kind === "emotion" ? wish.emotions[name] || 0 : 0;
+      const share = wish.kind === "expression" ? wish.emotions[name] || 0 : 0;
       button.setAttribute("aria-pressed", share > 0);
       button.classList.toggle("em-chosen", share > 0);
     }
@@ -307,7 +308,7 @@ window.emorph = (() => {
   }
 
   function reset() {
-    Object.assign(wish, { emotions: {}, units: {}, valence: 0, arousal: 0, strength: 1, kind: "emotion" });
+    Object.assign(wish, { emotions: {}, units: {}, valence: 0, arousal: 0, strength: 1, kind: "expression" });
     placePoint();
     changed();
     return controls();

@@ -1,0 +1,364 @@
+"""The page in a browser: every tab, both languages, phone and desk, one face, two, none, and a broken file.
+
+EMORPH_SHOTS=FOLDER keeps a picture of every tab, to be looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emorph.core.images import read_metadata, read_photo
+from emorph.web.words import words_of
+
+sys.path.append(str(Path(__file__).parents[1] / "bench"))
+pytest.importorskip("gradio", reason="the page needs the extra emorph[web]")
+pytest.importorskip("playwright.sync_api", reason="a browser is driven with playwright")
+pytest.importorskip("axe_playwright_python.sync_playwright", reason="accessibility is judged by axe-core")
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Error, sync_playwright
+
+from made_face import write_made_face
+from support.pages import ServedPage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+WAIT_MS = 120_000  # on a machine that does much else
+EXACT = """n => {
+    const told = document.querySelector('.em-stage').dataset;
+    return told.exact === 'true' && Number(told.number) >= n;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+    with sync_playwright() as runner:
+        try:
+            opened = runner.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        except Error as error:
+            pytest.skip(f"no browser could be started: {str(error).splitlines()[0]}")
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPage]:
+    face_model = write_made_face(tmp_path_factory.mktemp("face") / "ict_face.npz")
+    with ServedPage("--steps", "2", "--face-model", str(face_model)) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One face, two, none, and a file that is cut short."""
+    folder = tmp_path_factory.mktemp("pictures")
+    example = Path(__file__).parents[1] / "examples" / "astronaut.png"
+    one = Image.open(example).convert("RGB")
+    two = Image.fromarray(np.hstack([np.asarray(one)] * 2))
+    two.save(folder / "two.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)).save(folder / "none.png")
+    (folder / "broken.png").write_bytes(example.read_bytes()[:5000])
+    return {"one": example, **{name: folder / f"{name}.png" for name in ("two", "none", "broken")}}
+
+
+@dataclass
+class Visit:
+    """One browser window on the page."""
+
+    page: Page
+    language: str
+    name: str
+    faults: list[str] = field(default_factory=list)
+
+    def say(self, key: str, **filled: object) -> str:
+        return words_of(self.language).say(key, **filled)
+
+    def take(self, photo: Path) -> None:
+        before = self.page.get_attribute(".em-stage", "data-number") or "-1"
+        self.page.locator(".em-file >> visible=true").first.set_input_files(photo)
+        self.page.wait_for_function(EXACT, arg=int(before) + 1, timeout=WAIT_MS)
+
+    def drawn(self) -> None:
+        """Wait until the picture is the exact one of the present controls."""
+        self.page.wait_for_function("document.querySelector('.em-stage').dataset.exact === 'true'", timeout=WAIT_MS)
+
+    def picture(self) -> Any:
+        """What is shown, levels (H, W)."""
+        found = self.page.evaluate("""async () => {
+            const image = document.querySelector('.em-after'), canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+            const context = canvas.getContext('2d');
+            context.drawImage(image, 0, 0);
+            return [canvas.width, [...context.getImageData(0, 0, canvas.width, canvas.height).data]];
+        }""")
+        return np.array(found[1], np.uint8).reshape(-1, found[0], 4)[..., :3].astype(int)
+
+    def open_tab(self, name: str) -> None:
+        tab = self.page.get_by_role("tab", name=self.say(f"tab.{name}"), exact=True)
+        if not tab.is_visible():  # on a phone, behind a button for more
+            self.page.locator(".overflow-menu button").first.click()
+            tab = self.page.locator(".overflow-dropdown button", has_text=self.say(f"tab.{name}"))
+        tab.click()
+        self.page.wait_for_timeout(300)
+
+    def judge(self, kind: str) -> None:
+        """Accessible, and no wider than the window."""
+        if shots := os.environ.get("EMORPH_SHOTS"):
+            self.page.screenshot(path=Path(shots) / f"{self.name}-{kind}.png", full_page=True)
+        found = Axe().run(self.page, options=RULES).response["violations"]
+        self.faults += [f"{kind}: {v['id']}: {[node['html'][:120] for node in v['nodes']]}" for v in found]
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{kind} is {wide} px wider than the window"
+
+
+def visit(browser: Browser, served: ServedPage, language: str, window: dict[str, int]) -> Visit:
+    locale = {"en": "en-GB", "ja": "ja-JP"}[language]
+    context = browser.new_context(viewport=window, locale=locale, accept_downloads=True)
+    page = context.new_page()
+    seen = Visit(page, language, f"{language}-{window['width']}")
+
+    def asked(url: str) -> None:
+        if not url.startswith((served.address, "blob:", "data:")):
+            seen.faults.append(f"asked another host: {url}")
+
+    page.on("request", lambda request: asked(request.url))
+    page.on("console", lambda message: message.type == "error" and seen.faults.append(message.text))
+    page.on("pageerror", lambda error: seen.faults.append(str(error)))
+    page.goto(served.address)
+    page.wait_for_selector(".em-drop", timeout=WAIT_MS)
+    return seen
+
+
+def set_slider(page: Page, selector: str, value: float) -> None:
+    """As somebody drags it there."""
+    page.eval_on_selector(
+        f"{selector} input[type=range]",
+        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input', {bubbles: true})); }",
+        value,
+    )
+
+
+@pytest.mark.parametrize(("language", "window"), [("en", DESK), ("ja", PHONE)], ids=["en-desk", "ja-phone"])
+def test_every_tab(
+    browser: Browser, served: ServedPage, pictures: dict[str, Path], language: str, window: dict[str, int]
+) -> None:
+    seen = visit(browser, served, language, window)
+    page = seen.page
+    assert page.get_attribute("html", "lang") == language
+    assert page.url.endswith(f"/{language}/")
+    seen.judge("empty")
+    seen.take(pictures["one"])
+    assert seen.say("photo.size", width=512, height=512) in page.inner_text(".em-facts")
+    seen.judge("photo")
+    for name in ("transfer", "compare", "batch", "mesh"):
+        seen.open_tab(name)
+        assert page.get_by_text(seen.say(f"{name}.intro")).is_visible()
+        seen.judge(name)
+    page.context.close()
+    assert seen.faults == []
+
+
+def test_editing(browser: Browser, served: ServedPage, pictures: dict[str, Path], tmp_path: Path) -> None:
+    seen = visit(browser, served, "en", DESK)
+    page = seen.page
+    seen.take(pictures["one"])
+    original = seen.picture()
+    page.click("#emotion-surprise")
+    seen.drawn()
+    surprised = seen.picture()
+    changed = np.abs(surprised - original).max(axis=2) > 20
+    assert 200 < changed.sum() < 20_000  # a face, and no more
+    assert page.get_attribute("#emotion-surprise", "aria-pressed") == "true"
+
+    set_slider(page, "#em-strength", 0.0)
+    seen.drawn()
+    assert np.abs(seen.picture() - original).max() <= 2
+    page.click("#em-undo")
+    seen.drawn()
+    assert page.input_value("#em-strength input[type=range]") == "1"
+    assert (seen.picture() == surprised).all()
+    page.click("#em-redo")
+    seen.drawn()
+    assert page.input_value("#em-strength input[type=range]") == "0"
+    page.click("#em-undo")
+    seen.drawn()
+
+    page.get_by_text(seen.say("edit.code")).click()
+    told = page.inner_text(".em-command")
+    assert told.startswith("emorph edit astronaut.png --to surprise --strength 1.0 ")
+    assert "to='surprise', strength=1.0" in page.inner_text(".em-python")
+    seen.judge("code")
+    for button, name in (
+        ("save", "astronaut_edited.png"),
+        ("strip", "astronaut_strip.png"),
+        ("sheet", "astronaut_sheet.png"),
+    ):
+        with page.expect_download(timeout=WAIT_MS) as started:
+            page.get_by_role("button", name=seen.say(f"edit.{button}"), exact=True).click()
+        path = tmp_path / name
+        started.value.save_as(path)
+        assert started.value.suggested_filename == name
+        assert '"surprise"' in read_metadata(path)["emorph"]
+    saved = read_photo(tmp_path / "astronaut_edited.png").pixels.astype(int)
+    assert saved.shape == (512, 512, 3)
+    off, by = np.abs(saved - surprised)[changed].mean(), np.abs(surprised - original)[changed].mean()
+    assert off < 0.3 * by  # what is shown is what is saved, but for JPEG
+    page.context.close()
+    assert seen.faults == []
+
+
+def test_the_divider_follows_the_keys(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
+    seen = visit(browser, served, "en", DESK)
+    seen.take(pictures["one"])
+    divider = seen.page.locator(".em-divider")
+    assert divider.get_attribute("aria-label") == seen.say("photo.divider")
+    divider.focus()
+    for _ in range(20):
+        seen.page.keyboard.press("ArrowLeft")
+    assert seen.page.evaluate("document.querySelector('.em-frame').style.getPropertyValue('--divider')") == "40%"
+    seen.page.context.close()
+
+
+def test_of_two_faces_the_one_that_is_clicked(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
+    seen = visit(browser, served, "en", DESK)
+    page = seen.page
+    seen.take(pictures["two"])
+    original = seen.picture()
+    faces = page.locator(".em-face")
+    assert faces.count() == 2
+    for number, half in ((2, np.s_[:, 512:]), (1, np.s_[:, :512])):
+        faces.nth(number - 1).click()
+        page.click("#emotion-anger")
+        seen.drawn()
+        assert faces.nth(number - 1).get_attribute("aria-pressed") == "true"
+        changed = np.abs(seen.picture() - original).max(axis=2) > 20
+        assert changed[half].sum() == changed.sum() > 200
+    page.get_by_text(seen.say("edit.code")).click()
+    assert "--face 1" in page.inner_text(".em-command")
+    page.context.close()
+    assert seen.faults == []
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_no_face_and_broken_files_get_one_sentence(
+    browser: Browser, served: ServedPage, pictures: dict[str, Path], language: str
+) -> None:
+    seen = visit(browser, served, language, DESK)
+    page = seen.page
+    for name, text in (("none", "trouble.no_face"), ("broken", "trouble.picture")):
+        page.locator(".em-drop .em-file").set_input_files(pictures[name])
+        page.wait_for_function(
+            "text => document.querySelector('.em-said').textContent === text", arg=seen.say(text), timeout=WAIT_MS
+        )
+        assert page.is_visible(".em-drop")
+    seen.take(pictures["one"])  # and the page is as good as before
+    page.context.close()
+    assert [fault for fault in seen.faults if "422" not in fault] == []
+
+
+def test_dropped_requests_never_queue_up(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
+    """Of many steps of a slider few are drawn, one at a time, and the last one always is."""
+    seen = visit(browser, served, "en", DESK)
+    page = seen.page
+    seen.take(pictures["one"])
+    page.click("#emotion-happy")
+    seen.drawn()
+    flying, most, asked = [0], [0], [0]
+
+    def begun(request: Any) -> None:
+        if "/draw?" in request.url:
+            flying[0] += 1
+            asked[0] += 1
+            most[0] = max(most[0], flying[0])
+
+    def ended(request: Any) -> None:
+        flying[0] -= "/draw?" in request.url
+
+    page.on("request", begun)
+    page.on("requestfinished", ended)
+    page.on("requestfailed", ended)
+    page.evaluate("""async () => {
+        const input = document.querySelector('#em-strength input[type=range]');
+        for (let i = 0; i < 100; i++) {
+            input.value = 0.2 + i / 100;
+            input.dispatchEvent(new Event('input', {bubbles: true}));
+            await new Promise(resolve => setTimeout(resolve, 10));
+        }
+    }""")
+    seen.drawn()
+    assert 2 <= asked[0] < 90
+    assert most[0] <= 2  # an exact picture that is given up may still be ending
+    assert page.input_value("#em-strength input[type=range]") == "1.2"
+    page.get_by_text(seen.say("edit.code")).click()
+    assert "--strength 1.2 " in page.inner_text(".em-command")
+    page.context.close()
+    assert seen.faults == []
+
+
+def test_many_photos(browser: Browser, served: ServedPage, pictures: dict[str, Path], tmp_path: Path) -> None:
+    zipped = tmp_path / "some.zip"
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.write(pictures["one"], "a/one.png")
+        archive.write(pictures["broken"], "broken.png")
+    seen = visit(browser, served, "en", DESK)
+    page = seen.page
+    seen.open_tab("batch")
+    page.locator("input[type=file] >> visible=false").locator("xpath=self::*[@multiple]").set_input_files(
+        [zipped, pictures["none"]]
+    )
+    page.get_by_text("some.zip").wait_for(timeout=WAIT_MS)
+    page.get_by_role("button", name=seen.say("batch.start"), exact=True).click()
+    page.get_by_text(seen.say("batch.done", done=1, total=3)).wait_for(timeout=WAIT_MS)
+    assert page.get_by_text(seen.say("batch.failed", name="none.png", reason=seen.say("trouble.no_face"))).is_visible()
+    assert page.get_by_text(
+        seen.say("batch.failed", name="broken.png", reason=seen.say("trouble.picture"))
+    ).is_visible()
+    with page.expect_download(timeout=WAIT_MS) as started:
+        page.locator("a[download]", has_text="edited.zip").or_(page.locator("a[download*='edited.zip']")).first.click()
+    started.value.save_as(tmp_path / "edited.zip")
+    with zipfile.ZipFile(tmp_path / "edited.zip") as archive:
+        assert sorted(archive.namelist()) == ["edits.jsonl", "one_happy.png"]
+    seen.judge("batch-done")
+    page.context.close()
+    assert seen.faults == []
+
+
+def test_two_ways_and_three_dimensions(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
+    seen = visit(browser, served, "en", DESK)
+    page = seen.page
+    seen.open_tab("compare")
+    page.get_by_role("button", name=seen.say("compare.start"), exact=True).click()
+    page.get_by_text(seen.say("refused.no_photo")).first.wait_for(timeout=WAIT_MS)
+    seen.open_tab("edit")
+    seen.take(pictures["one"])
+    seen.open_tab("compare")
+    page.get_by_role("button", name=seen.say("compare.start"), exact=True).click()
+    page.get_by_text("Left: ").first.wait_for(timeout=WAIT_MS)
+    seen.judge("compared")
+    page.context.close()
+    assert seen.faults == []
+
+
+def test_ctrl_c_ends_it_and_leaves_nothing(tmp_path: Path) -> None:
+    with ServedPage("--steps", "2", env={"TMPDIR": str(tmp_path)}) as page:
+        assert [path.name.startswith("emorph-web-") for path in tmp_path.iterdir()] == [True]
+        page.stop(signal.SIGINT)
+    assert "Ctrl-C ends it" in page.said
+    assert "Traceback" not in page.said
+    assert list(tmp_path.iterdir()) == []
