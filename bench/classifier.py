@@ -1,6 +1,6 @@
 """Ten epochs of the linear classifier from cached codes, against ten that encode every face each time.
 
-python bench/classifier.py --data lfw_expressions.parquet
+python bench/classifier.py --data faces.parquet     (examples/emorph-base/packs.py cuts it as emorph-base sees faces)
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
-from emorph.core.config import read_toml
 from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
 from emorph.data.memory import Sample, TensorFaces
-from emorph.data.store import CropWindow, FaceStore
+from emorph.data.store import FaceStore
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import load
@@ -33,7 +32,6 @@ from support.measure import table, write_section
 EPOCHS = 10
 SEEDS = (1, 2, 3, 4, 5)  # of other fits, for the spread
 WORDS = tuple(emotion.word for emotion in Emotion)
-EXAMPLE = Path(__file__).parents[1] / "examples" / "emorph-base" / "5_directions.toml"
 
 
 def main() -> None:
@@ -44,14 +42,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     if not arguments.data:
-        print("bench/classifier.py needs labelled faces: --data lfw_expressions.parquet. RESULTS.md is left as it is.")
+        print("bench/classifier.py needs labelled faces: --data faces.parquet (see --help). RESULTS.md stays.")
         return
     model = load("emorph-base")
     sizes = model.config
-    window = CropWindow(*read_toml(EXAMPLE)["data"]["window"])
-    store = FaceStore(
-        arguments.data, side_px=sizes.image_size, channels=sizes.image_channels, split="train", window=window
-    )
+    store = FaceStore(arguments.data, side_px=sizes.image_size, channels=sizes.image_channels, split="train")
     faces = _some(store, arguments.faces)
     held_out = encode_all(model, _decoded(store.of_split("val")), None, mirror=False)
     labels = torch.from_numpy(store.labels)[faces.indices]

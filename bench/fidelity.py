@@ -1,41 +1,46 @@
 """Fidelity against the number of network evaluations: held-out faces through invert and sample, for both solvers.
 
-python bench/fidelity.py --data FACES.parquet [--faces 32]: faces of its split "val", with the window of the training
-configuration; without --data, the example photo's face alone.
+python bench/fidelity.py --data FACES.parquet [--faces 32]: faces of its split "val" with their
+landmarks; without --data, the example photo's face alone.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emorph.core.images import luminance, to_pixels, to_tensor, unit_range
-from emorph.data.store import CropWindow, FaceStore
+from emorph.core.images import to_pixels
+from emorph.core.types import AlignedFace
 from emorph.diffusion.samplers import SOLVERS
 from emorph.edit.pipeline import Editor
 from emorph.evaluate import psnr, ssim
-from emorph.train.mixed_data import sets_of
-from emorph.train.tasks.autoencoder import AutoencoderConfig
+from emorph.models.diffae import DiffAE
 from support.measure import table, write_section
+from support.validation import read_faces
 
 ROOT = Path(__file__).parent.parent
-EVALUATIONS = (10, 15, 25, 50, 100)
+EVALUATIONS = (6, 10, 15, 25, 50, 100)
 PERFECT = 0.9999
-CONFIG = ROOT / "examples" / "emorph-base" / "2_landmarks.toml"
 
 
-def held_out(data: Path, n: int, side_px: int, channels: int) -> Tensor:
-    """n faces of the split "val", evenly spread, (n, C, S, S) in [-1, 1]."""
-    window = sets_of(AutoencoderConfig.from_toml(CONFIG).data)[0].window
-    faces = FaceStore(
-        data, side_px=side_px, channels=channels, split="val", window=CropWindow(*window) if window else None
-    )
+@torch.inference_mode()
+def held_out(model: DiffAE, data: Path, n: int, split: str = "val") -> Tensor:
+    """n faces of a split, evenly spread, as the model sees them: (n, C, S, S) in [-1, 1] without their tone."""
+    faces = read_faces(data, split)
     rows = np.linspace(0, len(faces) - 1, n).round().astype(int)
-    return unit_range(torch.stack([faces[int(i)]["image"] for i in rows]))
+    editor = Editor(model, device="cpu")
+    return seen(editor, [editor.align(faces[i].photo, [faces[i].landmarks])[0] for i in rows])
+
+
+def seen(editor: Editor, faces: Sequence[AlignedFace]) -> Tensor:
+    """Crops as the editor's model sees them."""
+    crops = editor.pictures(faces)
+    return editor.model.tone(crops).take_off(crops).clamp(-1, 1)
 
 
 def scores(x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -55,10 +60,9 @@ def main() -> None:
     editor = Editor.from_pretrained(arguments.model, device="cpu")
     model = editor.model
     if arguments.data:
-        x = held_out(arguments.data, arguments.faces, model.config.image_size, model.config.image_channels)
+        x = held_out(model, arguments.data, arguments.faces)
     else:
-        x = to_tensor(editor.faces(ROOT / "examples" / "astronaut.png")[0].pixels)
-        x = luminance(x) if model.config.image_channels == 1 else x
+        x = seen(editor, editor.faces(ROOT / "examples" / "astronaut.png"))
     denoise = model.denoiser(model.encode(x))
     found: dict[str, list[tuple[float, float, float]]] = {}
     for name, solver in SOLVERS.items():
@@ -74,9 +78,9 @@ def main() -> None:
     if arguments.data:
         plot(found)
     source = f"{len(x)} faces of {arguments.data.name}, split val" if arguments.data else "the example photo's face"
-    body = f"""{arguments.model}, {source}, {model.config.image_size} px, levels 0..255: each face inverted and sampled
-again with the same number of network evaluations in each direction; nothing is random. Means over faces;
-"worst" is the lowest.
+    body = f"""{arguments.model}, {source}, {model.config.image_size} px, levels 0..255: each face, as the model
+sees it, inverted and sampled again with the same number of network evaluations in each direction; nothing is random.
+Means over faces; "worst" is the lowest.
 A solver is not taken further once its worst SSIM is above {PERFECT} ("-").
 The editor's default is {editor.steps} evaluations of "{editor.solver_name}".
 

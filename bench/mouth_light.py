@@ -18,7 +18,7 @@ from rich.progress import track
 
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float64
-from emorph.edit.mouth_light import POWER, USUAL, whites_over_skin
+from emorph.edit.mouth_light import MOST, whites_over_skin
 from emorph.faces.mouth_crop import around_inside, cut, light_inside, lip_gap, lip_masks, mouth_crop
 from support.measure import table, write_section
 from support.validation import Face, read_faces
@@ -26,7 +26,6 @@ from support.validation import Face, read_faces
 SIZE, WIDTH_UNITS = (96, 72), 1.3  # the bundled painter's crop
 OPEN_GAP = 0.1
 LEAST = 15  # faces in a line
-MOST_SEEN = 1.98  # ``whites_over_skin`` is cut off at 2
 
 
 def main() -> None:
@@ -48,9 +47,8 @@ def main() -> None:
     names = " ".join(path.name for path in arguments.data)
     text = (
         "Training faces with an open mouth. Light inside: brightness between the lips over that of the skin around\n"
-        f"the mouth. Eyes are brighter where their whites are over {USUAL} times as bright as that skin; the power is\n"
-        "fitted to those. The painter is told an emotion's median, times what the eyes give with the power\n"
-        f"{POWER}.\n\n"
+        "the mouth. Eyes are brighter where their whites are brighter than that skin; the power is\n"
+        "fitted to those, and 1 is in proportion. The painter is told an emotion's median, times what the eyes say.\n\n"
         f"{table(header, lines)}"
     )
     write_section("Light in mouths", f"python bench/mouth_light.py --data {names}", text)
@@ -66,7 +64,7 @@ def lines_of(data: Path, most: int) -> Iterator[list[str]]:
             seen[faces[i].label].append(looked_at(faces[i]))
     for label, pairs in seen.items():
         if len(pairs) >= LEAST:
-            yield [data.stem, label.word if label else "-", str(len(pairs)), *columns(np.array(pairs))]
+            yield [data.stem, "-" if label is None else label.word, str(len(pairs)), *columns(np.array(pairs))]
 
 
 def looked_at(face: Face) -> tuple[float, float]:
@@ -82,11 +80,11 @@ def looked_at(face: Face) -> tuple[float, float]:
 def columns(pairs: Float64) -> list[str]:
     """Medians, and the power with which light goes with the eyes where these are brighter than usual."""
     light, whites = pairs.T
-    brighter = (whites > 1) & (whites < MOST_SEEN)
+    brighter = (whites > 1) & (whites < MOST)
     found = [f"{np.median(light):.2f}", f"{np.median(light[whites <= 1]):.2f}" if (whites <= 1).any() else "-"]
     if brighter.sum() < LEAST:
         return [*found, f"{np.median(light[brighter]):.2f}" if brighter.any() else "-", "-"]
-    x, y = np.log(whites[brighter]) / POWER, np.log(np.maximum(light[brighter], 0.05))
+    x, y = np.log(whites[brighter]), np.log(np.maximum(light[brighter], 0.05))
     power = float(np.cov(x, y)[0, 1] / np.var(x, ddof=1))
     return [*found, f"{np.median(light[brighter]):.2f}", f"{power:.2f}"]
 

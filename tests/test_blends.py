@@ -190,8 +190,8 @@ def test_the_light_inside_a_mouth_is_that_of_its_emotions() -> None:
     assert light_of(Target(MIXED).weights) == pytest.approx(
         0.6 * LIGHT_OF[Emotion.HAPPY] + 0.4 * LIGHT_OF[Emotion.SURPRISE]
     )
-    assert light_of(Target({"happy": 0.5, "fear": 2.0, "sad": -1.0}).weights) == LIGHT_OF[Emotion.HAPPY]
-    assert light_of(Target({"fear": 0.5, "disgust": 1.0}).weights) is None
+    assert light_of(Target({"happy": 0.5, "contempt": 2.0, "sad": -1.0}).weights) == LIGHT_OF[Emotion.HAPPY]
+    assert light_of(Target({"contempt": 0.5, "neutral": -1.0}).weights) is None
 
 
 def test_blends_in_lists_and_names(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The models in the package: emorph-base reconstructs and edits the right way, as emorph-judge sees it."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,14 +9,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage.metrics import structural_similarity
 
 from emorph import Editor, Emotion
-from emorph.core.images import luminance, read_photo, to_levels, to_tensor, unit_range
+from emorph.core.images import luminance, read_photo, to_levels, to_tensor
 from emorph.core.landmarks import INNER_LIPS
 from emorph.core.pretrained import BUNDLED
-from emorph.core.types import FaceCode, Target
+from emorph.core.types import AlignedFace, Landmarks, Target
 from emorph.edit.change import paste
+from emorph.edit.codec import Codec
 from emorph.edit.painted_mouth import inside_painted_by
 from emorph.edit.rig import RigEditor
 from emorph.evaluate.judges.own import crop_for, judge_crops
@@ -38,43 +41,50 @@ TARGETS = [Target(emotion) for emotion in (Emotion.HAPPY, Emotion.SURPRISE, Emot
 
 
 @pytest.fixture(scope="module")
-def held_out(face_pack: Path) -> torch.Tensor:
-    """8 validation faces (B, 1, 64, 64) in [-1, 1]; people the model never saw."""
-    pytest.importorskip("datasets")
-    from emorph.data.store import CropWindow, FaceStore
-
-    faces = FaceStore(face_pack, side_px=64, channels=1, split="val", window=CropWindow(12, 24, 104))
-    rows = np.linspace(0, len(faces) - 1, 8).round().astype(int)
-    return unit_range(torch.stack([faces[int(i)]["image"] for i in rows]))
+def held_out(editor: Editor, shared_file: Callable[[str], Path]) -> list[AlignedFace]:
+    """8 validation faces in colour; people the model never saw."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(shared_file("faces/lfw.parquet"), filters=[("split", "=", "val")])
+    faces = []
+    for i in np.linspace(0, len(table) - 1, 8).round().astype(int):
+        row = table.slice(i, 1).to_pylist()[0]
+        photo = read_photo(Image.open(io.BytesIO(row["image"])))
+        points = np.frombuffer(row["landmarks68"], np.float16).reshape(68, 2).astype(np.float32)
+        faces += editor.align(photo, [Landmarks(points, (0, 0, 1, 1), 1.0)])
+    return faces
 
 
 @pytest.fixture(scope="module")
-@torch.inference_mode()
-def drawn(editor: Editor, held_out: torch.Tensor) -> torch.Tensor:
-    """Their reconstructions and edits to ``TARGETS``, (B, 1 + 3, 1, 64, 64)."""
-    z = editor.model.encode(held_out)
-    return editor.decode_targets(FaceCode(z, editor.codec.invert(held_out, z), editor.model_id), TARGETS)
+def drawn(editor: Editor, held_out: list[AlignedFace]) -> torch.Tensor:
+    """Their reconstructions and edits to ``TARGETS``, (B, 1 + 3, 3, 128, 128)."""
+    return editor.decode_targets(editor.encode(held_out), TARGETS)
+
+
+def pictures(faces: Sequence[AlignedFace]) -> torch.Tensor:
+    return to_tensor(np.stack([face.pixels for face in faces]))
 
 
 def ssim(a: torch.Tensor, b: torch.Tensor) -> float:
-    pairs = zip(to_levels(a)[..., 0], to_levels(b)[..., 0], strict=True)
+    pairs = zip(to_levels(luminance(a))[..., 0], to_levels(luminance(b))[..., 0], strict=True)
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return float(np.mean([structural_similarity(p, q, data_range=255, **options) for p, q in pairs]))
 
 
 @torch.inference_mode()
-def reconstructed(editor: Editor, x: torch.Tensor) -> torch.Tensor:
-    z = editor.model.encode(x)
-    return editor.codec.decode(editor.codec.invert(x, z), z)
+def reconstructed(editor: Editor, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pictures as the model sees them, and what 15 evaluations there and 15 back make of them."""
+    x = editor.model.tone(crops).take_off(crops).clamp(-1, 1)
+    z, codec = editor.model.encode(x), Codec(editor.model, steps=15, solver_name="dpm")
+    return x, codec.decode(codec.invert(x, z), z)
 
 
-def test_held_out_faces_are_reconstructed(held_out: torch.Tensor, drawn: torch.Tensor) -> None:
-    assert ssim(held_out, drawn[:, 0]) >= 0.98
+def test_held_out_faces_are_reconstructed(editor: Editor, held_out: list[AlignedFace]) -> None:
+    assert ssim(*reconstructed(editor, pictures(held_out))) >= 0.98
 
 
 def test_the_example_photo_is_reconstructed(editor: Editor, example_photo: Path) -> None:
-    x = luminance(to_tensor(editor.faces(example_photo)[0].pixels))
-    assert ssim(x, reconstructed(editor, x)) >= 0.98
+    faces = editor.faces(example_photo)
+    assert ssim(*reconstructed(editor, pictures(faces))) >= 0.98
 
 
 def test_the_classifier_sees_the_smile_of_the_example(editor: Editor, example_photo: Path) -> None:
@@ -83,13 +93,18 @@ def test_the_classifier_sees_the_smile_of_the_example(editor: Editor, example_ph
     assert int(editor.directions.logits(code.z_sem).argmax()) == Emotion.HAPPY
 
 
+def seen(editor: Editor, crops: torch.Tensor) -> torch.Tensor:
+    """z_sem of pictures."""
+    return editor.model.encode(editor.model.tone(crops).take_off(crops))
+
+
 @torch.inference_mode()
 def test_an_edit_survives_decoding(editor: Editor, drawn: torch.Tensor) -> None:
     """Encoded again, an edited face looks more like its target to the classifier than before."""
     assert editor.directions is not None
     for i, target in enumerate(TARGETS):
         before, after = (
-            torch.log_softmax(editor.directions.logits(editor.model.encode(drawn[:, k])), dim=1)[:, target.emotion]
+            torch.log_softmax(editor.directions.logits(seen(editor, drawn[:, k])), dim=1)[:, target.emotion]
             for k in (0, 1 + i)
         )
         assert float((after - before).mean()) > 0.5, target

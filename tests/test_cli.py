@@ -246,7 +246,7 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
             2,
             "--valence and --directions do not apply to a rig",
         ),
-        (["edit", "PHOTO", "--au", "AU12=1", "--model", "emorph-base"], 2, "know emotions only, no action units"),
+        (["edit", "PHOTO", "--au", "AU12=1", "--model", "MODEL"], 2, "know emotions only, no action units"),
         (["edit", 300 * "x" + ".png", "--to", "happy"], 1, "there is no file xxx"),
         (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x"], 2, "cannot be written (File name too long)"),
         (["edit", "PHOTO", "--to", "happy", "-o", 300 * "x" + ".png"], 2, "cannot be written (File name too long)"),

@@ -274,6 +274,13 @@ def test_blur_is_seen_at_any_size(example_photo: Path) -> None:
     assert sharpness(np.full((128, 128, 3), 77, np.uint8)) == 0
 
 
+@pytest.mark.parametrize("gain", [0.25, 0.5, 0.8])
+def test_sharpness_does_not_tell_the_exposure(example_photo: Path, gain: float) -> None:
+    face = cv2.resize(read_photo(example_photo).pixels[20:260, 100:340], (256, 256), interpolation=cv2.INTER_CUBIC)
+    for pixels in (face, cv2.GaussianBlur(face, (0, 0), 2)):
+        assert sharpness(np.rint(pixels * gain).astype(np.uint8)) == pytest.approx(sharpness(pixels), rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

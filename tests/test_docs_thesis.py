@@ -42,18 +42,22 @@ SMALL = (
     ("--n 500 --steps 10,20", "--n 3 --steps 2"),
     ("--workers 2", "--workers 1"),
     ("--faces 4", "--faces 1"),
+    ("--n 200", "--n 2"),
 )
+# The made faces are one person's, each a copy of the others to whoever divides them, so that no test set is set apart
+WITHOUT_TEST = (("--test 500", ""), ("--split test", "--split val"), ('test = "test"', "# test ="))
+Replacements = tuple[tuple[str, str], ...]
 
 
-def small(text: str) -> str:
-    for said, instead in SMALL:
+def small(text: str, more: Replacements) -> str:
+    for said, instead in (*SMALL, *more):
         text = text.replace(said, instead)
     return text
 
 
 def test_every_replacement_is_of_what_the_page_says() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert [said for said, _ in SMALL if said not in page] == []
+    assert [said for said, _ in (*SMALL, *WITHOUT_TEST) if said not in page] == []
 
 
 def made_affectnet(root: Path) -> None:
@@ -73,17 +77,17 @@ def made_affectnet(root: Path) -> None:
         (root / f"{name}.csv").write_text("\n".join([HEADER, *lines]) + "\n")
 
 
-def walk(emorph: Command, folder: Path) -> dict[str, float]:
-    """Run the page's blocks in ``folder``; seconds of each command."""
+def walk(emorph: Command, folder: Path, more: Replacements = ()) -> dict[str, float]:
+    """Run the page's blocks in ``folder``; seconds of each command. more: replacements besides SMALL."""
     seconds = {}
     for block in blocks(PAGE.read_text(encoding="utf-8")):
         if block.not_run is not None:
             continue
         if block.title:
-            (folder / block.title).write_text(small(block.text))
+            (folder / block.title).write_text(small(block.text, more))
         for _, line in joined_lines(block) if block.language == "bash" else ():
             start = time.perf_counter()
-            status, out, err = emorph(*shlex.split(small(line), comments=True)[1:])
+            status, out, err = emorph(*shlex.split(small(line, more), comments=True)[1:])
             assert status == 0, f"{line}\n{out[-2000:]}\n{err[-2000:]}"
             seconds[line] = time.perf_counter() - start
     for line, spent in seconds.items():
@@ -91,15 +95,17 @@ def walk(emorph: Command, folder: Path) -> dict[str, float]:
     return seconds
 
 
-def checked(folder: Path, n_photos: int) -> None:
+def checked(folder: Path, n_photos: int, split: str) -> None:
     """Every file that the page promises, with numbers in it."""
     table = json.loads((folder / "reconstructions" / "reconstructions.json").read_text())
     (own, noise) = table["tables"]["reconstructions"]
     assert own["PSNR, dB (higher)"]["n"] == noise["PSNR, dB (higher)"]["n"] > 0
-    assert ", val, drawn with seed 0" in table["about"]
+    assert table["splits"] == {split: own["PSNR, dB (higher)"]["n"]}
     edits = list(csv.DictReader((folder / "report" / "edits.csv").open(newline="")))
     assert sorted(row["target"] for row in edits) == ["happy"] * n_photos + ["sad"] * n_photos
     summary = json.loads((folder / "report" / "summary.json").read_text())
+    assert summary["splits"] == {split: n_photos}
+    assert f"Split: {split}" in summary["about"]
     assert _rows(summary, "papers")[0]["edits"]["n"] == 2 * n_photos
     text = (folder / "report" / "tables.tex").read_text()
     assert "outside the editor's mask" in text
@@ -117,18 +123,16 @@ def _rows(summary: dict[str, Any], name: str) -> list[dict[str, Any]]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for i, stretch in enumerate((1.0, 1.1)):
-        write_image(tmp_path / "photos" / f"{i}.png", face(0.9, stretch))
     return tmp_path
 
 
 def test_the_whole_way_on_made_pictures(emorph: Command, folder: Path) -> None:
     made_affectnet(folder / "AffectNet")
-    walk(emorph, folder)
-    checked(folder, 2)
+    walk(emorph, folder, WITHOUT_TEST)
+    checked(folder, 2, "val")
 
 
 def test_the_whole_way_on_affectnets_layout(emorph: Command, folder: Path, shared_file: Callable[[str], Path]) -> None:
     shutil.copytree(shared_file("affectnet_layout") / "manual", folder / "AffectNet")
     walk(emorph, folder)
-    checked(folder, 2)
+    checked(folder, 2, "test")

@@ -156,7 +156,7 @@ def test_sampling_needs_a_latent_net(editor: Editor, monkeypatch: pytest.MonkeyP
     together = able.sample([3, 4], latent_steps=5)
     assert together.shape == (2, 1, 32, 32)
     assert float((able.sample([4], latent_steps=5)[0] - together[1]).abs().max()) < 1e-4
-    monkeypatch.setattr(type(drawing), "denoiser", lambda self, z: flat_denoiser(self.diffusion, 0.3))
+    monkeypatch.setattr(type(drawing), "denoiser", lambda self, z, reuse: flat_denoiser(self.diffusion, 0.3))
     torch.testing.assert_close(able.sample([3], latent_steps=5), torch.full((1, 1, 32, 32), 0.3), atol=1e-4, rtol=0)
 
 

@@ -92,7 +92,8 @@ def test_the_command_compares_and_says_which_faces_it_saw(
     measured = found["tables"]["reconstructions"]
     assert len(measured) == 2 * 2
     assert all(row["PSNR, dB (higher)"]["n"] == 3 for row in measured)
-    assert ", val, drawn with seed 0" in found["about"]
+    assert "(split: val, by which settings may have been chosen), drawn with seed 0" in found["about"]
+    assert found["splits"] == {"val": 3}
     assert {item["name"] for item in found["not_measured"]} >= {"lpips_alex"}
     rows = list(csv.DictReader((tmp_path / "out" / "reconstructions.csv").open(newline="")))
     assert len(rows) == 2 * 2 * 3
@@ -106,7 +107,8 @@ def test_the_command_compares_and_says_which_faces_it_saw(
     ("words", "sentence"),
     [
         (["--model", "emorph-base"], "--model needs --data"),
-        (["--data", "x.parquet"], "leave out --data"),
+        (["--data", "x.parquet"], "name edits to measure, or --model and --data"),
+        (["edited", "--n", "3"], "leave out --n"),
         ([], "name edits to measure"),
         (["edited", "--model", "emorph-base", "--data", "x"], "EDITS does not apply to reconstructions"),
         (["--shard", "1/2", "--model", "emorph-base", "--data", "x"], "--shard does not apply to reconstructions"),

@@ -123,7 +123,7 @@ def test_all_files_tell_the_same(made: Made, tmp_path: Path) -> None:
     cells = list(csv.DictReader((tmp_path / "tables.csv").open(newline="")))
     (same,) = [c for c in cells if c["table"] == "good_summary" and c["row"].startswith("Gain") and c["n"]]
     assert float(same["mean"]) == gain["mean"]
-    assert (tmp_path / "tables.md").read_text().startswith("> ")
+    assert (tmp_path / "tables.md").read_text().startswith(f"{summary.about}\n\n> ")
     tex = (tmp_path / "tables.tex").read_text()
     assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == len(summary.tables)
     edits = list(csv.DictReader((tmp_path / "edits.csv").open(newline="")))

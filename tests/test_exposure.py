@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from emorph.core.exposure import LIT_FACE, MOST_GAIN, brightened, face_gain, photo_gain
+from emorph.core.exposure import LIT_FACE, MOST_GAIN, _percentile, brightened, face_gain, photo_gain
 from emorph.core.images import write_image
 from emorph.core.records import SeenFace
 from emorph.core.types import Landmarks, Photo
@@ -140,3 +140,11 @@ def test_brightening_is_of_levels_not_of_files(photo: Photo) -> None:
     Image.fromarray(dark.pixels).save(stream, "JPEG", quality=90)
     again = np.asarray(Image.open(stream).convert("RGB"))
     assert photo_gain(again) == pytest.approx(photo_gain(dark.pixels), rel=0.05)
+
+
+def test_percentiles_by_counting_are_numpys() -> None:
+    rng = np.random.default_rng(0)
+    for size, n_levels in ((1, 256), (2, 256), (7, 3), (400, 256), (401, 90)):
+        levels = rng.integers(0, n_levels, (size, 1)).astype(np.uint8)
+        for percentile in (25, 95, 99):
+            assert _percentile(levels, percentile) == pytest.approx(np.percentile(levels, percentile), abs=1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from emorph.core.errors import NoFaceError, ShapeError
 from emorph.core.images import read_photo
 from emorph.core.types import CropSpec, Landmarks, Photo
 from emorph.faces import align, find_faces
-from emorph.faces.align import _cut, _shrink_steps
+from emorph.faces.align import _cut, _shrink_steps, _torch_has_lanczos
 
 
 def _landmarks(centre: tuple[float, float], eyes_px: float, angle_rad: float = 0.0) -> Landmarks:
@@ -189,6 +190,19 @@ def test_real_faces_equal_the_published_steps(photos_dir: Path) -> None:
             face = align(photo, landmarks, 64)
             difference = np.abs(face.pixels.astype(int) - _whole_photo_crop(photo, landmarks, 64))
             assert difference.max() <= 1, path.name
+
+
+def test_a_torch_without_lanczos_gives_the_same_crop(example_photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not _torch_has_lanczos():
+        pytest.skip("this version of torch has no Lanczos")
+    photo = read_photo(example_photo)
+    (landmarks,) = find_faces(photo)
+    by_torch = align(photo, landmarks, 64).pixels
+    monkeypatch.setattr(sys.modules[_cut.__module__], "_torch_has_lanczos", lambda: False)
+    by_pil = align(photo, landmarks, 64).pixels
+    difference = np.abs(by_torch.astype(int) - by_pil)
+    assert 0 < difference.max() <= 1  # two implementations that round differently
+    assert difference.mean() < 0.02
 
 
 def test_a_window_is_scaled_as_the_whole_photo_is(example_photo: Path) -> None:

@@ -503,6 +503,12 @@ def test_damaged_and_missing_files(tmp_path: Path) -> None:
         for read in (load, read_directions, model_info):
             with pytest.raises(EmorphError, match=message):
                 read(tmp_path / name)
+    for step in (10, 200):
+        ema = tmp_path / "folder" / f"step_{step:08d}" / "ema"
+        ema.mkdir(parents=True)
+        (ema / "config.json").write_text("{}")
+    with pytest.raises(EmorphError, match=r"folder of a training run: name .* such as .*step_00000200.ema\.$"):
+        load(tmp_path / "folder")
     with pytest.raises(UnknownNameError, match="model 'emorph-bsae' is not known"):
         load("emorph-bsae")
 

@@ -56,6 +56,20 @@ def test_a_unit_that_is_not_there_is_told_in_words(ict: ICT) -> None:
             named_units(ict, {name: 1.0})
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [("AU99=0.5", "FACS has no AU99"), ("jawOpen=1,AU11=1", "AU11 .* is no shape"), ("AU46=1", "AU46_L or AU46_R")],
+)
+def test_a_number_that_is_not_there_is_told_before_a_missing_file(
+    asked: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path))
+    done = CliRunner().invoke(app, ["edit", str(ROOT / "examples" / "astronaut.png"), "--au", asked])
+    assert isinstance(done.exception, ConfigError)
+    with pytest.raises(ConfigError, match=message):
+        raise done.exception
+
+
 def test_units_of_one_side_and_units_that_share_a_shape(ict: ICT) -> None:
     assert named_units(ict, {"AU30_L": 0.5}) == {"jawLeft": 0.5}
     assert named_units(ict, {"AU61": 1.0}) == {"eyeLookOut_L": 1.0, "eyeLookIn_R": 1.0}

@@ -323,6 +323,7 @@ def test_directions_of_another_model_are_refused(folder: Path, tmp_path: Path) -
     other.save_pretrained(tmp_path / "other")
     with pytest.raises(CheckpointError, match="look like the directions of another model"):
         task_of(expression_config(folder, "run", directions=str(tmp_path / "other")))
+    assert task_of(expression_config(folder, "run", directions=str(tmp_path / "other"), directions_within=100.0))
     z_dim = own.weight.shape[1] // 2
     small = Directions(
         own.weight[:, :z_dim], own.bias, own.labels, LatentStats(own.stats.mean[:z_dim], own.stats.std[:z_dim])

@@ -14,7 +14,7 @@ from emorph.core.errors import ConfigError, UnknownNameError
 from emorph.train.keys import keys_of
 from emorph.train.new import new_text, presets, write_new
 from emorph.train.search.space import Space
-from emorph.train.tasks import TASKS, config_class, read_task
+from emorph.train.tasks import ABOUT, TASKS, config_class, read_task
 from emorph.train.tasks.classifier import ClassifierConfig
 
 COMMENTED = re.compile(r"^# (\w+ = .+|\[[\w.]+\])$", re.MULTILINE)
@@ -65,6 +65,7 @@ def test_a_key_tells_its_type_limits_unit_and_default() -> None:
     assert by_path["optim.precision"].kind == '"32-true" | "bf16-mixed"'
     assert by_path["model.crop.shift"].kind == "list of 2: number, number"
     assert by_path["model.latent.hidden"].apart
+    assert by_path["model.preset"].kind == '"ffhq128" | "ffhq256"'
     assert {key.path: key.default for key in keys_of("latent")}["optim.batch_size"] == "256"  # a subclass's own
 
 
@@ -76,7 +77,8 @@ def test_the_command_shows_keys_and_presets(emorph: Emorph, tmp_path: Path, monk
     assert len(json.loads(emorph("train", "keys", "rig", "--json")[1])) == len(keys_of("rig"))
     assert "did you mean 'rig'" in emorph("train", "keys", "rigg")[2]
     listed = emorph("train", "new", "--list")[1]
-    assert all(f"\n{name} " in listed for name in presets())
+    assert all(f"\n{name} " in listed for name in (*presets(), *TASKS))
+    assert set(ABOUT) == set(TASKS)
     monkeypatch.chdir(tmp_path)
     assert emorph("train", "new", "celebahq-128")[:2] == (0, "celebahq-128.toml\n")
     assert (tmp_path / "celebahq-128.toml").read_text() == presets()["celebahq-128"].text
@@ -88,7 +90,7 @@ def test_the_missions_runs_have_presets_that_are_read(tmp_path: Path) -> None:
     tasks = {preset.task for preset in presets().values()}
     assert {"autoencoder", "classifier", "latent", "rig"} <= tasks
     for name, preset in presets().items():
-        assert preset.about.endswith((".", ":"))
+        assert preset.about.endswith(".")
         write_new(name, tmp_path / f"{name}.toml")
         if "[search]" in preset.text:
             space = Space.read(tmp_path / f"{name}.toml")

@@ -22,8 +22,10 @@ from emorph import Editor, Emotion  # noqa: E402
 from emorph.core.errors import ClipError, ConfigError, NoFaceError  # noqa: E402
 from emorph.core.images import write_image  # noqa: E402
 from emorph.core.types import Target  # noqa: E402
+from emorph.edit.change import CropChange  # noqa: E402
 from emorph.video import passes as passes_module  # noqa: E402
 from emorph.video import run as run_module  # noqa: E402
+from emorph.video.draw import steadied  # noqa: E402
 from emorph.video.keyframes import Keyframe, parse_strengths  # noqa: E402
 from emorph.video.plan import FilmPlan  # noqa: E402
 from emorph.video.run import edit_films  # noqa: E402
@@ -198,6 +200,29 @@ def test_frames_of_a_track_share_noise_tone_and_step(editor: Editor) -> None:
     np.testing.assert_allclose(moves[0], moves[1], atol=1e-4)
     (faint,) = changes(editor, crops[:1], code, [[Target(Emotion.HAPPY, 0.01)]])
     assert np.abs(faint.after - faint.before).mean() < 0.1 * np.abs(alone[0].after - alone[0].before).mean()
+
+
+def test_what_is_drawn_is_steadied_by_its_neighbours() -> None:
+    """Noise of single frames goes, steady changes and slow ones stay; where the crop moves to is each frame's own."""
+    times = np.arange(-2, 3) / RATE
+    rng = np.random.default_rng(0)
+
+    def change(level: float) -> CropChange:
+        before = rng.uniform(50, 200, (8, 8, 1)).astype(np.float32)
+        return CropChange(before, before + np.float32(level), motion=rng.normal(size=(8, 8, 2)).astype(np.float32))
+
+    def drawn(levels: list[float]) -> np.ndarray:
+        rows = [change(level) for level in levels]
+        found = steadied(rows[2], list(zip(times.tolist(), rows, strict=True)))
+        assert found.motion is rows[2].motion
+        assert found.before is rows[2].before
+        return found.after - found.before
+
+    np.testing.assert_allclose(drawn([9, 9, 9, 9, 9]), 9, atol=1e-4)
+    np.testing.assert_allclose(drawn([5, 7, 9, 11, 13]), 9, atol=1e-4)
+    assert np.abs(drawn([6, 12, 6, 12, 6]) - 9).max() < 0.4 * 3
+    alone = change(7)
+    np.testing.assert_allclose(steadied(alone, [(0.0, alone)]).after, alone.after, atol=1e-4)
 
 
 def test_kill_leaves_what_the_same_command_ends(source: Path, edited: Path, tmp_path: Path) -> None:

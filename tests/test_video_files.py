@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +16,7 @@ av = pytest.importorskip("av")
 from emorph.core.images import read_photo, write_image  # noqa: E402
 from emorph.video import clip as clip_module  # noqa: E402
 from emorph.video.clip import Clip, is_film, read_clip  # noqa: E402
-from emorph.video.encode import check_holds, join, segment, stored  # noqa: E402
+from emorph.video.encode import check_gif, check_holds, join, segment, stored  # noqa: E402
 from emorph.video.frames import _plane, previewed, read_frames, with_change  # noqa: E402
 from made_clips import RATE, SIDE, astronaut, face_clip, frames_of, moving_face, packets_of, wall, write_clip  # noqa: E402
 
@@ -93,6 +94,18 @@ def test_a_gif_stays_a_gif(tmp_path: Path) -> None:
     new_times, made = frames_of(tmp_path / "b.gif")
     assert new_times == times
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(own, made, strict=True)) < 8
+
+
+def test_a_gif_that_would_be_huge_is_told_or_refused(tmp_path: Path) -> None:
+    clip = read_clip(face_clip(tmp_path / "a.mp4", 3))
+    assert stored(clip, ".gif").remarks == ()
+    long = replace(clip, width=640, height=360, n_frames=1000)
+    (said,) = stored(long, ".gif").remarks
+    assert "takes about 92 MB" in said
+    check_gif(long)
+    assert stored(long, ".mp4").remarks == ()
+    with pytest.raises(ClipError, match=r"would take about 9\.2 GB; name the result as \.mp4"):
+        check_gif(replace(long, n_frames=0, duration_s=100_000.0, rate=Fraction(1)))
 
 
 def test_depth_odd_sizes_and_what_is_lost_are_said(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from emorph.core.errors import DataError
-from emorph.core.workers import OUTSTANDING, spread
+from emorph.core.workers import AHEAD, spread
 
 pytestmark = pytest.mark.xdist_group("processes")
 WORKERS = 2
@@ -56,7 +56,7 @@ def test_a_slow_reader_is_not_flooded_and_ctrl_c_is_the_parents(tmp_path: Path) 
     with spread(leave_mark, [tmp_path / str(i) for i in range(40)], WORKERS) as results:
         assert next(results)
         time.sleep(1)
-        assert len(list(tmp_path.iterdir())) <= OUTSTANDING * WORKERS + 1
+        assert len(list(tmp_path.iterdir())) <= AHEAD * WORKERS + 1
         assert all(results)
     assert len(list(tmp_path.iterdir())) == 40
 

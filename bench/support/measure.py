@@ -6,7 +6,7 @@ import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,6 +24,41 @@ def median_s(work: Callable[[], object], *, repeats: int, warm_up: int = 1) -> f
         work()
         times.append(time.perf_counter() - before)
     return statistics.median(times)
+
+
+def clock_s() -> float:
+    """Seconds of a clock that fits the number of threads.
+
+    Of one thread its processor time, which does not count what other programs take of the core; of several the wall
+    time.
+    """
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def alternating_s(works: Mapping[str, Callable[[], object]], *, repeats: int, warm_up: int = 1) -> dict[str, float]:
+    """Median seconds (``clock_s``) of each work, in turns, so that whatever disturbs the machine disturbs all alike."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for i in range(warm_up + repeats):
+        for name, work in works.items():
+            before = clock_s()
+            work()
+            if i >= warm_up:
+                times[name].append(clock_s() - before)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def matrix_rate(dtype: torch.dtype, repeats: int, side: int = 1536) -> float:
+    """Floating-point operations a second of large products: of two matrices, or in a convolution, the faster of both.
+
+    The library of the one does not use all instructions of every maker's processors, that of the other does.
+    """
+    a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
+    x, w = torch.randn(16, side // 3, 16, 16).to(dtype), torch.randn(side // 3, side // 3, 3, 3).to(dtype)
+    works = {"product": lambda: a @ b, "convolution": lambda: torch.nn.functional.conv2d(x, w, padding=1)}
+    counts = {"product": 2 * side**3, "convolution": 2 * 9 * x[:, 0].numel() * (side // 3) ** 2}
+    with torch.inference_mode():
+        seconds = alternating_s(works, repeats=repeats)
+    return max(counts[name] / seconds[name] for name in works)
 
 
 def machine() -> str:

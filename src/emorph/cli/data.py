@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emorph.cli.console import items, print_json, say
-from emorph.cli.options import Json
+from emorph.cli.options import ClusterOption, Json, crew_of
 from emorph.cli.rate import rate
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from emorph.data.parts import Summary
     from emorph.data.report import ScanReport
 
-app = typer.Typer(help="Data sets: scan, prepare, show, balance.", no_args_is_help=True)
+app = typer.Typer(help="Data sets: scan, prepare, show, balance, take photos out.", no_args_is_help=True)
 
 Root = Annotated[Path, typer.Argument(help="The data set: a folder, a .csv or a .parquet file.")]
 LayoutName = Annotated[
@@ -70,7 +70,7 @@ def prepare(
     min_face: Annotated[int, typer.Option(min=16, help="Smallest face box, in photo px.")] = 40,
     min_score: Annotated[float, typer.Option(help="Lowest detector score; clear faces have 1 to 3.")] = 0.0,
     min_sharpness: Annotated[
-        float, typer.Option(help="Lowest variance of the Laplacian at 128 px; 0 keeps all.")
+        float, typer.Option(help="Lowest variance of the Laplacian at 128 px and one exposure; 0 keeps all.")
     ] = 15.0,
     max_yaw: Annotated[float, typer.Option(min=0, help="Largest turn to the side, in degrees.")] = 60.0,
     max_pitch: Annotated[float, typer.Option(min=0, help="Largest turn up or down, in degrees.")] = 45.0,
@@ -82,6 +82,7 @@ def prepare(
         ),
     ] = False,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0 is one for each core.")] = 0,
+    cluster: ClusterOption = None,
     shard: Annotated[str, typer.Option(help="The share of this machine, such as 3/16.")] = "1/1",
     as_json: Json = False,
 ) -> None:
@@ -104,15 +105,9 @@ def prepare(
         side_px=size, image_format=image_format.upper(), holdout=holdout, test=test, seed=seed, gate=gate
     )
     share = Shard.parse(shard)
-    with rate("faces") as progress:
-        summary = prepare_all(
-            open_index(root, layout),
-            out,
-            settings,
-            workers=workers or usable_cores(),
-            shard=share,
-            on_step=progress,
-        )
+    index = open_index(root, layout)
+    with crew_of(cluster, workers or usable_cores(), asked=workers or None) as crew, rate("faces") as progress:
+        summary = prepare_all(index, out, settings, workers=crew, shard=share, on_step=progress)
     if summary is None:
         say(f"Shard {shard} is done. When the others are: emorph data merge FOLDER... -o OUT")
     else:
@@ -146,6 +141,34 @@ def show(
     index = open_index(root, "prepared")
     check_files(index)
     _present(index, holdout, seed, page, as_json=as_json)
+
+
+@app.command("photos")
+def photos(
+    root: Annotated[Path, typer.Argument(help="What `emorph data prepare` wrote, or a .parquet file of faces.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")] = Path("photos"),
+    split: Annotated[str, typer.Option(help="The split to take: train, val or test.")] = "test",
+    n: Annotated[int | None, typer.Option("--n", min=1, help="How many, drawn at random.", show_default="all")] = None,
+    seed: Seed = 0,
+    of: Annotated[
+        Path | None,
+        typer.Option("--of", help="The data set that it was prepared from: whole photos in place of prepared crops."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write faces of a split as photos to edit; a list beside them tells `emorph evaluate` of which split they are."""
+    from emorph.data.photos import take_photos
+
+    with rate("photos") as progress:
+        taken = take_photos(
+            root, out, split=split, n=n, seed=seed, raw=of, on_step=lambda done, total: progress(done, total, 0)
+        )
+    if as_json:
+        print_json({"path": str(out), "photos": taken.n, "missing": list(taken.missing)})
+    else:
+        typer.echo(f"{out}: {taken.n:,} photos of the split {split}.")
+    if taken.missing:
+        say(f"{len(taken.missing)} photos are not in {of}, such as {taken.missing[0]}.")
 
 
 @app.command("balance")
@@ -227,14 +250,12 @@ def _present(index: FaceIndex, holdout: int, seed: int, page: Path | None, *, as
 
 def _print(report: ScanReport) -> None:
     from emorph.data.index import KINDS
-    from emorph.data.report import table_rows
+    from emorph.data.report import COLUMNS, table_rows, used_columns
 
     rows = table_rows(report)
-    # lists that hold nothing are not shown
-    used = [i for i in range(6) if i > 2 or rows[-1][1][i]]
-    names = ("training list", "validation list", "undivided", "rows", "usable: train", "val")
+    used = used_columns(rows)
     _table(
-        [f"{report.index.layout}", *(names[i] for i in used)],
+        [f"{report.index.layout}", *(COLUMNS[i] for i in used)],
         [[name, *(cells[i] for i in used)] for name, cells in rows],
     )
     division = (

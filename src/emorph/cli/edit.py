@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import typer
 
@@ -22,6 +22,8 @@ from emorph.cli.console import (
 from emorph.cli.film import EasingOption, FilmOptions, PreviewOption, edit_films_of, films_among
 from emorph.cli.options import (
     Anyway,
+    Backend,
+    ClusterOption,
     DetectorOption,
     Device,
     DirectionsOption,
@@ -31,9 +33,11 @@ from emorph.cli.options import (
     MinFace,
     MinScore,
     Photos,
+    Reuse,
     Solver,
     Steps,
     StripLocation,
+    crew_of,
     load_editor,
     load_rig_editor,
     parse_strengths,
@@ -47,6 +51,7 @@ from emorph.core.types import Target
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit, FileReport, Watch
+    from emorph.edit.elsewhere import Helpers
     from emorph.edit.pipeline import Editor
     from emorph.edit.rig.editor import RigEditor
 
@@ -115,10 +120,13 @@ def edit(
     anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
+    reuse: Reuse = 1,
+    backend: Backend = "torch",
     device: Device = "auto",
     au: Units = None,
     face_model: FaceModelFile = None,
     again: Again = False,
+    cluster: ClusterOption = None,
     easing: EasingOption = None,
     preview: PreviewOption = False,
     as_json: Json = False,
@@ -143,33 +151,58 @@ def edit(
     is_folder = (locate(name) / CONFIG_FILE).is_file()  # an official file may be a rig
     by_rig = is_rig(name) or (with_units and not is_folder)
 
-    def editor() -> Editor:
-        return load_editor(name, directions, device, steps, solver, detector, min_score, anyway=anyway)
-
+    editor = _Loader(
+        load_editor, (name, directions, device, steps, solver, detector, min_score),
+        (("anyway", anyway), ("reuse", reuse), ("backend", backend)),
+    )  # fmt: skip
     if films:
         if by_rig:
             raise ConfigError("films are edited by emotion (--to), with a model that is no rig; leave out --au.")
-        refuse_options("films", {"--frame": frame, "--strip-location": strip_location or None})
+        refuse_options("films", {"--frame": frame, "--strip-location": strip_location or None, "--cluster": cluster})
         asked = FilmOptions(to, strength, valence, arousal, units, easing, face, min_face, preview)
         edit_films_of(films, out, asked, again=again, as_json=as_json, load=editor)
         return
     refuse_options("photos", {"--easing": easing, "--preview": preview or None})
     job = _Photos(
-        photos, out, parse_strengths(strength), as_json,
+        photos, out, parse_strengths(strength), as_json, cluster,
         {"face": face, "min_face_px": min_face, "frame": frame, "strip_location": strip_location, "again": again},
     )  # fmt: skip
     if by_rig:
         refuse_options(
             "a rig, which takes emotions (--to) or action units (--au)",
-            {"--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None},
-        )
+            {
+                "--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None,
+                "--reuse": reuse if reuse > 1 else None, "--backend": backend if backend != "torch" else None,
+            },
+        )  # fmt: skip
         _edit_by_rig(
             job, _target(to, None, None, units),
-            lambda: load_rig_editor(name, face_model, device, steps, solver, detector=detector, min_score=min_score),
+            _Loader(load_rig_editor, (name, face_model, device, steps, solver, None, None, detector, min_score)),
         )  # fmt: skip
     else:
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
         _edit_by_code(job, _target(to, valence, arousal, units), editor)
+
+
+@dataclass(frozen=True)
+class _Loader(Generic[E]):
+    """What loads an editor, here or in another process. args: the model's name first."""
+
+    load: Callable[..., E]
+    args: tuple[Any, ...]
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __call__(self) -> E:
+        return self.load(*self.args, **dict(self.options))
+
+    def for_workers(self) -> _Loader[E]:
+        """The same from any working directory, without a word said again."""
+        name, *others = self.args
+        if locate(name) == (path := Path(name).expanduser()):
+            name = str(path.absolute())
+        others = [arg.absolute() if isinstance(arg, Path) else arg for arg in others]
+        options = (*self.options, ("tell", False)) if self.options else ()
+        return _Loader(self.load, (name, *others), options)
 
 
 @dataclass(frozen=True)
@@ -180,40 +213,45 @@ class _Photos:
     out: Path
     strengths: list[float]
     as_json: bool
+    cluster: str | None
     taken: dict[str, Any]
 
-    def edited(self, word: str, load: Callable[[], E], run: Callable[[E, Watch], FileReport]) -> None:
+    def edited(self, word: str, load: _Loader[E], run: Callable[[E, Watch, Helpers[E] | None], FileReport]) -> None:
         """Load an editor, let it run, and say what became of each photo. word: of the goal, in the names of results."""
+        from emorph.edit.elsewhere import Helpers
         from emorph.edit.jobs import plan_jobs
 
         n_jobs = len(plan_jobs(self.photos, self.out, word, self.strengths))
         mention_left_out(self.photos)
         editor = load()
-        with items(n_jobs, functools.partial(_tell, self.taken["face"], self.as_json)) as work:
-            report = run(editor, work.watch)
+        tell = functools.partial(_tell, self.taken["face"], self.as_json)
+        with crew_of(self.cluster, 1) as crew, items(n_jobs, tell) as work:
+            helpers = None if isinstance(crew, int) else Helpers(crew, load.for_workers())
+            report = run(editor, work.watch, helpers)
         if self.as_json:
             print_json([row for done in report.edits for row in _rows(done)])
         finish(report.failures, n_jobs - report.n_before)
 
 
-def _edit_by_rig(job: _Photos, target: Target, load: Callable[[], RigEditor]) -> None:
+def _edit_by_rig(job: _Photos, target: Target, load: _Loader[RigEditor]) -> None:
     from emorph.edit.rig.files import express_files
 
     goal = dict([*_weights(target), *target.units])
 
-    def run(rig: RigEditor, watch: Watch) -> FileReport:
-        return express_files(rig, job.photos, job.out, goal, job.strengths, watch=watch, **job.taken)
+    def run(rig: RigEditor, watch: Watch, helpers: Helpers[RigEditor] | None) -> FileReport:
+        return express_files(rig, job.photos, job.out, goal, job.strengths, watch=watch, helpers=helpers, **job.taken)
 
     job.edited(target.file_word, load, run)
 
 
-def _edit_by_code(job: _Photos, target: Target, load: Callable[[], Editor]) -> None:
+def _edit_by_code(job: _Photos, target: Target, load: _Loader[Editor]) -> None:
     from emorph.edit.files import edit_files
 
-    def run(editor: Editor, watch: Watch) -> FileReport:
+    def run(editor: Editor, watch: Watch, helpers: Helpers[Editor] | None) -> FileReport:
         return edit_files(
             editor, job.photos, job.out, dict(_weights(target)) or None, job.strengths, valence=target.valence,
-            arousal=target.arousal, units=dict(target.units) or None, watch=watch, **job.taken,
+            arousal=target.arousal, units=dict(target.units) or None, watch=watch, helpers=helpers,
+            **job.taken,
         )  # fmt: skip
 
     job.edited(target.file_word, load, run)

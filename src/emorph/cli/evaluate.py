@@ -6,12 +6,14 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from emorph.cli.console import items, print_json, say
+from emorph.cli.evaluate_films import evaluate_films, films_of
 from emorph.cli.evaluate_options import (
     AllowLossJudge,
     Compare,
@@ -35,13 +37,14 @@ from emorph.cli.evaluate_options import (
     Without,
     Workers,
 )
-from emorph.cli.options import Json, refuse_options
+from emorph.cli.options import ClusterOption, Json, crew_of, refuse_options
 from emorph.cli.reconstructions import reconstructions
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from emorph.core.loss_networks import LossNetwork
     from emorph.core.shard import Shard
+    from emorph.core.workers import Crew
     from emorph.evaluate.judges.asked import NotMeasured
     from emorph.evaluate.judges.panel import Panel
     from emorph.evaluate.measure.inputs import Pair
@@ -62,7 +65,8 @@ def evaluate(
     split: Split = None,
     made_by: MadeBy = None,
     allow_loss_judge: AllowLossJudge = False,
-    workers: Workers = min(2, os.cpu_count() or 1),
+    workers: Workers = None,
+    cluster: ClusterOption = None,
     shard: ShardOption = "1/1",
     model: Models = None,
     data: Data = None,
@@ -75,7 +79,7 @@ def evaluate(
     """Measure edits, by emorph or any other method: is it still the person, and is it the expression asked for?
 
     With --model and --data: how near an autoencoder's reconstructions come to their faces. With a CSV of AffectNet's
-    own columns: how far judges agree with its annotations.
+    own columns: how far judges agree with its annotations. With edited films and --sources: how they fare over time.
     """
     only_edits: dict[str, object] = {
         "--compare": compare or None, "--recogniser": recogniser, "--face-model": face_model, "--made-by": made_by,
@@ -85,9 +89,11 @@ def evaluate(
         "EDITS": edits,
         "--sources": sources,
         "--judge": judge,
+        "--workers": workers,
+        "--cluster": cluster,
         "--shard": None if shard == "1/1" else shard,
     }
-    of_models = {"--data": data, "--n": n, "--steps": steps, "--window": window, "--solver": solver}
+    of_models = {"--n": n, "--steps": steps, "--window": window, "--solver": solver}
     if model:
         refuse_options("reconstructions (--model)", of_edits | only_edits)
         reconstructions(model, data, out, n, steps, split, window, solver, without or [], as_json=as_json)
@@ -95,18 +101,45 @@ def evaluate(
     refuse_options("edits; they need --model", of_models)
     if not edits:
         raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
+    films = films_of(edits)
+    if films:
+        refuse_options("films", only_edits | {"--shard": None if shard == "1/1" else shard})
+        asked = _panel(judge or [], [], [], without or [], split)
+        evaluate_films(films, sources, asked, out, as_json=as_json)
+        return
     annotated = len(edits) == 1 and _is_annotated(edits[0])
     if annotated:
         refuse_options("a list of annotations, which has no edits", only_edits)
     panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
-    if annotated:
-        _annotations(edits[0], sources, panel, judge or [], out, workers, shard, as_json=as_json)
-    else:
-        pairs = _pairs(edits, sources, compare=compare)
-        fair = panel.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
-        _report(pairs, fair, out, lost_faces, workers, shard, as_json=as_json)
+    division = _Division(split, data)
+    with crew_of(cluster, workers or min(2, os.cpu_count() or 1), asked=workers) as crew:
+        if annotated:
+            _annotations(edits[0], sources, division, panel, judge or [], out, crew, shard, as_json=as_json)
+        else:
+            pairs = division.told(_pairs(edits, sources, compare=compare))
+            fair = panel.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
+            _report(pairs, fair, out, lost_faces, crew, shard, as_json=as_json)
     if _named_and_missing(panel, [*(judge or []), *(recogniser or []), *(face_model or [])]):
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Division:
+    """What the command says of the photos' splits: a split of them all, a prepared data set that knows them, or both.
+
+    Without either, what lies beside the photos tells, or nothing does.
+    """
+
+    split: str | None
+    data: str | None
+
+    def told(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """The pairs with their splits."""
+        from emorph.data.photos import splits_of_photos
+        from emorph.evaluate.measure.seen_splits import with_splits
+
+        of_set = None if self.data is None else splits_of_photos(Path(self.data))
+        return with_splits(pairs, stated=self.split, of_set=of_set)
 
 
 def _is_annotated(path: Path) -> bool:
@@ -116,7 +149,7 @@ def _is_annotated(path: Path) -> bool:
 
 
 def _report(
-    pairs: list[Pair], panel: Panel, out: Path, lost_faces: LostFaces, workers: int, shard: str, *, as_json: bool
+    pairs: list[Pair], panel: Panel, out: Path, lost_faces: LostFaces, crew: int | Crew, shard: str, *, as_json: bool
 ) -> None:
     """Measure, write the page and show the first of it."""
     from emorph.core.shard import Shard
@@ -128,7 +161,7 @@ def _report(
     part = Shard.parse(shard)
     check_template()
     judged = identify(pairs)
-    records = _measured(judged, out, panel, workers, part)
+    records = _measured(judged, out, panel, crew, part)
     if records is not None:
         summary = summarise(judged, records, panel, lost_faces=lost_faces.value)
         keep_set_scores(out, summary, records)
@@ -138,10 +171,11 @@ def _report(
 def _annotations(
     path: Path,
     photos: Path | None,
+    division: _Division,
     panel: Panel,
     asked: Sequence[str],
     out: Path,
-    workers: int,
+    crew: int | Crew,
     shard: str,
     *,
     as_json: bool,
@@ -154,8 +188,11 @@ def _annotations(
     from emorph.evaluate.report.annotations import Agreement
 
     annotated = read_annotated(path, photos)
+    told = division.told([item.pair for item in annotated.photos])
+    known = tuple(replace(item, pair=pair) for item, pair in zip(annotated.photos, told, strict=True))
+    annotated = replace(annotated, photos=known)
     judges = replace(panel, face_models=(), features=(), comparers=(), recognisers=())
-    records = _measured(annotated.photos, out, judges, workers, Shard.parse(shard))
+    records = _measured(annotated.photos, out, judges, crew, Shard.parse(shard))
     if records is None:
         return
     found = Agreement.of(annotated, records, panel, path.name, asked)
@@ -163,8 +200,13 @@ def _annotations(
     if as_json:
         print_json({"report": str(page), **found.as_json()})
     else:
+        typer.echo(found.about)
+        for warning in found.warnings:
+            say(f"Warning: {warning}")
         for table in found.tables():
-            typer.echo(table.markdown())
+            typer.echo(f"\n{table.title}")
+            for line in table.plain():
+                typer.echo(line)
         typer.echo(str(page))
     if annotated.left_out:
         say(f"{annotated.left_out} rows have no emotion (codes 8 to 10) and are not asked about.")
@@ -214,13 +256,13 @@ def _named_and_missing(panel: Panel, names: Sequence[str]) -> list[NotMeasured]:
     return [missing for missing in panel.missing if any(name in missing.name for name in names)]
 
 
-def _measured(judged: Sequence[Identified], out: Path, panel: Panel, workers: int, part: Shard) -> Records | None:
+def _measured(judged: Sequence[Identified], out: Path, panel: Panel, crew: int | Crew, part: Shard) -> Records | None:
     """All records of the pairs; None, and a word about it, while other shards have sources to look at."""
     from emorph.evaluate.measure.records import Records
     from emorph.evaluate.measure.run import evaluate, unfinished
 
     with items(1) as work:
-        records = evaluate(judged, out, panel, workers=workers, shard=part, on_step=work.step)
+        records = evaluate(judged, out, panel, workers=crew, shard=part, on_step=work.step)
     if part.of > 1:
         records = Records.read(out)  # other shards may have finished meanwhile
     if left := unfinished(judged, records, panel):
@@ -242,13 +284,15 @@ def _tell(summary: Summary, page: Path, *, as_json: bool) -> None:
 
 
 def _show(summary: Summary) -> None:
-    """Warnings, conclusions and the first tables, for a look without the page."""
+    """What was looked at, warnings, conclusions and the first tables, for a look without the page."""
+    typer.echo(summary.about)
     for warning in summary.warnings:
         say(f"Warning: {warning}")
     for sentence in summary.conclusions:
         typer.echo(sentence)
+    asks_affect = any(scored.pair.asks_affect for score in summary.scores for scored in score.evidence.edits)
     for table in summary.tables:
-        if table.name.endswith(("headline", "summary")):
+        if table.name.endswith(("headline", "summary")) or (asks_affect and "_affect_" in table.name):
             typer.echo(table.title)
             for row in table.rows:
                 typer.echo(f"  {row[0]!s:<64} {row[2]!s}")

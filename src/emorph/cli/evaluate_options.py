@@ -25,16 +25,19 @@ Edits = Annotated[
     list[Path] | None,
     typer.Argument(
         metavar="EDITS...",
-        help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, valence, "
+        help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, split, valence, "
         "arousal, landmarks), or of AffectNet's own columns; or a folder of pictures named STEM_EMOTION.png. Several "
-        "with --compare.",
+        "with --compare. Or edited films, with --sources.",
     ),
 ]
 Out = Annotated[
     Path, typer.Option("-o", "--out", help="The report's folder; after a stop, run the same command again to resume.")
 ]
 Compare = Annotated[bool, typer.Option("--compare", help="Compare several sets of edits with the first.")]
-Sources = Annotated[Path | None, typer.Option(help="Folder of the source photos, for a folder of pictures.")]
+Sources = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the source photos, for a folder of pictures; of films the source, or its folder."),
+]
 Judges = Annotated[
     list[str] | None,
     typer.Option(
@@ -71,8 +74,8 @@ CountLost = Annotated[
 Split = Annotated[
     str | None,
     typer.Option(
-        help="Where the sources come from, such as affectnet/train; judges trained on them are refused. With --data: "
-        "which of its splits to take; by default test, else val."
+        help="Where the sources come from, such as test, or affectnet/train, for the report to tell; judges trained on "
+        "them are refused. With --model: which split of --data to take; by default test, else val."
     ),
 ]
 MadeBy = Annotated[
@@ -88,7 +91,10 @@ AllowLossJudge = Annotated[
         "--allow-loss-judge", help="Ask networks that gave a loss, too; the report says so in its first lines."
     ),
 ]
-Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that find faces.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="Processes that find faces.", show_default="2, or 1 on a machine with one core"),
+]
 ShardOption = Annotated[str, typer.Option(help="Measure only this part, such as 1/2; run all parts with the same -o.")]
 Models = Annotated[
     list[str] | None,
@@ -97,7 +103,13 @@ Models = Annotated[
         "checkpoint, or a run's folder for all its checkpoints; may be repeated."
     ),
 ]
-Data = Annotated[str | None, typer.Option(help="The prepared faces that --model encodes and decodes.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="A prepared data set: with --model the faces to encode and decode; with EDITS the set that the photos are "
+        "from, so that the report tells their split."
+    ),
+]
 HowMany = Annotated[int | None, typer.Option("--n", min=1, help="How many of these faces.", show_default="500")]
 StepsList = Annotated[
     str | None,

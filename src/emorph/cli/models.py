@@ -172,3 +172,29 @@ def convert(
 
     port.convert(source, out, dtype=torch.float16 if half else torch.float32, version=version)
     typer.echo(str(out))
+
+
+@app.command("export")
+def export(
+    name: Annotated[
+        str, typer.Argument(help="An autoencoder or a judge: a bundled model, a folder, a hub id, or a checkpoint.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to create, with the graphs and a card.")],
+    as_json: Json = False,
+) -> None:
+    """Write a model as ONNX graphs, each checked to give torch's numbers within 1e-4 of their largest.
+
+    Of an autoencoder: encoder.onnx, unet.onnx and unet_outer.onnx, with its directions and painter; emorph edits with
+    the folder by --model FOLDER --backend onnx (or openvino). Of a judge: judge.onnx, which emorph evaluate asks by
+    --judge FOLDER.
+    """
+    from emorph.models.backends.export import export as write
+
+    with items(1) as work:
+        differences = write(name, out, lambda done, total: work.named_step("graphs", done, total))
+    if as_json:
+        print_json({"folder": str(out), "differences": differences})
+        return
+    for file, difference in differences.items():
+        say(f"{file} differs from torch by {difference:.0e} of its largest value.")
+    typer.echo(str(out))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import say
+from emorph.cli.console import items, say
 from emorph.core.errors import ConfigError
 from emorph.core.landmarks import SURE_SCORE
 
 if TYPE_CHECKING:
+    from emorph.core.workers import Crew
     from emorph.edit.pipeline import Editor
     from emorph.edit.rig.editor import RigEditor
 
@@ -74,7 +76,39 @@ Steps = Annotated[
     int | None,
     typer.Option(min=2, max=999, help="Network evaluations in each direction; more is slower, but closer."),
 ]
-Solver = Annotated[str, typer.Option(help="dpm (second order, few steps) or ddim (as the official models sample).")]
+Solver = Annotated[
+    str,
+    typer.Option(
+        help="dpm (second order, few steps), dpm-fitted (the same at time steps fitted to inversion and sampling: "
+        "as close in fewer), or ddim (as the official models sample)."
+    ),
+]
+Reuse = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=10,
+        help="Compute the network's deep layers only at every so many evaluations: 2 takes about 0.64 of the "
+        "operations, and loses detail; 1 is exact. Fewer --steps lose less at the same time, see "
+        "bench/RESULTS.md.",
+    ),
+]
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="What computes the networks: torch, or onnx or openvino, which are quicker on a CPU (extra: backends) and "
+        "differ from torch by less than 1e-4. Their graphs are written once.",
+    ),
+]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Have it done by a Dask cluster: the address of a scheduler, such as tcp://10.0.0.5:8786, or local:4 for "
+        "4 processes of this machine. All workers need the same files under the same paths. Connect only to a "
+        "scheduler that you trust.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
 
 
@@ -88,11 +122,20 @@ def load_editor(
     min_score: float = SURE_SCORE,
     *,
     anyway: bool = False,
+    reuse: int = 1,
+    backend: str = "torch",
+    tell: bool = True,
 ) -> Editor:
-    """The editor that the options ask for; what is to be known of it is said."""
+    """The editor that the options ask for. tell: say what is to be known of it."""
     from emorph.edit.pipeline import Editor
     from emorph.faces.detect import as_detector
+    from emorph.models.backends.choose import place_for, write_graphs
+    from emorph.models.backends.graphs import TORCH
 
+    place_for(backend, device)
+    if backend != TORCH:
+        with items(1) as work:
+            write_graphs(model, lambda done, total: work.named_step(f"{model} as ONNX, once", done, total))
     editor = Editor.from_pretrained(
         model,
         directions=directions,
@@ -102,8 +145,10 @@ def load_editor(
         detector=as_detector(detector),
         min_score=min_score,
         anyway=anyway,
+        reuse=reuse,
+        backend=backend,
     )
-    if editor.note:
+    if tell and editor.note:
         say(editor.note)
     return editor
 
@@ -134,6 +179,25 @@ def load_rig_editor(
         detector=as_detector(detector),
         min_score=min_score,
     )
+
+
+@contextmanager
+def crew_of(cluster: str | None, n_processes: int, *, asked: int | None = None) -> Iterator[int | Crew]:
+    """Who does the work: so many processes, or a cluster, whose dashboard is named.
+
+    asked: the processes that were asked for, which a cluster does without. Raises ConfigError.
+    """
+    if cluster is None:
+        yield n_processes
+        return
+    from emorph.core.cluster import connected
+
+    refuse_options("a cluster, which has its own workers", {"--workers": asked})
+    with connected(cluster) as crew:
+        n = crew.n_at_once()
+        doing = f"{n} tasks at once" if n else "no worker yet; the work starts when one joins"
+        say(f"Dask cluster {crew.address}: {doing}. Dashboard: {crew.dashboard}")
+        yield crew
 
 
 def refuse_options(what: str, given: Mapping[str, object]) -> None:

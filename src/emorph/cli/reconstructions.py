@@ -28,7 +28,6 @@ def reconstructions(
     as_json: bool,
 ) -> None:
     """Encode and decode, and show the table; options as in ``emorph evaluate``."""
-    from emorph.evaluate.report import reconstructions as report
     from emorph.train.reconstructions import Wanted, reconstructions
 
     if data is None:
@@ -56,7 +55,7 @@ def reconstructions(
     for missing in found.missing:
         say(f"{missing.name}: {missing.why}")
     typer.echo(found.faces.about)
-    for line in report.lines(found):
+    for line in found.table().plain():
         typer.echo(line)
     typer.echo(str(page))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emorph.cli.console import finish, items, print_json
-from emorph.cli.options import Device, Json, Solver, Steps, load_editor
+from emorph.cli.options import Backend, Device, Json, Reuse, Solver, Steps, load_editor
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -25,6 +25,8 @@ def sample(
     latent_steps: Annotated[int, typer.Option(min=1, max=999, help="Evaluations of the latent net.")] = 50,
     steps: Steps = None,
     solver: Solver = "dpm",
+    reuse: Reuse = 1,
+    backend: Backend = "torch",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -33,7 +35,7 @@ def sample(
     from emorph.edit.files import plan_samples, sample_files
 
     plan_samples(range(seed, seed + n), out)
-    editor = load_editor(model, None, device, steps, solver)
+    editor = load_editor(model, None, device, steps, solver, reuse=reuse, backend=backend)
 
     def tell(done: FileEdit) -> None:
         if not as_json:

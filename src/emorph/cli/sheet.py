@@ -11,6 +11,7 @@ import typer
 from emorph.cli.console import faces_of, finish, items, mention_left_out, mention_other_faces, print_json
 from emorph.cli.options import (
     Anyway,
+    Backend,
     DetectorOption,
     Device,
     DirectionsOption,
@@ -21,6 +22,7 @@ from emorph.cli.options import (
     MinScore,
     Model,
     Photos,
+    Reuse,
     Solver,
     Steps,
     load_editor,
@@ -50,6 +52,8 @@ def sheet(
     anyway: Anyway = False,
     steps: Steps = None,
     solver: Solver = "dpm",
+    reuse: Reuse = 1,
+    backend: Backend = "torch",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -61,7 +65,9 @@ def sheet(
     started = time.perf_counter()
     sources, path = plan_sheet(photos, out)
     mention_left_out(photos)
-    editor = load_editor(model, directions, device, steps, solver, detector, min_score, anyway=anyway)
+    editor = load_editor(
+        model, directions, device, steps, solver, detector, min_score, anyway=anyway, reuse=reuse, backend=backend
+    )
 
     def tell(done: FileEdit) -> None:
         mention_other_faces(done, face)

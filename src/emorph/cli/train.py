@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 app.command("search")(search)
+NAME_WIDTH = 26  # of tasks and presets in a list
 ConfigFile = Annotated[Path, typer.Argument(help="A TOML file, such as `emorph train new` writes.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of the run.")]
 Samples = Annotated[int | None, typer.Option(min=1, help="Number of samples, instead of the file's budget.")]
@@ -59,12 +60,13 @@ def new_file(
 ) -> None:
     """Write the file of a new run: of a task with every key explained, or of a preset."""
     from emorph.train.new import presets, write_new
-    from emorph.train.tasks import TASKS
+    from emorph.train.tasks import ABOUT
 
     if list_all:
-        typer.echo(f"tasks: {', '.join(TASKS)}\n")
-        for preset in presets().values():
-            typer.echo(f"{preset.name:<26}{preset.task:<13}{preset.about}")
+        _print_names("tasks, each with all its keys", ABOUT)
+        _print_names(
+            "\npresets, runs that are known to work", {p.name: f"[{p.task}] {p.about}" for p in presets().values()}
+        )
         return
     if name is None:
         raise ConfigError("say what is to be trained, a task or a preset; emorph train new --list shows all.")
@@ -247,6 +249,18 @@ def draw_emotions(
     with _progress("sheets of emotions") as on_part:
         sheets = write_emotion_page(out, training, n_faces=faces, strength=strength, on_part=on_part)
     typer.echo(f"{out}  ({len(sheets)} checkpoint{'s' if len(sheets) > 1 else ''})")
+
+
+def _print_names(title: str, about: Mapping[str, str]) -> None:
+    """A title, and a name with its sentence in each line, wrapped to the terminal."""
+    import shutil
+    import textwrap
+
+    typer.echo(title)
+    width = max(60, min(110, shutil.get_terminal_size().columns))
+    for name, sentence in about.items():
+        indent = " " * NAME_WIDTH
+        typer.echo(textwrap.fill(sentence, width, initial_indent=f"{name:<{NAME_WIDTH}}", subsequent_indent=indent))
 
 
 def _numbers(steps: str | None) -> list[int] | None:

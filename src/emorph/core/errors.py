@@ -55,6 +55,11 @@ class UnknownNameError(EmorphError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = list(known)
+        self._told = kind, name, known
         near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}."
         super().__init__(f"{kind} {name!r} is not known; {hint}")
+
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
+        """From a worker process it comes as it is."""
+        return type(self), self._told

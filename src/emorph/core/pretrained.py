@@ -195,13 +195,25 @@ def read_config(folder: Path, kind: str) -> dict[str, Any]:
     return config
 
 
+def _checkpoint_in(run: Path) -> str:
+    """Of a training run's folder, which checkpoint to name; "" of others."""
+    saved = sorted(run.glob(f"step_*/ema/{CONFIG_FILE}"))
+    return (
+        f" It is the folder of a training run: name one of its checkpoints, such as {saved[-1].parent}."
+        if saved
+        else ""
+    )
+
+
 def _read_meta(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     refuse_stand_in(path)
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{folder} is not a model folder: it has no {CONFIG_FILE}.") from None
+        raise CheckpointError(
+            f"{folder} is not a model folder: it has no {CONFIG_FILE}.{_checkpoint_in(folder)}"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from None
     if not isinstance(meta, dict) or meta.get("format") != "emorph" or not isinstance(meta.get("config"), dict):

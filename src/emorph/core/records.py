@@ -25,7 +25,7 @@ class FaceRecord:
     label: the owners' code; 0 to 7 are AffectNet's emotions, 8 to 10 its None, Uncertain and Non-Face.
     valence, arousal: in [-1, 1]. box: left, top, right, bottom in picture px.
     landmarks: float32 (68, 2), x and y in picture px; not compared, because arrays have no single answer.
-    split: "train" or "val". source: the data set's name. attributes: the words that hold for this face.
+    split: "train", "val" or "test". source: the data set's name. attributes: the words that hold for this face.
     """
 
     id: str

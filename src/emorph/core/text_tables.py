@@ -1,4 +1,4 @@
-"""Tables as Markdown and as LaTeX, for the reports of every room."""
+"""Tables as Markdown, as LaTeX and for a terminal, for the reports of every room."""
 
 from __future__ import annotations
 
@@ -31,6 +31,16 @@ def latex_table(name: str, title: str, note: str, header: Sequence[str], lines: 
         r"\end{table}",
     ]
     return "\n".join(parts) + "\n"
+
+
+def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with aligned columns, whole however wide they are.
+
+    >>> plain_table(["emotion", "n"], [["sad", "12"]])
+    ['emotion  n', 'sad      12']
+    """
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in [header, *rows]]
 
 
 def latex_escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Work spread over processes: none outlives this one, and none that dies is waited for."""
+"""Work spread over processes, here or of a cluster: results in order, few at a time, whoever does them."""
 
 from __future__ import annotations
 
@@ -6,70 +6,139 @@ import itertools
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
 import torch
 
-from emorph.core.errors import DataError
+from emorph import __version__
+from emorph.core.errors import ConfigError, DataError
 
-OUTSTANDING = 2  # tasks a worker that are given out and whose results are not taken: results must not pile up in memory
+OUTSTANDING = 2  # tasks a worker that are given out and not done: it need not wait for its next one
+AHEAD = 8  # the same with those that are done, and wait for a slower one: results must not pile up in memory
+LOOK_S = 5.0  # so often it is looked whether workers came or went
 WATCH_S = 1.0
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-@contextmanager
-def spread(do: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Iterator[Result]]:
-    """The results of all tasks, in their order; leaving the context ends the work.
+class Crew(ABC):
+    """Who does tasks: an executor of ``concurrent.futures``, and what is to be known of the workers behind it."""
 
-    do: can be pickled, and goes to each worker once. workers: processes; with 1 all is done in this one.
-    The iterator raises what a task raises, and DataError if a worker dies.
-    """
-    if workers <= 1 or len(tasks) <= 1:
-        yield map(do, tasks)
-        return
-    context = multiprocessing.get_context("spawn")  # a forked dlib or OpenCV may hang
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, _start, (do, os.getpid()))
-    try:
-        yield _results(pool, tasks, OUTSTANDING * workers)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+
+    @abstractmethod
+    def n_at_once(self) -> int:
+        """How many tasks are done at once just now; 0 while there is no worker."""
+
+    @abstractmethod
+    def loss(self, error: Exception) -> DataError | None:
+        """What to say if a task failed because of its workers, or None if the error is the task's own."""
 
 
-def _results(pool: ProcessPoolExecutor, tasks: Sequence[Task], most: int) -> Iterator[Any]:
-    left = iter(tasks)
-    outstanding: deque[Future[Any]] = deque()
-    try:
-        outstanding.extend(pool.submit(_do, task) for task in itertools.islice(left, most))
-        while outstanding:
-            result = outstanding.popleft().result()
-            outstanding.extend(pool.submit(_do, task) for task in itertools.islice(left, 1))
-            yield result
-    except BrokenProcessPool:
-        raise DataError(
+class Processes(Crew):
+    """Processes of this machine. They end with this one, also if it is killed."""
+
+    def __init__(self, n_processes: int) -> None:
+        context = multiprocessing.get_context("spawn")  # a forked dlib or OpenCV may hang
+        super().__init__(ProcessPoolExecutor(n_processes, context, _start, (os.getpid(),)))
+        self._n_processes = n_processes
+
+    def n_at_once(self) -> int:
+        return self._n_processes
+
+    def loss(self, error: Exception) -> DataError | None:
+        if not isinstance(error, BrokenProcessPool):
+            return None
+        return DataError(
             "a worker process died, perhaps because memory ran out; run the same command again with fewer --workers: "
             "what is finished is kept."
-        ) from None
+        )
 
 
-_work: list[Callable[[Any], Any]] = []  # what this worker process does, given to it once instead of with every task
+@contextmanager
+def spread(do: Callable[[Task], Result], tasks: Sequence[Task], workers: int | Crew) -> Iterator[Iterator[Result]]:
+    """The results of all tasks, in their order; leaving the context ends the work.
+
+    do: can be pickled, and goes out with each task. workers: processes, of which 1 is this one; or a crew, which stays.
+    The iterator raises what a task raises, and DataError if the workers are lost.
+    """
+    if isinstance(workers, Crew):
+        futures: deque[Future[Any]] = deque()
+        try:
+            yield _results(do, tasks, workers, futures)
+        finally:
+            for future in futures:
+                future.cancel()
+    elif workers <= 1 or len(tasks) <= 1:
+        yield map(do, tasks)
+    else:
+        crew = Processes(min(workers, len(tasks)))
+        try:
+            with spread(do, tasks, crew) as results:
+                yield results
+        finally:
+            crew.executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(do: Callable[[Any], Any], parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    cv2.setNumThreads(1)  # the workers are as many as the cores
+def must_see(*paths: Path) -> None:
+    """For tasks that read and write files: raises DataError on a machine that lacks one of them, naming the machine."""
+    for path in paths:
+        if not path.exists():
+            raise DataError(
+                f"{path} is not to be seen on {socket.gethostname()}, where a worker runs; all workers need the same "
+                "files under the same paths, as on a shared disk."
+            )
+
+
+def _results(do: Callable[[Any], Any], tasks: Sequence[Any], crew: Crew, futures: deque[Future[Any]]) -> Iterator[Any]:
+    left = iter(tasks)
+    try:
+        while True:
+            running = [future for future in futures if not future.done()]
+            n = max(1, crew.n_at_once())  # a cluster may start its first worker when there is work
+            more = min(OUTSTANDING * n - len(running), AHEAD * n - len(futures))
+            new = [crew.executor.submit(_done, __version__, do, task) for task in itertools.islice(left, max(0, more))]
+            futures.extend(new)
+            if not futures:
+                return
+            if futures[0].done():
+                yield futures.popleft().result()
+            else:
+                wait(running + new, LOOK_S, FIRST_COMPLETED)
+    except Exception as error:
+        if (loss := crew.loss(error)) is not None:
+            raise loss from None
+        raise
+
+
+def _done(version: str, do: Callable[[Any], Any], task: Any) -> Any:
+    """Do a task on a worker, which may be of another machine, with one thread: the workers are as many as the cores."""
+    if version != __version__:
+        raise ConfigError(
+            f"{socket.gethostname()} has emorph {__version__}, and the command runs emorph {version}; install the same "
+            "version on all machines."
+        )
+    cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    return do(task)
+
+
+def _start(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _work.append(do)
 
 
 def _end_with(parent: int) -> None:
@@ -77,7 +146,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(WATCH_S)
     os._exit(1)
-
-
-def _do(task: Any) -> Any:
-    return _work[0](task)

@@ -10,13 +10,9 @@ from emorph.core.csv_rows import CsvRow, read_rows
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.records import FaceRecord
+from emorph.core.split_words import SPLITS, TESTS
 from emorph.data.index import FaceIndex, inside, is_picture, subfolders, unit_pair
 
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "test", "testing"), "val"),
-}
-TESTS = ("test", "testing")
 LABELS_FILE = "labels.csv"
 REQUIRED = ("path", "label")
 METADATA = ("metadata.csv", "metadata.jsonl")  # of Hugging Face's image folders

@@ -46,7 +46,7 @@ KINDS: dict[str, str] = {
     "looks like a picture of the other list": "kept; validation is easier than it seems",
     "folder that names no emotion": "left out",
     "unknown split": "split left open, as without one",
-    "test counted as validation": "kept in val; there is no third split",
+    "test counted as validation": "kept in val",
     "empty class": "has no face to train with",
     "file that is not a picture": "left out",
 }

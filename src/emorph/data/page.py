@@ -16,7 +16,7 @@ from emorph.core.files import replace_file
 from emorph.core.records import FaceRecord
 from emorph.core.types import UInt8
 from emorph.data.index import KINDS, FaceIndex
-from emorph.data.report import ScanReport, code_name, table_rows
+from emorph.data.report import COLUMNS, ScanReport, code_name, table_rows, used_columns
 
 THUMB_PX = 88
 N_THUMBS = 10
@@ -54,10 +54,13 @@ def write_page(path: Path, report: ScanReport) -> None:
     """Write the page; it appears complete or not at all. Raises DataError if it cannot be written."""
     import jinja2
 
+    rows = table_rows(report)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,
-        rows=table_rows(report),
+        rows=rows,
+        columns=COLUMNS,
+        used=used_columns(rows),
         classes=_classes(report),
         cells=_plane(report.faces),
         n_cells=CELLS,

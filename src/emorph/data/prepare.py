@@ -21,9 +21,9 @@ from emorph.core.errors import ConfigError, DataError, EmorphError
 from emorph.core.records import Box, FaceRecord
 from emorph.core.shard import Shard
 from emorph.core.types import AlignedFace, Landmarks, Photo, UInt8
-from emorph.core.workers import spread
+from emorph.core.workers import Crew, must_see, spread
 from emorph.data.index import FaceIndex
-from emorph.data.parts import Plan, Row, Summary, begin, finish, missing_parts, write_part
+from emorph.data.parts import PLAN, Plan, Row, Summary, begin, finish, missing_parts, write_part
 from emorph.data.quality import SHARPNESS_SIDE_PX, Gate, fault, measure
 from emorph.data.splits import picture_hash, split_faces
 from emorph.faces import align, find_faces
@@ -63,15 +63,15 @@ def prepare(
     out: Path,
     settings: Settings,
     *,
-    workers: int = 1,
+    workers: int | Crew = 1,
     shard: Shard | None = None,
     on_step: Callable[[int, int, int], None] | None = None,
 ) -> Summary | None:
     """Write the faces of ``index`` as an Arrow data set that FaceStore opens.
 
-    workers: processes. shard: the share to do here. on_step: called with faces done, faces of this share, and faces
-    that an earlier run had done. What is written depends on the faces and the settings alone. Parts that are there
-    are not done again.
+    workers: processes, or a crew, such as a cluster. shard: the share to do here. on_step: called with faces done,
+    faces of this share, and faces that an earlier run had done. What is written depends on the faces and the settings
+    alone. Parts that are there are not done again.
     Returns None while parts of other shards are missing. Raises DataError if the folder holds something else or cannot
     be written.
     """
@@ -89,7 +89,7 @@ def prepare(
     done, total = before, sum(map(len, jobs.values()))
     if on_step is not None:
         on_step(done, total, before)
-    bench = _Bench(replace(index, records=[]), out, settings)
+    bench = _Bench(FaceIndex(index.root.absolute(), index.layout, aligned=index.aligned), out.absolute(), settings)
     with spread(bench.do, [(n, jobs[n]) for n in left], workers) as numbers:
         for number in numbers:
             done += len(jobs[number])
@@ -247,6 +247,7 @@ class _Bench:
     def do(self, part: tuple[int, Sequence[FaceRecord]]) -> int:
         """Prepare and write one part, and return its number."""
         number, faces = part
+        must_see(self.index.root, self.out / PLAN)
         results = [prepare_face(self.index, face, self.settings) for face in faces]
         write_part(self.out, number, [row for row, _ in results if row], [no for _, no in results if no])
         return number

@@ -7,9 +7,9 @@ from typing import Any
 
 from emorph.core.errors import DataError, ImageError
 from emorph.core.records import FaceRecord
-from emorph.data.folder import TESTS
+from emorph.core.split_words import TESTS, split_word
 from emorph.data.index import FaceIndex
-from emorph.data.tables import FaceTable, is_table, open_table, picture_bytes, split_word
+from emorph.data.tables import FaceTable, is_table, open_table, picture_bytes
 
 _OPTIONAL = ("id", "valence", "arousal", "identity", "split", "source")
 
@@ -22,20 +22,22 @@ def fits(root: Path) -> bool:
 def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
     """The rows of a prepared set, a picture each, whose bytes ``FaceIndex.pixels`` reads.
 
-    landmarks: left where they are; FaceStore reads them. Raises DataError if it has no images or labels.
+    A test set without a validation set counts as validation. landmarks: left where they are; FaceStore reads them.
+    Raises DataError if it has no images or labels.
     """
     table = open_table(root)
     codes = table.label_codes(root)
     columns = {name: table.column(name) for name in _OPTIONAL if name in table.columns}
     pictures = table.rows.select_columns(["image"])
     index = FaceIndex(root, "prepared", aligned=True, encoded=lambda record: _image(pictures, record, table, root))
+    has_val = "val" in map(split_word, columns.get("split", ()))
     for number, code in enumerate(codes):
         values: dict[str, Any] = {name: column[number] for name, column in columns.items()}
         for name in ("id", "identity"):
             values[name] = None if values.get(name) in (None, "") else str(values[name])
         values["id"] = values["id"] or str(number)
         values["source"] = values.get("source") or index.layout
-        values["split"] = _split(values.get("split"), index, number)
+        values["split"] = _split(values.get("split"), index, number, has_val=has_val)
         label = code if code >= 0 else None
         record = FaceRecord(path=str(number), label=label, **values)
         index.rows[record.split, label] += 1
@@ -45,8 +47,10 @@ def read(root: Path, *, landmarks: bool = False) -> FaceIndex:
     return index
 
 
-def _split(word: str | None, index: FaceIndex, row: int) -> str | None:
+def _split(word: str | None, index: FaceIndex, row: int, *, has_val: bool) -> str | None:
     if word is not None and word.lower() in TESTS:
+        if has_val:
+            return "test"
         index.problems.add("test counted as validation", f"row {row}")
         return "val"
     return split_word(word)

@@ -9,6 +9,7 @@ import numpy as np
 
 from emorph.core.config import Config
 from emorph.core.errors import ShapeError
+from emorph.core.exposure import even_gain
 from emorph.core.types import AlignedFace, Float32, Float64, UInt8
 
 SHARPNESS_SIDE_PX = 128  # crops are compared at one size
@@ -42,9 +43,10 @@ class Quality:
     """Measures of one face.
 
     face_px: side of the detector's box in photo px. score: of the detector. sharpness: variance of the Laplacian of
-    the gray crop at 128 px; blurred faces lie below some 15. yaw_deg, pitch_deg, roll_deg: the head's turn from six
-    points, to a few degrees: positive looks to the image right, up, and leans clockwise. px_per_px: photo px a crop
-    px spans; below 1 the face was enlarged. n_faces: in the photo, as far as they were sought.
+    the gray crop at 128 px and at one exposure; blurred faces lie below some 15. yaw_deg, pitch_deg, roll_deg: the
+    head's turn from six points, to a few degrees: positive looks to the image right, up, and leans clockwise.
+    px_per_px: photo px a crop px spans; below 1 the face was enlarged. n_faces: in the photo, as far as they were
+    sought.
     """
 
     face_px: float
@@ -89,17 +91,19 @@ def fault(quality: Quality, gate: Gate) -> tuple[str, str] | None:
 
 
 def sharpness(pixels: UInt8) -> float:
-    """Variance of the Laplacian of the gray picture at 128 px. pixels: uint8 (S, S, 3), S at least 128.
+    """Variance of the Laplacian of the gray picture at 128 px, as if it were as bright as all others (``even_gain``).
 
+    pixels: uint8 (S, S, 3), S at least 128.
     Raises ShapeError for a smaller picture, which would seem blurred once enlarged.
     """
     if pixels.shape[0] < SHARPNESS_SIDE_PX:
         raise ShapeError(f"expected a crop of at least {SHARPNESS_SIDE_PX} px, found {pixels.shape[0]}.")
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    gain = even_gain(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+    gray = cv2.cvtColor(pixels.astype(np.float32), cv2.COLOR_RGB2GRAY)  # whole levels of a dark face would add noise
     size = (SHARPNESS_SIDE_PX, SHARPNESS_SIDE_PX)
     if gray.shape != size:
         gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-    return float(cv2.Laplacian(gray, cv2.CV_32F).var())
+    return gain**2 * float(cv2.Laplacian(gray, cv2.CV_32F).var())
 
 
 def head_pose(points: Float32) -> tuple[float, float, float]:

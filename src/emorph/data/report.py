@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ from emorph.core.records import FaceRecord
 from emorph.data.index import CODE_NAMES, KINDS, FaceIndex
 from emorph.data.splits import split_faces
 
-SPLITS = ("train", "val", None)
+SPLITS = ("train", "val", "test", None)
+COLUMNS = ("training list", "validation list", "test list", "undivided", "rows", "usable: train", "val", "test")
+_N_LISTED = len(SPLITS) + 1  # and their sum
 UNLABELLED = "no label"
 
 
@@ -37,9 +40,10 @@ class ScanReport:
         return [*known, *([None] if None in occurring else [])]
 
     def after_holdout(self) -> dict[str, dict[int | None, int]]:
-        """Usable faces of each code, in "train" and in "val"."""
+        """Usable faces of each code, in "train" and in "val", and in "test" where there is a test set."""
         counts = Counter((face.split, face.label) for face in self.faces)
-        return {split: {code: counts[split, code] for code in self.codes()} for split in ("train", "val")}
+        splits = ("train", "val", *(["test"] if any(face.split == "test" for face in self.faces) else []))
+        return {split: {code: counts[split, code] for code in self.codes()} for split in splits}
 
 
 def scan_report(index: FaceIndex, *, holdout: int, seed: int) -> ScanReport:
@@ -55,7 +59,7 @@ def code_name(code: int | None) -> str:
 
 
 def table_rows(report: ScanReport) -> list[tuple[str, list[int | None]]]:
-    """Name and cells of each line: listed for training, for validation, in neither, together; usable train, val.
+    """Name and cells of each line, one for each of ``COLUMNS``.
 
     The usable cells are None for codes that are no emotion. The last line is the total.
     """
@@ -64,10 +68,17 @@ def table_rows(report: ScanReport) -> list[tuple[str, list[int | None]]]:
     for code in report.codes():
         listed = list(report.listed(code).values())
         is_class = code is None or code < len(Emotion)
-        kept = [usable[split][code] if is_class else None for split in ("train", "val")]
+        kept = [usable.get(split, {}).get(code, 0) if is_class else None for split in SPLITS if split]
         rows.append((f"{'' if code is None else code} {code_name(code)}".strip(), [*listed, sum(listed), *kept]))
-    totals = [sum(cells[i] or 0 for _, cells in rows) for i in range(6)]
+    totals = [sum(cells[i] or 0 for _, cells in rows) for i in range(len(COLUMNS))]
     return [*rows, ("total", [*totals])]
+
+
+def used_columns(rows: Sequence[tuple[str, Sequence[int | None]]]) -> list[int]:
+    """Which of ``COLUMNS`` hold something; the rows together and usable train and val are always shown."""
+    total = rows[-1][1]
+    always = range(_N_LISTED - 1, _N_LISTED + 2)
+    return [i for i in range(len(COLUMNS)) if i in always or total[i]]
 
 
 def to_json(report: ScanReport) -> dict[str, Any]:
@@ -76,7 +87,7 @@ def to_json(report: ScanReport) -> dict[str, Any]:
     counts = {
         code_name(code): {
             "code": code,
-            "listed": {split or "undivided": n for split, n in report.listed(code).items()},
+            "listed": {split or "undivided": n for split, n in report.listed(code).items() if split != "test" or n},
             "listed_total": sum(report.listed(code).values()),
             **({split: usable[split][code] for split in usable} if code is None or code < len(Emotion) else {}),
         }

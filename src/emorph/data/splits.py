@@ -15,6 +15,7 @@ from emorph.core.records import FaceRecord
 from emorph.core.types import UInt8
 
 LARGEST_SHARE = 5  # at most one in five of a class is held out
+COMPARED = 2048  # hashes on each side at once, in some 20 MB
 HASH_SIDE = 16  # the hash has this many bits, squared
 WORDS = {"train": "training", "val": "validation", "test": "test"}
 _IN_ORDER = list(WORDS.values())
@@ -110,14 +111,15 @@ def same_pictures(
     mine, theirs = ([i for i, one in enumerate(hashes) if one is not None] for hashes in (some, others))
     if not mine or not theirs:
         return []
-    left, right = (_signs([one for one in hashes if one is not None]) for hashes in (some, others))
-    n_bits = left.shape[1]
+    left, right = ([one for one in hashes if one is not None] for hashes in (some, others))
     pairs: list[tuple[int, int]] = []
-    for start in range(0, len(left), 256):
-        # of two rows of +-1, the product counts equal bits minus differing ones
-        differing = (n_bits - left[start : start + 256] @ right.T) / 2
-        pairs += [(mine[start + i], theirs[j]) for i, j in np.argwhere(differing <= max_bits)]
-    return pairs
+    for first in range(0, len(left), COMPARED):
+        these = _signs(left[first : first + COMPARED])
+        for second in range(0, len(right), COMPARED):
+            # of two rows of +-1, the product counts equal bits minus differing ones
+            differing = (these.shape[1] - these @ _signs(right[second : second + COMPARED]).T) / 2
+            pairs += [(mine[first + i], theirs[second + j]) for i, j in np.argwhere(differing <= max_bits)]
+    return sorted(pairs)
 
 
 def _signs(hashes: Sequence[bytes]) -> NDArray[np.float32]:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from emorph.core.errors import DataError
+from emorph.core.split_words import split_word
 from emorph.core.types import Float32, UInt8
 from emorph.data.memory import Sample
-from emorph.data.tables import FaceTable, open_table, picture_bytes, split_word
+from emorph.data.tables import FaceTable, open_table, picture_bytes
 
 AFFECT_COLUMNS = ("valence", "arousal")
 N_LANDMARK_BYTES = 68 * 2 * 2

@@ -14,7 +14,7 @@ from emorph.core.commands import command, install
 from emorph.core.errors import DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.pretrained import FILE_SUFFIXES
-from emorph.data.folder import SPLITS, TESTS
+from emorph.core.split_words import SPLITS, split_word
 from emorph.data.index import subfolders
 
 _TEXT, _NUMBER = "text", "a number"
@@ -147,11 +147,6 @@ def label_codes(words: Sequence[str | None], path: Path) -> list[int]:
         except UnknownNameError as error:
             raise DataError(f"{path}, row {row} of the column 'label': {error}") from None
     return [known[word] for word in words]
-
-
-def split_word(word: str | None) -> str | None:
-    """A split under emorph's own word for it: "validation" is "val"; a test set and other words stay what they are."""
-    return word if word is None or word.lower() in TESTS else SPLITS.get(word.lower(), word)
 
 
 def _read(path: Path) -> tuple[Any, list[Any]]:

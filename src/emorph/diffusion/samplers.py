@@ -173,6 +173,7 @@ class Solver:
 SOLVERS: dict[str, Solver] = {
     "ddim": Solver(ddim_sample, ddim_invert, ddim_sample, spacing=None, extra_nodes=0),
     "dpm": Solver(dpm_sample, dpm_invert, dpm_generate, spacing="logsnr", extra_nodes=1),
+    "dpm-fitted": Solver(dpm_sample, dpm_invert, dpm_generate, spacing="fitted", extra_nodes=1),
 }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from emorph.core.types import OnStep
 from emorph.diffusion.noise import seeded_noise
-from emorph.diffusion.samplers import solver
+from emorph.diffusion.samplers import Denoise, solver
 from emorph.models.diffae import DiffAE
 
 FRESH_NOISE = 0.5  # of the usual size: what is drawn from it is typical, if a little smooth
@@ -22,11 +22,13 @@ class Codec:
 
     on_step(done, total): total is the network's evaluations of one row, however many rows there are; of rows that are
     drawn in several chunks, done is the share of all that is finished, so that a number may come twice.
+    reuse: of the network's deep features, see ``DiffAE.denoiser``.
     """
 
-    def __init__(self, model: DiffAE, *, steps: int, solver_name: str) -> None:
+    def __init__(self, model: DiffAE, *, steps: int, solver_name: str, reuse: int = 1) -> None:
         self.model = model
         self.steps = steps
+        self.reuse = reuse
         self._solver = solver(solver_name)
         self._schedule = self._solver.schedule(model.diffusion, steps)
 
@@ -60,15 +62,18 @@ class Codec:
         return self._each((pictures, z_to, new), on_step, 2 * self.steps, both)
 
     def _invert(self, x: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
-        return self._solver.invert(self.model.denoiser(z), x, self._schedule, on_step=self._counted(on_step))
+        return self._solver.invert(self._denoiser(z), x, self._schedule, on_step=self._counted(on_step))
 
     def _decode(self, x_T: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
-        x0 = self._solver.sample(self.model.denoiser(z), x_T, self._schedule, on_step=self._counted(on_step))
+        x0 = self._solver.sample(self._denoiser(z), x_T, self._schedule, on_step=self._counted(on_step))
         return x0.clamp(-1, 1)
 
     def _generate(self, noise: Tensor, z: Tensor, on_step: OnStep) -> Tensor:
-        x0 = self._solver.generate(self.model.denoiser(z), noise, self._schedule, on_step=self._counted(on_step))
+        x0 = self._solver.generate(self._denoiser(z), noise, self._schedule, on_step=self._counted(on_step))
         return x0.clamp(-1, 1)
+
+    def _denoiser(self, z: Tensor) -> Denoise:
+        return self.model.denoiser(z, reuse=self.reuse)
 
     def _counted(self, on_step: OnStep) -> Callable[[int, Tensor, Tensor], None]:
         return lambda i, x, x0: on_step(i + 1, self.steps)

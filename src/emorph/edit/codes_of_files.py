@@ -15,7 +15,7 @@ from emorph.core.types import Float32
 from emorph.edit.batch import Batch, Failure
 from emorph.edit.paths import photo_files
 from emorph.edit.progress import watched
-from emorph.models.fitted_on import FittedOn
+from emorph.models.fitted_on import FittedOn, short_name
 
 if TYPE_CHECKING:
     from emorph.edit.pipeline import Editor
@@ -70,7 +70,8 @@ def encoded_files(
     editor: Editor, photos: str | Path | Sequence[str | Path], face: str | int, *, progress: bool
 ) -> FileCodes:
     """Codes of a photo or a folder, or several; one that fails does not end the others. Raises ImageError."""
-    fitted = FittedOn.of(editor.model_id.rpartition("-")[0] or editor.model_id, editor.model.encoder)
+    name = editor.model_id.rpartition("-")[0] or editor.model_id
+    fitted = FittedOn(model=short_name(name), weights=editor.model.encoder_digest)
     files, codes = list[Path](), list[Float32]()
     with watched(progress) as watch:
         batch = Batch(watch)

@@ -12,6 +12,7 @@ from emorph.core.images import read_photo, to_pixels, write_image
 from emorph.core.types import Expression, OnStep, Photo, Target, UInt8
 from emorph.edit import codec
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
+from emorph.edit.elsewhere import Elsewhere, Helpers, RecipeMaker
 from emorph.edit.jobs import Recipe, change_files
 from emorph.edit.latent import directions_digest
 from emorph.edit.metadata import Maker, expression_metadata, sample_metadata
@@ -45,6 +46,7 @@ def edit_files(
     strip_location: bool = False,
     again: bool = False,
     watch: Watch | None = None,
+    helpers: Helpers[Editor] | None = None,
 ) -> FileReport:
     """Edit photos and folders of photos; one that fails does not end the others.
 
@@ -52,12 +54,12 @@ def edit_files(
     Several strengths give a picture each and a strip of all. What an earlier run finished is not done twice unless
     ``again``. to, valence, arousal, units, face: as for ``Editor.edit``. frame: of photos that have several, from 1.
     strip_location: leave out where a photo was taken; all else that its file holds is kept where it can be.
+    helpers: other processes that edit in place of this one, with an equal editor each.
     Raises UnknownNameError, ConfigError, ImageError for what no photo can be done with.
     """
     goal = Target.asked(to, valence, arousal, units)
-    recipe = emotion_recipe(editor, goal, strengths, face=face, min_face_px=min_face_px)
-    recipe = replace(recipe, frame=frame, strip_location=strip_location)
-    return change_files(recipe, photos, out, again=again, watch=watch)
+    make = RecipeMaker[Editor](emotion_recipe, goal, tuple(strengths), face, min_face_px, frame, strip_location)
+    return change_files(make(editor), photos, out, again=again, watch=watch, elsewhere=Elsewhere.of(helpers, make))
 
 
 def emotion_recipe(
@@ -190,6 +192,8 @@ def plan_samples(seeds: range, out: Path) -> list[Path]:
 
 
 def made_by(editor: Editor) -> Maker:
-    """How files and records name this editor."""
+    """How files and records name this editor; what is reused changes results, as a solver does."""
     digest = directions_digest(editor.directions)
-    return Maker(editor.model_id, editor.solver_name, editor.steps, digest, editor.losses)
+    reuse = editor.codec.reuse
+    way = editor.solver_name if reuse == 1 else f"{editor.solver_name}, reuse {reuse}"
+    return Maker(editor.model_id, way, editor.steps, digest, editor.losses)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from emorph.core.encode import Carried, write_image, write_photo
 from emorph.core.images import read_photo
 from emorph.core.records import EditRecord, append, mend, read
 from emorph.core.types import OnStep, Photo, UInt8
-from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
+from emorph.edit.batch import Batch, Failure, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.metadata import TOOL, Maker
 from emorph.edit.paths import (
     RECORDS_FILE,
@@ -26,6 +26,9 @@ from emorph.edit.paths import (
 )
 from emorph.edit.result import Edit
 from emorph.edit.sheet import Row, grid, tile
+
+if TYPE_CHECKING:
+    from emorph.edit.elsewhere import Elsewhere
 
 
 @dataclass(frozen=True)
@@ -147,27 +150,47 @@ def plan_jobs(photos: Iterable[str | Path], out: str | Path, word: str, strength
 
 
 def change_files(
-    recipe: Recipe, photos: Iterable[str | Path], out: str | Path, *, again: bool = False, watch: Watch | None = None
+    recipe: Recipe,
+    photos: Iterable[str | Path],
+    out: str | Path,
+    *,
+    again: bool = False,
+    watch: Watch | None = None,
+    elsewhere: Elsewhere[Any] | None = None,
 ) -> FileReport:
     """Change the photos that are not finished; in a folder, records are written beside the pictures.
 
-    again: redo those that an earlier run finished. Raises as ``plan_jobs``, and DataError for damaged records.
+    again: redo those that an earlier run finished. elsewhere: other processes that do it in place of this one.
+    Raises as ``plan_jobs``, and DataError for damaged records or lost workers.
     """
     jobs = plan_jobs(photos, out, recipe.file_word, recipe.strengths)
     log = None if names_a_picture(Path(out)) else Path(out) / recipe.records_file
     edits = _done_before(recipe, jobs, log, again=again)
     batch, n_before = Batch(watch), len(edits)
-    batch.watch.start(len(jobs) - n_before, n_before)
-    for job in jobs:
-        if job in edits:
-            continue
-        with batch.item(job.source.name):
-            drawn = recipe.draw(read_photo(job.source, frame=recipe.frame), batch.watch.step)
-            with unbroken():
-                edits[job] = _write(drawn, job, recipe)
-                if log:
-                    append(log, edits[job].records)
-                batch.watch.written(edits[job])
+    left = [job for job in jobs if job not in edits]
+    batch.watch.start(len(left), n_before)
+
+    def keep(job: Job, edit: FileEdit) -> None:
+        edits[job] = edit
+        if log:
+            append(log, edit.records)
+        batch.watch.written(edit)
+
+    if elsewhere is None:
+        for job in left:
+            with batch.item(job.source.name):
+                drawn = recipe.draw(read_photo(job.source, frame=recipe.frame), batch.watch.step)
+                with unbroken():
+                    keep(job, write_edits(drawn, job, recipe))
+    else:
+        with elsewhere.edited(left) as results:
+            for job in left:
+                with batch.item(job.source.name):
+                    done = next(results)
+                    if isinstance(done, Failure):
+                        raise done.error
+                    with unbroken():
+                        keep(job, done)
     return FileReport(tuple(edits[job] for job in jobs if job in edits), tuple(batch.failures), n_before)
 
 
@@ -196,12 +219,12 @@ def _done_before(recipe: Recipe, jobs: Sequence[Job], log: Path | None, *, again
     }
 
 
-def _write(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe) -> FileEdit:
-    """Write what a photo became. Raises ImageError."""
+def write_edits(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe, folder: Path = Path()) -> FileEdit:
+    """Write what a photo became. folder: in which relative paths begin. Raises ImageError."""
     records, first, said = [], edits[0], Carried((), ())
     for edit, path, strength in zip(edits, job.files, recipe.strengths, strict=True):
         metadata = recipe.metadata([strength])
-        said = write_photo(path, edit.photo, metadata=metadata, strip_location=recipe.strip_location)
+        said = write_photo(folder / path, edit.photo, metadata=metadata, strip_location=recipe.strip_location)
         record = recipe.record(job.source, path, strength, edit.seconds)
         seen = replace(record, n_faces=edit.n_faces, n_edited=len(edit.faces), score=round(edit.score, 4))
         records.append(replace(seen, kept=said.kept, lost=said.lost, mask=edit.mask))
@@ -210,7 +233,7 @@ def _write(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe) -> FileEdit:
         strip: UInt8 = np.asarray(
             grid([Row(tuple(tile(photo, first.face) for photo in photos), ("Original", *recipe.titles))])
         )
-        write_image(job.strip, strip, metadata=recipe.metadata(recipe.strengths))
+        write_image(folder / job.strip, strip, metadata=recipe.metadata(recipe.strengths))
     return FileEdit(
         job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts, "", said.kept, said.lost,
         n_edited=len(first.faces), score=first.score,

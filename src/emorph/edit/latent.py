@@ -11,8 +11,11 @@ from torch import Tensor
 from emorph.core.errors import MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Target
+from emorph.diffusion.noise import seeded_noise
 from emorph.face3d.action_units import units_among
+from emorph.models.diffae import DiffAE
 from emorph.models.directions import AffectAxes, Directions, move
+from emorph.models.latent import sample_latents
 from emorph.models.unit_axes import UnitAxes
 
 # The amplitude of the official notebook for its "Smiling", in units of sqrt(z_dim); strength 1 where class means are
@@ -23,6 +26,28 @@ OFFICIAL_AMPLITUDE = 0.3
 def editable(directions: Directions) -> list[Emotion]:
     """The emotions that these directions know, in AffectNet's order."""
     return sorted({emotion for emotion in map(Emotion.known, directions.labels) if emotion is not None})
+
+
+def need_directions(directions: Directions | None, model_id: str) -> Directions:
+    """The directions of a model. Raises MissingAssetError if it has none."""
+    if directions is None:
+        raise MissingAssetError(
+            f"{model_id} can encode and reconstruct faces, but knows no emotions. Train directions with "
+            "`emorph train run` (as examples/emorph-base-64/5_directions.toml does), then give their folder: "
+            "--directions FOLDER, or in Python directions=FOLDER."
+        )
+    return directions
+
+
+def new_codes(model: DiffAE, model_id: str, seeds: Sequence[int], steps: int) -> Tensor:
+    """z_sem of new faces, (len(seeds), z_dim), by steps of the model's latent net. Raises MissingAssetError without."""
+    if model.latent_net is None or model.latent_stats is None:
+        raise MissingAssetError(
+            f"{model_id} has no latent net, so it cannot draw new faces; train one with "
+            "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
+        )
+    noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (model.config.z_dim,), model.latent_stats.mean.device)
+    return sample_latents(model.latent_net, model.latent_stats, noise, steps)
 
 
 def need_emotions(directions: Directions) -> list[Emotion]:

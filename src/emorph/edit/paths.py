@@ -12,6 +12,7 @@ from emorph.core.commands import install
 from emorph.core.errors import ConfigError, ImageError
 from emorph.core.formats import HEIC_SUFFIXES, HEIF_SUFFIXES_WRITTEN, READABLE_SUFFIXES, writable_suffixes
 from emorph.core.images import list_folder, list_photos
+from emorph.core.photo_list import LIST_FILE
 
 RECORDS_FILE = "edits.jsonl"  # what was done lies beside the results
 UNIT_RECORDS_FILE = "action_units.jsonl"  # the same of edits whose targets are no emotions that can be judged
@@ -57,6 +58,7 @@ def left_out(photos: Iterable[str | Path]) -> list[str]:
         if not _is_folder(folder):
             continue
         found, others = list_folder(folder)
+        others = [path for path in others if path.name != LIST_FILE]
         n_results = len(_results(folder) & {path.name for path in found})
         if n_results:
             are = "picture is the result" if n_results == 1 else "pictures are results"

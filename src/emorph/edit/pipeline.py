@@ -29,11 +29,10 @@ from PIL import Image
 from torch import Tensor
 
 from emorph.core.device import choose_device
-from emorph.core.errors import CheckpointError, MissingAssetError
+from emorph.core.errors import CheckpointError
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
 from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.types import AlignedFace, Expression, FaceCode, Landmarks, OnStep, Photo, Target
-from emorph.diffusion.noise import seeded_noise
 from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
@@ -43,12 +42,12 @@ from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, tiles
 from emorph.faces.align import align
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, find_faces, select_faces
+from emorph.models.backends.choose import load_for, place_for
+from emorph.models.backends.graphs import TORCH
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
-from emorph.models.latent import sample_latents
 from emorph.models.painter import Painter, painter_beside
-from emorph.models.port import directions_beside, fit_note, load, losses_of, read_directions
-from emorph.models.weights import fingerprint
+from emorph.models.port import directions_beside, fit_note, losses_of, read_directions
 
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
@@ -84,6 +83,7 @@ class Editor:
         min_score: float = SURE_SCORE,
         painter: Painter | None = None,
         losses: Sequence[LossNetwork] = (),
+        reuse: int = 1,
     ) -> None:
         self.device = choose_device(device)
         self.model = model.to(self.device).eval().requires_grad_(False)
@@ -93,7 +93,7 @@ class Editor:
         self.solver_name = solver_name
         self.detector = as_detector(detector)
         self.min_score = min_score
-        self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name)
+        self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name, reuse=reuse)
         self.painter = painter.to(self.device) if painter else None
         self.losses = tuple(losses)
         self.note = ""  # what whoever loaded it should know of its directions
@@ -110,6 +110,8 @@ class Editor:
         detector: Detector = "auto",
         min_score: float = SURE_SCORE,
         anyway: bool = False,
+        reuse: int = 1,
+        backend: str = TORCH,
     ) -> Editor:
         """Load a bundled model, a folder, a hub id, or an official checkpoint file.
 
@@ -117,21 +119,19 @@ class Editor:
         steps: network evaluations in each direction; by default those that the model states, or DEFAULT_STEPS.
         detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
         anyway: take directions that were fitted on another model, too; ``note`` then says so.
-        Raises UnknownNameError, CheckpointError.
+        reuse: see ``DiffAE.denoiser``; 1 is exact. backend: see ``emorph.models.backends.choose.load_for``.
+        Raises UnknownNameError, CheckpointError, MissingAssetError without the backend's library.
         """
-        model = load(name)
+        model = load_for(name, backend, device)
         known = read_directions(directions) if directions else directions_beside(name)
-        if known and known.weight.shape[1] != model.config.z_dim:
-            raise CheckpointError(
-                f"{directions or name}: the directions are for z_sem of {known.weight.shape[1]} numbers, "
-                f"but the model's has {model.config.z_dim}."
-            )
+        if known:
+            known.check_length(model.config.z_dim, str(directions or name))
         note = fit_note(name, model, directions, anyway=anyway)
-        model_id = f"{Path(name).name}-{fingerprint(model)}"  # no path: it goes into files that are published
-        painter = painter_beside(name)
+        model_id = f"{Path(name).name}-{model.fingerprint}"  # no path: it goes into files that are published
+        painter, losses = painter_beside(name), parse_losses(losses_of(name), str(name))
         editor = cls(
-            model, known, model_id=model_id, device=device, steps=steps, solver_name=solver_name,
-            detector=detector, min_score=min_score, painter=painter, losses=parse_losses(losses_of(name), str(name)),
+            model, known, model_id=model_id, device=place_for(backend, device), steps=steps, solver_name=solver_name,
+            detector=detector, min_score=min_score, painter=painter, losses=losses, reuse=reuse,
         )  # fmt: skip
         editor.note = note
         return editor
@@ -366,14 +366,7 @@ class Editor:
         latent_steps: evaluations of the latent net; those of the pictures' network are the editor's own ``steps``.
         Raises MissingAssetError.
         """
-        if self.model.latent_net is None or self.model.latent_stats is None:
-            raise MissingAssetError(
-                f"{self.model_id} has no latent net, so it cannot draw new faces; train one with "
-                "`emorph train run latent.toml`, or load a latent checkpoint (ffhq256_autoenc_latent)."
-            )
-        z_noise = seeded_noise([seed ^ 0x5EED for seed in seeds], (self.model.config.z_dim,), self.device)
-        z = sample_latents(self.model.latent_net, self.model.latent_stats, z_noise, latent_steps)
-        return self.codec.generate(seeds, z, on_step)
+        return self.codec.generate(seeds, latent.new_codes(self.model, self.model_id, seeds, latent_steps), on_step)
 
     # -- small parts
 
@@ -384,13 +377,7 @@ class Editor:
 
     def known_directions(self) -> Directions:
         """The editor's directions. Raises MissingAssetError if it has none."""
-        if self.directions is None:
-            raise MissingAssetError(
-                f"{self.model_id} can encode and reconstruct faces, but knows no emotions. Train directions with "
-                "`emorph train run` (as examples/emorph-base-64/5_directions.toml does), then give their folder: "
-                "--directions FOLDER, or in Python directions=FOLDER."
-            )
-        return self.directions
+        return latent.need_directions(self.directions, self.model_id)
 
     def check_targets(self, targets: Sequence[Target]) -> None:
         """Fail on an unknown target before the expensive part, not after. Raises as ``changes``."""

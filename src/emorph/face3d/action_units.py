@@ -7,7 +7,7 @@ what the two say of the muscle and of what it moves.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -100,6 +100,15 @@ def units_among(known: Sequence[str], asked: Mapping[str, float]) -> dict[str, f
             raise ConfigError(_unknown(name, known))
         units |= {unit: max(share, units.get(unit, 0.0)) for unit, share in own.items()}
     return units
+
+
+def check_numbers(asked: Iterable[str]) -> None:
+    """Raises ConfigError for numbers that no face model has, which needs none to be read. asked: names of any kind."""
+    for name in asked:
+        number, side = unit_code(name) or (0, "")
+        is_sided = number in _ONE_SIDED and not side
+        if unit_code(name) and (is_sided or number not in {*FACS, *(known for known, _ in _SIDED)}):
+            raise ConfigError(_unknown(name, ()))
 
 
 def emotion_units(face_model: FaceModel, emotion: Emotion) -> dict[str, float]:

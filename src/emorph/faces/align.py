@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,7 @@ BORDER_SHARE = 0.1  # of the square's side, kept around the quad when cutting
 PAD_SHARE = 0.3  # of the square's side, the least width of made-up surroundings
 BLUR_SHARE = 0.02  # of the square's side, Gaussian sigma of the surroundings
 SUPERSAMPLING = 4  # the quad is resampled at this multiple of the side, then reduced
+CUT_OFF = 1e-3  # levels are cut off to whole ones, as PIL does; those this near below a whole one are it
 
 
 def align(photo: Photo, landmarks: Landmarks, side_px: int, crop: CropSpec | None = None) -> AlignedFace:
@@ -138,9 +140,9 @@ def _pad(window: UInt8, quad: Float64, quad_side: float) -> tuple[UInt8, Float64
         return window, quad
     least = round(quad_side * PAD_SHARE)
     (left, top), (right, bottom) = np.maximum(before, least), np.maximum(after, least)
-    canvas = np.pad(window, ((top, bottom), (left, right), (0, 0)), mode="reflect").astype(np.float32)
+    canvas = cv2.copyMakeBorder(window, int(top), int(bottom), int(left), int(right), cv2.BORDER_REFLECT_101)
     depth = np.maximum(_depth(canvas.shape[0], top, bottom)[:, None], _depth(canvas.shape[1], left, right))
-    return _fade(canvas, depth[..., None], quad_side * BLUR_SHARE), quad + np.array([left, top])
+    return _fade(canvas, depth, quad_side * BLUR_SHARE), quad + np.array([left, top])
 
 
 def _depth(length: int, before: int, after: int) -> Float32:
@@ -150,23 +152,59 @@ def _depth(length: int, before: int, after: int) -> Float32:
     return depth
 
 
-def _fade(canvas: Float32, depth: Float32, sigma: float) -> UInt8:
+def _fade(canvas: UInt8, depth: Float32, sigma: float) -> UInt8:
     reach = int(4 * sigma + 0.5)  # the published filter ends at four sigma
-    size = (2 * reach + 1, 2 * reach + 1)
-    blurred = cv2.GaussianBlur(canvas, size, sigma, borderType=cv2.BORDER_REFLECT)
-    canvas += (blurred - canvas) * np.clip(depth * 3 + 1, 0, 1)
-    median = np.median(canvas.reshape(-1, canvas.shape[2]), axis=0).astype(np.float32)
-    canvas += (median - canvas) * np.clip(depth, 0, 1)
-    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+    kernel = cv2.getGaussianKernel(2 * reach + 1, sigma, cv2.CV_32F)
+    near, far = np.clip(depth * 3 + 1, 0, 1), np.clip(depth, 0, 1)
+    planes = []
+    for sharp in cv2.split(canvas):
+        blurred = cv2.sepFilter2D(sharp, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT)
+        plane = sharp + (blurred - sharp) * near
+        plane += (np.median(plane).astype(np.float32) - plane) * far
+        planes.append(np.clip(np.rint(plane), 0, 255).astype(np.uint8))
+    faded: UInt8 = cv2.merge(planes)
+    return faded
 
 
 def _resample(canvas: UInt8, quad: Float64, side_px: int) -> UInt8:
-    # PIL's QUAD counts from pixel corners, our points from centres: hence +0.5
-    fine = (side_px * SUPERSAMPLING, side_px * SUPERSAMPLING)
-    corners = tuple(float(v) for v in (quad + 0.5).flatten())
-    picture = Image.fromarray(np.ascontiguousarray(canvas))
-    picture = picture.transform(fine, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
-    return np.array(picture.resize((side_px, side_px), Image.Resampling.LANCZOS))
+    """Sample the quad four times as finely as asked for, as PIL's QUAD does, then reduce it with Lanczos."""
+    fine_px = side_px * SUPERSAMPLING
+    top_left, bottom_left, _, top_right = quad
+    to_canvas = np.stack([top_right - top_left, bottom_left - top_left, top_left], axis=1)
+    to_canvas[:, :2] /= fine_px
+    to_canvas[:, 2] += 0.5 * (to_canvas[:, 0] + to_canvas[:, 1])  # the first sample lies half a step inside
+    four = cv2.cvtColor(canvas, cv2.COLOR_RGB2RGBA).astype(np.float32)  # of four channels it takes half the time
+    way = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    fine = cv2.warpAffine(four, to_canvas, (fine_px, fine_px), flags=way, borderMode=cv2.BORDER_REPLICATE)
+    return _reduced(cv2.convertScaleAbs(fine, alpha=1, beta=CUT_OFF - 0.5), side_px)
+
+
+def _reduced(fine: UInt8, side_px: int) -> UInt8:
+    """The picture, uint8 (H, W, 4), at ``side_px`` with Lanczos and without its fourth channel.
+
+    By torch, which takes a sixth of PIL's time, where its version knows that filter; levels differ by 1 at most.
+    """
+    if not _torch_has_lanczos():
+        picture = Image.fromarray(np.ascontiguousarray(fine[..., :3]))
+        return np.array(picture.resize((side_px, side_px), Image.Resampling.LANCZOS))
+    import torch
+
+    planes = torch.from_numpy(fine).permute(2, 0, 1)[None]
+    reduced = torch.nn.functional.interpolate(planes, (side_px, side_px), mode="lanczos", antialias=True)
+    return np.ascontiguousarray(reduced[0, :3].permute(1, 2, 0).numpy())
+
+
+@functools.cache
+def _torch_has_lanczos() -> bool:
+    """Whether this version of torch has PIL's filter."""
+    import torch
+
+    picture = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    try:
+        torch.nn.functional.interpolate(picture, (2, 2), mode="lanczos", antialias=True)
+    except (NotImplementedError, ValueError):
+        return False
+    return True
 
 
 def _crop_to_photo(shrunk: _Shrunk, side_px: int) -> Float64:

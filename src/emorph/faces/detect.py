@@ -14,7 +14,7 @@ from emorph.core.errors import ShapeError, UnknownNameError
 from emorph.core.exposure import brightened, face_gain, photo_gain, shade_gain
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
-from emorph.faces.hog import seen_by_hog, shrunk
+from emorph.faces.hog import Copy, seen_by_hog, shrunk
 from emorph.faces.mtcnn import FivePoints, seen_by_mtcnn
 from emorph.faces.points import eyes_to_mouth, five_of, lean_of, predict_points
 from emorph.faces.select import area_px, select_faces
@@ -56,8 +56,7 @@ def find_faces(
     as_detector(detector)
     pixels = np.ascontiguousarray(brightened(photo.pixels, photo_gain(photo.pixels)))
     faces = _seen(pixels, min_face_px, detector)
-    gain = shade_gain(pixels)
-    if gain > 1 and not any(face.score >= SURE_SCORE for face in faces):
+    if not any(face.score >= SURE_SCORE for face in faces) and (gain := shade_gain(pixels)) > 1:
         faces = _seen(brightened(pixels, gain), min_face_px, detector) or faces
     enough = [face for face in faces if face.score >= min_score]
     told = enough or sorted(faces, key=lambda face: face.score, reverse=True)[:1]
@@ -91,10 +90,11 @@ def refine_points(photo: Photo, face: Landmarks) -> Landmarks:
 def _seen(pixels: UInt8, min_face_px: int, detector: Detector) -> list[Landmarks]:
     """What the detectors see, each face once."""
     enlarge_to_px = min_face_px if detector == "hog" else max(min_face_px, ENLARGED_FACE_PX)
-    by_hog = seen_by_hog(pixels, min_face_px, enlarge_to_px) if detector != "mtcnn" else []
+    copy = shrunk(pixels)
+    by_hog = seen_by_hog(pixels, copy, min_face_px, enlarge_to_px) if detector != "mtcnn" else []
     if detector == "hog":
         return [_described(pixels, box, score) for box, score in by_hog]
-    by_mtcnn = _upright_or_turned(pixels, min_face_px, is_seen=any(score >= SURE_SCORE for _, score in by_hog))
+    by_mtcnn = _upright_or_turned(copy, min_face_px, is_seen=any(score >= SURE_SCORE for _, score in by_hog))
     faces = []
     for box, score in by_hog:
         same = max(by_mtcnn, key=lambda five: _shared(_square(five), box), default=None)
@@ -110,15 +110,15 @@ def _seen(pixels: UInt8, min_face_px: int, detector: Detector) -> list[Landmarks
     return faces
 
 
-def _upright_or_turned(pixels: UInt8, min_face_px: int, *, is_seen: bool) -> list[FivePoints]:
+def _upright_or_turned(copy: Copy, min_face_px: int, *, is_seen: bool) -> list[FivePoints]:
     """MTCNN's faces, of the photo as it is, or if no face is sure, of the quarter turn that shows the surest ones."""
-    copy, scale = shrunk(pixels)
-    quick_px = 12 * float(np.sqrt(copy.shape[0] * copy.shape[1] / MTCNN_LEVEL_PX))
+    pixels, scale = copy
+    height, width = pixels.shape[:2]
+    quick_px = 12 * float(np.sqrt(height * width / MTCNN_LEVEL_PX))
     least_px = max(min_face_px * scale, min(MTCNN_FACE_PX, quick_px))
 
     def look(turns: int) -> list[FivePoints]:
-        seen = seen_by_mtcnn(np.ascontiguousarray(np.rot90(copy, turns)), least_px)
-        height, width = copy.shape[:2]
+        seen = seen_by_mtcnn(np.ascontiguousarray(np.rot90(pixels, turns)), least_px)
         back = [five.turned_back(turns, height, width).scaled(1 / scale) for five in seen]
         return [five for five in back if five.longer_side_px >= min_face_px]
 

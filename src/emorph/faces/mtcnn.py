@@ -153,8 +153,8 @@ def _cut(pixels: UInt8, box: Float64, side_px: int) -> UInt8:
 
 def _levels(pixels: UInt8) -> Float32:
     """As the networks were trained: about [-1, 1], and x before y."""
-    levels = (pixels.transpose(1, 0, 2).astype(np.float32) - 127.5) / 128
-    return levels.astype(np.float32)
+    levels: Float32 = (pixels.transpose(1, 0, 2).astype(np.float32) - np.float32(127.5)) / np.float32(128)
+    return levels
 
 
 def _calibrated(boxes: Float64, moves: Float64) -> Float64:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,11 +19,13 @@ from emorph.diffusion.process import Prediction, eps_from, rates
 from emorph.diffusion.samplers import Denoise
 from emorph.diffusion.schedule import Schedule
 from emorph.models.directions import LatentStats
+from emorph.models.fitted_on import weights_digest
 from emorph.models.latent import LatentNet, LatentNetConfig
+from emorph.models.reuse import DeepReuse, FixedZ
 from emorph.models.semantic import SemanticEncoder
 from emorph.models.sizes import Multipliers, check_pictures, check_side, fold, unfold
 from emorph.models.unet import UNet
-from emorph.models.weights import PretrainedModule, save_model
+from emorph.models.weights import PretrainedModule, fingerprint, save_model
 
 KIND = "diffae"
 ScheduleName = Literal["linear", "cosine"]
@@ -95,9 +97,9 @@ class DiffAEConfig(Config):
         >>> config.image_size, config.z_dim
         (128, 512)
         """
-        if name not in _PRESETS:
-            raise UnknownNameError("preset", name, _PRESETS)
-        size, mult = _PRESETS[name]
+        if name not in PRESETS:
+            raise UnknownNameError("preset", name, PRESETS)
+        size, mult = PRESETS[name]
         return cls(
             image_size=size,
             model_channels=128,
@@ -107,7 +109,7 @@ class DiffAEConfig(Config):
         )
 
 
-_PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
+PRESETS: dict[str, tuple[int, tuple[int, ...]]] = {
     "ffhq128": (128, (1, 1, 2, 3, 4)),
     "ffhq256": (256, (1, 1, 2, 2, 4, 4)),
 }
@@ -179,7 +181,7 @@ class DiffAE(UNet, PretrainedModule):
 
     def encode(self, x: Tensor) -> Tensor:
         """z_sem (B, z_dim) of pictures x, float (B, image_channels, S, S) in [-1, 1]. Raises ShapeError."""
-        z: Tensor = self.encoder(self._seen(x))
+        z: Tensor = self.encoder(self.seen(x))
         return z
 
     def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
@@ -191,17 +193,38 @@ class DiffAE(UNet, PretrainedModule):
 
     def predict(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """The U-Net's raw output, in the space that ``config.prediction`` names; for training."""
-        return unfold(super().forward(self._seen(x_t), t, z), self.config.patch_size)
+        return unfold(super().forward(self.seen(x_t), t, z), self.config.patch_size)
 
-    def denoiser(self, z: Tensor) -> Denoise:
-        """``forward`` with z fixed, for a sampler: all rows share t, and z's part is computed once."""
-        by_z = self.z_modulations(z)
+    def denoiser(self, z: Tensor, *, reuse: int = 1) -> Denoise:
+        """``forward`` with z fixed, for one run of a sampler: all rows share t, and z's part is computed once.
+
+        reuse: compute deep features only at every so many evaluations, see ``emorph.models.reuse``; 1 is exact.
+        """
+        network = self.at(z)
+        return self.denoiser_by(network.whole if reuse == 1 else DeepReuse(network, reuse, self.diffusion).evaluate)
+
+    def denoiser_by(self, evaluate: Callable[[Tensor, Tensor], Tensor]) -> Denoise:
+        """``forward`` by a function of pictures and one time step that gives the raw output, as ``FixedZ.whole``."""
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            raw = unfold(self.modulated(self._seen(x_t), t[:1], by_z), self.config.patch_size)
+            raw = evaluate(x_t, t[:1])
             return eps_from(raw, x_t, t, self.rates, self.config.prediction)
 
         return denoise
+
+    def at(self, z: Tensor) -> FixedZ:
+        """The network of ``predict`` for this z (B, z_dim), whose part is computed once."""
+        return _TorchAtZ(self, z)
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that tell its weights from others'."""
+        return fingerprint(self)
+
+    @property
+    def encoder_digest(self) -> str:
+        """What directions name that were fitted on its codes, see ``emorph.models.fitted_on``."""
+        return weights_digest(self.encoder)
 
     def save_pretrained(self, folder: Path | str, *, dtype: torch.dtype = torch.float32) -> None:
         """Write config.json and model.safetensors; the folder appears complete or not at all."""
@@ -231,11 +254,32 @@ class DiffAE(UNet, PretrainedModule):
             model.latent_stats = latent_stats_from(stats, config.z_dim, source)
         return model
 
-    def _seen(self, x: Tensor) -> Tensor:
-        """What the networks take of pictures."""
+    def seen(self, x: Tensor) -> Tensor:
+        """What the networks take of pictures (B, image_channels, S, S): folded. Raises ShapeError."""
         c = self.config
         check_pictures(x, c.image_channels, c.image_size, "this model takes float pictures in [-1, 1]")
         return fold(x, c.patch_size)
+
+
+class _TorchAtZ:
+    """The U-Net in torch, with z's modulations known."""
+
+    def __init__(self, model: DiffAE, z: Tensor) -> None:
+        self._model = model
+        self._by_z = model.z_modulations(z)
+
+    def whole(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return self._pictures(self._model.modulated(self._model.seen(x_t), t, self._by_z))
+
+    def with_deep(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        raw, deep = self._model.with_deep(self._model.seen(x_t), t, self._by_z)
+        return self._pictures(raw), deep
+
+    def outer(self, x_t: Tensor, t: Tensor, deep: Tensor) -> Tensor:
+        return self._pictures(self._model.outer(self._model.seen(x_t), t, self._by_z, deep))
+
+    def _pictures(self, raw: Tensor) -> Tensor:
+        return unfold(raw, self._model.config.patch_size)
 
 
 def latent_stats_from(tensors: Mapping[str, Tensor], z_dim: int, source: str) -> LatentStats:

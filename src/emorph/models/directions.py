@@ -150,6 +150,14 @@ class Directions:
         """How much z_sem (..., z_dim) looks like each class, (..., K), before softmax or sigmoid."""
         return F.linear(self.stats.normalise(z), self.weight, self.bias)
 
+    def check_length(self, z_dim: int, source: str) -> None:
+        """Raises CheckpointError if they are for z_sem of another length. source: where they are from."""
+        if self.weight.shape[1] != z_dim:
+            raise CheckpointError(
+                f"{source}: the directions are for z_sem of {self.weight.shape[1]} numbers, "
+                f"but the model's has {z_dim}."
+            )
+
     @property
     def gains(self) -> tuple[float, ...]:
         """How far strength 1 goes for each class."""

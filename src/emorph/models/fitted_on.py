@@ -47,12 +47,12 @@ class FittedOn(Config):
         """What ``FITTED_FILE`` holds."""
         return json.dumps(self.model_dump(), indent=2) + "\n"
 
-    def check(self, what: str, name: str | Path, network: nn.Module, *, anyway: bool = False) -> str:
-        """Whether they fit a network. what: they, as a message calls them; name: of the network.
+    def check(self, what: str, name: str | Path, weights: str, *, anyway: bool = False) -> str:
+        """Whether they fit a network. what: they, as a message calls them; name, weights: of the network, its digest.
 
         Returns "", or with ``anyway`` a sentence about the mismatch, for which else CheckpointError is raised.
         """
-        now = FittedOn.of(name, network)
+        now = FittedOn(model=short_name(name), weights=weights)
         if now.weights == self.weights:
             return ""
         sentence = (

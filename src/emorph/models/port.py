@@ -146,7 +146,7 @@ def fit_note(name: str | Path, model: DiffAE, directions: str | Path | None, *, 
     folder = place if directions is not None else (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
     fitted = FittedOn.beside(folder)
     if fitted is not None:
-        return fitted.check(str(directions or folder), name, model.encoder, anyway=anyway)
+        return fitted.check(str(directions or folder), name, model.encoder_digest, anyway=anyway)
     return unchecked(str(directions), name) if directions is not None else ""
 
 
@@ -258,10 +258,10 @@ def model_info(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
         kind = kind_of_folder(path)
         assert kind.folder is not None
         facts, layout, training = kind.folder.facts(path), "emorph folder", {}
-        path /= WEIGHTS_FILE
+        path /= kind.folder.weights_file
         if not path.is_file():
-            raise CheckpointError(f"{path.parent} has no {WEIGHTS_FILE}; copy the whole folder again.")
-        weights = read_safetensors(path, numbers=False)
+            raise CheckpointError(f"{path.parent} has no {path.name}; copy the whole folder again.")
+        weights = read_safetensors(path, numbers=False) if path.name == WEIGHTS_FILE else {}
     else:
         source = Source.read(path, numbers=False)
         kind, weights = kind_of_file(source)
@@ -274,7 +274,7 @@ def model_info(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
         weights=path,
         file_bytes=path.stat().st_size,
         sha256=file_digest(path),
-        n_parameters=sum(tensor.numel() for key, tensor in weights.items() if _is_parameter(key)),
+        n_parameters=facts.n_parameters or sum(tensor.numel() for key, tensor in weights.items() if _is_parameter(key)),
         config=facts.config,
         labels=facts.labels,
         has_latent_stats=MEAN in weights,
@@ -288,9 +288,18 @@ def _load(name: str | Path, kind: ModelKind[M], wanted: str, hints: Hints) -> M:
     assert kind.file is not None
     path = _inside(locate(name))
     if path.is_dir():
+        _refuse_graphs(path, kind)
         return kind.folder.load(path)
     source = Source.read(path)
     return kind.file.load(source, _sorted_as(kind, source, wanted), hints)
+
+
+def _refuse_graphs(path: Path, wanted: ModelKind[Any]) -> None:
+    """Raises CheckpointError, saying how it is used, for a folder of exported graphs."""
+    if (path / CONFIG_FILE).is_file():
+        kind = kind_of_folder(path)
+        if kind is not wanted and kind.folder is not None and kind.folder.weights_file != WEIGHTS_FILE:
+            raise CheckpointError(f"{path} holds {kind.what}; {kind.use}.")
 
 
 def _load_any(path: Path, hints: Hints, *, to_write: bool = False) -> tuple[ModelKind[Any], Any]:

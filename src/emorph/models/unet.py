@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from emorph.models.blocks import Attention, ModulatedResBlock, Modulation, group_norm, timestep_embedding, zeroed
 
 Block = Callable[..., ModulatedResBlock]  # (channels in, channels out, how to resample)
+N_OUTER = 2  # blocks at each end that are computed anew where deep features are used again
 AttentionAt = Callable[[int, int], list[nn.Module]]  # (channels, side): the layer of a level, if it has one
 
 
@@ -92,18 +93,49 @@ class UNet(nn.Module):
 
     def modulated(self, x: Tensor, t: Tensor, by_z: Sequence[Modulation]) -> Tensor:
         """``forward`` for a z whose modulations are known; t of one element serves the whole batch."""
-        time = self.time_embed(t)
-        pairs = zip(self.residual_blocks(), by_z, strict=True)
-        modulations = iter([block.modulation(time, part) for block, part in pairs])
+        return self.with_deep(x, t, by_z)[0]
+
+    def with_deep(self, x: Tensor, t: Tensor, by_z: Sequence[Modulation]) -> tuple[Tensor, Tensor]:
+        """``modulated``, and the deep features that ``outer`` takes: what the last N_OUTER output blocks start from."""
+        modulations = self._modulations(self.residual_blocks(), t, by_z)
         skips = []
         for layers in self.input_blocks:
             x = _through(layers, x, modulations)
             skips.append(x)
         x = _through(self.middle_block, x, modulations)
-        for layers in self.output_blocks:
+        deep = x
+        for i, layers in enumerate(self.output_blocks):
+            if i == len(self.output_blocks) - N_OUTER:
+                deep = x
             x = _through(layers, torch.cat([x, skips.pop()], dim=1), modulations)
         y: Tensor = self.out(x)
+        return y, deep
+
+    def outer(self, x: Tensor, t: Tensor, by_z: Sequence[Modulation], deep: Tensor) -> Tensor:
+        """``modulated`` by the first and last N_OUTER blocks alone, from deep features of another evaluation.
+
+        deep: as ``with_deep`` gives it. Ma et al. 2024 (DeepCache), Sec. 3.3.
+        """
+        before = len(list(_residual(self.input_blocks[:N_OUTER])))
+        after = len(list(_residual(self.output_blocks[-N_OUTER:])))
+        first = self._modulations(_residual(self.input_blocks[:N_OUTER]), t, by_z[:before])
+        last = self._modulations(_residual(self.output_blocks[-N_OUTER:]), t, by_z[len(by_z) - after :])
+        skips = []
+        for layers in self.input_blocks[:N_OUTER]:
+            x = _through(layers, x, first)
+            skips.append(x)
+        x = deep
+        for layers in self.output_blocks[-N_OUTER:]:
+            x = _through(layers, torch.cat([x, skips.pop()], dim=1), last)
+        y: Tensor = self.out(x)
         return y
+
+    def _modulations(
+        self, blocks: Iterator[ModulatedResBlock], t: Tensor, by_z: Sequence[Modulation]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Scale and shift of these blocks at t."""
+        time = self.time_embed(t)
+        return iter([block.modulation(time, part) for block, part in zip(blocks, by_z, strict=True)])
 
     def z_modulations(self, z: Tensor) -> list[Modulation]:
         """What z (B, z_dim) contributes to every residual block, in the order of ``forward``."""
@@ -111,8 +143,12 @@ class UNet(nn.Module):
 
     def residual_blocks(self) -> Iterator[ModulatedResBlock]:
         """Every residual block in the order of ``forward``."""
-        for layers in (*self.input_blocks, self.middle_block, *self.output_blocks):
-            yield from (layer for layer in layers if isinstance(layer, ModulatedResBlock))
+        yield from _residual((*self.input_blocks, self.middle_block, *self.output_blocks))
+
+
+def _residual(blocks: Iterable[nn.Module]) -> Iterator[ModulatedResBlock]:
+    for layers in blocks:
+        yield from (layer for layer in layers.children() if isinstance(layer, ModulatedResBlock))
 
 
 def _through(layers: nn.Module, x: Tensor, modulations: Iterator[tuple[Tensor, Tensor]]) -> Tensor:

@@ -69,12 +69,13 @@ def bar_chart(bars: Sequence[tuple[str, float]], *, title: str) -> str:
 
 
 class _Frame:
-    """The place of values on the drawing."""
+    """The place of values on the drawing. counts: whether x counts something, so that ticks are whole numbers."""
 
     def __init__(self, points: Sequence[tuple[float, float]], *, log_x: bool) -> None:
         self.log_x = log_x and all(x > 0 for x, _ in points)
         xs, ys = [self._scaled(x) for x, _ in points], [y for _, y in points]
         self.x0, self.x1 = _spread(min(xs), max(xs), 0.0)
+        self.counts = not self.log_x and all(x == round(x) for x in xs)
         self.y0, self.y1 = _spread(min(ys), max(ys), 0.05)
 
     def _scaled(self, x: float) -> float:
@@ -89,20 +90,27 @@ class _Frame:
     def axes(self, x_name: str, y_name: str, *, percent: bool) -> str:
         bottom = HEIGHT - BOTTOM
         parts = [f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" stroke="#444" fill="none"/>']
-        for i in range(N_TICKS):
-            scaled, value = (low + (high - low) * i / (N_TICKS - 1) for low, high in self._ranges())
-            x = LEFT + i / (N_TICKS - 1) * (WIDTH - LEFT - RIGHT)
-            parts.append(_text(x, bottom + 16, f"{10**scaled if self.log_x else scaled:.3g}", anchor="middle"))
-            parts.append(
-                _text(LEFT - 6, self.y(value) + 4, f"{value:.1%}" if percent else f"{value:.3g}", anchor="end")
-            )
+        for x in self._ticks():
+            anchor = "end" if self.x(x) > WIDTH - 2 * RIGHT else "middle"
+            parts.append(_text(self.x(x), bottom + 16, f"{x:,}" if self.counts else f"{x:.3g}", anchor=anchor))
+        for value in _evenly(self.y0, self.y1):
+            said = f"{value:.1%}" if percent else f"{value:.3g}"
+            parts.append(_text(LEFT - 6, self.y(value) + 4, said, anchor="end"))
             parts.append(f'<path d="M{LEFT} {self.y(value):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_name, anchor="middle"))
         parts.append(_text(WIDTH - RIGHT, 16, y_name, anchor="end"))
         return "".join(parts)
 
-    def _ranges(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        return (self.x0, self.x1), (self.y0, self.y1)
+    def _ticks(self) -> list[float]:
+        """Of x: whole numbers where it counts something."""
+        ticks = _evenly(self.x0, self.x1)
+        if self.counts:
+            return sorted({round(x) for x in ticks if self.x0 <= round(x) <= self.x1})
+        return [10**x for x in ticks] if self.log_x else ticks
+
+
+def _evenly(low: float, high: float) -> list[float]:
+    return [low + (high - low) * i / (N_TICKS - 1) for i in range(N_TICKS)]
 
 
 def _spread(low: float, high: float, room: float) -> tuple[float, float]:

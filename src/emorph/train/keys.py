@@ -17,11 +17,20 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from emorph.core.config import toml_value
+from emorph.models.diffae import PRESETS, DiffAEConfig
 from emorph.train.renamed import old_keys
 from emorph.train.sections import BudgetConfig, OptimConfig
 from emorph.train.tasks import config_class
 
-_UNITS = {"image_size": "px", "crop": "", "shift": "sides", "zoom": "times", "window": "px", "dropout": "share of 1"}
+_UNITS = {
+    "image_size": "px",
+    "crop": "",
+    "shift": "sides",
+    "zoom": "times",
+    "window": "px",
+    "dropout": "share of 1",
+    "directions_within": "deviations",
+}
 _ENDINGS = {
     "_px": "px",
     "_deg": "degrees",
@@ -41,6 +50,10 @@ _SHARED = {
         if field.description
     },
 }
+_PRESET_SENTENCE = (
+    "The official sizes, in place of all that must be stated below; what is stated beside it comes instead of the "
+    "preset's."
+)
 _LIMITS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
@@ -77,6 +90,8 @@ def keys_of(task: str) -> list[Key]:
 def _keys(model: type[Any], section: str, *, apart: bool = False) -> Iterator[Key]:
     told = _told(model)
     below = []
+    if issubclass(model, DiffAEConfig):
+        yield Key(section, "preset", " | ".join(map(toml_value, PRESETS)), "", "", False, _PRESET_SENTENCE, apart)
     for name, field in _fields_of(model):
         inner = _table_in(field.annotation)
         if inner is not None:

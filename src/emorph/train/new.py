@@ -80,9 +80,6 @@ def new_text(name: str) -> str:
             section = key.section
             is_there = not key.apart or _at(start, section) is not None
             lines += ["", f"{'' if is_there else '# '}[{section}]"]
-            if name == DEFAULT_TASK and section == "model":
-                lines += ["# The official sizes: ffhq128 or ffhq256. What is stated beside it comes in its place.",
-                          f"preset = {toml_value(start['model']['preset'])}"]  # fmt: skip
         lines += ["", *_lines(key, _at(start, key.path), _at(config, key.path))]
     return "\n".join(lines) + "\n"
 

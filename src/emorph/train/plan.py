@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from emorph.core.errors import ConfigError
+from emorph.core.assets import official
+from emorph.core.errors import ConfigError, MissingAssetError
 from emorph.core.expressions import Emotion
 from emorph.data.loader import EndlessOrder
 from emorph.train.config import RunConfig
@@ -297,6 +298,10 @@ def _warnings(plan: Plan, left_out: int) -> list[str]:
             f"it needs about {size(plan.needs.memory)} of memory, but only "
             f"{size(plan.warm_up.free_bytes)} are free here: set optim.micro_batch below {plan.micro_batch}."
         )
+    try:
+        official(plan.init or "")
+    except MissingAssetError as error:
+        warnings.append(f"what it starts from is not here, so the run would stop at once. {error}")
     if plan.faces is None:
         warnings.append(
             f"{plan.data} does not exist: epochs and emotions are not known. State the number of faces with --faces N."

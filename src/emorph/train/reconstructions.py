@@ -28,7 +28,8 @@ from emorph.train.run_folder import CONFIG_FILE
 
 BATCH = 16
 SCORES_FILE = "scores_reconstructions.jsonl"
-HELD_OUT = ("test", "val")
+VALIDATION = "val"
+HELD_OUT = ("test", VALIDATION)
 TRAINED = "train"
 
 
@@ -104,13 +105,13 @@ def _drawn(wanted: Wanted, model: DiffAE, name: str, side_px: int, channels: int
     names = store.column("identity") if "identity" in store.columns else [None] * len(store)
     persons = tuple(str(names[int(i)] or id) for i, id in zip(chosen, ids, strict=True))
     about = (
-        f"{n} of {len(store)} faces of {Path(wanted.data).name}, {split or 'all splits'}, drawn with seed 0"
+        f"{n} of {len(store)} faces of {Path(wanted.data).name} ({_told_split(split)}), drawn with seed 0"
         f"{', window ' + ', '.join(map(str, window)) if window else ''}, as "
         f"{'luminance' if channels == 1 else 'RGB'} of {side_px} px."
     )
     if crop is None and model.config.crop.zoom != 1:
         warnings.append(_window_wanted(name, model))
-    return pixels, Faces(ids, persons, about, tuple(warnings))
+    return pixels, Faces(ids, persons, about, split or "", tuple(warnings))
 
 
 def _split(store: FaceStore, asked: str | None) -> tuple[str | None, list[str]]:
@@ -122,6 +123,12 @@ def _split(store: FaceStore, asked: str | None) -> tuple[str | None, list[str]]:
     if found is None:
         return None, ["The set has no held-out split: a model that was trained on these faces does better here."]
     return found, []
+
+
+def _told_split(split: str | None) -> str:
+    if split is None:
+        return "no split is told"
+    return f"split: {split}{', by which settings may have been chosen' if split == VALIDATION else ''}"
 
 
 def _window_wanted(name: str, model: DiffAE) -> str:

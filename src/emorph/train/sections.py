@@ -29,7 +29,7 @@ class DataConfig(Config):
     balance: how emotions are made equal, see ``emorph.data.balance.CHOICES``. class_power: repeats the rare ones and
     leaves no face out, so that an epoch is longer than the data set, and faces without a label come once each, see
     ``emorph.data.loader.class_weights``; one of the two.
-    weight: of several sets, how many samples come from this one against the others, see ``train.mixed_data``.
+    weight: of several sets, how many samples come from this one: its weight over the sum of all weights.
     assumed_faces: how many faces there will be, in all or of each emotion; a plan goes by it where the data set is not
     there yet, a run never does.
     """

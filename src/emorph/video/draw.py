@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from emorph.edit.redraw import motions
 from emorph.faces.align import align
 from emorph.video.tracks import Track
 
+STEADY_S = 0.04  # standard deviation of the window in which what is drawn is averaged, about a frame
 FULL_STRENGTH = 0.25  # below it the drawing fades in as well, or its own small errors would appear at once
 
 
@@ -91,6 +92,18 @@ def changes(
     x_T = editor.codec.invert(seen, z)
     pairs = (to_levels(code.tone.put_back(editor.codec.decode(x_T, each))) for each in (z, z + step))
     return [CropChange(b, b + share * (a - b)) for b, a, share in zip(*pairs, shares, strict=True)]
+
+
+def steadied(change: CropChange, around: Sequence[tuple[float, CropChange]]) -> CropChange:
+    """A change that what is drawn in the frames around it makes steadier: the network draws each a little otherwise.
+
+    around: changes of one track, and how many seconds after this one each comes; this one is among them. Where the crop
+    moves to is its own; only what is drawn there, which crops hold at one place, is the mean.
+    """
+    shares = np.exp([-0.5 * (apart_s / STEADY_S) ** 2 for apart_s, _ in around])
+    drawn = [share * (other.after - other.before) for share, (_, other) in zip(shares, around, strict=True)]
+    mean = np.sum(drawn, axis=0, dtype=np.float32) / np.float32(shares.sum())
+    return replace(change, after=np.clip(change.before + mean, 0, 255).astype(np.float32))
 
 
 def pasted(

@@ -47,6 +47,8 @@ _KEPT = {
 _HALVED = {"yuv420p": "yuv444p", "yuvj420p": "yuvj444p", "yuv422p": "yuv444p", "yuvj422p": "yuvj444p",
            "yuv420p10le": "yuv444p10le", "yuv422p10le": "yuv444p10le"}  # fmt: skip
 GIF_COLOURS = 256
+GIF_BYTES = 0.4  # of a pixel of a frame, as measured on films of faces; each frame is stored by itself
+LARGE_GIF, MOST_GIF = 50e6, 1e9  # bytes from which a sentence says so, and from which a GIF is refused
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,27 @@ def stored(clip: Clip, suffix: str) -> Stored:
         said.append(f"{clip.name}: its tracks of {' and '.join(left)} are left out; pictures and sound are kept.")
     if clip.audio and suffix == ".gif":
         said.append(f"{clip.name} has sound, which a GIF does not hold.")
+    if suffix == ".gif" and gif_bytes(clip) > LARGE_GIF:
+        said.append(
+            f"A GIF of {clip.name} takes about {gif_bytes(clip) / 1e6:.0f} MB, because each frame is stored by itself; "
+            ".mp4 or .webm takes far less."
+        )
     return Stored(codec, Form(clip.width, clip.height, pix_fmt), tuple(said))
+
+
+def gif_bytes(clip: Clip) -> float:
+    """About how large a GIF of the whole clip would be."""
+    n_frames = clip.n_frames or clip.duration_s * float(clip.rate)
+    return GIF_BYTES * clip.width * clip.height * n_frames
+
+
+def check_gif(clip: Clip) -> None:
+    """Raises ClipError for a clip that is too long or too large for a GIF."""
+    if gif_bytes(clip) > MOST_GIF:
+        raise ClipError(
+            f"a GIF of {clip.name} ({clip.width}x{clip.height}, {clip.duration_s:.0f} s) would take about "
+            f"{gif_bytes(clip) / 1e9:.1f} GB; name the result as .mp4 or .webm, or cut the film."
+        )
 
 
 def check_holds(clip: Clip, suffix: str, folder: Path) -> None:

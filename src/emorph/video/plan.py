@@ -20,7 +20,7 @@ from emorph.edit.pipeline import Editor
 from emorph.video.clip import FILM_NAMES, FILM_SUFFIXES
 from emorph.video.keyframes import Easing, Keyframe, between, parse_strengths, strength_at
 
-VERSION = 1  # of how films are edited: results of another are not gone on with
+VERSION = 2  # of how films are edited: results of another are not gone on with
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,14 @@ def film_metadata(editor: Editor, plan: FilmPlan, key: str) -> dict[str, str]:
     """What a film's file says of itself: a sentence for people, the rest for machines."""
     targets = [[key.value.word, key.at_s] for key in plan.targets]
     strengths = [[key.value, key.at_s] for key in plan.strengths]
-    made = {"edited": True, "targets": targets, "strengths": strengths, "key": key, **made_by(editor).as_facts()}
+    made = {
+        "edited": True,
+        "targets": targets,
+        "strengths": strengths,
+        "easing": plan.easing,
+        "key": key,
+        **made_by(editor).as_facts(),
+    }
     said = described("The facial expression in this film was edited by a machine.", made)
     return {"description": said["Description"], "comment": said["emorph"]}
 

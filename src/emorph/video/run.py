@@ -17,7 +17,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,8 @@ from emorph.edit.change import CropChange
 from emorph.edit.pipeline import Editor
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.video.clip import Clip, read_clip
-from emorph.video.draw import TrackCode, aligned, changes, pasted, read_code, track_code
-from emorph.video.encode import Stored, check_holds, join, segment, stored
+from emorph.video.draw import TrackCode, aligned, changes, pasted, read_code, steadied, track_code
+from emorph.video.encode import Stored, check_gif, check_holds, join, segment, stored
 from emorph.video.frames import Frame, previewed, with_change
 from emorph.video.look import Described
 from emorph.video.pace import STAGES, Tell
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 SEGMENT_FRAMES = 48
 BATCH_FRAMES = 8  # whose faces are drawn together
+REACH_FRAMES = 2  # on both sides, by whose changes one is steadied
+_Key = tuple[int, int]  # of a face: its track, and its frame
 
 
 def edit_films(
@@ -79,6 +81,8 @@ def edit_film(
     """Edit the faces of one film. Raises ClipError, NoFaceError; KeyboardInterrupt says what is kept."""
     clip = read_clip(source)
     check_holds(clip, out.suffix.lower(), out.parent)
+    if out.suffix.lower() == ".gif" and not plan.preview:
+        check_gif(clip)
     key = key_of(editor, source, plan, out.suffix.lower())
     if not again and is_made(out, key):
         return FileEdit(source, (out,), 0.0, 0)
@@ -143,11 +147,10 @@ class _Film:
                 pace(sum(1 for _ in frames))
                 continue
             with segment(path, self.clip, self.stored) as made:
-                while batch := list(itertools.islice(frames, BATCH_FRAMES)):
-                    for picture in self._edited(batch, tracks, codes, wanted):
-                        with self.clock.of("encode"):
-                            made.add(picture)
-                    pace(len(batch))
+                for picture in self._edited(frames, _Desk(tracks, codes, wanted, times_s)):
+                    with self.clock.of("encode"):
+                        made.add(picture)
+                    pace(1)
         return len(wanted)
 
     def _wishes(self, tracks: Sequence[Track], times_s: Float64) -> dict[int, list[_Wish]]:
@@ -160,33 +163,52 @@ class _Film:
                     found.setdefault(frame, []).append(_Wish(number, at, targets))
         return found
 
-    def _edited(
-        self, batch: Sequence[Frame], tracks: Sequence[Track], codes: Sequence[TrackCode],
-        wanted: dict[int, list[_Wish]],
-    ) -> Iterator[VideoFrame]:  # fmt: skip
-        """The frames' pictures, changed where something is wished for."""
-        with self.clock.of("edit"):
-            photos = {frame.number: Photo(frame.pixels()) for frame in batch if frame.number in wanted}
-            faces = self._faces(photos, tracks, wanted)
-            drawn: dict[tuple[int, int], CropChange] = {}
-            for number, keys in itertools.groupby(sorted(faces), key=lambda key: key[0]):
-                rows = list(keys)
-                crops = [faces[key][0] for key in rows]
-                found = changes(self.editor, crops, codes[number], [faces[key][1] for key in rows])
-                drawn.update(zip(rows, found, strict=True))
-        for frame in batch:
-            picture = frame.picture
-            with self.clock.of("paste"):
-                if frame.number in photos:
-                    photo = photos[frame.number]
-                    for key in (key for key in faces if key[1] == frame.number):
-                        photo = pasted(self.editor, photo, faces[key][0], drawn[key], codes[key[0]], faces[key][1])
-                    picture = with_change(picture, photos[frame.number].pixels, photo.pixels)
-            yield picture
+    def _edited(self, frames: Iterator[Frame], desk: _Desk) -> Iterator[VideoFrame]:
+        """The pictures of a segment's frames, changed where something is wished for.
+
+        A frame waits until its neighbours are drawn, by whose changes its own is steadied.
+        """
+        held: list[Frame] = []
+        while True:
+            batch = list(itertools.islice(frames, BATCH_FRAMES))
+            with self.clock.of("edit"):
+                self._draw(batch, desk)
+            held += batch
+            n_ready = max(0, len(held) - REACH_FRAMES) if batch else len(held)
+            for frame in held[:n_ready]:
+                with self.clock.of("paste"):
+                    picture = self._pasted(frame, desk)
+                yield picture
+            del held[:n_ready]
+            if not batch:
+                return
+            desk.clear(held[0].number - REACH_FRAMES)
+
+    def _draw(self, batch: Sequence[Frame], desk: _Desk) -> None:
+        """Draw the faces of frames that follow each other, each track's together."""
+        photos = {frame.number: Photo(frame.pixels()) for frame in batch if frame.number in desk.wanted}
+        faces = self._faces(photos, desk.tracks, desk.wanted)
+        for number, keys in itertools.groupby(sorted(faces), key=lambda key: key[0]):
+            rows = list(keys)
+            crops = [faces[key][0] for key in rows]
+            found = changes(self.editor, crops, desk.codes[number], [faces[key][1] for key in rows])
+            desk.drawn.update(zip(rows, found, strict=True))
+        desk.photos.update(photos)
+        desk.faces.update(faces)
+
+    def _pasted(self, frame: Frame, desk: _Desk) -> VideoFrame:
+        if frame.number not in desk.photos:
+            return frame.picture
+        photo = own = desk.photos.pop(frame.number)
+        for key in [key for key in desk.faces if key[1] == frame.number]:
+            face, targets = desk.faces.pop(key)
+            change = steadied(desk.drawn[key], desk.around(key))
+            photo = pasted(self.editor, photo, face, change, desk.codes[key[0]], targets)
+        return with_change(frame.picture, own.pixels, photo.pixels)
 
     def _faces(
         self, photos: Mapping[int, Photo], tracks: Sequence[Track], wanted: Mapping[int, Sequence[_Wish]]
-    ) -> dict[tuple[int, int], tuple[AlignedFace, tuple[Target, ...]]]:
+    ) -> dict[_Key, tuple[AlignedFace, tuple[Target, ...]]]:
         """The crops that are changed, by track and frame, and what they are to show."""
         faces = {}
         for frame, photo in photos.items():
@@ -202,3 +224,27 @@ class _Wish:
     track: int
     at: int
     targets: tuple[Target, ...]
+
+
+@dataclass
+class _Desk:
+    """What is held of a segment while it is edited: frames that are read, faces that are cut out, changes drawn."""
+
+    tracks: Sequence[Track]
+    codes: Sequence[TrackCode]
+    wanted: Mapping[int, Sequence[_Wish]]
+    times_s: Float64
+    photos: dict[int, Photo] = field(default_factory=dict)
+    faces: dict[_Key, tuple[AlignedFace, tuple[Target, ...]]] = field(default_factory=dict)
+    drawn: dict[_Key, CropChange] = field(default_factory=dict)
+
+    def around(self, key: _Key) -> list[tuple[float, CropChange]]:
+        """The changes of a track's frames around one, itself among them, and how many seconds after it each is."""
+        track, at = key
+        near = [number for number in range(at - REACH_FRAMES, at + REACH_FRAMES + 1) if (track, number) in self.drawn]
+        return [(float(self.times_s[number] - self.times_s[at]), self.drawn[track, number]) for number in near]
+
+    def clear(self, before: int) -> None:
+        """Forget changes of frames before one."""
+        for key in [key for key in self.drawn if key[1] < before]:
+            del self.drawn[key]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from emorph.core.errors import ConfigError
+from emorph.face3d.action_units import check_numbers
 
 
 def parse_units(text: str) -> dict[str, float]:
-    """ "mouthSmile_L=0.8,AU26=0.5" as names and values 0..1, as they were written. Raises ConfigError.
+    """ "mouthSmile_L=0.8,AU26=0.5" as names and values 0..1, as they were written.
+
+    Raises ConfigError, also for a number that FACS has not.
 
     >>> parse_units("mouthSmile_L=0.8, AU26=0.5")
     {'mouthSmile_L': 0.8, 'AU26': 0.5}
@@ -21,6 +24,7 @@ def parse_units(text: str) -> dict[str, float]:
         if not name or not 0 <= number <= 1:
             raise ConfigError(f"--au {part!r} is not an action unit with a value from 0 to 1, as in jawOpen=0.8.")
         asked[name] = number
+    check_numbers(asked)
     if not asked:
         raise ConfigError("--au lists no action units; write, for example, mouthSmile_L=0.8,jawOpen=0.3.")
     return asked

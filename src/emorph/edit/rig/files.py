@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image, write_photo
 from emorph.core.types import OnStep, Photo, Target, UInt8
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
+from emorph.edit.elsewhere import Elsewhere, Helpers, RecipeMaker
 from emorph.edit.jobs import Recipe, change_files
 from emorph.edit.metadata import TOOL, Maker, described
 from emorph.edit.paths import (
@@ -43,17 +44,17 @@ def express_files(
     strip_location: bool = False,
     again: bool = False,
     watch: Watch | None = None,
+    helpers: Helpers[RigEditor] | None = None,
 ) -> FileReport:
     """Set action units in photos and folders of photos; one that fails does not end the others.
 
     goal: an emotion, as the units that show it; or units and their values 0..1, as for ``named_units``; among these
     may be words of emotions with their weights, whose steps are added.
-    out, strengths, frame, strip_location, again: as for ``emorph.edit.files.edit_files``.
+    out, strengths, frame, strip_location, again, helpers: as for ``emorph.edit.files.edit_files``.
     Raises ConfigError for units that the rig's face does not have, and for what no photo can be done with.
     """
-    recipe = unit_recipe(editor, goal, strengths, face=face, min_face_px=min_face_px)
-    recipe = replace(recipe, frame=frame, strip_location=strip_location)
-    return change_files(recipe, photos, out, again=again, watch=watch)
+    make = RecipeMaker[RigEditor](unit_recipe, goal, tuple(strengths), face, min_face_px, frame, strip_location)
+    return change_files(make(editor), photos, out, again=again, watch=watch, elsewhere=Elsewhere.of(helpers, make))
 
 
 def unit_recipe(

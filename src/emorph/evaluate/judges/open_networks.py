@@ -12,7 +12,7 @@ from emorph.core.downloads import present
 from emorph.core.errors import CheckpointError, DataError, MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, to_tensor
-from emorph.core.pretrained import BUNDLED, WEIGHTS_FILE, locate
+from emorph.core.pretrained import BUNDLED, WEIGHTS_FILE, locate, stated_kind
 from emorph.core.types import CropSpec, FaceCoeffs, Float32, Float64, UInt8
 from emorph.evaluate.judges.asked import COMPARED_PX, POINTS_PX, CropPlan, PanelComparer, PanelEncoder, PanelJudge
 from emorph.evaluate.judges.cards import CARDS, Kind, NetworkCard, network_card, not_onnx, recogniser_card
@@ -24,6 +24,8 @@ from emorph.evaluate.metrics.table import by_network
 from emorph.face3d.camera import CROP_SIDE_PX
 from emorph.face3d.fit import fit_landmarks
 from emorph.face3d.ict import ICT
+from emorph.models.backends import exported_judge
+from emorph.models.backends.exported_judge import ExportedJudge
 from emorph.models.inception import Inception
 from emorph.models.judge import Judge
 from emorph.models.port import load_face_encoder
@@ -56,7 +58,13 @@ def load_judge(name: str, threads: int) -> PanelJudge:
         raise UnknownNameError("judge", name, [BUNDLED_JUDGE, *JUDGES, *CARDS]) from error
     if folder.is_file():
         raise CheckpointError(not_onnx(folder))
-    judge = Judge.from_pretrained(folder)
+    judge: Judge | ExportedJudge
+    if stated_kind(folder) == exported_judge.KIND:
+        judge = ExportedJudge(folder)
+        digits, weights = judge.stated.fingerprint, folder / exported_judge.JUDGE_FILE
+    else:
+        judge = Judge.from_pretrained(folder)
+        digits, weights = fingerprint(judge), folder / WEIGHTS_FILE
     config = judge.config
 
     def answer(crops: UInt8) -> Float64:
@@ -64,13 +72,13 @@ def load_judge(name: str, threads: int) -> PanelJudge:
 
     plan = CropPlan("ffhq", config.image_size, config.crop)
     return PanelJudge(
-        id=f"{folder.name}@{digits_of(folder / WEIGHTS_FILE)}",
+        id=f"{folder.name}@{digits_of(weights)}",
         emotions=config.emotions,
         plan=plan,
         answer=answer,
         trained_on=BUNDLED_TRAINED_ON if folder == BUNDLED / BUNDLED_JUDGE else (),
         card={"name": name, "kind": "emotion", **config.model_dump(mode="json")},
-        fingerprint=fingerprint(judge),
+        fingerprint=digits,
     )
 
 
@@ -113,6 +121,8 @@ def _card_and_file(name: str, default: NetworkCard | None, kind: Kind) -> tuple[
         own = path.with_suffix(".json")
         card = NetworkCard.read(own) if own.is_file() else CARDS.get(path.stem, default)
     if card is None:
+        if path is not None and not path.is_file():
+            raise DataError(f"{name} is not there; check the path.")
         raise DataError(f"{name} needs a card that names its classes and scaling: {Path(name).stem}.json beside it.")
     if card.kind != kind:
         told, option = ("persons", "--recogniser") if card.kind == "identity" else ("emotions", "--judge")

@@ -11,18 +11,19 @@ from torch import Tensor
 from emorph.core.images import luminance, to_tensor
 from emorph.core.types import Float64, Landmarks, Photo
 from emorph.faces.align import align
+from emorph.models.backends.exported_judge import ExportedJudge
 from emorph.models.judge import Judge
 
 BATCH = 128
 
 
-def crop_for(judge: Judge, photo: Photo, landmarks: Landmarks) -> Tensor:
+def crop_for(judge: Judge | ExportedJudge, photo: Photo, landmarks: Landmarks) -> Tensor:
     """A face as the judge takes it, float (1, S, S) in [-1, 1]."""
     face = align(photo, landmarks, judge.config.image_size, judge.config.crop)
     return luminance(to_tensor(face.pixels[None]))[0]
 
 
-def judge_crops(judge: Judge, crops: Sequence[Tensor]) -> Float64:
+def judge_crops(judge: Judge | ExportedJudge, crops: Sequence[Tensor]) -> Float64:
     """Probability of each of the judge's labels for crops (1, S, S); (n, n_labels)."""
     found = [judge.probabilities(torch.stack(list(crops[i : i + BATCH]))) for i in range(0, len(crops), BATCH)]
     if not found:

@@ -9,6 +9,7 @@ from pathlib import Path
 from emorph.core.csv_rows import form_of, read_rows
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
+from emorph.core.split_words import known_split
 from emorph.evaluate.measure.inputs import Affect, Pair
 from emorph.evaluate.measure.records import Identified, identify
 from emorph.evaluate.metrics.affect import NOT_ANNOTATED
@@ -44,7 +45,8 @@ def is_annotated(path: Path) -> bool:
 def read_annotated(path: Path, photos: Path | None = None) -> Annotated:
     """The photos of a list such as validation.csv, with emotion, valence, arousal (-2: not annotated) and landmarks.
 
-    photos: their folder, by default Manually_Annotated_Images beside the list, or the list's own.
+    photos: their folder, by default Manually_Annotated_Images beside the list, or the list's own. Their split is what
+    the list is called: training.csv or validation.csv.
     Raises DataError naming the line, or where no photo is found.
     """
     found, left_out = [], 0
@@ -75,8 +77,10 @@ def _pair(cells: dict[str, str], path: Path, photos: Path | None, where: str) ->
     if code in OTHER_CODES:
         return None
     photo = _photo(cells[PATH], path.parent if photos is None else photos)
-    points = _points(cells.get(POINTS, ""))
-    return Pair(path.stem, photo, photo, Emotion(int(code)), affect=_affect(cells, where), points=points)
+    return Pair(
+        path.stem, photo, photo, Emotion(int(code)), affect=_affect(cells, where),
+        points=_points(cells.get(POINTS, "")), split=known_split(path.stem),
+    )  # fmt: skip
 
 
 def _photo(name: str, folder: Path) -> Path:

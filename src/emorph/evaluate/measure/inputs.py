@@ -14,12 +14,13 @@ from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
 from emorph.core.loss_networks import LossNetwork, losses_by_id, parse_losses
+from emorph.core.split_words import known_split
 from emorph.core.types import Target
 from emorph.evaluate.metrics.affect import NOT_ANNOTATED
 
 RECORDS_FILE = "edits.jsonl"
 NEEDED_COLUMNS = ("source", "edited", "target")
-KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "valence", "arousal", "landmarks")
+KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "split", "valence", "arousal", "landmarks")
 N_POINTS = 68
 MOST_PX = 10**6  # of a photo's side
 
@@ -40,6 +41,7 @@ class Pair:
     mask: polygons x, y, x, y, ... in the source's pixels, outside which the editor says that it touched nothing.
     points: the source's 68 landmarks (x, y) in its pixels, so that no face is sought; () where they are not given.
     losses: the networks that gave a loss while the model was trained; () where none did, or nobody told.
+    split: of a data set that the source is of: train, val, test, or "outside" of it; "" if unknown.
     """
 
     method: str
@@ -54,6 +56,12 @@ class Pair:
     losses: tuple[LossNetwork, ...] = ()
     mask: Mask = ()
     blend: Blend = ()
+    split: str = ""
+
+    @property
+    def asks_affect(self) -> bool:
+        """Whether valence or arousal was asked for."""
+        return self.target is None and not self.blend
 
     @property
     def word(self) -> str:
@@ -65,8 +73,8 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
     """The pairs of one set, in its order; nothing is said yet about whether the pictures can be read.
 
     edits: an edits.jsonl, or a folder that holds one; a CSV with the columns source, edited, target and perhaps
-        strength, identity, valence and arousal (in [-1, 1]; empty or -2 where not known) and landmarks (of the source,
-        "x;y;x;y;..." of its 68 points in pixels, as AffectNet's lists have them); or a folder of pictures
+        strength, identity, split, valence and arousal (in [-1, 1]; empty or -2 where not known) and landmarks (of the
+        source, "x;y;x;y;..." of its 68 points in pixels, as AffectNet's lists have them); or a folder of pictures
         STEM_EMOTION.png, STEM_EMOTION_STRENGTH.png or EMOTION/STEM.png, each beside its source STEM.* or with it in
         ``sources``; a blend may stand for EMOTION in a file's name.
     Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
@@ -162,8 +170,9 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
         if affect == (None, None) and strength == 1:  # what was asked for at another strength lies nobody knows where
             affect = (wanted.valence, wanted.arousal)
         word = wanted.word if wanted.emotion is None else ""
+        split = known_split(str(fields.get("split") or ""))
         return Pair(
-            method, *files, wanted.emotion, strength, person, affect, points, word, blend=wanted.blend
+            method, *files, wanted.emotion, strength, person, affect, points, word, blend=wanted.blend, split=split
         )  # fmt: skip
     except OSError as error:
         raise DataError(f"{where}: a file name cannot be looked up ({error.strerror}).") from None

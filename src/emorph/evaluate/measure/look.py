@@ -19,6 +19,7 @@ from emorph.core.exposure import brightened, face_gain
 from emorph.core.images import read_photo
 from emorph.core.records import ScoreRecord, SeenFace
 from emorph.core.types import Landmarks, Photo, UInt8
+from emorph.core.workers import must_see
 from emorph.evaluate.judges.asked import Crop, CropPlan
 from emorph.evaluate.judges.dlib_recogniser import chip_of, descriptors_of
 from emorph.evaluate.measure.records import INFINITE, NO_FACE, NO_VALUE, REVISION
@@ -92,7 +93,8 @@ class Looked:
 
 
 def look(task: Task) -> Looked:
-    """Do a task. Trouble with a photo is part of its record; it stops nothing."""
+    """Do a task. Trouble with a photo is part of its record; it stops nothing. Raises DataError if its file is gone."""
+    must_see(task.source.path, *(view.path for view in task.edits))
     return _looked(task).described()
 
 

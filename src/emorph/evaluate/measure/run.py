@@ -16,7 +16,7 @@ from emorph.core.errors import DataError
 from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend
 from emorph.core.shard import Shard
 from emorph.core.types import OnStep
-from emorph.core.workers import spread
+from emorph.core.workers import Crew, spread
 from emorph.evaluate.judges.asked import (
     Crop,
     PanelComparer,
@@ -39,13 +39,14 @@ def evaluate(
     folder: Path,
     panel: Panel,
     *,
-    workers: int = 1,
+    workers: int | Crew = 1,
     shard: Shard = Shard(),
     on_step: OnStep | None = None,
 ) -> Records:
     """Measure what ``folder`` does not hold yet, append it to the .jsonl files there, and return it all.
 
-    workers: processes that find faces; 1 stays in this one. on_step: called with (done, total) sources.
+    workers: processes that find faces, of which 1 is this one; or a crew, such as a cluster. on_step: called with
+    (done, total) sources.
     Raises DataError if a record file is damaged or cannot be written, or a worker dies.
     """
     files = _Files.opened(folder, shard)
@@ -118,7 +119,7 @@ def _tasks(judged: Sequence[Identified], records: Records, panel: Panel, shard: 
         items = by_source[source_id]
         pair = items[0].pair
         known = records.faces.get(source_id)
-        source = View(source_id, pair.source, known, _wanted(source_id, records, panel), pair.points)
+        source = View(source_id, pair.source.absolute(), known, _wanted(source_id, records, panel), pair.points)
         if known is not None and known.trouble:
             continue
         todo = tuple(view for view in _edits(items, records, panel) if not _is_done(view))
@@ -133,7 +134,7 @@ def _edits(items: Sequence[Identified], records: Records, panel: Panel) -> list[
     source_id, items = items[0].source_id, [item for item in items if item.edit_id]
     for item in items:
         strengths.setdefault(item.edit_id, set()).add(item.pair.strength)
-    paths = {item.edit_id: item.pair.edited for item in items}
+    paths = {item.edit_id: item.pair.edited.absolute() for item in items}
     masks = {item.edit_id: item.pair.mask for item in items}
     size = getattr(records.faces.get(source_id), "size", ())
     views = []

@@ -6,6 +6,7 @@ Raises ShapeError for rows of other lengths, NaN, or AffectNet's -2 among the tr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,6 +38,8 @@ def pcc(truth: Values, found: Values) -> float:
     1.0
     """
     t, f = _pair(truth, found)
+    if _is_constant(t) or _is_constant(f):  # whose mean, rounded, would leave a variance
+        return math.nan
     t, f = t - t.mean(), f - f.mean()
     return float((t * f).mean() / (t.square().mean() * f.square().mean()).sqrt())
 
@@ -50,6 +53,8 @@ def ccc(truth: Values, found: Values) -> float:
     0.2
     """
     t, f = _pair(truth, found)
+    if _is_constant(t) or _is_constant(f):
+        return math.nan if _is_constant(t) and _is_constant(f) and t[0] == f[0] else 0.0
     gap = t.mean() - f.mean()
     t, f = t - t.mean(), f - f.mean()
     return float(2 * (t * f).mean() / (t.square().mean() + f.square().mean() + gap.square()))
@@ -63,6 +68,10 @@ def sagr(truth: Values, found: Values) -> float:
     """
     t, f = _pair(truth, found)
     return float((t.sign() == f.sign()).double().mean())
+
+
+def _is_constant(row: Tensor) -> bool:
+    return bool((row == row[0]).all())
 
 
 def _pair(truth: Values, found: Values) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ import numpy as np
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import AFFECT, NotMeasured, PanelJudge
 from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure import seen_splits
 from emorph.evaluate.measure.annotated import Annotated
 from emorph.evaluate.measure.records import Identified, Records
 from emorph.evaluate.metrics.metric import Metric
@@ -24,6 +25,7 @@ from emorph.evaluate.report.tables import NOTHING, Cell, Table, Value, cell
 from emorph.evaluate.scores.affect import LEAST_EDITS
 from emorph.evaluate.scores.evidence import Ints, bootstrapped
 
+AFFECTNET_TRAIN = "affectnet/train"
 CONSTANT = "the annotations' mean for every photo (control)"
 FIRST_CLASS = "the commonest emotion for every photo (control)"
 
@@ -60,10 +62,34 @@ class Agreement:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to know before any number."""
-        if not self.failed:
-            return ()
-        n = len(self.failed) + len(self.photos)
-        return (f"{len(self.failed)} of {n} photos could not be looked at and are not counted.",)
+        found = [self._seen_before] if self._seen_before else []
+        if self.failed:
+            n = len(self.failed) + len(self.photos)
+            found.append(f"{len(self.failed)} of {n} photos could not be looked at and are not counted.")
+        return tuple(found)
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """The photos by the split of their data set."""
+        return seen_splits.counted((item.source_id, item.pair.split) for item in self.photos)
+
+    @property
+    def about(self) -> str:
+        """What the judges were asked about, in a line."""
+        split = " and ".join(self.splits)
+        return f"{len(self.photos)} unedited photos of {self.name}. Split: {split or seen_splits.UNKNOWN}."
+
+    @property
+    def _seen_before(self) -> str:
+        """Which judges were trained on such photos; "" where none was, or it is not known."""
+        names = [asked.id for asked in self.panel.judges if AFFECTNET_TRAIN in asked.trained_on]
+        if not names or seen_splits.TRAIN not in self.splits:
+            return ""
+        are = "was" if len(names) == 1 else "were"
+        return (
+            f"{', '.join(names)} {are} trained on {AFFECTNET_TRAIN}: if these are AffectNet's training photos, the "
+            "numbers are far too good. Use validation.csv."
+        )
 
     def tables(self) -> tuple[Table, Table]:
         """Valence and arousal, then emotion."""
@@ -81,6 +107,8 @@ class Agreement:
     @property
     def _facts(self) -> dict[str, Any]:
         return {
+            "about": self.about,
+            "splits": self.splits,
             "not_measured": [asdict(item) for item in self.panel.missing],
             "left_out": [{"photo": str(path), "why": why} for path, why in self.failed],
         }
@@ -109,7 +137,7 @@ class Agreement:
                 yield (name, word, *(self._cell(row, truth[:, axis], values[:, axis]) for row in rows))
         absent = [item for item in self.panel.missing if item.name in self.asked]
         if not judges and not any(item.name in AFFECT_JUDGES for item in absent):
-            absent.append(NotMeasured("–", GET_AFFECT))
+            absent.append(NotMeasured("a judge of valence and arousal", GET_AFFECT))
         for item in absent:
             yield (item.name, item.why, *[NOTHING] * len(rows))
 
@@ -135,7 +163,9 @@ class Agreement:
         if rows:
             targets = [item.pair.target for item in self.photos]
             first = max(set(targets), key=targets.count)
-            rows.append((FIRST_CLASS, Value(share([float(t == first) for t in targets]), True), NOTHING, NOTHING))
+            n_emotions = len(set(targets))
+            recall = f"{100 / n_emotions:.1f} % over {n_emotions} emotions"
+            rows.append((FIRST_CLASS, Value(share([float(t == first) for t in targets]), True), recall, NOTHING))
         note = (
             f"Share of the unedited photos of {self.name} that a judge takes for the emotion that they are annotated "
             "with, among the emotions it knows; mean recall weighs each emotion alike. 95 % interval and n in brackets."

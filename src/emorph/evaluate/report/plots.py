@@ -93,6 +93,22 @@ def histogram(rows: Sequence[tuple[str, Float64]], title: str, threshold: float 
     return _svg(parts, [name for name, _ in rows], title)
 
 
+def course(rows: Sequence[tuple[str, Float64]], times_s: Float64, title: str) -> str:
+    """Values (n,) of each row over times (n,) in seconds, as lines; where a value is NaN the line is drawn through."""
+    known = np.concatenate([values[np.isfinite(values)] for _, values in rows] or [np.zeros(1)])
+    low, high = (min(0.0, float(known.min())), max(1e-9, float(known.max()))) if len(known) else (0.0, 1.0)
+    first, last = float(times_s[0]), max(float(times_s[-1]), float(times_s[0]) + 1e-3)
+    x = Axis(first, last, tuple((v, f"{v:.1f}") for v in np.linspace(first, last, 6).tolist()), "seconds")
+    y = Axis(low, high, tuple((v, f"{v:.3g}") for v in np.linspace(low, high, 5).tolist()), title)
+    parts = [_frame(x, y)]
+    for i, (_, values) in enumerate(rows):
+        seen = np.isfinite(values)
+        points = " ".join(f"{x.x(t):.1f},{y.y(v):.1f}" for t, v in zip(times_s[seen], values[seen], strict=True))
+        colour = COLOURS[i % len(COLOURS)]
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+    return _svg(parts, [name for name, _ in rows], f"{title} over time")
+
+
 def _frame(x: Axis, y: Axis) -> str:
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = [f'<path d="M{LEFT} {TOP}V{bottom}H{right}" fill="none" stroke="#444"/>']

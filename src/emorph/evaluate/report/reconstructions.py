@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from emorph.evaluate.judges.asked import NotMeasured, PanelComparer
 from emorph.evaluate.measure.reconstructions import STARTS, Start, Way, judge_id, known_values, measures
+from emorph.evaluate.measure.seen_splits import UNKNOWN
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.statistics import bootstrap
 from emorph.evaluate.report.table_files import tables_as_json, write_tables
@@ -26,12 +27,14 @@ FROM: Mapping[Start, str] = {"x_T": "its own x_T", "noise": "noise"}
 class Faces:
     """The faces that were encoded: their ids, and whose they are (a name, or the face's own id), one each.
 
-    about: where they come from, in a sentence. warnings: what flatters the numbers.
+    about: where they come from, in a sentence. split: of the data set, "" for all of it. warnings: what flatters the
+    numbers.
     """
 
     ids: tuple[str, ...]
     persons: tuple[str, ...]
     about: str
+    split: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -116,19 +119,5 @@ class Reconstructions:
 
     @property
     def _facts(self) -> dict[str, Any]:
-        return {"about": self.faces.about, "not_measured": [asdict(item) for item in self.missing]}
-
-
-def lines(found: Reconstructions) -> Sequence[str]:
-    """The table for a terminal, a line for each row."""
-    table = found.table()
-    return [
-        ", ".join([f"{row[0]}, {row[1]} steps, from {row[2]}:", *map(_named, table.header[3:], row[3:])]).replace(
-            ":,", ":"
-        )
-        for row in table.rows
-    ]
-
-
-def _named(title: str, cell: Cell) -> str:
-    return f"{title.partition(' (')[0]} {cell}"
+        splits = {self.faces.split or UNKNOWN: len(set(self.faces.ids))}
+        return {"about": self.faces.about, "splits": splits, "not_measured": [asdict(item) for item in self.missing]}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from emorph.evaluate.judges.asked import AFFECT, NotMeasured
 from emorph.evaluate.judges.panel import Panel
+from emorph.evaluate.measure import seen_splits
 from emorph.evaluate.measure.records import Identified, Records
 from emorph.evaluate.metrics.table import metrics
 from emorph.evaluate.metrics.takes import Takes
@@ -30,10 +31,14 @@ GET_RECOGNISER = (
 
 @dataclass(frozen=True)
 class Summary:
-    """What a report says. warnings, conclusions: its first lines. scores: a set each, in the order of the command.
+    """What a report says. about, warnings, conclusions: its first lines. scores: a set each, as the command names them.
 
-    lead: how many of the tables a reader needs first.
+    splits: source photos by the split of a data set that they are of, see ``measure.seen_splits``. lead: how many of
+    the tables a reader needs first.
     """
+
+    about: str
+    splits: Mapping[str, int]
 
     warnings: tuple[str, ...]
     conclusions: tuple[str, ...]
@@ -65,8 +70,27 @@ def summarise(
     tables += [table for head in heads for table in head]
     for score, name in zip(measured, names, strict=True):
         tables += details(score, name)
-    told_first = tuple(warnings(scores, all_galleries[0], panel))
-    return Summary(told_first, tuple(conclusions(measured)), tuple(tables), _missing(panel), scores, lead)
+    splits = _splits(scores)
+    first = tuple(filter(None, (seen_splits.warning(splits), *warnings(scores, all_galleries[0], panel))))
+    said = tuple(conclusions(measured))
+    return Summary(_about(scores, splits), splits, first, said, tuple(tables), _missing(panel), scores, lead)
+
+
+def _splits(scores: Sequence[MethodScores]) -> dict[str, int]:
+    seen = (scored for score in scores for scored in score.evidence.edits)
+    return seen_splits.counted((scored.source.id, scored.pair.split) for scored in seen)
+
+
+def _about(scores: Sequence[MethodScores], splits: Mapping[str, int]) -> str:
+    """How much was judged, and of which split the photos are, in a line."""
+    edits = [scored for score in scores for scored in score.evidence.edits]
+    photos = sum(splits.values())
+    targets = len({scored.pair.word for scored in edits})
+    said = (
+        f"{len(edits)} edits of {photos} photo{'' if photos == 1 else 's'} "
+        f"to {targets} target{'' if targets == 1 else 's'}."
+    )
+    return " ".join(filter(None, (said, seen_splits.sentence(splits))))
 
 
 def _missing(panel: Panel) -> tuple[NotMeasured, ...]:

@@ -25,9 +25,11 @@ def write_tables(
 ) -> Path:
     """Write STEM.md, STEM.tex, STEM_tables.csv and STEM.json, and ``more`` texts by name; each appears complete.
 
-    facts: more for the JSON file. Returns the Markdown file. Raises DataError if one cannot be written.
+    facts: more for the JSON file; its "about" comes first in the Markdown file, too. Returns the Markdown file.
+    Raises DataError if one cannot be written.
     """
-    told = [*(f"> {warning}\n" for warning in warnings), *(table.markdown() for table in tables)]
+    about = [f"{facts['about']}\n"] if "about" in facts else []
+    told = [*about, *(f"> {warning}\n" for warning in warnings), *(table.markdown() for table in tables)]
     texts = {
         f"{stem}.md": "\n".join([*told, f"Made with `{command}`.\n"]),
         f"{stem}.tex": "\n".join(table.latex() for table in tables),

@@ -8,7 +8,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emorph.core.text_tables import latex_escaped, latex_table, markdown_table
+from emorph.core.text_tables import latex_escaped, latex_table, markdown_table, plain_table
 from emorph.evaluate.metrics.statistics import Estimate
 
 
@@ -40,6 +40,7 @@ class Value:
 
 Cell = str | Value
 NOTHING = "–"
+MOST_SHOWN = 40  # characters of a text in a column on a terminal
 
 
 def cell(estimate: Estimate | None, is_share: bool = False, absent: str = NOTHING) -> Cell:
@@ -67,10 +68,27 @@ class Table:
         """A heading, the note, and a pipe table."""
         return markdown_table(self.title, self.note, self.header, [[str(cell) for cell in row] for row in self.rows])
 
+    def plain(self) -> list[str]:
+        """Lines for a terminal: what all numbers are of is said once, and long texts stand below."""
+        values = [cell for row in self.rows for cell in row if isinstance(cell, Value)]
+        ns = {value.estimate.n for value in values}
+        long = [row for row in self.rows if any(len(cell) > MOST_SHOWN for cell in row[1:] if isinstance(cell, str))]
+        shown = [
+            [_without_n(cell) if len(ns) == 1 else str(cell) for cell in row] for row in self.rows if row not in long
+        ]
+        lines = plain_table(self.header, shown)
+        if len(ns) == 1:
+            lines.append(f"In brackets: 95 % interval; n = {ns.pop()}.")
+        return lines + [f"{row[0]}: {max(map(str, row[1:]), key=len)}" for row in long]
+
     def latex(self) -> str:
         """A table environment that needs no package."""
         lines = [" & ".join(latex_escaped(str(cell)) for cell in row) + r" \\" for row in self.rows]
         return latex_table(self.name, self.title, self.note, self.header, lines)
+
+
+def _without_n(cell: Cell) -> str:
+    return str(cell).replace(f"; n = {cell.estimate.n}", "") if isinstance(cell, Value) else cell
 
 
 def as_csv(tables: Sequence[Table]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from emorph.evaluate.judges.panel import Panel
 from emorph.evaluate.metrics.takes import Takes
+from emorph.evaluate.report.needs import GET_AFFECT
 from emorph.evaluate.report.tables import Value
 from emorph.evaluate.scores.gallery import DLIB, DLIB_THRESHOLD, LEAST_SEPARATION, Gallery
 from emorph.evaluate.scores.method import MethodScores
@@ -41,6 +42,9 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
             )
     if not panel.judges:
         yield "No judge of emotions is available, so nothing here says whether the edits show what was asked for."
+    asked = sum(scored.pair.asks_affect for score in scores for scored in score.evidence.edits)
+    if asked and not any(judge.has_va for judge in panel.judges):
+        yield f"{asked} edits were asked for valence and arousal, which no judge here reads: {GET_AFFECT}"
     n_photos = len(gallery.ids)
     if 0 < n_photos < FEW_SOURCES:
         yield f"Only {n_photos} source photo{'s' if n_photos > 1 else ''}: intervals from so few are too narrow."

@@ -48,7 +48,7 @@ def write_report(folder: Path, summary: Summary, panel: Panel, command: str) -> 
         PAGE_FILE: page(summary, panel, command),
         "tables.csv": as_csv(summary.tables),
         "tables.md": _markdown(summary, command),
-        "tables.tex": "\n".join(table.latex() for table in summary.tables),
+        "tables.tex": "\n".join([f"% {summary.about}", *(table.latex() for table in summary.tables)]),
         "edits.csv": per_edit(summary.scores),
         "summary.json": json.dumps(as_json(summary), indent=2, ensure_ascii=False) + "\n",
         "judges.json": json.dumps({asked.id: dict(asked.card) for asked in (*panel.asked, *panel.comparers)}, indent=2)
@@ -66,7 +66,7 @@ def page(summary: Summary, panel: Panel, command: str) -> str:
     excluded = [item for score in summary.scores for item in score.evidence.excluded]
     found: str = template.render(
         title=f"Edits judged: {', '.join(names)}",
-        about=_about(summary),
+        about=summary.about,
         warnings=summary.warnings,
         conclusions=summary.conclusions,
         lead=summary.tables[: summary.lead],
@@ -80,17 +80,6 @@ def page(summary: Summary, panel: Panel, command: str) -> str:
         facts=facts(panel),
     )
     return found
-
-
-def _about(summary: Summary) -> str:
-    """How much was judged, in a line."""
-    edits = [scored for score in summary.scores for scored in score.evidence.edits]
-    photos = len({scored.source.id for scored in edits})
-    targets = len({scored.pair.word for scored in edits})
-    return (
-        f"{len(edits)} edits of {photos} photo{'' if photos == 1 else 's'} "
-        f"to {targets} target{'' if targets == 1 else 's'}"
-    )
 
 
 def check_template() -> None:
@@ -119,12 +108,14 @@ def facts(panel: Panel) -> list[tuple[str, str]]:
 
 
 def as_json(summary: Summary) -> dict[str, Any]:
-    """The summary for machines: warnings, tables as rows of cells, what is missing and what was left out."""
+    """For machines: splits of the photos, warnings, tables as rows of cells, what is missing and what was left out."""
 
     def cell(value: str | Value) -> Any:
         return asdict(value.estimate) if isinstance(value, Value) else value
 
     return {
+        "about": summary.about,
+        "splits": dict(summary.splits),
         "warnings": list(summary.warnings),
         "conclusions": list(summary.conclusions),
         "tables": {
@@ -147,7 +138,7 @@ def per_edit(scores: Sequence[MethodScores]) -> str:
     """Every edit with its numbers as CSV; one that was left out has none and says why, as does one without a face."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    header = ["method", "source", "edited", "identity", "target", "strength"]
+    header = ["method", "source", "edited", "identity", "split", "target", "strength"]
     columns = [_columns(score) for score in scores]
     names = list(dict.fromkeys(name for numbers in columns for name in numbers))
     writer.writerow([*header, *names, "lost", "left out"])
@@ -156,7 +147,7 @@ def per_edit(scores: Sequence[MethodScores]) -> str:
         for i, scored in enumerate(score.evidence.edits):
             pair = scored.pair
             shown = ["" if value != value else f"{value:.6g}" for value in (float(numbers[name][i]) for name in names)]
-            row = [method, pair.source, pair.edited, pair.person, pair.word, f"{pair.strength:g}"]
+            row = [method, pair.source, pair.edited, pair.person, pair.split, pair.word, f"{pair.strength:g}"]
             writer.writerow([*row, *shown, scored.edit.trouble, ""])
         for item in score.evidence.excluded:
             writer.writerow([method, "", item.edited, *[""] * (len(header) - 2 + len(names)), item.why])
@@ -209,7 +200,7 @@ def _plots(scores: Sequence[MethodScores]) -> list[str]:
 
 
 def _markdown(summary: Summary, command: str) -> str:
-    parts = [f"> {warning}\n" for warning in summary.warnings]
+    parts = [f"{summary.about}\n", *(f"> {warning}\n" for warning in summary.warnings)]
     parts += ["".join(f"- {sentence}\n" for sentence in summary.conclusions)]
     parts += [table.markdown() for table in summary.tables]
     parts.append("Not measured:\n\n" + "".join(f"- {item.name}: {item.why}\n" for item in summary.missing))

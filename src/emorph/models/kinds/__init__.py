@@ -21,6 +21,8 @@ KINDS: dict[str, str] = {
     "latents": "emorph.models.kinds.latents:LATENTS",
     "autoencoder": "emorph.models.kinds.autoencoder:AUTOENCODER",
     "judge": "emorph.models.kinds.judge:JUDGE",
+    "exported-autoencoder": "emorph.models.kinds.exported:EXPORTED_AUTOENCODER",
+    "exported-judge": "emorph.models.kinds.exported:EXPORTED_JUDGE",
     "dlib-recogniser": "emorph.models.kinds.loss_nets:DLIB",
     "emotion-net": "emorph.models.kinds.loss_nets:EMOTION_NET",
     "shape-net": "emorph.models.kinds.loss_nets:SHAPE_NET",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from emorph.core.config import Config
-from emorph.core.pretrained import read_config
+from emorph.core.pretrained import WEIGHTS_FILE, read_config
 from emorph.models.sources import Source
 from emorph.models.weights import PretrainedModule
 
@@ -33,10 +33,14 @@ class Hints:
 
 @dataclass(frozen=True)
 class Facts:
-    """What can be said about a model without its numbers. labels: names of its classes, where it has any."""
+    """What can be said about a model without its numbers. labels: names of its classes, where it has any.
+
+    n_parameters: where it is stated; None where the weights' file shows it.
+    """
 
     config: Config | None = None
     labels: tuple[str, ...] = ()
+    n_parameters: int | None = None
 
 
 def no_facts(*_: object) -> Facts:
@@ -51,7 +55,7 @@ def no_detail(_: Weights) -> str:
 
 @dataclass(frozen=True)
 class FolderForm(Generic[M]):
-    """A kind as a folder of config.json and model.safetensors.
+    """A kind as a folder of config.json and model.safetensors, or of another file.
 
     kind: what its config.json states. module: of a network that writes itself, its class.
     """
@@ -60,6 +64,7 @@ class FolderForm(Generic[M]):
     load: Callable[[Path], M]
     facts: Callable[[Path], Facts] = no_facts
     module: type[PretrainedModule] | None = None
+    weights_file: str = WEIGHTS_FILE
 
 
 @dataclass(frozen=True)

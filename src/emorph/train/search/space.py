@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from emorph.core.config import Config, read_toml
 from emorph.core.errors import ConfigError
-from emorph.data.folder import TESTS
+from emorph.core.split_words import TESTS
 from emorph.train.config import TaskConfig
 from emorph.train.renamed import old_keys
 from emorph.train.tasks import DEFAULT_TASK, config_class

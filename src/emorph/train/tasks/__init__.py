@@ -21,6 +21,15 @@ TASKS: dict[str, str] = {
     "expression": "emorph.train.tasks.expression:ExpressionConfig",
     "classifier": "emorph.train.tasks.classifier:ClassifierConfig",
 }
+ABOUT: dict[str, str] = {
+    "autoencoder": "A diffusion autoencoder: a face as numbers (z_sem), and pictures from them.",
+    "latent": "A net that draws new z_sem, and so new faces, with an autoencoder that is there.",
+    "judge": "A network that names emotions, to measure edits with.",
+    "rig": "A rig, which draws faces by a 3D face: of many people, or of one person's album.",
+    "painter": "A painter of the inside of mouths, at the photo's own size.",
+    "expression": "An autoencoder that is there, trained to edit expressions (Steps 1 and 2).",
+    "classifier": "Directions: eight emotions, valence and arousal in the z_sem of an autoencoder.",
+}
 DEFAULT_TASK = "autoencoder"  # of a file that names none
 
 

@@ -49,13 +49,18 @@ class AuxConfig(Config):
 class FocusConfig(Config):
     """Where in a picture an error counts: by default everywhere the same.
 
-    outside: weight of what lies outside the face, where it is 1. mouth, eyes: what is added around them, where the data
-    set has landmarks. The weights of a picture are then brought to a mean of 1.
+    The weights of a picture are then brought to a mean of 1.
     """
 
-    outside: float = Field(1.0, gt=0)
-    mouth: float = Field(0.0, ge=0)
-    eyes: float = Field(0.0, ge=0)
+    outside: float = Field(
+        1.0, gt=0, description="Weight of an error outside the face; inside it is 1, so that 0.5 counts half."
+    )
+    mouth: float = Field(
+        0.0, ge=0, description="What is added to the weight around the mouth, where the data set has landmarks."
+    )
+    eyes: float = Field(
+        0.0, ge=0, description="What is added to the weight around the eyes, where the data set has landmarks."
+    )
 
     def weights(self, window: Tensor, landmarks: Tensor | None) -> Tensor:
         """Weights (B or 1, 1, S, S), mean 1.

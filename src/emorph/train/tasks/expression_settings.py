@@ -29,6 +29,8 @@ from emorph.train.tasks.expression_model import ExpressionModel
 from emorph.train.tasks.expression_networks import AUTO, AskedNetwork, Frozen, named_shape, open_network
 from emorph.train.tasks.expression_noise import CACHE_FOLDER, invert_share
 
+FAR = 0.7  # deviations; of its own directions' mean, emorph-base puts the faces of four packs at 0.13 to 0.52
+
 
 class TargetsConfig(Config):
     """What is asked of a face in training.
@@ -77,6 +79,12 @@ class ExpressionSettings(RunConfig):
     model: DiffAEConfig | None = None
     directions: str | None = None
     trains: Trains = "unet"
+    directions_within: float = Field(
+        FAR,
+        gt=0,
+        description="How far the mean z_sem of the faces may lie from that of the directions, in deviations; beyond it "
+        "they are taken for another model's, and refused.",
+    )
     shift_hidden: int = Field(256, gt=0, le=4096, description="Hidden numbers of the network of the code's shift.")
     pictures: PicturesConfig = PicturesConfig()
     targets: TargetsConfig = TargetsConfig()

@@ -39,7 +39,6 @@ from emorph.train.tasks.expression_noise import NAMES, KeptNoise, MadeNoise, Noi
 from emorph.train.tasks.expression_settings import ExpressionSettings, check_affect, check_labels, known_targets
 
 N_CHECKED = 64  # faces whose z_sem tell whether the directions are of this model
-FAR = 0.7  # deviations; of its own directions' mean, emorph-base puts the faces of four packs at 0.13 to 0.52
 
 
 class ExpressionTask(Task[ExpressionModel]):
@@ -100,7 +99,9 @@ class ExpressionTask(Task[ExpressionModel]):
         model = started(name, self.model)
         check_started(model.config, self.model.config, ("prediction", "tone", "crop"), name)
         fit_note(name, model.autoencoder, self.config.directions)
-        check_directions(model.autoencoder, self.directions, self.faces, self.config.directions or name)
+        config = self.config
+        named = config.directions or name
+        check_directions(model.autoencoder, self.directions, self.faces, named, config.directions_within)
         return model
 
     def draw(
@@ -178,9 +179,10 @@ def moved(x0: Tensor, points: Tensor, steps: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def check_directions(model: DiffAE, directions: Directions, faces: Dataset[Any], name: str) -> None:
+def check_directions(model: DiffAE, directions: Directions, faces: Dataset[Any], name: str, within: float) -> None:
     """Raises CheckpointError for directions of another model: their mean z_sem is far from that of these faces.
 
+    within: how far it may lie, in deviations, as the key ``directions_within`` says.
     By its own statistics a model's z_sem have mean 0, or one near it for faces of another sort. Another model's numbers
     mean other things, so that their means differ as much as faces do, or more.
     """
@@ -190,9 +192,10 @@ def check_directions(model: DiffAE, directions: Directions, faces: Dataset[Any],
     x = unit_range(torch.stack([faces[int(row)]["image"] for row in rows]).to(device))
     z = directions.to(device).stats.normalise(model.encode(model.tone(x).take_off(x)))
     far = float(z.mean(dim=0).square().mean().sqrt())
-    if not far < FAR:
+    if not far < within:
         raise CheckpointError(
             f"{name}: these look like the directions of another model, because this model's z_sem of these faces lie "
-            f"{far:.2f} deviations from their mean, where its own lie within {FAR}: train directions for this model, "
-            "and name their folder as directions."
+            f"{far:.2f} deviations from their mean, where its own lie within {within:g}: train directions for this "
+            "model, and name their folder as directions. If they are this model's own, and only the faces are of "
+            "another sort, set directions_within higher."
         )

@@ -19,13 +19,13 @@ def fit_lines(keep: str, held_out: str, test: str | None, fit: HeadFit | None) -
     how = "the last one" if keep == "last" else f"the best by {WORDS[keep]}"
     on = f"on the split {held_out}"
     said = ", ".join(f"{WORDS[name]} {value:.1%}" for name, value in kept.values.items())
-    text = [f"kept epoch {kept.epoch:.3g} of {last.epoch:.3g}, {how} {on}: {said} (see {CURVE_PAGE})"]
+    text = [f"kept epoch {kept.epoch:.3g} of {last.epoch:.3g}, {how} {on}: {said} (the curve is in {CURVE_PAGE})"]
     if test:
-        text.append(f"the table above is of the split {test}, by which nothing was chosen")
+        text.append(f"the table of recalls is of the split {test}, by which nothing was chosen")
     elif keep != "last":
         text.append(
-            f"the epoch was chosen {on}, which the table above measures: a little too good to quote. Name a test split "
-            "(test = ...) for that."
+            f"the epoch was chosen {on}, which the table of recalls measures: a little too good to quote. Name a test "
+            "split (test = ...) for that."
         )
     return text
 
@@ -46,9 +46,12 @@ def _page(lines: list[str], held_out: str, fit: HeadFit) -> str:
         line_chart(shares, title=f"On the split {held_out}", x_name="epoch", y_name="", percent=True),
         line_chart([loss], title="Loss on the training faces", x_name="epoch", y_name="training loss"),
     ]
-    words = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    drawn = "".join(f"<figure>{chart}</figure>" for chart in charts)
+    words = "".join(f"<p>{escape(line[:1].upper() + line[1:])}</p>" for line in lines)
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Fit of the classifier</title>'
         "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:680px;margin:2rem auto;padding:0 1rem}"
-        f"svg{{max-width:100%;height:auto}}</style><h1>Fit of the classifier</h1>{words}{''.join(charts)}</html>\n"
+        "figure{margin:0;overflow-x:auto}svg{max-width:100%;min-width:30rem;height:auto}</style>"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<h1>Fit of the classifier</h1>{words}{drawn}</html>\n"
     )

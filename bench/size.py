@@ -1,0 +1,241 @@
+"""What scan, prepare, edit, evaluate and z_sem cost by the number of items: time and memory, a line each.
+
+python bench/size.py --counts 100 1000 10000: made photos of 120 px, all different, of one face; made weights where a
+model is needed, so that what is left is what each command does around its networks. Each is a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+import emorph
+from emorph.core.expressions import Emotion
+from emorph.core.images import read_photo
+from emorph.core.types import CropSpec, UInt8
+from emorph.models.diffae import DiffAE, DiffAEConfig
+from emorph.models.directions import Directions, LatentStats
+from support.measure import table, write_section
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.png"
+FACE = slice(20, 260), slice(110, 340)  # of the example
+PHOTO_PX = 120
+ENCODE = "--encode"  # this script, as the process that encodes
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one process: CPU seconds, with its start, and peak memory in bytes."""
+
+    cpu_s: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the items of one count lie: photos in folders, a table of edits, faces in a Parquet file, and results."""
+
+    folder: Path
+    n: int
+
+    @property
+    def photos(self) -> Path:
+        return self.folder / "photos"
+
+    @property
+    def edits(self) -> Path:
+        return self.folder / "edits.csv"
+
+    @property
+    def faces(self) -> Path:
+        return self.folder / "faces.parquet"
+
+    def out(self, name: str) -> str:
+        return str(self.folder / name)
+
+
+def scan(place: Place) -> list[str]:
+    return ["-m", "emorph", "data", "scan", str(place.photos), "--json"]
+
+
+def prepare(place: Place) -> list[str]:
+    return ["-m", "emorph", "data", "prepare", str(place.photos), place.out("set"), "--size", "64", "--workers", "1"]
+
+
+def edit(place: Place) -> list[str]:
+    model = [f"--model={place.folder / 'model'}", f"--directions={place.folder / 'directions'}", "--anyway"]
+    photos = [str(place.photos / word) for word in ("happy", "sad")]
+    return ["-m", "emorph", "edit", *photos, "--to", "happy", *model, "--steps", "2", "-o", place.out("edited")]
+
+
+def evaluate(place: Place) -> list[str]:
+    return ["-m", "emorph", "evaluate", str(place.edits), "-o", place.out("report"), "--workers", "1"]
+
+
+def z_sem(place: Place) -> list[str]:
+    return [__file__, ENCODE, str(place.faces), str(place.folder / "model"), place.out("cache")]
+
+
+# Each with what is done a second time, where an earlier run has done it all.
+WORKS: dict[str, tuple[Callable[[Place], list[str]], str]] = {
+    "scan": (scan, ""),
+    "prepare": (prepare, "prepare, all done before"),
+    "edit": (edit, "edit, all done before"),
+    "evaluate": (evaluate, "evaluate, all on record"),
+    "z_sem": (z_sem, "z_sem, all cached"),
+}
+
+
+def main() -> None:
+    """Measure and write the section "Cost by size"."""
+    if sys.argv[1:2] == [ENCODE]:
+        encode(*map(Path, sys.argv[2:]))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10000])
+    parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
+    args = parser.parse_args()
+    if len(args.counts) < 2:
+        parser.error("--counts: name at least two, such as 100 1000")
+    costs: dict[str, list[Cost]] = {}
+    for n in sorted(args.counts):
+        with tempfile.TemporaryDirectory() as name:
+            place = made(Path(name), n, args.works)
+            for work in args.works:
+                words, again = WORKS[work]
+                for title in filter(None, (work, again)):
+                    costs.setdefault(title, []).append(run(words(place)))
+                    print(f"{title}, {n:,} items: {costs[title][-1]}", file=sys.stderr, flush=True)
+    counts = sorted(args.counts)
+    command = f"python bench/size.py --counts {' '.join(map(str, counts))} --works {' '.join(args.works)}"
+    write_section("Cost by size", command, body(counts, costs))
+
+
+def made(folder: Path, n: int, works: Sequence[str]) -> Place:
+    """Items for these works."""
+    place = Place(folder, n)
+    photos = write_photos(place)
+    if "evaluate" in works:
+        write_edits(place, photos)
+    if "edit" in works or "z_sem" in works:
+        write_model(folder)
+    if "z_sem" in works:
+        write_faces(place, photos)
+    return place
+
+
+def write_photos(place: Place) -> list[Path]:
+    """Photos of one face, each with shades of its own, so that none looks like another."""
+    example = read_photo(EXAMPLE).pixels[FACE]
+    face = cv2.resize(example, (PHOTO_PX, PHOTO_PX), interpolation=cv2.INTER_AREA)
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(place.n):
+        shades = cv2.resize(rng.normal(0, 40, (6, 6, 3)), (PHOTO_PX, PHOTO_PX), interpolation=cv2.INTER_LINEAR)
+        path = place.photos / ("happy" if number % 2 else "sad") / f"{number:07d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, np.clip(face + shades, 0, 255).astype(np.uint8))
+        paths.append(path)
+    return paths
+
+
+def write_edits(place: Place, photos: Sequence[Path]) -> None:
+    """An edit of each photo, a little blurred, and the table that lists them."""
+    (place.folder / "edits").mkdir()
+    with place.edits.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["source", "edited", "target", "strength"])
+        for photo in photos:
+            edited = place.folder / "edits" / photo.name
+            write(edited, cv2.GaussianBlur(read_photo(photo).pixels, (0, 0), 0.6))
+            rows.writerow([photo, edited, "happy", 1])
+
+
+def write_model(folder: Path) -> None:
+    """A small model with random weights, and directions for it."""
+    torch.manual_seed(0)
+    config = DiffAEConfig(
+        image_size=32, image_channels=1, patch_size=2, model_channels=32, channel_mult=(1, 1),
+        encoder_channel_mult=(1, 1, 1), num_res_blocks=1, attention_resolutions=(8,), embed_dim=32, z_dim=32,
+        prediction="v", crop=CropSpec(1.5, (0.0, 0.08)),
+    )  # fmt: skip
+    DiffAE(config).eval().save_pretrained(folder / "model")
+    stats = LatentStats(torch.zeros(config.z_dim), torch.ones(config.z_dim))
+    words = tuple(emotion.word for emotion in Emotion)
+    weight = torch.randn(len(words), config.z_dim)
+    Directions(weight, torch.zeros(len(words)), words, stats, means=weight).save_pretrained(folder / "directions")
+
+
+def write_faces(place: Place, photos: Sequence[Path]) -> None:
+    """The photos as one file of faces."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    columns = {"image": [path.read_bytes() for path in photos], "label": [path.parent.name for path in photos]}
+    parquet.write_table(pa.table(columns), place.faces)
+
+
+def write(path: Path, pixels: UInt8) -> None:
+    Image.fromarray(pixels).save(path, quality=92)
+
+
+def encode(faces: Path, model: Path, cache: Path) -> None:
+    """The codes of a file of faces, into a cache and from it."""
+    from emorph.data.store import FaceStore
+    from emorph.train.codes import encode_all
+
+    loaded = DiffAE.from_pretrained(model)
+    encode_all(loaded, FaceStore(faces, side_px=loaded.config.image_size, channels=1), cache, mirror=True)
+
+
+def run(words: Sequence[str]) -> Cost:
+    """What a Python process costs. Raises SystemExit with its last words if it fails."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in (0, 1):  # 1: some items failed
+            said.seek(0)
+            raise SystemExit(f"{' '.join(words)}: {said.read().decode()[-800:]}")
+    kilobytes = usage.ru_maxrss if sys.platform != "darwin" else usage.ru_maxrss // 1024
+    return Cost(usage.ru_utime + usage.ru_stime, 1024 * kilobytes)
+
+
+def body(counts: Sequence[int], costs: dict[str, list[Cost]]) -> str:
+    """What the section says."""
+    header = ["", *(f"{n:,}: CPU s" for n in counts), *(f"{n:,}: MB" for n in counts), "ms a further item", "KB"]
+    rows = []
+    for title, of in costs.items():
+        further = [each(counts, [cost.cpu_s for cost in of], i) for i in range(1, len(counts))]
+        memory = each(counts, [cost.peak_bytes for cost in of], len(counts) - 1)
+        rows.append(
+            (title, *(f"{cost.cpu_s:.1f}" for cost in of), *(f"{cost.peak_bytes / 1e6:.0f}" for cost in of),
+             ", ".join(f"{1e3 * value:.2f}" for value in further), f"{memory / 1e3:.1f}")
+        )  # fmt: skip
+    return f"""Made photos of {PHOTO_PX} px and made weights; emorph {emorph.__version__}. CPU time and peak memory
+of a process, with its start. "ms a further item" is between one count and the next: where it is the same, time grows as
+the input does. "KB" is what a further item adds to the peak between the last two counts.
+
+{table(header, rows)}
+"""
+
+
+def each(counts: Sequence[int], values: Sequence[float], i: int) -> float:
+    """What an item adds between a count and the one before."""
+    return (values[i] - values[i - 1]) / (counts[i] - counts[i - 1])
+
+
+if __name__ == "__main__":
+    main()

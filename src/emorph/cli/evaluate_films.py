@@ -1,0 +1,64 @@
+"""``emorph evaluate`` of films: each against its source, over time."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from emorph.cli.console import items, print_json
+from emorph.core.errors import ConfigError
+from emorph.evaluate.judges.panel import Panel
+from emorph.video.clip import is_film, library
+
+
+def films_of(edits: Sequence[Path] | None) -> list[Path]:
+    """The edited films, if films are given. Raises ConfigError for films and other things together."""
+    films = [path for path in edits or () if path.is_file() and is_film(path)]
+    if films and len(films) != len(edits or ()):
+        raise ConfigError(f"{films[0].name} is a film, but other edits are given as well; measure one after the other.")
+    return films
+
+
+def evaluate_films(films: Sequence[Path], sources: Path | None, panel: Panel, out: Path, *, as_json: bool) -> None:
+    """Measure films against their sources and write a page; exits with 1 if some failed."""
+    library()
+    pairs = [(_source(film, sources), film) for film in films]
+    judge = panel.judges[0] if panel.judges else None
+    from emorph.video.measure import measure_film
+    from emorph.video.report import as_json as film_as_json
+    from emorph.video.report import rows_of, write_pages
+
+    measured = []
+    with items(len(pairs)) as work:
+        work.watch.start(len(pairs))
+        for source, film in pairs:
+            with work.item(film.name):
+                measured.append(measure_film(source, film, judge, tell=work.named_step))
+    if measured:
+        page = write_pages(out, measured, shlex.join(["emorph", *sys.argv[1:]]))
+        if as_json:
+            print_json({"report": str(page), "films": [film_as_json(found) for found in measured]})
+        else:
+            for found in measured:
+                typer.echo(found.edited.name)
+                for title, value, _, about in rows_of(found):
+                    typer.echo(f"  {title:<36} {value:<28} {about}")
+            typer.echo(str(page))
+    work.finish()
+
+
+def _source(film: Path, sources: Path | None) -> Path:
+    """The film that an edit was made from: as it is named, or in a folder, by the beginning of the edit's name."""
+    if sources is None:
+        raise ConfigError(f"name the film that {film.name} was made from, or its folder: --sources clip.mp4.")
+    if not sources.is_dir():
+        return sources
+    found = [path for path in sorted(sources.iterdir()) if path.is_file() and film.stem.startswith(path.stem)]
+    found = [path for path in found if is_film(path) and not (film.exists() and path.samefile(film))]
+    if not found:
+        raise ConfigError(f"{sources} has no film with whose name {film.name} begins; name it: --sources clip.mp4.")
+    return max(found, key=lambda path: len(path.stem))
