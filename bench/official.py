@@ -236,14 +236,17 @@ def main() -> None:
             single(pair, asked.repeats),
             whole(pair) if asked.whole else sheet(pair, asked.repeats),
         ]
+    runs = "one run" if asked.repeats == 1 else f"medians of {asked.repeats} runs"
     said = "" if asked.code else " No checkout of the published code was given (--code): the baseline is emorph's own."
-    body = f"""{source}; emorph with {how}. Medians of {asked.repeats} runs in turns; the sheet is {counted}.{said}
+    body = f"""{source}; emorph with {how}; {runs}, in turns.
+The sheet is {counted}.{said}
 
 {(chr(10) * 2).join(parts)}
 """
     words = [f"--checkpoint {source}" if asked.checkpoint else f"--preset {asked.preset}"]
     words += ["--code DIFFAE"] if asked.code else []
     words += [f"--backend {asked.backend} --solver {asked.solver} --steps {steps} --reuse {asked.reuse}"]
+    words += [f"--repeats {asked.repeats}"]
     words += ["--whole"] if asked.whole else []
     if asked.show:
         print(body)

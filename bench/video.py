@@ -39,11 +39,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a film with a face")
     parser.add_argument("--to", default="happy", help="the emotion, or a blend")
     parser.add_argument("--detector", default="auto", choices=("auto", "hog", "mtcnn"), help="who looks for faces")
+    parser.add_argument("--steps", type=int, help="evaluations of the model in each direction; by default its own")
     options = parser.parse_args()
     if not options.data:
         print("bench/video.py needs a film: --data CLIP. RESULTS.md is left as it is.")
         return
-    editor = Editor.from_pretrained(detector=options.detector)
+    editor = Editor.from_pretrained(detector=options.detector, steps=options.steps)
     target = (Keyframe(Target.asked(options.to), 0.0),)
     with tempfile.TemporaryDirectory() as folder:
         edited, unchanged = Path(folder) / "edited.mp4", Path(folder) / "unchanged.mp4"
@@ -72,7 +73,8 @@ def main() -> None:
     held = [(title, f"{measured[name]:.3g}") for name, title in SHOWN.items() if measured[name] is not None]
     text += table(("stage", "ms a frame", "share of time"), rows) + "\n\n" + table(("over time", "value"), held)
     command = f"python bench/video.py --data CLIP --to {options.to}"
-    write_section("Films", command + (f" --detector {options.detector}" if options.detector != "auto" else ""), text)
+    command += f" --detector {options.detector}" if options.detector != "auto" else ""
+    write_section("Films", command + (f" --steps {options.steps}" if options.steps else ""), text)
 
 
 def _psnr(one: Path, other: Path) -> float:

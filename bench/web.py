@@ -1,7 +1,8 @@
 """How long the page takes from an input event to the changed picture, in a browser: ``python bench/web.py``.
 
-The slider is moved as a hand does it, an event every EVERY_MS, up and down. A picture's latency is the time from the event
-that set its strength to its being decoded in the browser. Events whose picture was dropped for a later one have none.
+The slider is moved as a hand does it, an event every EVERY_MS, up and down. A picture's latency is the time from the
+event that set its strength to its being decoded in the browser. Events whose picture was dropped for a later one have
+none.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def main() -> None:
         ("sketches among them", f"{sum(not one['exact'] for one in seen)}"),
     ]
     text = (
-        f"{options.data.name}, {options.model}, to {options.to}; an event every {EVERY_MS} ms, browser and server on one "
-        f'machine. At rest the page said: "{drawn}"\n\n'
+        f"{options.data.name}, {options.model}, to {options.to}; an event every {EVERY_MS} ms, browser and server on "
+        f'one machine. At rest the page said: "{drawn}"\n\n'
     )
     write_section("Page", "python bench/web.py", text + table(("what", "how long or how many"), rows))
 

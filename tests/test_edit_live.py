@@ -31,8 +31,8 @@ def counted(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     original = editor.model.denoiser
 
-    def denoiser(z: torch.Tensor) -> Callable[..., torch.Tensor]:
-        evaluate = original(z)
+    def denoiser(z: torch.Tensor, reuse: int = 1) -> Callable[..., torch.Tensor]:
+        evaluate = original(z, reuse=reuse)
 
         def noted(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             seen.append(len(x))

@@ -119,3 +119,9 @@ def test_wrong_words_are_named(
     assert (status, printed) == (2, "")
     assert message in err
     assert not Path("never").exists()
+
+
+def test_a_judges_file_that_is_not_there_is_named(emorph: Command, tmp_path: Path) -> None:
+    status, _, err = emorph("evaluate", made_set(tmp_path), "--judge", tmp_path / "gone.onnx", "-o", tmp_path / "out")
+    assert status == 2
+    assert "gone.onnx is not there; check the path" in " ".join(err.split())

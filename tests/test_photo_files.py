@@ -153,8 +153,17 @@ def _tagged(order: str = "<") -> bytes:
     taken, place = exif.get_ifd(0x8769), exif.get_ifd(0x8825)
     taken[0x9003], taken[0xA002], taken[0x927C], taken[0x829A] = "2026:01:02 03:04:05", 4000, b"notes" * 9, 0.008
     place[1], place[2] = "N", (47.0, 22.0, 30.5)
-    exif.get_ifd(ExifTags.IFD.IFD1)[0x0103] = 6
-    return exif.tobytes()
+    return _with_thumbnail(exif.tobytes(), order)
+
+
+def _with_thumbnail(exif: bytes, order: str) -> bytes:
+    """EXIF with a second directory, which says that a thumbnail is a JPEG; not all versions of Pillow write one."""
+    start = len(b"Exif\0\0")
+    (n_entries,) = struct.unpack_from(order + "H", exif, start + 8)
+    after = start + 8 + 2 + 12 * n_entries  # where the offset of the next directory stands
+    padded = exif + b"\0" * ((len(exif) - start) % 2)
+    entry = struct.pack(order + "HHHLHHL", 1, 0x0103, 3, 1, 6, 0, 0)
+    return padded[:after] + struct.pack(order + "L", len(padded) - start) + padded[after + 4 :] + entry
 
 
 def _tags(path: Path) -> tuple[Image.Exif, dict, dict]:

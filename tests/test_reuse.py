@@ -53,16 +53,16 @@ def test_every_so_many_evaluations_are_whole() -> None:
     assert run([900, 800, 700, 600, 500], 3).asked == ["whole", "outer", "outer", "whole", "outer"]
 
 
-def test_deep_features_go_on_along_a_straight_line_in_log_snr() -> None:
+def test_the_size_of_deep_features_goes_on_by_its_logarithm_in_log_snr() -> None:
     half_log_snr = torch.from_numpy(tiny_model().diffusion.snr).log() / 2
     deep = run([900, 800, 600, 500], 2).deep
     share = float((half_log_snr[500] - half_log_snr[600]) / (half_log_snr[600] - half_log_snr[900]))
     assert 0 < share < 1
-    assert deep == pytest.approx([900, 600 + share * (600 - 900)])
+    assert deep == pytest.approx([900, 600 * (600 / 900) ** share])
 
 
 def test_the_line_ends_after_a_whole_interval() -> None:
-    assert run([300, 290, 280, 20], 2).deep[-1] == pytest.approx(280 + (280 - 300))
+    assert run([300, 290, 280, 20], 2).deep[-1] == pytest.approx(280 * (280 / 300))
 
 
 def test_without_the_line_the_last_features_are_taken_as_they_are() -> None:
@@ -131,3 +131,25 @@ def test_records_tell_reuse_and_an_exact_edit_is_not_taken_for_it(photo: Photo, 
     last = list(read(tmp_path / "out" / "edits.jsonl"))[-1]
     assert last.solver == "dpm, reuse 2"
     assert replace(last, solver="dpm") != last
+
+
+def test_a_row_of_deep_features_does_not_depend_on_the_others() -> None:
+    class Rows(Counted):
+        """Its deep features differ in size from row to row."""
+
+        def with_deep(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            return x_t, x_t * (1 + t / 100)
+
+        def outer(self, x_t: Tensor, t: Tensor, deep: Tensor) -> Tensor:
+            return deep
+
+    x = (
+        torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([1.0, 10, 100])[:, None, None, None]
+    )
+    process = tiny_model().diffusion
+    together, alone = DeepReuse(Rows(), 2, process), DeepReuse(Rows(), 2, process)
+    for step in (900, 800, 600, 500):
+        t = torch.tensor([step])
+        both, one = together.evaluate(x, t), alone.evaluate(x[1:2], t)
+    torch.testing.assert_close(both[1:2], one)

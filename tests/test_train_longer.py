@@ -78,6 +78,8 @@ def test_no_longer_than_it_is_is_refused(
 def test_a_learning_rate_that_had_fallen_is_said_to_rise_again(tmp_path: Path, emorph: Emorph) -> None:
     assert emorph("train", "run", written(tmp_path, "run", 4, decay_share=0.5), *HERE)[0] == 0
     out = emorph("train", "resume", tmp_path / "run", "--steps", 8, "--plan", "--accelerator", "cpu")[1]
+    assert "starts    at step 4, from" in out
+    assert "random weights" not in out
     assert "Its learning rate goes from 0.0005 to 0.001, because decay_share = 0.5 now falls over the last part" in out
 
 

@@ -71,7 +71,7 @@ def test_affectnets_plan_makes_the_emotions_equal(emorph: Emorph) -> None:
     assert status == 0
     plan = json.loads(out)
     assert (plan["faces"], plan["epoch_size"], plan["samples"], plan["steps"]) == (287_651, 287_651, 2_876_512, 89_891)
-    assert plan["warnings"] == [] or all("GB" in warning for warning in plan["warnings"])
+    assert all("GB" in warning or "what it starts from is not here" in warning for warning in plan["warnings"])
     drawn = {row["word"]: row["samples"] for row in plan["classes"]}
     assert sum(drawn.values()) == 2_876_512
     assert len(drawn) == 8

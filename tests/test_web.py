@@ -26,11 +26,11 @@ from emorph.web import batch_tab
 from emorph.web import sessions as sessions_module
 from emorph.web.batch_tab import Unfit, gathered
 from emorph.web.editors import Editors
-from emorph.web.guard import MAX_BODY_BYTES, Guard
+from emorph.web.guard import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Guard
 from emorph.web.live import kept_name, saved_as
 from emorph.web.serve import checked_access
 from emorph.web.sessions import MOST_SESSIONS, Refused, Sessions, Superseded, checked_size
-from emorph.web.wish import Wish
+from emorph.web.wish import Setup, Wish
 from emorph.web.words import LANGUAGES, words_of
 from tiny import tiny_editor
 
@@ -48,7 +48,7 @@ def editors() -> Editors:
     def none(*_: object) -> Any:
         raise AssertionError("nothing else is to be loaded")
 
-    return Editors(tiny_editor(channels=3, steps=2), "tiny", (), none, none)
+    return Editors(tiny_editor(channels=3, steps=2), Setup("tiny"), (), none, none)
 
 
 @pytest.fixture
@@ -265,15 +265,17 @@ def test_a_wish_as_target() -> None:
     ],
 )
 def test_a_wish_as_command_and_as_python(asked: Wish, options: str, arguments: str) -> None:
-    name = "my 'face' $(rm).png"
-    words = shlex.split(asked.as_command(name, 2, "mine"))
-    assert words == ["emorph", "edit", name, *options.split(), "--face", "1", "--model", "mine", "-o", "edited"]
-    assert "--face" not in asked.as_command(name, 1, "emorph-base")
-    assert ("--model" in asked.as_command(name, 1, "emorph-base")) == bool(asked.units)  # units alone take a rig
-    program = asked.as_python(name, 2, "mine")
+    name, mine = "my 'face' $(rm).png", Setup("mine", Path("my directions"), 4, "ddim")
+    words = shlex.split(asked.as_command(name, 2, mine))
+    made = ["--model", "mine", "--directions", "my directions", "--steps", "4", "--solver", "ddim"]
+    assert words == ["emorph", "edit", name, *options.split(), "--face", "1", *made, "-o", "edited"]
+    usual = asked.as_command(name, 1, Setup())
+    assert "--face" not in usual
+    assert ("--model" in usual) == bool(asked.units)  # with units, the default would be a rig
+    program = asked.as_python(name, 2, mine)
     compile(program, "program", "exec")
     assert f"editor.edit({name!r}, {arguments}, face=1)" in program
-    assert "from_pretrained('mine')" in program
+    assert "from_pretrained('mine', directions='my directions', steps=4, solver_name='ddim')" in program
 
 
 @pytest.mark.parametrize(
@@ -453,7 +455,7 @@ def test_what_is_no_wish_is_refused(client: Any, sessions: Sessions, example_pho
 def test_bodies_are_limited_before_they_are_read() -> None:
     import asyncio
 
-    def status(*headers: tuple[bytes, bytes], method: str = "POST") -> int:
+    def status(*headers: tuple[bytes, bytes], method: str = "POST", path: str = "/") -> int:
         told: list[Any] = []
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -465,7 +467,7 @@ def test_bodies_are_limited_before_they_are_read() -> None:
         async def receive() -> Any:
             raise AssertionError("nothing is to be read")
 
-        scope = {"type": "http", "method": method, "path": "/", "headers": list(headers)}
+        scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
         asyncio.run(Guard(app)(scope, receive, send))  # type: ignore[arg-type]
         names = {name for name, _ in told[0]["headers"]}
         assert {b"content-security-policy", b"x-content-type-options"} <= names
@@ -475,6 +477,9 @@ def test_bodies_are_limited_before_they_are_read() -> None:
     assert status((b"content-length", str(MAX_BODY_BYTES + 1).encode())) == 413
     assert status((b"transfer-encoding", b"chunked")) == status((b"content-length", b"-1")) == 411
     assert status(method="GET") == 200
+    more, too_much = ((b"content-length", str(most + 1).encode()) for most in (MAX_BODY_BYTES, MAX_UPLOAD_BYTES))
+    assert status(more, path="/en/gradio_api/upload") == 200
+    assert status(too_much, path="/en/gradio_api/upload") == 413
 
 
 def test_with_a_password_nothing_is_shown_without(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:

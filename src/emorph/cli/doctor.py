@@ -97,7 +97,8 @@ def _print_lacking() -> None:
     typer.echo("what a thesis table still lacks (emorph evaluate says so in its rows):")
     for row in rows:
         typer.echo(f"  {row.what}")
-        typer.echo(f"  {'':<26} {row.how}")
+        for step in row.how.split("; "):
+            typer.echo(f"      {step}")
     typer.echo(f"  {all_at_once()}")
 
 

@@ -72,6 +72,7 @@ def web(
     from emorph.study.serve import Place
     from emorph.web.editors import Editors
     from emorph.web.serve import checked_access, serve
+    from emorph.web.wish import Setup
     from emorph.web.words import LANGUAGES
 
     if lang is not None and lang not in LANGUAGES:
@@ -88,5 +89,7 @@ def web(
     def ready(address: str) -> None:
         say(f"The page: {address}    Ctrl-C ends it, and removes all photos.")
 
-    editors = Editors(load(model), model, tuple(also or ()), load, load_rig, face_model)
+    editors = Editors(
+        load(model), Setup(model, directions, steps, solver), tuple(also or ()), load, load_rig, face_model
+    )
     serve(editors, Place(host, port), access, share=share, language=lang or "", browser=not no_browser, on_ready=ready)

@@ -29,9 +29,10 @@ class FixedZ(Protocol):
 class DeepReuse:
     """Every so many evaluations are whole; those between compute the outer blocks alone.
 
-    What they take for deep features is the straight line through those of the last two whole evaluations, in half the
-    logarithm of the signal-to-noise ratio; until there are two, and beyond a whole interval, the last known end of it.
-    (DeepCache takes the last ones as they are, which leaves a larger error; bench/fewer.py measures both.)
+    What they take for deep features goes on from those of the last two whole evaluations, in half the logarithm of the
+    signal-to-noise ratio: their size, which grows a hundredfold with the noise, by its logarithm, and what is left of
+    them on a straight line, both for a whole interval at most. Until there are two, the last ones are taken as they
+    are. (DeepCache always does that, which leaves a larger error; bench/fewer.py measures both.)
     One object serves one run of a sampler.
     """
 
@@ -60,4 +61,11 @@ class DeepReuse:
             return last
         before_at, before = self._known[0]
         share = min((at - last_at) / (last_at - before_at), 1.0)
-        return last + share * (last - before)
+        last_size, before_size = _size(last), _size(before)
+        shape = last / last_size + share * (last / last_size - before / before_size)
+        return shape * last_size * (last_size / before_size) ** share
+
+
+def _size(deep: Tensor) -> Tensor:
+    """Root mean square of each row, (B, 1, ...)."""
+    return deep.square().mean(dim=tuple(range(1, deep.ndim)), keepdim=True).sqrt().clamp(min=1e-12)

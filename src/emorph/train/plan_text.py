@@ -21,10 +21,10 @@ BALANCES = {
 }
 
 
-def full_text(plan: Plan) -> str:
-    """The whole plan, line by line."""
+def full_text(plan: Plan, starts: str = "") -> str:
+    """The whole plan, line by line. starts: where a run that goes on does so; a new one says whose weights it has."""
     rows = [
-        ("starts", start(plan)),
+        ("starts", starts or start(plan)),
         ("data", _data(plan)),
         ("length", length(plan)),
         ("batch", _batch(plan)),

@@ -14,6 +14,7 @@ from emorph.core.commands import command
 from emorph.core.errors import ConfigError
 from emorph.core.types import OnStep
 from emorph.data.store import FaceStore
+from emorph.train import checkpoint
 from emorph.train.config import FitConfig, OnPart, RunConfig, TaskConfig
 from emorph.train.devices import count_devices
 from emorph.train.draws import KnownFaces
@@ -106,8 +107,11 @@ def run_fit(config: FitConfig, wishes: Wishes, reporter: Reporter) -> Path:
     return Path(config.out)
 
 
-def plan_steps(config: RunConfig, wishes: Wishes) -> Planned:
-    """Plan a run of steps and checkpoints. Raises ConfigError for a number of faces beside a scan that counts them."""
+def plan_steps(config: RunConfig, wishes: Wishes, starts: str = "") -> Planned:
+    """Plan a run of steps and checkpoints. starts: where a run that goes on does so.
+
+    Raises ConfigError for a number of faces beside a scan that counts them.
+    """
     config = _with_wishes(config, wishes)
     assumed = wishes.faces is not None or wishes.scan is not None
     store = config.open_faces() if not assumed and config.data.is_there() else None
@@ -120,7 +124,7 @@ def plan_steps(config: RunConfig, wishes: Wishes) -> Planned:
         accelerator=accelerator,
         measure=wishes.warm_up is not False,
     )
-    return Planned(full_text(plan), plan.to_json())
+    return Planned(full_text(plan, starts), plan.to_json())
 
 
 def run_steps(config: RunConfig, wishes: Wishes, reporter: Reporter) -> Path | None:
@@ -187,7 +191,8 @@ def plan_resume(run: Path, wishes: Wishes) -> Planned:
     config = _of_run(run)
     faces = config.open_faces()
     longer = _longer(run, config, wishes, faces)
-    planned = plan_steps(config, wishes)
+    newest = checkpoint.latest(run)
+    planned = plan_steps(config, wishes, f"at step {checkpoint.step_of(newest):,}, from {newest}")
     if longer is None:
         return planned
     known = KnownFaces.for_plan(config.data, faces, n_faces=None, scan=None)

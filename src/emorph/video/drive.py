@@ -40,7 +40,7 @@ from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.face3d.model import FaceModel
 from emorph.face3d.skinning import axis_angle_of, rodrigues
 from emorph.video.clip import Clip, read_clip
-from emorph.video.encode import Stored, check_holds, join, segment, stored
+from emorph.video.encode import Stored, check_gif, check_holds, join, segment, stored
 from emorph.video.frames import picture_of, previewed
 from emorph.video.look import Described
 from emorph.video.motion import Driver, Motion, driver_of
@@ -165,6 +165,8 @@ class _Drive:
         plain = replace(
             clip, width=width, height=height, rotation=0, pix_fmt="yuv420p", bits=8, curve="", aspect=Fraction(1)
         )
+        if out.suffix.lower() == ".gif" and not plan.preview:
+            check_gif(plain)
         held = stored(plain, out.suffix.lower())
         self.written = plain
         self.stored = Stored(held.codec, replace(held.form, until_s=form.until_s), held.remarks)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emorph.edit.codec import Codec
+from emorph.web.wish import Setup
 
 if TYPE_CHECKING:
     from emorph.edit.pipeline import Editor
@@ -20,14 +21,14 @@ MOST_STEPS = 100  # of a comparison
 
 @dataclass
 class Editors:
-    """Models by name. own: the page's, called ``name``. others: what else can be chosen to be compared with it.
+    """Models by name. own: the page's, made with ``setup``. others: what else can be chosen to be compared with it.
 
     load, load_rig: make the editor of another name, and the one that transfers. face_model: ICT-FaceKit's file, None
     for its usual place. All but ``own`` and ``names`` is to be used by one thread alone.
     """
 
     own: Editor
-    name: str
+    setup: Setup
     others: tuple[str, ...]
     load: Callable[[str], Editor]
     load_rig: Callable[[], RigEditor]
@@ -39,14 +40,14 @@ class Editors:
     @property
     def names(self) -> list[str]:
         """The page's own model, and the others."""
-        return [self.name, *self.others]
+        return [self.setup.model, *self.others]
 
     def editor(self, name: str, steps: int = 0) -> Editor:
         """The model of one of the ``names``. steps: as of ``--steps``; 0 leaves the model's own.
 
         Raises KeyError for another name, and what loading raises.
         """
-        if name == self.name:
+        if name == self.setup.model:
             found = self.own
         else:
             if name not in self.others:

@@ -6,7 +6,11 @@ import os
 
 from emorph.study.guard import App, Message, Receive, Send, refuse, with_headers
 
-MAX_BODY_BYTES = 64 * 2**20
+MAX_BODY_BYTES = 64 * 2**20  # of a photo
+MAX_UPLOAD_BYTES = (
+    512 * 2**20
+)  # of many photos at once, each of MAX_BODY_BYTES; Gradio writes them to disk as they come
+_UPLOAD = "/gradio_api/upload"
 _SPACE_FRAMES = " https://huggingface.co"  # a Space is shown in a frame of theirs
 
 # Gradio's page runs scripts that stand in it, and styles; all else comes from this server alone.
@@ -41,16 +45,17 @@ class Guard:
             return
         guarded = with_headers(send, self._headers)
         if scope["method"] in ("POST", "PUT", "PATCH"):
-            status = _fault(dict(scope["headers"]))
+            most = MAX_UPLOAD_BYTES if scope["path"].endswith(_UPLOAD) else MAX_BODY_BYTES
+            status = _fault(dict(scope["headers"]), most)
             if status:
                 await refuse(guarded, status)
                 return
         await self._app(scope, receive, guarded)
 
 
-def _fault(sent: dict[bytes, bytes]) -> int:
+def _fault(sent: dict[bytes, bytes], most: int) -> int:
     """The status for a body that is not taken: one whose length is not said, or is too large; 0 for all others."""
     declared = sent.get(b"content-length", b"")
     if not declared.isdigit():
         return 411
-    return 413 if int(declared) > MAX_BODY_BYTES else 0
+    return 413 if int(declared) > most else 0

@@ -51,7 +51,6 @@ class Live:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._model = sessions.editors.name
         self._exact_s = 0.0  # what a drawing took the last time
 
     def table(self) -> list[tuple[str, str, Handler]]:
@@ -140,7 +139,7 @@ class Live:
         from starlette.responses import JSONResponse
 
         wish = Wish.model_validate_json(await request.body())
-        of = session.name, len(session.photo.faces), self._model
+        of = session.name, len(session.photo.faces), self._sessions.editors.setup
         return JSONResponse({"command": wish.as_command(*of), "python": wish.as_python(*of)})
 
     async def save(self, request: Request, session: Session) -> Response:

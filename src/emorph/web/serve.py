@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import secrets
+import signal
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from emorph.core.commands import install
@@ -96,10 +98,16 @@ def serve(
             if browser:
                 webbrowser.open(address)
 
+        signal.signal(signal.SIGTERM, _end)
         sessions.submit(lambda: warm_up(editors.own))
         asyncio.run(_serve(server, ready))
     finally:
         sessions.close_all()
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End by an exception, so that what is to be removed is removed; uvicorn sends itself a signal again at its end."""
+    raise SystemExit(128 + number)
 
 
 async def _serve(server: uvicorn.Server, ready: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,10 +15,35 @@ from emorph.core.types import Target
 from emorph.edit.pipeline import DEFAULT_MODEL
 
 MOST_STRENGTH = 1.5
+DEFAULT_SOLVER = "dpm"
 _DECIMALS = 3
 _OPTIONS = {
     "to": "--to", "valence": "--valence", "arousal": "--arousal", "units": "--au", "strength": "--strength",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the page's editor was made with: the options of ``emorph web`` that ``emorph edit`` has, too."""
+
+    model: str = DEFAULT_MODEL
+    directions: Path | None = None
+    steps: int | None = None
+    solver: str = DEFAULT_SOLVER
+
+    def as_options(self, *, name_model: bool) -> list[str]:
+        """For a command, without what is the default. name_model: also the default's name."""
+        words = ["--model", self.model] if name_model or self.model != DEFAULT_MODEL else []
+        words += [] if self.directions is None else ["--directions", str(self.directions)]
+        words += [] if self.steps is None else ["--steps", str(self.steps)]
+        return words + ([] if self.solver == DEFAULT_SOLVER else ["--solver", self.solver])
+
+    def as_arguments(self) -> str:
+        """For ``Editor.from_pretrained``, likewise."""
+        told = [repr(self.model)]
+        told += [] if self.directions is None else [f"directions={str(self.directions)!r}"]
+        told += [] if self.steps is None else [f"steps={self.steps}"]
+        return ", ".join(told + ([] if self.solver == DEFAULT_SOLVER else [f"solver_name={self.solver!r}"]))
 
 
 class Wish(Config):
@@ -67,23 +92,23 @@ class Wish(Config):
         asked = Target.asked(self._to, units=self.units)
         return replace(asked, strength=self.strength)
 
-    def as_command(self, photo: str, n_faces: int, model: str) -> str:
-        """The edit as a line for a shell. photo: its file's name. model: by its name."""
-        words: list[str | Path] = ["edit", Path(photo)]
+    def as_command(self, photo: str, n_faces: int, setup: Setup) -> str:
+        """The edit as a line for a shell. photo: its file's name."""
+        words: list[str] = []
         for option, value in self._options().items():
             told = ",".join(f"{k}={v:g}" for k, v in value.items()) if isinstance(value, dict) else f"{value}"
             words += [_OPTIONS[option], told]
         words += ["--face", str(self.face)] if n_faces > 1 else []
-        words += ["--model", model] if model != DEFAULT_MODEL or self.units else []  # units alone would take a rig
-        return command(*words, "-o", "edited")
+        words += setup.as_options(name_model=bool(self.units))  # with units, the default would be a rig
+        return command("edit", Path(photo), *words, "-o", "edited")
 
-    def as_python(self, photo: str, n_faces: int, model: str) -> str:
+    def as_python(self, photo: str, n_faces: int, setup: Setup) -> str:
         """The edit as a program. Arguments as for ``as_command``."""
         options = self._options() | ({"face": self.face} if n_faces > 1 else {})
         told = "".join(f", {option}={value!r}" for option, value in options.items())
         return (
             "import emorph\n\n"
-            f"editor = emorph.Editor.from_pretrained({model!r})\n"
+            f"editor = emorph.Editor.from_pretrained({setup.as_arguments()})\n"
             f"edit = editor.edit({photo!r}{told})\n"
             'edit.image.save("edited.png")\n'
         )

@@ -121,6 +121,8 @@ def _card_and_file(name: str, default: NetworkCard | None, kind: Kind) -> tuple[
         own = path.with_suffix(".json")
         card = NetworkCard.read(own) if own.is_file() else CARDS.get(path.stem, default)
     if card is None:
+        if path is not None and not path.is_file():
+            raise DataError(f"{name} is not there; check the path.")
         raise DataError(f"{name} needs a card that names its classes and scaling: {Path(name).stem}.json beside it.")
     if card.kind != kind:
         told, option = ("persons", "--recogniser") if card.kind == "identity" else ("emotions", "--judge")
