@@ -195,7 +195,7 @@ def crew_of(cluster: str | None, n_processes: int, *, asked: int | None = None) 
     refuse_options("a cluster, which has its own workers", {"--workers": asked})
     with connected(cluster) as crew:
         n = crew.n_at_once()
-        doing = f"{n} tasks at once" if n else "no worker yet; the work starts when one joins"
+        doing = f"{n} task{'s' * (n > 1)} at once" if n else "no worker yet; the work starts when one joins"
         say(f"Dask cluster {crew.address}: {doing}. Dashboard: {crew.dashboard}")
         yield crew
 
