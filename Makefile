@@ -23,7 +23,7 @@ help:
 	@echo "make base    train the next emorph-base from its data: PACKS=FOLDER CLIPS=FOLDER, a day (run it again to resume)"
 	@echo "make base-64 train emorph-base again: DATA=lfw_expressions.parquet, hours (run it again to resume)"
 	@echo "make judge   train emorph-judge again: DATA=fer2013.parquet, half an hour or more"
-	@echo "make quality measure the bundled model's edits: DATA=lfw_expressions.parquet"
+	@echo "make quality measure the bundled model's edits: DATA=lfw.parquet"
 	@echo "make clean   remove what these made"
 
 demo: $(VENV)/.core
@@ -71,7 +71,7 @@ judge: $(VENV)/.dev
 	@$(BIN)/python examples/train.py examples/emorph-judge "$(DATA)"
 
 quality: $(VENV)/.dev
-	@test -f "$(DATA)" || { echo "name the face pack: make quality DATA=lfw_expressions.parquet" >&2; exit 1; }
+	@test -f "$(DATA)" || { echo "name the face pack: make quality DATA=lfw.parquet" >&2; exit 1; }
 	@$(BIN)/python bench/quality.py --data "$(DATA)" $(ARGS)
 
 clean:
