@@ -115,7 +115,7 @@ def test_what_changes_once_does_not_flicker_and_what_changes_in_every_frame_does
     assert wild["flicker_ratio"] > 2 * calm["flicker_ratio"]
     assert calm["identity_distance"] is not None
     assert 0 < calm["identity_distance"] <= calm["identity_distance_worst"] < 0.6
-    assert calm["change_outside"] < 2 < steady.changed.min()
+    assert calm["change_outside"] < 3 < steady.changed.min()
 
 
 def test_the_emotions_curve_stands_against_the_keyframes(tmp_path: Path) -> None:

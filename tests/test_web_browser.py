@@ -5,6 +5,8 @@ EMORPH_SHOTS=FOLDER keeps a picture of every tab, to be looked at.
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import shutil
 import signal
@@ -98,15 +100,15 @@ class Visit:
         self.page.wait_for_function("document.querySelector('.em-stage').dataset.exact === 'true'", timeout=WAIT_MS)
 
     def picture(self) -> Any:
-        """What is shown, levels (H, W)."""
+        """What is shown, levels (H, W, 3)."""
         found = self.page.evaluate("""async () => {
             const image = document.querySelector('.em-after'), canvas = document.createElement('canvas');
+            await image.decode();
             [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-            const context = canvas.getContext('2d');
-            context.drawImage(image, 0, 0);
-            return [canvas.width, [...context.getImageData(0, 0, canvas.width, canvas.height).data]];
+            canvas.getContext('2d').drawImage(image, 0, 0);
+            return canvas.toDataURL('image/png').split(',')[1];
         }""")
-        return np.array(found[1], np.uint8).reshape(-1, found[0], 4)[..., :3].astype(int)
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(found))).convert("RGB")).astype(int)
 
     def open_tab(self, name: str) -> None:
         tab = self.page.get_by_role("tab", name=self.say(f"tab.{name}"), exact=True)

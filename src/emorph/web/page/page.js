@@ -191,7 +191,7 @@ window.emorph = (() => {
     if (!content || now.number < shownNumber()) return;
     await show(content);
     const isExact = response.headers.get("x-exact") === "1", seconds = Number(response.headers.get("x-seconds"));
-    Object.assign(stage().dataset, { number: now.number, exact: isExact });
+    Object.assign(stage().dataset, { number: now.number, exact: isExact && now.number === wish.number });
     find(".em-progress").hidden = true;
     stage().dispatchEvent(new CustomEvent("emorph:shown", { detail: { wish: now, exact: isExact } }));
     if (isExact) {
@@ -290,11 +290,13 @@ window.emorph = (() => {
   }
 
   function undo() {
+    remember(); // a change so recent that no exact picture was drawn is a step, too
     if (past.length > 1) future.push(past.pop());
     return restored();
   }
 
   function redo() {
+    remember();
     if (future.length) past.push(future.pop());
     return restored();
   }
