@@ -89,9 +89,8 @@ The editor's default is {editor.steps} evaluations of "{editor.solver_name}".
 ![SSIM and PSNR against the number of evaluations](fidelity.png)
 """
     if arguments.data:
-        write_section(
-            "Fidelity", f"python bench/fidelity.py --data {arguments.data.name} --faces {arguments.faces}", body
-        )
+        command = f"python bench/fidelity.py --data {arguments.data.name} --faces {arguments.faces}"
+        write_section("Fidelity", command, body)
     else:
         print(body + "\nRESULTS.md is not changed: its numbers are for many faces (--data).")
 
