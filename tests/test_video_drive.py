@@ -242,7 +242,10 @@ def test_a_stopped_run_goes_on_and_gives_the_same_film(
         drive_film(editor, film, photo, out, plan)
     drive_film(editor, film, photo, out, plan)
     assert len(calls) == 8 + 9
-    assert out.read_bytes() == whole.read_bytes()
+    (times, pictures), (times_again, again) = frames_of(whole), frames_of(out)
+    assert times_again == times
+    differences = [np.abs(a.astype(int) - b).max() for a, b in zip(pictures, again, strict=True)]
+    assert max(differences) <= 2  # a sum's last bit may depend on where its numbers lie in memory
     assert not list(tmp_path.glob(".*"))
 
 
