@@ -6,11 +6,9 @@ EMORPH_SHOTS=FOLDER keeps a picture of every kind of page, to be looked at.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,15 +24,15 @@ pytest.importorskip("playwright.sync_api", reason="a browser is driven with play
 pytest.importorskip("axe_playwright_python.sync_playwright", reason="accessibility is judged by axe-core")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Error, sync_playwright
 
+from browsers import RULES, browser
 from support.people import Served, made_study
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
+__all__ = ["browser"]  # the fixture
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 667}
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 READY = "main[aria-busy=false]"
 BROKEN_WORDS = """all => all.filter(span => {
     const range = document.createRange();
@@ -43,18 +41,6 @@ BROKEN_WORDS = """all => all.filter(span => {
     return !span.textContent.includes(" ") && lines.size > 1;
 }).map(span => span.textContent)"""
 KEYS = {"←": "ArrowLeft", "→": "ArrowRight", "↓": "ArrowDown"}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    with sync_playwright() as runner:
-        try:
-            opened = runner.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except Error as error:
-            pytest.skip(f"no browser could be started: {str(error).splitlines()[0]}")
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

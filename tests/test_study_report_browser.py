@@ -6,8 +6,8 @@ EMORPH_SHOTS=FOLDER keeps a picture of each, to be looked at.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,13 +15,16 @@ pytest.importorskip("playwright.sync_api", reason="a browser is driven with play
 pytest.importorskip("axe_playwright_python.sync_playwright", reason="accessibility is judged by axe-core")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Error, sync_playwright
 
 import made_study
+from browsers import RULES, browser
 from emorph.study.analysis import analyse
 from emorph.study.report.write import write_report
 
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+__all__ = ["browser"]  # the fixture
 WIDTHS = {"phone": 375, "desk": 1280}
 
 
@@ -33,22 +36,15 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(folder / "report", found, "emorph study results study -o report")
 
 
-def test_the_report_is_for_everybody_and_every_screen(page_file: Path) -> None:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    with sync_playwright() as runner:
-        try:
-            browser = runner.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except Error as error:
-            pytest.skip(f"no browser could be started: {str(error).splitlines()[0]}")
-        for name, width in WIDTHS.items():
-            page = browser.new_page(viewport={"width": width, "height": 900})
-            asked: list[str] = []
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
-            page.goto(page_file.as_uri())
-            results = Axe().run(page, options=RULES)
-            assert results.violations_count == 0, results.generate_report()
-            assert asked == [page_file.as_uri()]
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"it sticks out on a {name}"
-            if folder := os.environ.get("EMORPH_SHOTS"):
-                page.screenshot(path=Path(folder) / f"report-{name}.png", full_page=True)
-        browser.close()
+def test_the_report_is_for_everybody_and_every_screen(browser: Browser, page_file: Path) -> None:
+    for name, width in WIDTHS.items():
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        asked: list[str] = []
+        page.on("request", lambda request, asked=asked: asked.append(request.url))
+        page.goto(page_file.as_uri())
+        results = Axe().run(page, options=RULES)
+        assert results.violations_count == 0, results.generate_report()
+        assert asked == [page_file.as_uri()]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"it sticks out on a {name}"
+        if folder := os.environ.get("EMORPH_SHOTS"):
+            page.screenshot(path=Path(folder) / f"report-{name}.png", full_page=True)

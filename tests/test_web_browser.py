@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import io
 import os
-import shutil
 import signal
 import sys
 import time
@@ -31,32 +30,20 @@ pytest.importorskip("playwright.sync_api", reason="a browser is driven with play
 pytest.importorskip("axe_playwright_python.sync_playwright", reason="accessibility is judged by axe-core")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Error, sync_playwright
 
+from browsers import RULES, browser
 from support.pages import ServedPage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+__all__ = ["browser"]  # the fixture
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 WAIT_MS = 120_000  # on a machine that does much else
 EXACT = """n => {
     const told = document.querySelector('.em-stage').dataset;
     return told.exact === 'true' && Number(told.number) >= n;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-    with sync_playwright() as runner:
-        try:
-            opened = runner.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except Error as error:
-            pytest.skip(f"no browser could be started: {str(error).splitlines()[0]}")
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
