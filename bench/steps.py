@@ -44,7 +44,7 @@ def main() -> None:
     window = tuple(asked.window) if asked.window else None
     recipe = Recipe(
         asked.data, asked.model, asked.directions, window, asked.emotion_network, shape_network,
-        asked.shape_weight, asked.trains, asked.way, asked.work,
+        asked.shape_weight, asked.correction, asked.trains, asked.way, asked.work,
     )  # fmt: skip
     check_judges(asked.judges, [asked.model])
     by = measurer(asked.judges, asked.emotion_network, shape_network, asked.face_model)
@@ -96,10 +96,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=1e-5)
     parser.add_argument("--faces", type=int, default=60, help="half of them neutral, half happy")
     parser.add_argument("--trains", default="unet", choices=("unet", "shift", "both"))
-    parser.add_argument("--way", default="one_step", choices=("one_step", "chain"))
+    parser.add_argument("--way", default="one_step", choices=("edit", "one_step", "chain"))
     parser.add_argument("--emotion-network", default=OPEN_EMOTION)
     parser.add_argument("--shape-network", default=AUTO)
     parser.add_argument("--shape-weight", type=float, default=1.0)
+    parser.add_argument("--correction", type=float, default=0.0, help="weight of the size of the code's shift")
     parser.add_argument("--judges", nargs="+", default=["emorph-judge", "emonet_8"])
     parser.add_argument("--face-model", type=Path, help="ict_face.npz, for the independent fit; else its usual place")
     parser.add_argument("--work", type=Path, default=WORK)

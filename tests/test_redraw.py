@@ -16,7 +16,7 @@ from emorph.core.landmarks import INNER, STABLE
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change
-from emorph.faces.warp import SPACINGS, STIFFNESS, _border, warped
+from emorph.faces.warp import SPACINGS, STIFFNESS, anchors, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
 from emorph.train.tasks.head import HeadConfig
@@ -120,8 +120,8 @@ def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_p
     before = align(photo, landmarks, side_px).crop_points()
     before[30] = before[30].round()
     after = _closing(before, side_px)
-    end = np.concatenate([after[INNER], _border(side_px)])
-    start = np.concatenate([before[INNER], _border(side_px)])
+    end = np.concatenate([after[INNER], anchors(side_px)])
+    start = np.concatenate([before[INNER], anchors(side_px)])
 
     def basis(places: np.ndarray) -> np.ndarray:
         r = np.linalg.norm(places[:, None] - end[None], axis=2)

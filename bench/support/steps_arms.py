@@ -38,7 +38,7 @@ class Recipe:
     """What all arms share.
 
     model: what they start from. directions: None for those beside it. window: of the stored pictures. trains, way: as
-    in the task. shape_weight: of Step 2's loss.
+    in the task. shape_weight: of Step 2's loss. correction: the weight of the shift's size, in both steps.
     """
 
     data: Path
@@ -48,6 +48,7 @@ class Recipe:
     emotion_network: str
     shape_network: str
     shape_weight: float
+    correction: float
     trains: str
     way: str
     work: Path
@@ -59,7 +60,8 @@ class Recipe:
 
     def config(self, out: Path, init: str, budget: Budget, *, seed: int, shape: bool) -> ExpressionConfig:
         """One half of an arm."""
-        losses = {"emotion_networks": [self.emotion_network], "shape": self.shape_weight if shape else 0.0}
+        shared = {"emotion_networks": [self.emotion_network], "correction": self.correction}
+        losses = {**shared, "shape": self.shape_weight if shape else 0.0, "shape_network": self.shape_network}
         return ExpressionConfig.parse(
             {
                 "task": "expression",
@@ -69,7 +71,7 @@ class Recipe:
                 "seed": seed,
                 "trains": self.trains,
                 "pictures": {"way": self.way},
-                "losses": {**losses, "shape_network": self.shape_network},
+                "losses": losses,
                 "data": {"path": str(self.data), "split": "train", "window": self.window},
                 "optim": {"batch_size": budget.batch, "lr": budget.lr, "decay_share": 0.2, "ema_decay": 0.99},
                 "budget": {"steps": budget.half},

@@ -15,6 +15,8 @@ from emorph.core.expressions import Emotion
 from emorph.core.images import luminance, to_tensor
 from emorph.core.tone import face_window
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
+from emorph.edit.change import CropChange, paste_all
+from emorph.edit.painted_mouth import inside_painted_by
 from emorph.edit.pipeline import Editor
 from emorph.evaluate.judges.asked import PanelJudge
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
@@ -73,7 +75,12 @@ def scores_of(
 def _measured(editor: Editor, face: Face, targets: Sequence[Emotion], by: Measurer) -> Values:
     crops = editor.align(face.photo, [face.landmarks])
     asked = [Target(emotion) for emotion in targets]
-    photos = [edit.photo for edit in editor.edit_faces(face.photo, crops, asked)]
+    (changes,) = editor.changes(crops, asked)
+    finish = inside_painted_by(editor.painter)
+    photos = [
+        paste_all(face.photo, crops, [change], finish and finish(target))
+        for target, change in zip(asked, changes, strict=True)
+    ]
     values: Values = {}
     for name, judge in by.judges.items():
         answers = judge.answer(np.stack([judge.plan.cut(photo, face.landmarks) for photo in (face.photo, *photos)]))
@@ -87,7 +94,7 @@ def _measured(editor: Editor, face: Face, targets: Sequence[Emotion], by: Measur
     if by.face_model is not None:
         fits = [fitted_shape(by.face_model, photo, face.landmarks) for photo in (face.photo, *photos)]
         values |= _moves("fit", np.stack(fits))
-    return values | _pixels(editor, crops[0], asked)
+    return values | _pixels(editor, crops[0], changes)
 
 
 def _moves(name: str, numbers: NDArray[np.floating]) -> Values:
@@ -132,11 +139,10 @@ def fitted_shape(model: ICT, photo: Photo, landmarks: Landmarks) -> NDArray[np.f
 
 
 @torch.inference_mode()
-def _pixels(editor: Editor, face: AlignedFace, targets: Sequence[Target]) -> Values:
+def _pixels(editor: Editor, face: AlignedFace, changes: Sequence[CropChange]) -> Values:
     """What the model changes around the face, and how well it draws the face as it is."""
     side = editor.model.config.image_size
     outside = 1 - face_window(side).numpy()[..., None]
-    (changes,) = editor.changes([face], targets)
     moved = [np.abs(change.after - change.before) * outside for change in changes]
     around = [float(change.mean() / outside.mean()) for change in moved]
     code = editor.encode([face])
@@ -144,4 +150,4 @@ def _pixels(editor: Editor, face: AlignedFace, targets: Sequence[Target]) -> Val
     picture = to_tensor(face.pixels[None])
     picture = luminance(picture) if drawn.shape[1] == 1 else picture
     same = float(ssim(drawn.clamp(-1, 1).cpu(), picture, data_range=2.0)[0])
-    return {"around": np.array(around), "ssim": np.full(len(targets), same)}
+    return {"around": np.array(around), "ssim": np.full(len(changes), same)}

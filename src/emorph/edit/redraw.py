@@ -71,11 +71,18 @@ def move_crops(pictures: Tensor, fields: Float32, *, clamp: bool = True) -> Tens
     """
     if pictures.device.type == "mps":  # older torch has no cubic grid_sample there, and this is little work
         return move_crops(pictures.cpu(), fields, clamp=clamp).to(pictures.device)
-    n_faces, n_targets, side = fields.shape[:3]
-    y, x = torch.meshgrid(*[torch.arange(side, dtype=torch.float32, device=pictures.device)] * 2, indexing="ij")
-    places = torch.stack([x, y], dim=-1) + torch.from_numpy(fields).flatten(0, 1).to(pictures.device)
-    grid = (2 * places + 1) / side - 1  # grid_sample counts from the picture's edges: -1 is left of the first pixel
+    n_faces, n_targets = fields.shape[:2]
     repeated = pictures.repeat_interleave(n_targets, dim=0)
-    moved: Tensor = F.grid_sample(repeated, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    moved = resampled(repeated, torch.from_numpy(fields).flatten(0, 1).to(pictures.device))
     moved = moved.clamp(-1, 1) if clamp else moved
     return moved.reshape(n_faces, n_targets, *pictures.shape[1:])
+
+
+def resampled(pictures: Tensor, fields: Tensor) -> Tensor:
+    """Pictures (B, C, S, S) whose pixels come from where fields (B, S, S, 2) say, cubic; differentiable in both."""
+    side = fields.shape[1]
+    y, x = torch.meshgrid(*[torch.arange(side, dtype=torch.float32, device=pictures.device)] * 2, indexing="ij")
+    places = torch.stack([x, y], dim=-1) + fields
+    grid = (2 * places + 1) / side - 1  # grid_sample counts from the picture's edges: -1 is left of the first pixel
+    moved: Tensor = F.grid_sample(pictures, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    return moved

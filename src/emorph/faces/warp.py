@@ -72,7 +72,7 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
     for points in (before, after):
         if points.shape != (68, 2) or not np.isfinite(points).all():
             raise ShapeError(f"expected 68 finite landmarks (68, 2), found {points.shape}.")
-    border = _border(side_px)
+    border = anchors(side_px)
     start = np.concatenate([before[INNER], border])
     end = np.concatenate([after[INNER], border])
     return _field(end, _spline(end, start - end, STIFFNESS * side_px**2), side_px)
@@ -127,7 +127,8 @@ def _bending(squared: Float64) -> Float64:
     return kernel
 
 
-def _border(side_px: int) -> Float64:
+def anchors(side_px: int) -> Float64:
+    """Points along a crop's border that stay where they are, (n, 2) in its pixels."""
     along = np.linspace(0, side_px - 1, ANCHORS_A_SIDE)
     low, high = np.zeros_like(along), np.full_like(along, side_px - 1)
     inner = slice(1, -1)  # the corners once

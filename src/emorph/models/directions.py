@@ -23,6 +23,7 @@ from emorph.models.unit_axes import UnitAxes
 from emorph.models.weights import read_model
 
 KIND = "directions"
+LEAST_AXIS = 1e-2  # of the largest singular value: what varies less along an axis is rounding
 _NEEDED = ("weight", "bias", "conds_mean", "conds_std")
 _ALONE = ("means", "landmarks")
 _UNITS = ("units.weight", "units.bias", "units.patterns")
@@ -256,6 +257,21 @@ def _axes(kind: type[Axes], tensors: Mapping[str, Tensor], prefix: str) -> Axes 
     """Axes of a kind from their stored tensors, of which all are there, or none."""
     keys = _axes_keys(kind, prefix)
     return kind(*(tensors[key] for key in keys)) if keys[0] in tensors else None
+
+
+def known_axes(directions: Directions) -> Tensor:
+    """Orthonormal axes (r, z_dim) of normalised z_sem along which what these directions know of expressions varies.
+
+    Classes, valence and arousal, the mouth and action units. A step within them is an expression's, and leaves alone
+    most of what tells persons apart.
+    """
+    classes = directions.weight if directions.means is None else directions.means - directions.means.mean(dim=0)
+    rows = [classes]
+    rows += [directions.affect.slopes] if directions.affect is not None else []
+    rows += [directions.mouth.patterns] if directions.mouth is not None else []
+    rows += [directions.units.patterns] if directions.units is not None else []
+    _, sizes, axes = torch.linalg.svd(F.normalize(torch.cat(rows).double(), dim=1), full_matrices=False)
+    return axes[sizes > LEAST_AXIS * sizes[0]].float()
 
 
 def move(z: Tensor, direction: Tensor, amplitude: float, stats: LatentStats) -> Tensor:

@@ -63,10 +63,15 @@ class CodeShift:
 
 
 class ShiftNet(nn.Module):
-    """A ``CodeShift`` that learns; it starts as no shift at all."""
+    """A ``CodeShift`` that learns; it starts as no shift at all.
 
-    def __init__(self, z_dim: int, hidden: int) -> None:
+    axes: (r, z_dim), orthonormal, within which the code may move; None for everywhere.
+    """
+
+    def __init__(self, z_dim: int, hidden: int, axes: Tensor | None = None) -> None:
         super().__init__()
+        self.axes: Tensor | None
+        self.register_buffer("axes", axes, persistent=False)
         inner = nn.Linear(z_dim + N_ASKED + 1, hidden)
         self.inner_weight, self.inner_bias = inner.weight, inner.bias
         self.outer_weight = nn.Parameter(torch.zeros(z_dim, hidden))
@@ -75,11 +80,14 @@ class ShiftNet(nn.Module):
     @property
     def shift(self) -> CodeShift:
         """The shift of the present weights, through which gradients flow back to them."""
-        return CodeShift(self.inner_weight, self.inner_bias, self.outer_weight, self.outer_bias)
+        outer, bias = self.outer_weight, self.outer_bias
+        if self.axes is not None:
+            outer, bias = self.axes.mT @ (self.axes @ outer), (bias @ self.axes.mT) @ self.axes
+        return CodeShift(self.inner_weight, self.inner_bias, outer, bias)
 
     @classmethod
-    def of(cls, shift: CodeShift) -> Self:
+    def of(cls, shift: CodeShift, axes: Tensor | None = None) -> Self:
         """One that learns on from a copy of a shift."""
-        net = cls(len(shift.outer_bias), len(shift.inner_bias))
+        net = cls(len(shift.outer_bias), len(shift.inner_bias), axes)
         net.load_state_dict({name: tensor.detach().clone() for name, tensor in vars(shift).items()})
         return net

@@ -1,9 +1,10 @@
 """The losses of expression editing: what frozen networks say of an edited face, and that nothing else changes.
 
-The edited picture is made in one of two ways. one_step: noise is added to the face, and the U-Net says in one step what
-face there would be with the edited z_sem; the less it can know, the less its answer counts (weight alpha_bar_t).
+The edited picture is made in one of three ways. one_step: noise is added to the face, and the U-Net says in one step
+what face there would be with the edited z_sem; the less it can know, the less its answer counts (weight alpha_bar_t).
 chain: the face's own x_T is drawn with the edited z_sem in a few steps of the sampler, through which gradients flow
 back; each step is computed again for them instead of being kept (DiffusionCLIP, Kim et al. 2022, Sec. 3).
+edit: what the editor makes of a face where the directions know landmarks, see ``expression_edit``.
 """
 
 from __future__ import annotations
@@ -23,21 +24,23 @@ from emorph.core.tone import face_window
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target, x0_from
 from emorph.diffusion.samplers import Denoise, solver
 from emorph.face3d.camera import screen_to_pixels
+from emorph.train.tasks.expression_edit import edited_in_one_step
 from emorph.train.tasks.expression_model import ExpressionModel
 from emorph.train.tasks.expression_networks import AUTO, OPEN_EMOTION, Answer, Frozen
 
 Trains = Literal["unet", "shift", "both"]
+Way = Literal["one_step", "chain", "edit"]
 
 
 class PicturesConfig(Config):
     """How the picture is made that the losses see.
 
-    way: one_step or chain. evaluations: of the network in a chain, in each direction. solver: of a chain. move:
+    way: one_step, chain or edit. evaluations: of the network in a chain, in each direction. solver: of a chain. move:
     in one_step, start from the crop moved to the target's landmarks, as the editor does where the directions know
     landmarks; a chain starts from the face as it is.
     """
 
-    way: Literal["one_step", "chain"] = "one_step"
+    way: Way = "one_step"
     evaluations: int = Field(6, ge=2, le=50)
     solver: Literal["dpm", "ddim"] = "dpm"
     move: bool = True
@@ -48,8 +51,9 @@ class LossesConfig(Config):
 
     expression: cross-entropy of the target emotion, or squared error of valence and arousal, times the strength.
     shape: squared distance of the face's shape before and after (Step 2). identity: 1 - cosine of a person's features
-    before and after. surroundings: mean absolute change of the picture around the face. reconstruction: the
-    autoencoder's own loss at strength 0. emotion_networks: whom expression asks, names or folders; their mean counts.
+    before and after. correction: mean square of what the shift adds to z_sem, in deviations. surroundings: mean
+    absolute change of the picture around the face. reconstruction: the autoencoder's own loss at strength 0.
+    emotion_networks: whom expression asks, names or folders; their mean counts.
     shape_network: whom shape asks, a name or a folder; "auto" is DECA where its file is here, else the open network.
     identity_network: whom identity asks, such as "dlib".
     """
@@ -57,6 +61,7 @@ class LossesConfig(Config):
     expression: float = Field(1.0, ge=0)
     shape: float = Field(0.0, ge=0)
     identity: float = Field(0.0, ge=0)
+    correction: float = Field(0.0, ge=0)
     surroundings: float = Field(1.0, ge=0)
     reconstruction: float = Field(1.0, ge=0)
     emotion_networks: tuple[str, ...] = Field((OPEN_EMOTION,), description="Networks that name emotions.")
@@ -74,13 +79,13 @@ class LossesConfig(Config):
     @property
     def weights(self) -> dict[str, float]:
         """By the name of the loss."""
-        names = ("expression", "shape", "identity", "surroundings", "reconstruction")
+        names = ("expression", "shape", "identity", "correction", "surroundings", "reconstruction")
         return {name: getattr(self, name) for name in names}
 
     @property
     def edits(self) -> bool:
         """Whether any loss looks at an edited picture."""
-        return any(weight for name, weight in self.weights.items() if name != "reconstruction")
+        return any(weight for name, weight in self.weights.items() if name not in ("correction", "reconstruction"))
 
 
 class ExpressionLoss(nn.Module):
@@ -153,15 +158,9 @@ class ExpressionLoss(nn.Module):
         x0 = tone.take_off(x)
         parts: dict[str, Tensor] = {}
         if losses.edits:
-            z_to = self.model.shifted(z, z_to, asked, strength)
-            if self.pictures.way == "chain":
-                drawn, certainty = self.chain(start, z_to), torch.ones_like(strength[:, 0])
-                before = x0
-            else:
-                x_t = q_sample(start, t, noise, model.rates)
-                raw = model.predict(x_t, t, z_to).float()
-                drawn = x0_from(raw, x_t, t, model.rates, model.config.prediction).clamp(-1, 1)
-                certainty, before = model.rates[t, 0].square(), start
+            plain, z_to = z_to, self.model.shifted(z, z_to, asked, strength)
+            parts |= self._corrected(plain, z_to)
+            before, drawn, certainty = self._pictures(x0, start, z, z_to, points, t, noise)
             parts |= self._around(before, drawn, certainty)
             with torch.autocast(x.device.type, enabled=False):
                 parts |= self._told(x, tone.put_back(drawn.float()), asked, strength[:, 0], points, certainty)
@@ -170,12 +169,34 @@ class ExpressionLoss(nn.Module):
         total = sum((losses.weights[name] * part for name, part in parts.items()), x.new_zeros(()))
         return {"loss": total, **parts}
 
+    def _pictures(
+        self, x0: Tensor, start: Tensor, z: Tensor, z_to: Tensor, points: Tensor, t: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What is edited and what comes of it, (B, C, S, S) each, and how much each face counts, (B,)."""
+        model, sure = self.model.autoencoder, z_to.new_ones(len(z_to), dtype=torch.float32)
+        if self.pictures.way == "chain":
+            return x0, self.chain(start, z_to), sure
+        if self.pictures.way == "edit":
+            assert self.model.directions is not None
+            return *edited_in_one_step(model, self.model.directions, x0, z, z_to, points, t, noise), sure
+        x_t = q_sample(start, t, noise, model.rates)
+        raw = model.predict(x_t, t, z_to).float()
+        drawn = x0_from(raw, x_t, t, model.rates, model.config.prediction).clamp(-1, 1)
+        return start, drawn, model.rates[t, 0].square()
+
     def chain(self, x_T: Tensor, z_to: Tensor) -> Tensor:
         """Pictures drawn from x_T with z_to, (B, C, S, S), through which gradients flow."""
         model, chosen = self.model.autoencoder, solver(self.pictures.solver)
         schedule = chosen.schedule(model.diffusion, self.pictures.evaluations)
         x0 = chosen.sample(recomputed(model.denoiser(z_to)), x_T, schedule)
         return x0.clamp(-1, 1)
+
+    def _corrected(self, plain: Tensor, z_to: Tensor) -> dict[str, Tensor]:
+        """How large the shift is, as a mean square of deviations: what it learns from little is soon too far."""
+        if not self.losses.correction or self.model.shift is None or self.model.directions is None:
+            return {}
+        std = self.model.directions.stats.std.to(z_to.device)
+        return {"correction": ((z_to - plain).float() / std).square().mean()}
 
     def _around(self, before: Tensor, drawn: Tensor, certainty: Tensor) -> dict[str, Tensor]:
         if not self.losses.surroundings:

@@ -69,7 +69,8 @@ class ExpressionSettings(RunConfig):
 
     init: the autoencoder that it starts from. model: its sizes, read off init if left out. directions: a folder or an
     official classifier, by default those beside init. trains: the U-Net, the code's shift (a small network from z_sem,
-    target and strength to a step), or both. shift_hidden: numbers in the middle of that small network.
+    target and strength to a step), or both. shift_hidden: numbers in the middle of that small network. shift_within:
+    known keeps its steps within what the directions know of expressions, where they change the person less.
     """
 
     names_of_models = ("init", "directions")
@@ -86,6 +87,10 @@ class ExpressionSettings(RunConfig):
         "they are taken for another model's, and refused.",
     )
     shift_hidden: int = Field(256, gt=0, le=4096, description="Hidden numbers of the network of the code's shift.")
+    shift_within: Literal["known", "all"] = Field(
+        "known",
+        description="Where the code's shift may go: along what the directions know of expressions, or anywhere.",
+    )
     pictures: PicturesConfig = PicturesConfig()
     targets: TargetsConfig = TargetsConfig()
     losses: LossesConfig = LossesConfig()
@@ -184,8 +189,9 @@ class ExpressionSettings(RunConfig):
     def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
         model = self.new_model()
         z_dim, (side, channels) = model.config.z_dim, self.picture
+        stats = LatentStats(torch.zeros(z_dim), torch.ones(z_dim))
         model.directions = Directions(
-            torch.zeros(1, z_dim), torch.zeros(1), ("happy",), LatentStats(torch.zeros(z_dim), torch.ones(z_dim))
+            torch.zeros(1, z_dim), torch.zeros(1), ("happy",), stats, landmarks=torch.zeros(68, 2, z_dim)
         )
         x, z = torch.zeros(n, channels, side, side), torch.zeros(n, z_dim)
         asked, strength = torch.zeros(n, N_ASKED), torch.ones(n, 1)

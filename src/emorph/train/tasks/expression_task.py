@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from emorph.core.errors import CheckpointError, DataError
+from emorph.core.errors import CheckpointError, ConfigError, DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
 from emorph.core.types import AlignedFace, Landmarks, Target
@@ -21,7 +21,7 @@ from emorph.edit.latent import edited_codes, landmark_steps
 from emorph.edit.redraw import motions, move_crops
 from emorph.face3d.camera import screen_to_pixels
 from emorph.models.diffae import DiffAE
-from emorph.models.directions import Directions
+from emorph.models.directions import Directions, known_axes
 from emorph.models.painter import painter_folder
 from emorph.models.port import fit_note, load, losses_of
 from emorph.models.shift import ShiftNet, asked_for
@@ -63,6 +63,12 @@ class ExpressionTask(Task[ExpressionModel]):
         self.watched = {"shift": self.model.shift} if config.trains != "unet" and self.model.shift else {}
         self.mirror = config.data.mirror
         self.moves = config.pictures.way == "one_step" and config.pictures.move and found.landmarks is not None
+        if config.pictures.way == "edit" and found.landmarks is None:
+            raise ConfigError(
+                'pictures.way = "edit" needs directions that know landmarks, and those of '
+                f"{config.directions or config.init} do not: take one_step or chain, or train directions on faces with "
+                "landmarks."
+            )
         if config.losses.edits and "landmarks" not in faces[0]:
             raise DataError(
                 f"the losses find a face by its landmarks, but {config.data.path} has no column 'landmarks68'; prepare "
@@ -77,6 +83,8 @@ class ExpressionTask(Task[ExpressionModel]):
         model = ExpressionModel(config.sizes, config.shift_hidden if learns else None)
         if found.shift is not None:
             model.shift = ShiftNet.of(found.shift)
+        if model.shift is not None and learns and config.shift_within == "known":
+            model.shift.axes = known_axes(found)
         if found.weight.shape[1] != model.config.z_dim:
             raise CheckpointError(
                 f"the directions are for z_sem of {found.weight.shape[1]} numbers, but {config.start_model} has "

@@ -1,0 +1,109 @@
+"""The picture of the way "edit": the editor's own motion and paste, with gradients through both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emorph.core.errors import ConfigError
+from emorph.core.images import unit_range
+from emorph.core.types import AlignedFace, Landmarks
+from emorph.edit.latent import landmark_steps
+from emorph.edit.redraw import motions, move_crops
+from emorph.face3d.camera import screen_to_pixels
+from emorph.faces.warp import in_order, motion_between
+from emorph.models.port import directions_beside, load
+from emorph.train.tasks.expression_edit import edited_in_one_step, smooth_motion
+from emorph.train.tasks.expression_task import ExpressionTask
+from made_expression import SIDE, expression_config, labelled_faces, made_points, made_shift, write_judge, write_start
+
+pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("edit")
+    write_start(path / "start", landmarks=True)
+    write_judge(path / "judge")
+    return path
+
+
+def test_the_smooth_motion_is_the_editors_and_its_gradient_that_of_differences() -> None:
+    before = made_points(2, SIDE).double()
+    torch.manual_seed(0)
+    steps = 0.4 * torch.randn(2, 68, 2, dtype=torch.float64)
+    pairs = zip(before.numpy(), (before + steps).numpy(), strict=True)
+    after = torch.from_numpy(np.stack([in_order(*pair) for pair in pairs]))
+    field = smooth_motion(before, after, SIDE)
+    for own, to, found in zip(before.numpy(), after.numpy(), field.numpy(), strict=True):
+        np.testing.assert_allclose(found, motion_between(own, to, SIDE), atol=2e-3)
+    weights = torch.randn(field.shape)
+    goal = after.clone().requires_grad_()
+    (smooth_motion(before, goal, SIDE) * weights).sum().backward()
+    assert goal.grad is not None
+    along = torch.randn_like(after)
+    ahead, behind = (float((smooth_motion(before, after + h * along, SIDE) * weights).sum()) for h in (0.01, -0.01))
+    assert float((goal.grad * along).sum()) == pytest.approx((ahead - behind) / 0.02, rel=0.02)
+
+
+def test_a_picture_is_moved_and_held_as_the_editor_does_it_and_gradients_reach_the_code(folder: Path) -> None:
+    model, directions, faces = load(folder / "start"), directions_beside(folder / "start"), labelled_faces()
+    assert directions is not None
+    assert faces.landmarks is not None
+    x0, points = unit_range(faces.images[:3]), faces.landmarks[:3].float()
+    torch.manual_seed(1)
+    with torch.no_grad():
+        z = model.encode(x0)
+    z_to = (z + 0.5 * torch.randn_like(z)).requires_grad_()
+    t, noise = torch.tensor([0, 500, 999]), torch.randn_like(x0)
+    moved, edited = edited_in_one_step(model, directions, x0, z, z_to, points, t, noise)
+    at = screen_to_pixels(points, (SIDE, SIDE)).numpy()
+    nothing = np.zeros((SIDE, SIDE, 3), np.uint8)
+    crops = [AlignedFace(nothing, np.eye(3), Landmarks(own, (0, 0, SIDE, SIDE), 1.0)) for own in at]
+    with torch.no_grad():
+        motion = motions(crops, landmark_steps(z[:, None], z_to[:, None], directions))
+    torch.testing.assert_close(moved, move_crops(x0, motion.fields)[:, 0], rtol=0, atol=2e-2)
+    untouched = torch.from_numpy(motion.drawable) == 0
+    assert untouched.any()
+    assert torch.equal(edited[untouched], moved[untouched])
+    assert float((edited - moved).abs().max()) > 0.01
+    ((moved - x0).square().sum() + 0 * edited.sum()).backward()  # of where landmarks go alone
+    assert z_to.grad is not None
+    assert float(z_to.grad.abs().max()) > 0
+    again = z_to.detach().clone().requires_grad_()
+    moved, edited = edited_in_one_step(model, directions, x0, z, again, points, t, noise)
+    (edited - moved).square().sum().backward()  # and of what is drawn
+    assert float(again.grad.abs().max()) > 0  # type: ignore[union-attr]
+
+
+def test_a_shift_learns_from_edits_and_a_weight_holds_it_small(folder: Path) -> None:
+    parts = {}
+    for weight in (0.0, 2.0):
+        changed = {"pictures": {"way": "edit"}, "trains": "shift", "losses": {"correction": weight}}
+        task = ExpressionTask(expression_config(folder, "run", **changed), labelled_faces())
+        task.model.load_state_dict(task.start(str(folder / "start")).state_dict())
+        assert task.model.shift is not None
+        with torch.no_grad():
+            for own, other in zip(task.model.shift.parameters(), vars(made_shift(hidden=256)).values(), strict=True):
+                own.copy_(0.1 * other)
+        items = [task.faces[i] for i in range(3)]
+        batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
+        inputs = task.draw(batch, [0, 1, 2], torch.device("cpu"))
+        parts[weight] = task.loss(*inputs)
+        parts[weight]["loss"].backward()
+        assert all(p.grad is not None and float(p.grad.abs().max()) > 0 for p in task.model.shift.parameters())
+    assert "correction" not in parts[0.0]
+    z, z_to, asked, strength = inputs[2:6]
+    added = (task.model.shifted(z, z_to, asked, strength) - z_to) / task.directions.stats.std
+    torch.testing.assert_close(parts[2.0]["correction"], added.square().mean())
+    torch.testing.assert_close(parts[2.0]["loss"] - parts[0.0]["loss"], 2 * parts[2.0]["correction"])
+
+
+def test_edits_need_directions_that_know_landmarks(folder: Path) -> None:
+    write_start(folder / "plain")
+    config = expression_config(folder, "run", init=str(folder / "plain"), pictures={"way": "edit"})
+    with pytest.raises(ConfigError, match=r"needs directions that know landmarks, and those of .*plain do not"):
+        ExpressionTask(config, labelled_faces())
