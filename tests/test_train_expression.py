@@ -98,7 +98,7 @@ def test_a_face_does_not_depend_on_its_batch_and_its_code_is_the_editors(folder:
     task = task_of(expression_config(folder, "run", pictures={"way": way, "evaluations": 4}, trains="both"))
     assert task.model.shift is not None
     with torch.no_grad():
-        for own, other in zip(task.model.shift.parameters(), vars(made_shift(hidden=256)).values(), strict=True):
+        for own, other in zip(task.model.shift.parameters(), made_shift(hidden=256).held().values(), strict=True):
             own.copy_(other)
     together = task.draw(batch(task), list(range(4)), CPU)
     alone = task.draw(batch(task, range(2, 3)), [2], CPU)

@@ -13,8 +13,10 @@ from emorph.core.images import unit_range
 from emorph.core.types import AlignedFace, Landmarks
 from emorph.edit.latent import landmark_steps
 from emorph.edit.redraw import motions, move_crops
+from emorph.edit.steady import held_steady
 from emorph.face3d.camera import screen_to_pixels
 from emorph.faces.warp import in_order, motion_between
+from emorph.models.directions import known_axes
 from emorph.models.port import directions_beside, load
 from emorph.train.tasks.expression_edit import edited_in_one_step, smooth_motion
 from emorph.train.tasks.expression_task import ExpressionTask
@@ -66,10 +68,16 @@ def test_a_picture_is_moved_and_held_as_the_editor_does_it_and_gradients_reach_t
     with torch.no_grad():
         motion = motions(crops, landmark_steps(z[:, None], z_to[:, None], directions))
     torch.testing.assert_close(moved, move_crops(x0, motion.fields)[:, 0], rtol=0, atol=2e-2)
-    untouched = torch.from_numpy(motion.drawable) == 0
-    assert untouched.any()
-    assert torch.equal(edited[untouched], moved[untouched])
-    assert float((edited - moved).abs().max()) > 0.01
+    noisiest = 600 + (0.4 * t).long()
+    alpha_bar = torch.tensor(model.diffusion.alphas_cumprod, dtype=torch.float32)[noisiest]
+    a, s = (v.sqrt()[:, None, None, None] for v in (alpha_bar, 1 - alpha_bar))
+    with torch.no_grad():
+        x_t = a * moved + s * noise
+        own, new = (((x_t - s * model(x_t, noisiest, c)) / a).clamp(-1, 1) for c in (model.encode(moved), z_to))
+        share = torch.from_numpy(motion.drawable)
+        expected = held_steady(moved, moved + new - own, share)
+    torch.testing.assert_close(edited, expected, rtol=0, atol=2e-2)
+    assert float((edited - moved).abs().max()) > 0.1
     ((moved - x0).square().sum() + 0 * edited.sum()).backward()  # of where landmarks go alone
     assert z_to.grad is not None
     assert float(z_to.grad.abs().max()) > 0
@@ -87,7 +95,7 @@ def test_a_shift_learns_from_edits_and_a_weight_holds_it_small(folder: Path) -> 
         task.model.load_state_dict(task.start(str(folder / "start")).state_dict())
         assert task.model.shift is not None
         with torch.no_grad():
-            for own, other in zip(task.model.shift.parameters(), vars(made_shift(hidden=256)).values(), strict=True):
+            for own, other in zip(task.model.shift.parameters(), made_shift(hidden=256).held().values(), strict=True):
                 own.copy_(0.1 * other)
         items = [task.faces[i] for i in range(3)]
         batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
@@ -100,6 +108,23 @@ def test_a_shift_learns_from_edits_and_a_weight_holds_it_small(folder: Path) -> 
     added = (task.model.shifted(z, z_to, asked, strength) - z_to) / task.directions.stats.std
     torch.testing.assert_close(parts[2.0]["correction"], added.square().mean())
     torch.testing.assert_close(parts[2.0]["loss"] - parts[0.0]["loss"], 2 * parts[2.0]["correction"])
+
+
+def test_a_shift_stays_within_what_the_directions_know(folder: Path) -> None:
+    found = directions_beside(folder / "start")
+    assert found is not None
+    axes = known_axes(found)
+    torch.testing.assert_close(axes @ axes.mT, torch.eye(len(axes)), rtol=0, atol=1e-5)
+    classes = found.weight if found.means is None else found.means - found.means.mean(dim=0)
+    torch.testing.assert_close(classes @ axes.mT @ axes, classes, rtol=1e-3, atol=1e-3)
+    z, asked, strength = torch.randn(3, 32), torch.eye(3, 12), torch.ones(3, 1)
+    for within in ("known", "all"):
+        task = ExpressionTask(expression_config(folder, "run", trains="shift", shift_within=within), labelled_faces())
+        assert task.model.shift is not None
+        task.model.shift.load_state_dict(made_shift(hidden=256).held(), strict=False)
+        step = task.model.directions_now().shift.step(z, asked, strength)  # type: ignore[union-attr]
+        inside = torch.allclose(step @ axes.mT @ axes, step, rtol=1e-3, atol=1e-3)
+        assert inside == (within == "known")
 
 
 def test_edits_need_directions_that_know_landmarks(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -25,7 +25,7 @@ from emorph.models.weights import read_model
 KIND = "directions"
 LEAST_AXIS = 1e-2  # of the largest singular value: what varies less along an axis is rounding
 _NEEDED = ("weight", "bias", "conds_mean", "conds_std")
-_ALONE = ("means", "landmarks")
+_ALONE = ("means", "landmarks", "shift.axes")
 _UNITS = ("units.weight", "units.bias", "units.patterns")
 Axes = TypeVar("Axes", "AffectAxes", MouthAxes, CodeShift)
 
@@ -137,6 +137,7 @@ class Directions:
                 "shift.inner_bias": (hidden,),
                 "shift.outer_weight": (z_dim, hidden),
                 "shift.outer_bias": (z_dim,),
+                "shift.axes": (0 if self.shift.axes is None else len(self.shift.axes), z_dim),
             }
         found = {"bias": self.bias, "stats.mean": self.stats.mean, "stats.std": self.stats.std}
         for name, tensor in (found | self._optional()).items():
@@ -249,14 +250,14 @@ def _check_keys(tensors: Mapping[str, Tensor], config: DirectionsConfig, source:
 
 
 def _axes_keys(kind: type[AffectAxes | MouthAxes | CodeShift], prefix: str) -> list[str]:
-    """What the tensors of axes are stored as, in the order of their fields."""
-    return [f"{prefix}.{field.name}" for field in fields(kind)]
+    """What the tensors of axes are stored as that all have, in the order of their fields."""
+    return [f"{prefix}.{field.name}" for field in fields(kind) if field.default is MISSING]
 
 
 def _axes(kind: type[Axes], tensors: Mapping[str, Tensor], prefix: str) -> Axes | None:
-    """Axes of a kind from their stored tensors, of which all are there, or none."""
-    keys = _axes_keys(kind, prefix)
-    return kind(*(tensors[key] for key in keys)) if keys[0] in tensors else None
+    """Axes of a kind from their stored tensors, of which all that are needed are there, or none."""
+    found = {field.name: tensors.get(f"{prefix}.{field.name}") for field in fields(kind)}
+    return kind(**found) if found[fields(kind)[0].name] is not None else None  # type: ignore[arg-type]
 
 
 def known_axes(directions: Directions) -> Tensor:

@@ -33,12 +33,14 @@ class CodeShift:
     """Two linear layers with SiLU between them, times the strength: at strength 0 nothing moves.
 
     inner_weight: float (H, z_dim + N_ASKED + 1); inner_bias: (H,); outer_weight: (z_dim, H); outer_bias: (z_dim,).
+    axes: (r, z_dim), orthonormal, along which it moves alone; None for everywhere.
     """
 
     inner_weight: Tensor
     inner_bias: Tensor
     outer_weight: Tensor
     outer_bias: Tensor
+    axes: Tensor | None = None
 
     def step(self, z: Tensor, asked: Tensor, strength: Tensor) -> Tensor:
         """What is added to the directions' step, (B, z_dim), normalised.
@@ -46,7 +48,8 @@ class CodeShift:
         z: (B, z_dim), normalised z_sem; asked: (B, N_ASKED) of ``asked_for``; strength: (B, 1).
         """
         hidden = F.silu(F.linear(torch.cat([z, asked, strength], dim=1), self.inner_weight, self.inner_bias))
-        return strength * F.linear(hidden, self.outer_weight, self.outer_bias)
+        step = F.linear(hidden, self.outer_weight, self.outer_bias)
+        return strength * (step if self.axes is None else step @ self.axes.mT @ self.axes)
 
     def step_for(self, z: Tensor, target: Target) -> Tensor:
         """``step`` of several faces for one target; z: (B, z_dim), normalised z_sem."""
@@ -55,23 +58,27 @@ class CodeShift:
 
     def to(self, device: torch.device | str) -> Self:
         """The same on a device."""
-        return type(self)(*(tensor.to(device) for tensor in vars(self).values()))
+        return type(self)(**{name: tensor.to(device) for name, tensor in self.held().items()})
+
+    def held(self) -> dict[str, Tensor]:
+        """By name, without what there is not."""
+        return {name: tensor for name, tensor in vars(self).items() if tensor is not None}
 
     def tensors(self) -> dict[str, Tensor]:
         """As they are stored."""
-        return {f"shift.{name}": tensor.detach() for name, tensor in vars(self).items()}
+        return {f"shift.{name}": tensor.detach() for name, tensor in self.held().items()}
 
 
 class ShiftNet(nn.Module):
     """A ``CodeShift`` that learns; it starts as no shift at all.
 
-    axes: (r, z_dim), orthonormal, within which the code may move; None for everywhere.
+    axes: as of the shift.
     """
 
     def __init__(self, z_dim: int, hidden: int, axes: Tensor | None = None) -> None:
         super().__init__()
         self.axes: Tensor | None
-        self.register_buffer("axes", axes, persistent=False)
+        self.register_buffer("axes", axes)
         inner = nn.Linear(z_dim + N_ASKED + 1, hidden)
         self.inner_weight, self.inner_bias = inner.weight, inner.bias
         self.outer_weight = nn.Parameter(torch.zeros(z_dim, hidden))
@@ -80,14 +87,11 @@ class ShiftNet(nn.Module):
     @property
     def shift(self) -> CodeShift:
         """The shift of the present weights, through which gradients flow back to them."""
-        outer, bias = self.outer_weight, self.outer_bias
-        if self.axes is not None:
-            outer, bias = self.axes.mT @ (self.axes @ outer), (bias @ self.axes.mT) @ self.axes
-        return CodeShift(self.inner_weight, self.inner_bias, outer, bias)
+        return CodeShift(self.inner_weight, self.inner_bias, self.outer_weight, self.outer_bias, self.axes)
 
     @classmethod
-    def of(cls, shift: CodeShift, axes: Tensor | None = None) -> Self:
+    def of(cls, shift: CodeShift) -> Self:
         """One that learns on from a copy of a shift."""
-        net = cls(len(shift.outer_bias), len(shift.inner_bias), axes)
-        net.load_state_dict({name: tensor.detach().clone() for name, tensor in vars(shift).items()})
+        net = cls(len(shift.outer_bias), len(shift.inner_bias), shift.axes)
+        net.load_state_dict({name: tensor.detach().clone() for name, tensor in shift.held().items()})
         return net

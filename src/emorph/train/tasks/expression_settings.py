@@ -89,7 +89,7 @@ class ExpressionSettings(RunConfig):
     shift_hidden: int = Field(256, gt=0, le=4096, description="Hidden numbers of the network of the code's shift.")
     shift_within: Literal["known", "all"] = Field(
         "known",
-        description="Where the code's shift may go: along what the directions know of expressions, or anywhere.",
+        description="Where a new shift of the code may go: along what the directions know of expressions, or anywhere.",
     )
     pictures: PicturesConfig = PicturesConfig()
     targets: TargetsConfig = TargetsConfig()

@@ -83,7 +83,7 @@ class ExpressionTask(Task[ExpressionModel]):
         model = ExpressionModel(config.sizes, config.shift_hidden if learns else None)
         if found.shift is not None:
             model.shift = ShiftNet.of(found.shift)
-        if model.shift is not None and learns and config.shift_within == "known":
+        elif model.shift is not None and config.shift_within == "known":
             model.shift.axes = known_axes(found)
         if found.weight.shape[1] != model.config.z_dim:
             raise CheckpointError(
