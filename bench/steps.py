@@ -15,7 +15,9 @@ from pathlib import Path
 from emorph.core.errors import EmorphError
 from emorph.core.expressions import Emotion
 from emorph.edit.latent import need_emotions
+from emorph.evaluate.judges.dlib_recogniser import chip_of, descriptors_of
 from emorph.evaluate.judges.open_networks import load_judge
+from emorph.evaluate.metrics.identity import pairs
 from emorph.face3d.ict import ICT
 from emorph.train.tasks.expression_model import directions_for
 from emorph.train.tasks.expression_networks import AUTO, OPEN_EMOTION, named_shape, open_network
@@ -56,7 +58,8 @@ def main() -> None:
     models = trained(recipe, budget, range(asked.seeds))
     check_judges(asked.judges, list(models.values()))
     targets = common_targets(asked.model, asked.directions, by)
-    faces = some_of_each(held_out_faces(asked.data), SOURCES, asked.faces)
+    everyone = held_out_faces(asked.data)
+    faces = some_of_each(everyone, SOURCES, asked.faces)
     rows = {}
     for (arm, seed), model in models.items():
         own = asked.directions if arm == BASE else None
@@ -67,15 +70,22 @@ def main() -> None:
         )
         folder = kept / f"{ARMS.index(arm)}-{seed}"
         rows[arm, seed] = scores_of(model, own, faces, targets, by, folder)
+    descriptors = descriptors_of([chip_of(face.photo, face.landmarks) for face in everyone])
     body = report(
-        Found(rows, faces, targets),
+        Found(rows, faces, targets, pairs(descriptors, [face.person for face in everyone])),
         list(by.judges),
         shape_network=Path(shape_network).name,
         emotion_network=Path(asked.emotion_network).name,
         fits=by.face_model is not None,
     )
     size = f"{budget.steps:,} steps of {budget.batch} faces for each arm and seed, {recipe.trains}, {recipe.way}. "
-    command = f"python bench/steps.py --data {asked.data.name} --steps {budget.steps} --faces {len(faces)}"
+    cut = f"--window {' '.join(map(str, window))} " if window else ""
+    command = (
+        f"python bench/steps.py --data {asked.data.name} {cut}"
+        f"--trains {recipe.trains} --way {recipe.way} --steps {budget.steps} --batch {budget.batch} --lr {budget.lr:g} "
+        f"--correction {recipe.correction:g} --shape-weight {recipe.shape_weight:g} --seeds {asked.seeds} "
+        f"--faces {len(faces)} --judges {' '.join(by.judges)}"
+    )
     if asked.show:
         print(size + body)
     else:

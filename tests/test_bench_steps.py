@@ -82,6 +82,7 @@ def test_one_command_trains_edits_and_measures(
 
 def made_found(loss_gain: float, judge_gains: tuple[float, float], n: int = 40) -> Any:
     """Arms whose edits are recognised more often than the base's by so much."""
+    from emorph.evaluate.metrics.identity import pairs
     from support.steps_arms import BASE, BOTH, STEP_1
     from support.steps_report import Found
     from support.validation import Face
@@ -103,7 +104,8 @@ def made_found(loss_gain: float, judge_gains: tuple[float, float], n: int = 40) 
 
     arms = {(BASE, -1): BASE, (STEP_1, 0): STEP_1, (STEP_1, 1): STEP_1, (BOTH, 0): BOTH, (BOTH, 1): BOTH}
     rows = {key: [row(arm) for _ in range(n)] for key, arm in arms.items()}
-    return Found(rows, faces, (Emotion.SAD, Emotion.HAPPY))
+    everyone = pairs(rng.random((n, 128)).astype(np.float32), [face.person for face in faces])
+    return Found(rows, faces, (Emotion.SAD, Emotion.HAPPY), everyone)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ WAYS: list[dict[str, Any]] = [
     {"pictures": {"way": "one_step"}, "trains": "both"},
     {"pictures": {"way": "chain", "evaluations": 2}, "trains": "unet"},
 ]
+EDIT: dict[str, Any] = {"pictures": {"way": "edit"}, "trains": "both"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def log(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.xdist_group("processes")
-@pytest.mark.parametrize("way", WAYS, ids=["one_step", "chain"])
+@pytest.mark.parametrize("way", [*WAYS, EDIT], ids=["one_step", "chain", "edit"])
 def test_a_killed_run_ends_as_if_it_had_not_been(folder: Path, way: dict[str, Any]) -> None:
     name = way["pictures"]["way"]
     whole, broken = (expression_config(folder, f"{kind}_{name}", **way) for kind in ("whole", "broken"))

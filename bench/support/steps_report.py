@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.expressions import Emotion
-from emorph.evaluate.metrics.identity import pairs
+from emorph.evaluate.metrics.identity import Pairs, pairs
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
 from support.measure import table
 from support.steps_arms import ARMS, BASE, BOTH, STEP_1
@@ -31,20 +31,23 @@ class Measure:
 
 
 class Found:
-    """The numbers of all arms. rows: by arm and seed, one ``Values`` a face."""
+    """The numbers of all arms. rows: by arm and seed, one ``Values`` a face. everyone: of all held-out faces."""
 
     def __init__(
-        self, rows: Mapping[tuple[str, int], list[Values]], faces: Sequence[Face], targets: Sequence[Emotion]
+        self,
+        rows: Mapping[tuple[str, int], list[Values]],
+        faces: Sequence[Face],
+        targets: Sequence[Emotion],
+        everyone: Pairs,
     ) -> None:
         self.rows, self.faces, self.targets = rows, faces, targets
         # an edit towards the label that a face has already is none
         self.asked = np.array([[face.label != target for target in targets] for face in faces])
         self.persons = np.repeat([face.person for face in faces], len(targets)).reshape(self.asked.shape)
         base = next(of_seed for (arm, _), of_seed in rows.items() if arm == BASE)
-        own = np.stack([row["own:distance"] for row in base]).astype(np.float32)
         self.own = {key: [row[f"own:{key}"] for row in base] for key in ("shape", "fit") if f"own:{key}" in base[0]}
-        self.pairs = pairs(own, [face.person for face in faces])
-        self.threshold = self.pairs.threshold(FALSE_ACCEPTS)
+        self.threshold = everyone.threshold(FALSE_ACCEPTS)
+        self.n_strangers = len(everyone.impostor)
 
     def seeds(self, arm: str) -> list[int]:
         """Those of an arm."""
@@ -150,8 +153,8 @@ def _controls(found: Found, judges: Sequence[str], *, fits: bool) -> str:
     before = ", ".join(f"{j} {_told(found.estimate(found.values(BASE, f'before:{j}')), share)}" for j in judges)
     lines = [
         f"- unedited faces taken for the target: {before}",
-        f"- a distance of dlib's numbers up to {found.threshold:.2f} passes for the person: "
-        f"{FALSE_ACCEPTS:.0%} of the pairs of two persons do",
+        f"- a distance of dlib's numbers up to {found.threshold:.3f} passes for the person: {FALSE_ACCEPTS:.0%} of the "
+        f"{found.n_strangers:,} pairs of different held-out persons do",
     ]
     persons = [face.person for face in found.faces]
     for key in ("shape", *(["fit"] if fits else [])):
