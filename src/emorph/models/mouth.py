@@ -35,8 +35,9 @@ class MouthAxes:
     """How ``mouth_shape`` is read off normalised z_sem, and how z_sem goes with it.
 
     weight (3, z_dim), bias (3,): they read it. patterns (3, z_dim): the step that changes one measure by 1 and leaves
-    the others. share (3,): of a mouth's difference from what is expected, the part that is expression, not the person.
-    wanted (K, 3): the shape that belongs to each class; NaN in a class whose edits leave the mouth to the class means.
+    the others, but for the gap's, with which width and lift go as they do when mouths open. share (3,): of a mouth's
+    difference from what is expected, the part that is expression, not the person. wanted (K, 3): the shape that belongs
+    to each class; NaN in a class whose edits leave the mouth to the class means.
     """
 
     weight: Tensor
