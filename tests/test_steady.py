@@ -9,7 +9,7 @@ import torch
 from emorph.core.landmarks import BROWS, EYES, MOUTH, NOSE
 from emorph.core.types import Landmarks, Photo, Target
 from emorph.edit.pipeline import Editor
-from emorph.edit.steady import MOVED_SHARE, drawable, expressive, features, held_steady, on_skin
+from emorph.edit.steady import DEEPEST, MOVED_SHARE, drawable, expressive, features, held_steady, on_skin, softened
 from emorph.faces import align
 from test_redraw import editor as moving_editor  # the fixture
 from tiny import tiny_config
@@ -87,6 +87,19 @@ def test_hair_over_the_face_is_not_drawn_over(share: torch.Tensor) -> None:
     assert like[1, 0, 60:].min() > 0.95
     assert torch.equal(on_skin(fringe[1:], share), like[1:])
     assert on_skin(fringe, torch.zeros_like(like)).min() > 0.999  # no skin is expected anywhere
+
+
+def test_no_patches_are_drawn_on_skin() -> None:
+    before = torch.zeros(1, 3, 8, 8)
+    after = before.clone()
+    after[..., :4] = -0.9  # a patch
+    after[..., 6:] = 0.05  # a fold's edge
+    opened = torch.zeros(1, 1, 8, 8)
+    opened[..., :2] = 1
+    found = softened(before, after, opened)
+    torch.testing.assert_close(found[..., :2], after[..., :2])
+    assert -DEEPEST <= found[..., 2:4].min() < found[..., 2:4].max() + 1e-6 < -0.9 * DEEPEST
+    torch.testing.assert_close(found[..., 6:], after[..., 6:], atol=0.002, rtol=0)
 
 
 def test_rows_do_not_depend_on_each_other(share: torch.Tensor) -> None:

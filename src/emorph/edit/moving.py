@@ -13,7 +13,7 @@ from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
 from emorph.edit.redraw import Motions, motions, move_crops
-from emorph.edit.steady import held_steady, on_skin
+from emorph.edit.steady import held_steady, on_skin, softened
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 
@@ -63,4 +63,4 @@ def redrawn(
     )
     drawn = codec.redraw(flat, z_to.flatten(0, 1), new, on_step)
     share = share * torch.maximum(on_skin(flat, share), new)  # what opens is dark, and to be drawn
-    return moved, held_steady(flat, drawn, share).view_as(moved)
+    return moved, held_steady(flat, softened(flat, drawn, new), share).view_as(moved)

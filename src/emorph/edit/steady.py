@@ -29,6 +29,7 @@ MOVED_SHARE = 0.25  # of what the model draws over a feature that has moved ther
 HAIR = (2.0, 4.0)  # how much darker than the skin hair and frames are, none to all, in the skin's own deviations
 LEAST_DEVIATION = 0.06  # of the skin's brightness, of pictures in [-1, 1]
 HAIR_EDGE = 0.012  # of the crop's side: standard deviation of the soft edge around hair
+DEEPEST = 0.2  # of a fold's shade, of pictures in [-1, 1]: what is darker is a patch
 N_ROUNDS = 3  # of the fit of light, which is not to take an open mouth for a shadow
 ODD = 0.04  # a change of light that is off by so much counts half; of pictures in [-1, 1]
 
@@ -106,6 +107,16 @@ def on_skin(pictures: Tensor, share: Tensor) -> Tensor:
     sigma = HAIR_EDGE * sharp.shape[-1]
     soft = [cv2.GaussianBlur(each[0], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for each in sharp]
     return torch.from_numpy(np.stack(soft))[:, None].to(share)
+
+
+def softened(before: Tensor, after: Tensor, opened: Tensor) -> Tensor:
+    """The drawing with no shade or light on the skin that is stronger than a fold's.
+
+    before, after: (B, C, S, S) in [-1, 1], the crop that was redrawn and the drawing. opened: (B, 1, S, S) in [0, 1],
+    where a mouth's inside is new and may be anything.
+    """
+    change = after - before
+    return before + torch.lerp(DEEPEST * torch.tanh(change / DEEPEST), change, opened)
 
 
 def held_steady(before: Tensor, after: Tensor, share: Tensor) -> Tensor:
