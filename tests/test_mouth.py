@@ -84,6 +84,11 @@ def test_the_corners_of_a_mouth_follow_the_jaw(codes: Codes, axes: MouthAxes) ->
     gap, _, lift = found.patterns[0] @ found.weight.T
     assert gap == pytest.approx(1, abs=1e-3)
     assert lift == pytest.approx(-0.4, abs=0.05)  # 0.04 for 0.1
+    whole = dataclasses.replace(found, share=torch.ones(3))
+    expected = torch.tensor([[0.12, 0.9, 0.03]])
+    for own in (codes.z[:1], codes.z[1:2]):  # whatever a face's own mouth is, corners sink for its class's gap alone
+        after = whole.read(own + whole.correction(own, expected, Emotion.SAD))
+        torch.testing.assert_close(after, torch.tensor([[0.02, 0.9, 0.03 - 0.1 * float(lift)]]), atol=0.02, rtol=0)
 
 
 def test_a_shape_is_read_and_changed_by_itself(codes: Codes, axes: MouthAxes) -> None:

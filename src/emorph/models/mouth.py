@@ -58,11 +58,14 @@ class MouthAxes:
         """The step (..., z_dim) that takes back what mouths have beyond those of a class.
 
         z: normalised, where an edit towards class ``row`` would lead. expected: the shape (..., 3) that it would give
-        an average face. The lips' gap is to be the class's own; width and lift are to be as expected, so that a class's
-        gain goes beyond its mean.
+        an average face. The lips' gap is to be the class's own, with width and lift as they go with it; else they are
+        to be as expected, so that a class's gain goes beyond its mean.
         """
-        goal = torch.cat([self.wanted[row, :1].expand_as(expected[..., :1]), expected[..., 1:]], dim=-1)
-        return (self.share * (goal - self.read(z))) @ self.patterns
+        jaw = self.weight @ self.patterns[0]  # (3,), what a step of the gap does: 1, and what goes with it
+        goal = expected + (self.wanted[row, :1] - expected[..., :1]) * jaw
+        missing = goal - self.read(z)
+        beside = torch.cat([missing[..., :1], missing[..., 1:] - missing[..., :1] * jaw[1:]], dim=-1)
+        return (self.share * beside) @ self.patterns
 
     def to(self, device: torch.device | str) -> MouthAxes:
         """The same on a device."""
