@@ -67,7 +67,7 @@ def test_a_picture_is_moved_and_held_as_the_editor_does_it_and_gradients_reach_t
     crops = [AlignedFace(nothing, np.eye(3), Landmarks(own, (0, 0, SIDE, SIDE), 1.0)) for own in at]
     with torch.no_grad():
         motion = motions(crops, landmark_steps(z[:, None], z_to[:, None], directions))
-    torch.testing.assert_close(moved, move_crops(x0, motion.fields)[:, 0], rtol=0, atol=2e-2)
+    torch.testing.assert_close(moved, move_crops(x0, motion.fields)[:, 0], rtol=0, atol=4e-2)
     noisiest = 600 + (0.4 * t).long()
     alpha_bar = torch.tensor(model.diffusion.alphas_cumprod, dtype=torch.float32)[noisiest]
     a, s = (v.sqrt()[:, None, None, None] for v in (alpha_bar, 1 - alpha_bar))
@@ -76,7 +76,7 @@ def test_a_picture_is_moved_and_held_as_the_editor_does_it_and_gradients_reach_t
         own, new = (((x_t - s * model(x_t, noisiest, c)) / a).clamp(-1, 1) for c in (model.encode(moved), z_to))
         share = torch.from_numpy(motion.drawable)
         expected = held_steady(moved, moved + new - own, share)
-    torch.testing.assert_close(edited, expected, rtol=0, atol=2e-2)
+    torch.testing.assert_close(edited, expected, rtol=0, atol=4e-2)
     assert float((edited - moved).abs().max()) > 0.1
     ((moved - x0).square().sum() + 0 * edited.sum()).backward()  # of where landmarks go alone
     assert z_to.grad is not None

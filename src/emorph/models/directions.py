@@ -272,7 +272,8 @@ def known_axes(directions: Directions) -> Tensor:
     rows += [directions.mouth.patterns] if directions.mouth is not None else []
     rows += [directions.units.patterns] if directions.units is not None else []
     _, sizes, axes = torch.linalg.svd(F.normalize(torch.cat(rows).double(), dim=1), full_matrices=False)
-    return axes[sizes > LEAST_AXIS * sizes[0]].float()
+    kept: Tensor = axes[sizes > LEAST_AXIS * sizes[0]].float()
+    return kept
 
 
 def move(z: Tensor, direction: Tensor, amplitude: float, stats: LatentStats) -> Tensor:

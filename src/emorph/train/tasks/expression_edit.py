@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emorph.core.landmarks import INNER
+from emorph.core.landmarks import CHIN, INNER
 from emorph.diffusion.process import q_sample, x0_from
 from emorph.edit.latent import landmark_steps
 from emorph.edit.redraw import resampled
@@ -60,8 +60,8 @@ def smooth_motion(before: Tensor, after: Tensor, side_px: int) -> Tensor:
     before, after: (B, 68, 2) (x, y) in crop pixels. Returns float32 (B, S, S, 2).
     """
     before, after = before.double(), after.double()
-    border = torch.from_numpy(anchors(side_px)).to(after).expand(len(after), -1, -1)
-    start, end = (torch.cat([points[:, INNER], border], dim=1) for points in (before, after))
+    still = torch.from_numpy(np.stack([anchors(own, side_px) for own in before.cpu().numpy()])).to(after)
+    start, end = (torch.cat([points[:, CHIN], points[:, INNER], still], dim=1) for points in (before, after))
     n = end.shape[1]
     affine = torch.cat([torch.ones_like(end[..., :1]), end], dim=2)
     stiff = STIFFNESS * side_px**2 * torch.eye(n).to(end)
@@ -74,7 +74,8 @@ def smooth_motion(before: Tensor, after: Tensor, side_px: int) -> Tensor:
     kernel = _bending(down[:, :, None] + across[:, None])  # (B, S, S, n)
     y, x = torch.meshgrid(at, at, indexing="ij")
     ramp = torch.stack([torch.ones_like(x), x, y], dim=-1)
-    return kernel @ bends[:, None] + ramp @ flat[:, None]
+    field: Tensor = kernel @ bends[:, None] + ramp @ flat[:, None]
+    return field
 
 
 def _bending(squared: Tensor) -> Tensor:
