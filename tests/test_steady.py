@@ -127,7 +127,7 @@ def test_a_photo_in_black_and_white_stays_so(photo: Photo, landmarks: Landmarks)
         drawn = own.pixels.copy()
         drawn[120:140, 200:230] = [90, 40, 60]  # lips, as a model has them
         mixed = CropChange.nothing(face.pixels.astype(np.float32))
-        result = paste_all(own, [face], [mixed], lambda *_: Photo(drawn)).pixels
+        result = paste_all(own, [face], [mixed], lambda *_, drawn=drawn: Photo(drawn)).pixels
         np.testing.assert_array_equal(result[:100], own.pixels[:100])
         assert (np.ptp(result[120:140, 200:230], axis=2).max() == 0) == stays
         assert result[130, 210].mean() == pytest.approx(57 if stays else 63.3, abs=1)
