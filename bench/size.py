@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,8 +24,10 @@ from PIL import Image
 
 import emorph
 from emorph.core.expressions import Emotion
+from emorph.core.files import file_digest
 from emorph.core.images import read_photo
 from emorph.core.types import CropSpec, UInt8
+from emorph.evaluate.measure.records import ID_DIGITS
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions, LatentStats
 from support.measure import table, write_section
@@ -32,6 +35,7 @@ from support.measure import table, write_section
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.png"
 FACE = slice(20, 260), slice(110, 340)  # of the example
 PHOTO_PX = 120
+N_MEASURED = 12  # edits whose records stand for those of all, where records are made
 ENCODE = "--encode"  # this script, as the process that encodes
 # A small process between, because a process's peak memory begins with that of the one that started it.
 LAUNCHER = """
@@ -66,6 +70,10 @@ class Place:
         return self.folder / "edits.csv"
 
     @property
+    def listed(self) -> Path:
+        return self.folder / "listed.csv"
+
+    @property
     def faces(self) -> Path:
         return self.folder / "faces.parquet"
 
@@ -91,6 +99,10 @@ def evaluate(place: Place) -> list[str]:
     return ["-m", "emorph", "evaluate", str(place.edits), "-o", place.out("report"), "--workers", "1"]
 
 
+def report(place: Place) -> list[str]:
+    return ["-m", "emorph", "evaluate", str(place.listed), "-o", place.out("reported"), "--workers", "1"]
+
+
 def z_sem(place: Place) -> list[str]:
     return [__file__, ENCODE, str(place.faces), str(place.folder / "model"), place.out("cache")]
 
@@ -100,7 +112,8 @@ WORKS: dict[str, tuple[Callable[[Place], list[str]], str]] = {
     "scan": (scan, ""),
     "prepare": (prepare, "prepare, all done before"),
     "edit": (edit, "edit, all done before"),
-    "evaluate": (evaluate, "evaluate, all on record"),
+    "evaluate": (evaluate, ""),
+    "report": (report, ""),
     "z_sem": (z_sem, "z_sem, all cached"),
 }
 
@@ -133,9 +146,11 @@ def main() -> None:
 def made(folder: Path, n: int, works: Sequence[str]) -> Place:
     """Items for these works."""
     place = Place(folder, n)
-    photos = write_photos(place)
+    photos = write_photos(place) if set(works) - {"report"} else []
     if "evaluate" in works:
         write_edits(place, photos)
+    if "report" in works:
+        write_records(place)
     if "edit" in works or "z_sem" in works:
         write_model(folder)
     if "z_sem" in works:
@@ -168,6 +183,54 @@ def write_edits(place: Place, photos: Sequence[Path]) -> None:
             edited = place.folder / "edits" / photo.name
             write(edited, cv2.GaussianBlur(read_photo(photo).pixels, (0, 0), 0.6))
             rows.writerow([photo, edited, "happy", 1])
+
+
+def write_records(place: Place) -> None:
+    """Edits and what is on record of them: a few measured ones again and again, as other files of other faces."""
+    few = Place(place.folder / "few", N_MEASURED)
+    write_edits(few, write_photos(few))
+    run(evaluate(few))
+    pairs = [tuple(map(Path, row[:2])) for row in list(csv.reader(few.edits.open(encoding="utf-8")))[1:]]
+    faces, scores = (lines_by_face(few.folder / "report" / name) for name in ("faces.jsonl", "scores.jsonl"))
+    rng, out = np.random.default_rng(0), Path(place.out("reported"))
+    out.mkdir()
+    with (
+        place.listed.open("w", newline="", encoding="utf-8") as listed,
+        (out / "faces.jsonl").open("w", encoding="utf-8") as seen,
+        (out / "scores.jsonl").open("w", encoding="utf-8") as scored,
+    ):
+        rows = csv.writer(listed)
+        rows.writerow(["source", "edited", "target", "strength"])
+        for number in range(place.n):
+            pair = pairs[number % len(pairs)]
+            copies = [copied(path, place.folder / "listed" / path.parent.name, number) for path in pair]
+            rows.writerow([*copies, "happy", 1])
+            for old, new in zip(ids(pair), ids(copies), strict=True):
+                for line in faces[old]:
+                    values = np.add(line["descriptor"], rng.normal(0, 0.05, len(line["descriptor"])))
+                    seen.write(json.dumps(line | {"id": new, "descriptor": values.round(6).tolist()}) + "\n")
+                scored.writelines(json.dumps(line | {"id": new}) + "\n" for line in scores[old])
+
+
+def copied(path: Path, folder: Path, number: int) -> Path:
+    """The picture as another file, with a few bytes after its end."""
+    copy = folder / f"{number:07d}.jpg"
+    folder.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(path.read_bytes() + str(number).encode())
+    return copy
+
+
+def ids(pair: Sequence[Path]) -> tuple[str, str]:
+    """Of the faces of a source and its edit, as records have them."""
+    source, edited = (file_digest(path)[:ID_DIGITS] for path in pair)
+    return source, f"{source}-{edited}"
+
+
+def lines_by_face(path: Path) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        found.setdefault(line["id"], []).append(line)
+    return found
 
 
 def write_model(folder: Path) -> None:
