@@ -1,6 +1,6 @@
 """What scan, prepare, edit, evaluate and z_sem cost by the number of items: time and memory, a line each.
 
-python bench/size.py --counts 100 1000 10000: made photos of 120 px, all different, of one face; made weights where a
+python bench/size.py --counts 1000 10000 100000 --dear 10000: made photos of 120 px, all different, of one face; made weights where a
 model is needed, so that what is left is what each command does around its networks. Each is a process of its own.
 """
 
@@ -28,6 +28,7 @@ from emorph.core.files import file_digest
 from emorph.core.images import read_photo
 from emorph.core.types import CropSpec, UInt8
 from emorph.evaluate.measure.records import ID_DIGITS
+from emorph.evaluate.scores.gallery import MOST_PHOTOS
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions, LatentStats
 from support.measure import table, write_section
@@ -116,6 +117,7 @@ WORKS: dict[str, tuple[Callable[[Place], list[str]], str]] = {
     "report": (report, ""),
     "z_sem": (z_sem, "z_sem, all cached"),
 }
+DEAR = ("prepare", "edit", "evaluate")
 
 
 def main() -> None:
@@ -126,21 +128,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10000])
     parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--dear", type=int, help=f"the most items of {', '.join(DEAR)}, which take their time")
     args = parser.parse_args()
     if len(args.counts) < 2:
         parser.error("--counts: name at least two, such as 100 1000")
     costs: dict[str, list[Cost]] = {}
     for n in sorted(args.counts):
+        works = [work for work in args.works if work not in DEAR or n <= (args.dear or n)]
         with tempfile.TemporaryDirectory() as name:
-            place = made(Path(name), n, args.works)
-            for work in args.works:
+            place = made(Path(name), n, works)
+            for work in works:
                 words, again = WORKS[work]
                 for title in filter(None, (work, again)):
                     costs.setdefault(title, []).append(run(words(place)))
                     print(f"{title}, {n:,} items: {costs[title][-1]}", file=sys.stderr, flush=True)
     counts = sorted(args.counts)
-    command = f"python bench/size.py --counts {' '.join(map(str, counts))} --works {' '.join(args.works)}"
-    write_section("Cost by size", command, body(counts, costs))
+    command = f"python bench/size.py --counts {' '.join(map(str, counts))}"
+    command += f" --dear {args.dear}" if args.dear else ""
+    command += f" --works {' '.join(args.works)}" if args.works != list(WORKS) else ""
+    write_section("Cost by size", command, body(counts, costs, args.dear))
 
 
 def made(folder: Path, n: int, works: Sequence[str]) -> Place:
@@ -281,20 +287,24 @@ def run(words: Sequence[str]) -> Cost:
     return Cost(cpu_s, peak if sys.platform == "darwin" else 1024 * peak)
 
 
-def body(counts: Sequence[int], costs: dict[str, list[Cost]]) -> str:
+def body(counts: Sequence[int], costs: dict[str, list[Cost]], dear: int | None) -> str:
     """What the section says."""
     header = ["", *(f"{n:,}: CPU s" for n in counts), *(f"{n:,}: MB" for n in counts), "ms a further item", "KB"]
     rows = []
     for title, of in costs.items():
-        further = [each(counts, [cost.cpu_s for cost in of], i) for i in range(1, len(counts))]
-        memory = each(counts, [cost.peak_bytes for cost in of], len(counts) - 1)
+        further = [each(counts, [cost.cpu_s for cost in of], i) for i in range(1, len(of))]
+        memory = [each(counts, [cost.peak_bytes for cost in of], i) for i in range(1, len(of))]
+        gaps = ["-"] * (len(counts) - len(of))
         rows.append(
-            (title, *(f"{cost.cpu_s:.1f}" for cost in of), *(f"{cost.peak_bytes / 1e6:.0f}" for cost in of),
-             ", ".join(f"{1e3 * value:.2f}" for value in further), f"{memory / 1e3:.1f}")
+            (title, *(f"{cost.cpu_s:.1f}" for cost in of), *gaps, *(f"{cost.peak_bytes / 1e6:.0f}" for cost in of), *gaps,
+             ", ".join(f"{1e3 * value:.2f}" for value in further), ", ".join(f"{value / 1e3:.1f}" for value in memory))
         )  # fmt: skip
+    most = f" At most {dear:,} items of {', '.join(DEAR)}: they look at every picture." if dear else ""
     return f"""Made photos of {PHOTO_PX} px and made weights; emorph {emorph.__version__}. CPU time and peak memory
-of a process, with its start. "ms a further item" is between one count and the next: where it is the same, time grows as
-the input does. "KB" is what a further item adds to the peak between the last two counts.
+of a process, with its start. "ms a further item" and "KB", which it adds to the peak, are between one count and the
+next: where they are the same, cost grows as the input does. "report": `emorph evaluate` of edits that are all on
+record, here those of {N_MEASURED} edits again and again under other names; it holds each edit against
+{MOST_PHOTOS:,} of the photos.{most}
 
 {table(header, rows)}
 """
