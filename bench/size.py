@@ -1,7 +1,8 @@
 """What scan, prepare, edit, evaluate and z_sem cost by the number of items: time and memory, a line each.
 
-python bench/size.py --counts 1000 10000 100000 --dear 10000: made photos of 120 px, all different, of one face; made weights where a
-model is needed, so that what is left is what each command does around its networks. Each is a process of its own.
+python bench/size.py --counts 1000 10000 100000 --dear 10000: made photos of 120 px, all different, of one face; made
+weights where a model is needed, so that what is left is what each command does around its networks. Each is a process
+of its own.
 """
 
 from __future__ import annotations
@@ -295,10 +296,10 @@ def body(counts: Sequence[int], costs: dict[str, list[Cost]], dear: int | None) 
         further = [each(counts, [cost.cpu_s for cost in of], i) for i in range(1, len(of))]
         memory = [each(counts, [cost.peak_bytes for cost in of], i) for i in range(1, len(of))]
         gaps = ["-"] * (len(counts) - len(of))
-        rows.append(
-            (title, *(f"{cost.cpu_s:.1f}" for cost in of), *gaps, *(f"{cost.peak_bytes / 1e6:.0f}" for cost in of), *gaps,
-             ", ".join(f"{1e3 * value:.2f}" for value in further), ", ".join(f"{value / 1e3:.1f}" for value in memory))
-        )  # fmt: skip
+        seconds = [*(f"{cost.cpu_s:.1f}" for cost in of), *gaps]
+        peaks = [*(f"{cost.peak_bytes / 1e6:.0f}" for cost in of), *gaps]
+        told = ", ".join(f"{1e3 * value:.2f}" for value in further), ", ".join(f"{value / 1e3:.1f}" for value in memory)
+        rows.append((title, *seconds, *peaks, *told))
     most = f" At most {dear:,} items of {', '.join(DEAR)}: they look at every picture." if dear else ""
     return f"""Made photos of {PHOTO_PX} px and made weights; emorph {emorph.__version__}. CPU time and peak memory
 of a process, with its start. "ms a further item" and "KB", which it adds to the peak, are between one count and the
