@@ -136,8 +136,6 @@ class SeenFace:
         """Whether all is equal, arrays number for number."""
         return isinstance(other, SeenFace) and _text(self) == _text(other)
 
-    __hash__ = None  # type: ignore[assignment]
-
 
 @dataclass(frozen=True)
 class ScoreRecord:

@@ -52,9 +52,10 @@ class Nearness:
     @functools.cached_property
     def of_sources(self) -> Float64:
         """Distances of the edits' sources to the photos, (m, n)."""
-        if len(self.photos) == len(self.gallery.photos):
-            return self.gallery.between[self.own]
-        return self.gallery.distances([scored.source for scored in self.edits], self.photos)
+        if len(self.photos) > len(self.gallery.photos):
+            return self.gallery.distances([scored.source for scored in self.edits], self.photos)
+        found: Float64 = self.gallery.between[self.own]
+        return found
 
     @property
     def to_source(self) -> Float64:
