@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from emorph.core.commands import install
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image
 from emorph.data.index import decode_bytes
+from emorph.data.prepare import usable_cores
 from support.measure import table, write_section
 
 POLL_S = 0.2
@@ -48,8 +50,10 @@ def main() -> None:
             compared("data prepare", len(photos), args.workers, folder, prepare_words(folder / "photos"), n_parts),
             compared("evaluate", args.edits, args.workers, folder, evaluate_words(edits), n_lines),
         ]
+    busy = ", beside other work, so that times say little" if os.getloadavg()[2] > args.workers + 1 else ""
     body = f"""{args.pack.name}, emorph {emorph.__version__}. Of the {args.workers} worker processes one is killed with
-SIGKILL once half of the work is done; its tasks go to the others. Wall time, with the start of all processes.
+SIGKILL once half of the work is done; its tasks go to the others. Wall time, with the start of all processes, of which
+{usable_cores()} at once have a core here{busy}.
 
 {table(["command", "items", "one process, s", "cluster, s", "killed when done", "results"], rows)}
 """

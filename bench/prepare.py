@@ -23,6 +23,8 @@ from emorph.data.layouts import open_index
 from emorph.data.prepare import Settings, encode, prepare, usable_cores
 from support.measure import table, write_section
 
+REPEATS = 3
+
 
 def decoding_rate(index: FaceIndex) -> float:
     """Pictures a second of CPU time that one process decodes, as preparation does it."""
@@ -84,7 +86,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the crops in px")
     parser.add_argument("--enlarge", type=int, metavar="PX", help="measure photos of this longer side, too")
     parser.add_argument("--first", type=int, help="measure so many of the pictures")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=REPEATS)
     args = parser.parse_args()
     if not args.data:
         print("bench/prepare.py needs a data set: --data AffectNet. RESULTS.md is left as it is.")
@@ -98,6 +100,7 @@ def main() -> None:
             large = enlarged(index, Path(folder), args.enlarge)
             parts.append(measured(large, settings, args.repeats, f"{index.root.name} at {args.enlarge:,} px"))
     options = [f" --enlarge {args.enlarge}" if args.enlarge else "", f" --first {args.first}" if args.first else ""]
+    options += [f" --repeats {args.repeats}" if args.repeats != REPEATS else ""]
     command = f"python bench/prepare.py --data {args.data.name} --size {args.size}{''.join(options)}"
     write_section("Preparation", command, "\n".join(parts))
 
@@ -121,8 +124,9 @@ def measured(index: FaceIndex, settings: Settings, repeats: int, name: str) -> s
     if 2 in preparing:
         ratio = statistics.median(b / a for a, b in zip(preparing[1], preparing[2], strict=True))
         scaling = f" Two processes give {ratio:.2f} times one."
+    runs = "one run" if repeats == 1 else f"medians of {repeats} runs"
     return f"""{len(index.usable())} pictures of {name}, crops of {settings.side_px} px, emorph {emorph.__version__};
-medians of {repeats} runs, {usable_cores()} usable cores, without the start of processes. One process is measured by
+{runs}, {usable_cores()} usable cores, without the start of processes. One process is measured by
 its CPU time, several by the clock.{scaling}
 
 {table(["what", "images/s", "images/s per core", "core time of one decoding"], rows)}

@@ -1,7 +1,8 @@
 """What scan, prepare, edit, evaluate and z_sem cost by the number of items: time and memory, a line each.
 
-python bench/size.py --counts 100 1000 10000: made photos of 120 px, all different, of one face; made weights where a
-model is needed, so that what is left is what each command does around its networks. Each is a process of its own.
+python bench/size.py --counts 1000 10000 100000 --dear 10000: made photos of 120 px, all different, of one face; made
+weights where a model is needed, so that what is left is what each command does around its networks. Each is a process
+of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,8 +25,11 @@ from PIL import Image
 
 import emorph
 from emorph.core.expressions import Emotion
+from emorph.core.files import file_digest
 from emorph.core.images import read_photo
 from emorph.core.types import CropSpec, UInt8
+from emorph.evaluate.measure.records import ID_DIGITS
+from emorph.evaluate.scores.gallery import MOST_PHOTOS
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions, LatentStats
 from support.measure import table, write_section
@@ -32,6 +37,7 @@ from support.measure import table, write_section
 EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.png"
 FACE = slice(20, 260), slice(110, 340)  # of the example
 PHOTO_PX = 120
+N_MEASURED = 12  # edits whose records stand for those of all, where records are made
 ENCODE = "--encode"  # this script, as the process that encodes
 # A small process between, because a process's peak memory begins with that of the one that started it.
 LAUNCHER = """
@@ -66,6 +72,10 @@ class Place:
         return self.folder / "edits.csv"
 
     @property
+    def listed(self) -> Path:
+        return self.folder / "listed.csv"
+
+    @property
     def faces(self) -> Path:
         return self.folder / "faces.parquet"
 
@@ -91,6 +101,10 @@ def evaluate(place: Place) -> list[str]:
     return ["-m", "emorph", "evaluate", str(place.edits), "-o", place.out("report"), "--workers", "1"]
 
 
+def report(place: Place) -> list[str]:
+    return ["-m", "emorph", "evaluate", str(place.listed), "-o", place.out("reported"), "--workers", "1"]
+
+
 def z_sem(place: Place) -> list[str]:
     return [__file__, ENCODE, str(place.faces), str(place.folder / "model"), place.out("cache")]
 
@@ -100,9 +114,11 @@ WORKS: dict[str, tuple[Callable[[Place], list[str]], str]] = {
     "scan": (scan, ""),
     "prepare": (prepare, "prepare, all done before"),
     "edit": (edit, "edit, all done before"),
-    "evaluate": (evaluate, "evaluate, all on record"),
+    "evaluate": (evaluate, ""),
+    "report": (report, ""),
     "z_sem": (z_sem, "z_sem, all cached"),
 }
+DEAR = ("prepare", "edit", "evaluate")
 
 
 def main() -> None:
@@ -113,29 +129,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10000])
     parser.add_argument("--works", nargs="+", choices=WORKS, default=list(WORKS))
+    parser.add_argument("--dear", type=int, help=f"the most items of {', '.join(DEAR)}, which take their time")
     args = parser.parse_args()
     if len(args.counts) < 2:
         parser.error("--counts: name at least two, such as 100 1000")
     costs: dict[str, list[Cost]] = {}
     for n in sorted(args.counts):
+        works = [work for work in args.works if work not in DEAR or n <= (args.dear or n)]
         with tempfile.TemporaryDirectory() as name:
-            place = made(Path(name), n, args.works)
-            for work in args.works:
+            place = made(Path(name), n, works)
+            for work in works:
                 words, again = WORKS[work]
                 for title in filter(None, (work, again)):
                     costs.setdefault(title, []).append(run(words(place)))
                     print(f"{title}, {n:,} items: {costs[title][-1]}", file=sys.stderr, flush=True)
     counts = sorted(args.counts)
-    command = f"python bench/size.py --counts {' '.join(map(str, counts))} --works {' '.join(args.works)}"
-    write_section("Cost by size", command, body(counts, costs))
+    command = f"python bench/size.py --counts {' '.join(map(str, counts))}"
+    command += f" --dear {args.dear}" if args.dear else ""
+    command += f" --works {' '.join(args.works)}" if args.works != list(WORKS) else ""
+    write_section("Cost by size", command, body(counts, costs, args.dear))
 
 
 def made(folder: Path, n: int, works: Sequence[str]) -> Place:
     """Items for these works."""
     place = Place(folder, n)
-    photos = write_photos(place)
+    photos = write_photos(place) if set(works) - {"report"} else []
     if "evaluate" in works:
         write_edits(place, photos)
+    if "report" in works:
+        write_records(place)
     if "edit" in works or "z_sem" in works:
         write_model(folder)
     if "z_sem" in works:
@@ -168,6 +190,54 @@ def write_edits(place: Place, photos: Sequence[Path]) -> None:
             edited = place.folder / "edits" / photo.name
             write(edited, cv2.GaussianBlur(read_photo(photo).pixels, (0, 0), 0.6))
             rows.writerow([photo, edited, "happy", 1])
+
+
+def write_records(place: Place) -> None:
+    """Edits and what is on record of them: a few measured ones again and again, as other files of other faces."""
+    few = Place(place.folder / "few", N_MEASURED)
+    write_edits(few, write_photos(few))
+    run(evaluate(few))
+    pairs = [tuple(map(Path, row[:2])) for row in list(csv.reader(few.edits.open(encoding="utf-8")))[1:]]
+    faces, scores = (lines_by_face(few.folder / "report" / name) for name in ("faces.jsonl", "scores.jsonl"))
+    rng, out = np.random.default_rng(0), Path(place.out("reported"))
+    out.mkdir()
+    with (
+        place.listed.open("w", newline="", encoding="utf-8") as listed,
+        (out / "faces.jsonl").open("w", encoding="utf-8") as seen,
+        (out / "scores.jsonl").open("w", encoding="utf-8") as scored,
+    ):
+        rows = csv.writer(listed)
+        rows.writerow(["source", "edited", "target", "strength"])
+        for number in range(place.n):
+            pair = pairs[number % len(pairs)]
+            copies = [copied(path, place.folder / "listed" / path.parent.name, number) for path in pair]
+            rows.writerow([*copies, "happy", 1])
+            for old, new in zip(ids(pair), ids(copies), strict=True):
+                for line in faces[old]:
+                    values = np.add(line["descriptor"], rng.normal(0, 0.05, len(line["descriptor"])))
+                    seen.write(json.dumps(line | {"id": new, "descriptor": values.round(6).tolist()}) + "\n")
+                scored.writelines(json.dumps(line | {"id": new}) + "\n" for line in scores[old])
+
+
+def copied(path: Path, folder: Path, number: int) -> Path:
+    """The picture as another file, with a few bytes after its end."""
+    copy = folder / f"{number:07d}.jpg"
+    folder.mkdir(parents=True, exist_ok=True)
+    copy.write_bytes(path.read_bytes() + str(number).encode())
+    return copy
+
+
+def ids(pair: Sequence[Path]) -> tuple[str, str]:
+    """Of the faces of a source and its edit, as records have them."""
+    source, edited = (file_digest(path)[:ID_DIGITS] for path in pair)
+    return source, f"{source}-{edited}"
+
+
+def lines_by_face(path: Path) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        found.setdefault(line["id"], []).append(line)
+    return found
 
 
 def write_model(folder: Path) -> None:
@@ -218,20 +288,24 @@ def run(words: Sequence[str]) -> Cost:
     return Cost(cpu_s, peak if sys.platform == "darwin" else 1024 * peak)
 
 
-def body(counts: Sequence[int], costs: dict[str, list[Cost]]) -> str:
+def body(counts: Sequence[int], costs: dict[str, list[Cost]], dear: int | None) -> str:
     """What the section says."""
     header = ["", *(f"{n:,}: CPU s" for n in counts), *(f"{n:,}: MB" for n in counts), "ms a further item", "KB"]
     rows = []
     for title, of in costs.items():
-        further = [each(counts, [cost.cpu_s for cost in of], i) for i in range(1, len(counts))]
-        memory = each(counts, [cost.peak_bytes for cost in of], len(counts) - 1)
-        rows.append(
-            (title, *(f"{cost.cpu_s:.1f}" for cost in of), *(f"{cost.peak_bytes / 1e6:.0f}" for cost in of),
-             ", ".join(f"{1e3 * value:.2f}" for value in further), f"{memory / 1e3:.1f}")
-        )  # fmt: skip
+        further = [each(counts, [cost.cpu_s for cost in of], i) for i in range(1, len(of))]
+        memory = [each(counts, [cost.peak_bytes for cost in of], i) for i in range(1, len(of))]
+        gaps = ["-"] * (len(counts) - len(of))
+        seconds = [*(f"{cost.cpu_s:.1f}" for cost in of), *gaps]
+        peaks = [*(f"{cost.peak_bytes / 1e6:.0f}" for cost in of), *gaps]
+        told = ", ".join(f"{1e3 * value:.2f}" for value in further), ", ".join(f"{value / 1e3:.1f}" for value in memory)
+        rows.append((title, *seconds, *peaks, *told))
+    most = f" At most {dear:,} items of {', '.join(DEAR)}: they look at every picture." if dear else ""
     return f"""Made photos of {PHOTO_PX} px and made weights; emorph {emorph.__version__}. CPU time and peak memory
-of a process, with its start. "ms a further item" is between one count and the next: where it is the same, time grows as
-the input does. "KB" is what a further item adds to the peak between the last two counts.
+of a process, with its start. "ms a further item" and "KB", which it adds to the peak, are between one count and the
+next: where they are the same, cost grows as the input does. "report": `emorph evaluate` of edits that are all on
+record, here those of {N_MEASURED} edits again and again under other names; it holds each edit against
+{MOST_PHOTOS:,} of the photos.{most}
 
 {table(header, rows)}
 """

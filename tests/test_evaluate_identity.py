@@ -101,7 +101,8 @@ def test_pearson() -> None:
 
 def gallery(persons: list[str], between: np.ndarray) -> Gallery:
     photos = tuple(SeenFace(f"photo{i}", trouble="made") for i in range(len(persons)))
-    return Gallery("made", metric("dlib_distance"), tuple(persons), photos, lambda _: between, lambda _: between)
+    named = {photo.id: person for photo, person in zip(photos, persons, strict=True)}
+    return Gallery("made", metric("dlib_distance"), named, photos, lambda *_: between, lambda _: between)
 
 
 def covered(photos_each: int, *, same_person: bool) -> float:

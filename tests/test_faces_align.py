@@ -14,7 +14,7 @@ from emorph.core.errors import NoFaceError, ShapeError
 from emorph.core.images import read_photo
 from emorph.core.types import CropSpec, Landmarks, Photo
 from emorph.faces import align, find_faces
-from emorph.faces.align import _cut, _shrink_steps, _torch_has_lanczos
+from emorph.faces.align import _cut, _median, _shrink_steps, _torch_has_lanczos
 
 
 def _landmarks(centre: tuple[float, float], eyes_px: float, angle_rad: float = 0.0) -> Landmarks:
@@ -190,6 +190,13 @@ def test_real_faces_equal_the_published_steps(photos_dir: Path) -> None:
             face = align(photo, landmarks, 64)
             difference = np.abs(face.pixels.astype(int) - _whole_photo_crop(photo, landmarks, 64))
             assert difference.max() <= 1, path.name
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (6, 4), (1, 1)])
+def test_the_quick_median_is_numpys(shape: tuple[int, int]) -> None:
+    plane = np.random.default_rng(0).normal(100, 50, shape).astype(np.float32)
+    assert _median(plane) == np.median(plane)
+    assert _median(plane).dtype == np.float32
 
 
 def test_a_torch_without_lanczos_gives_the_same_crop(example_photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

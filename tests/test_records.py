@@ -1,6 +1,8 @@
 """Records: what crosses the stages as files."""
 
 import dataclasses
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,18 @@ import pytest
 
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
-from emorph.core.records import EditRecord, FaceRecord, ScoreRecord, append, mend, read, read_finished
+from emorph.core.records import (
+    TAIL_BYTES,
+    EditRecord,
+    FaceRecord,
+    ScoreRecord,
+    SeenFace,
+    append,
+    each_finished,
+    mend,
+    read,
+    read_finished,
+)
 
 
 @pytest.mark.parametrize(("label", "emotion"), [(0, Emotion.NEUTRAL), (7, Emotion.CONTEMPT), (8, None), (None, None)])
@@ -84,3 +97,42 @@ def test_a_file_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     path.write_bytes(b'{"id": "\xff"}\n')
     with pytest.raises(DataError, match="line 1 is not an edit record: 'utf-8' codec"):
         read(path)
+
+
+def seen(name: str) -> SeenFace:
+    numbers = np.random.default_rng(0).normal(size=264).round(6)
+    return SeenFace(name, "", (9, 9), 1, (0, 0, 9, 9), numbers[:136].reshape(68, 2), 1.0, numbers[136:])
+
+
+def bytes_held(work: Callable[[], object]) -> int:
+    """What is left in memory of a work, as long as its result is."""
+    tracemalloc.start()
+    kept = work()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    del kept
+    return held
+
+
+def test_a_face_on_record_takes_little_more_than_its_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    append(path, (seen(f"face{i}") for i in range(300)))
+    assert read_finished(path, SeenFace)[7] == seen("face7")
+    assert seen("a") != dataclasses.replace(seen("a"), points=seen("a").points + 1)
+    few, many = (bytes_held(lambda n=n: read_finished(path, SeenFace)[:n]) for n in (100, 300))
+    assert (many - few) / 200 < 1.5 * 264 * 8
+
+
+def test_a_file_is_read_and_mended_without_being_held(tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    append(path, (seen(f"face{i}") for i in range(300)))
+    cut = b'{"id": "' + b"x" * 2 * TAIL_BYTES
+    whole = path.read_bytes()
+    path.write_bytes(whole + cut)
+    tracemalloc.start()
+    assert sum(1 for _ in each_finished(path, SeenFace)) == 300
+    mend(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert path.read_bytes() == whole
+    assert peak < len(whole) < 20 * len(cut)

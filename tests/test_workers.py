@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
+import torch
 
 from emorph.core.errors import DataError
 from emorph.core.workers import AHEAD, spread
@@ -22,6 +24,12 @@ WAIT_S = 180.0  # three processes have to load torch, perhaps on a machine that 
 
 def half(number: int) -> float:
     return number / 2
+
+
+def threads_of(number: int) -> tuple[int, int]:
+    if number < 0:
+        raise DataError(f"{number} is refused.")
+    return torch.get_num_threads(), cv2.getNumThreads()
 
 
 def leave_mark(path: Path) -> bool:
@@ -50,6 +58,23 @@ def test_results_come_in_the_order_of_the_tasks(workers: int) -> None:
         assert list(results) == [number / 2 for number in range(9)]
     with pytest.raises(DataError, match="0 is refused"), spread(refuse, range(9), workers) as results:
         list(results)
+
+
+def test_one_process_computes_as_a_worker_does_and_then_as_before() -> None:
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(3)
+    cv2.setNumThreads(2)
+    try:
+        with spread(threads_of, [0, 1, -1], 1) as results:
+            for _ in range(2):
+                assert next(results) == (1, 1)
+                assert threads_of(0) == (3, 2)
+            with pytest.raises(DataError):
+                next(results)
+        assert threads_of(0) == (3, 2)
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def test_a_slow_reader_is_not_flooded_and_ctrl_c_is_the_parents(tmp_path: Path) -> None:

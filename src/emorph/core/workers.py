@@ -73,6 +73,7 @@ def spread(do: Callable[[Task], Result], tasks: Sequence[Task], workers: int | C
     """The results of all tasks, in their order; leaving the context ends the work.
 
     do: can be pickled, and goes out with each task. workers: processes, of which 1 is this one; or a crew, which stays.
+    Each task is done with one thread, by whomever, so that results are the same to the bit.
     The iterator raises what a task raises, and DataError if the workers are lost.
     """
     if isinstance(workers, Crew):
@@ -83,7 +84,7 @@ def spread(do: Callable[[Task], Result], tasks: Sequence[Task], workers: int | C
             for future in futures:
                 future.cancel()
     elif workers <= 1 or len(tasks) <= 1:
-        yield map(do, tasks)
+        yield (_alone(do, task) for task in tasks)
     else:
         crew = Processes(min(workers, len(tasks)))
         try:
@@ -131,9 +132,23 @@ def _done(version: str, do: Callable[[Any], Any], task: Any) -> Any:
             f"{socket.gethostname()} has emorph {__version__}, and the command runs emorph {version}; install the same "
             "version on all machines."
         )
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    _compute_with(1, 1)
     return do(task)
+
+
+def _alone(do: Callable[[Task], Result], task: Task) -> Result:
+    """Do a task in this process as a worker does it: sums of several threads may differ in their last bit."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    _compute_with(1, 1)
+    try:
+        return do(task)
+    finally:
+        _compute_with(*before)
+
+
+def _compute_with(torch_threads: int, cv2_threads: int) -> None:
+    torch.set_num_threads(torch_threads)
+    cv2.setNumThreads(cv2_threads)
 
 
 def _start(parent: int) -> None:

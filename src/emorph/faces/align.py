@@ -20,6 +20,7 @@ BORDER_SHARE = 0.1  # of the square's side, kept around the quad when cutting
 PAD_SHARE = 0.3  # of the square's side, the least width of made-up surroundings
 BLUR_SHARE = 0.02  # of the square's side, Gaussian sigma of the surroundings
 SUPERSAMPLING = 4  # the quad is resampled at this multiple of the side, then reduced
+STRIP_PX = 64  # rows that are sampled at once
 CUT_OFF = 1e-3  # levels are cut off to whole ones, as PIL does; those this near below a whole one are it
 
 
@@ -158,12 +159,24 @@ def _fade(canvas: UInt8, depth: Float32, sigma: float) -> UInt8:
     near, far = np.clip(depth * 3 + 1, 0, 1), np.clip(depth, 0, 1)
     planes = []
     for sharp in cv2.split(canvas):
-        blurred = cv2.sepFilter2D(sharp, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT)
-        plane = sharp + (blurred - sharp) * near
-        plane += (np.median(plane).astype(np.float32) - plane) * far
-        planes.append(np.clip(np.rint(plane), 0, 255).astype(np.uint8))
+        plane = cv2.sepFilter2D(sharp, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT)
+        plane -= sharp  # in place: a new array of this size costs as much as what is done with it
+        plane *= near
+        plane += sharp
+        still = _median(plane) - plane
+        still *= far
+        plane += still
+        planes.append(cv2.convertScaleAbs(plane))
     faded: UInt8 = cv2.merge(planes)
     return faded
+
+
+def _median(plane: Float32) -> np.float32:
+    """As ``np.median`` has it, without its search for NaN, in half of its time."""
+    half = plane.size // 2
+    parted = np.partition(plane, half, axis=None)
+    upper = np.float32(parted[half])
+    return upper if plane.size % 2 else np.float32((parted[:half].max() + upper) / 2)
 
 
 def _resample(canvas: UInt8, quad: Float64, side_px: int) -> UInt8:
@@ -174,9 +187,16 @@ def _resample(canvas: UInt8, quad: Float64, side_px: int) -> UInt8:
     to_canvas[:, :2] /= fine_px
     to_canvas[:, 2] += 0.5 * (to_canvas[:, 0] + to_canvas[:, 1])  # the first sample lies half a step inside
     four = cv2.cvtColor(canvas, cv2.COLOR_RGB2RGBA).astype(np.float32)  # of four channels it takes half the time
+    fine = np.empty((fine_px, fine_px, 4), np.uint8)
+    strip = np.empty((min(STRIP_PX, fine_px), fine_px, 4), np.float32)  # stays in the processor's cache
     way = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    fine = cv2.warpAffine(four, to_canvas, (fine_px, fine_px), flags=way, borderMode=cv2.BORDER_REPLICATE)
-    return _reduced(cv2.convertScaleAbs(fine, alpha=1, beta=CUT_OFF - 0.5), side_px)
+    for top in range(0, fine_px, STRIP_PX):
+        rows = strip[: fine_px - top]
+        here = to_canvas.copy()
+        here[:, 2] += top * to_canvas[:, 1]
+        cv2.warpAffine(four, here, (fine_px, len(rows)), dst=rows, flags=way, borderMode=cv2.BORDER_REPLICATE)
+        cv2.convertScaleAbs(rows, dst=fine[top : top + len(rows)], alpha=1, beta=CUT_OFF - 0.5)
+    return _reduced(fine, side_px)
 
 
 def _reduced(fine: UInt8, side_px: int) -> UInt8:

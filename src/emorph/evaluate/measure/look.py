@@ -18,7 +18,7 @@ from emorph.core.errors import ConfigError, EmorphError, MissingAssetError, NoFa
 from emorph.core.exposure import brightened, face_gain
 from emorph.core.images import read_photo
 from emorph.core.records import ScoreRecord, SeenFace
-from emorph.core.types import Landmarks, Photo, UInt8
+from emorph.core.types import Float32, Float64, Landmarks, Photo, UInt8
 from emorph.core.workers import must_see
 from emorph.evaluate.judges.asked import Crop, CropPlan
 from emorph.evaluate.judges.dlib_recogniser import chip_of, descriptors_of
@@ -87,7 +87,7 @@ class Looked:
         for face in self.faces:
             row = rows.get(self.shared.get(face.id, face.id))
             if row is not None and not face.trouble:
-                face = dataclasses.replace(face, descriptor=tuple(round(float(v), 6) for v in row))
+                face = dataclasses.replace(face, descriptor=_rounded(row, 6))
             faces.append(face)
         return dataclasses.replace(self, faces=faces, chips={}, shared={})
 
@@ -184,7 +184,7 @@ def _found(view: View, photo: Photo, source: _Seen | None, looked: Looked) -> Se
             raise NoFaceError(f"{NO_FACE} {photo.name} ({width}x{height} px).")
         face, n_faces = _chosen(faces, photo, source), len(faces)
     # rounded first, so that a run that goes on from the file sees the same face
-    points = tuple((round(float(x), 2), round(float(y), 2)) for x, y in face.points)
+    points = _rounded(face.points, 2)
     gain = round(face_gain(photo.pixels, face.box), 3) if source is None else source.record.gain
     record = SeenFace(
         view.id, "", (width, height), n_faces, face.box, points, round(face.score, 4), doubt=face.doubt, gain=gain
@@ -192,6 +192,11 @@ def _found(view: View, photo: Photo, source: _Seen | None, looked: Looked) -> Se
     lit = dataclasses.replace(photo, pixels=brightened(photo.pixels, gain))
     looked.chips[view.id] = chip_of(lit, landmarks_of(record))
     return record
+
+
+def _rounded(numbers: Float32, digits: int) -> Float64:
+    """Each number as the decimals of a JSON file have it."""
+    return np.array([round(number, digits) for number in numbers.ravel().tolist()]).reshape(numbers.shape)
 
 
 def _chosen(faces: Sequence[Landmarks], photo: Photo, source: _Seen | None) -> Landmarks:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Identified:
 class Records:
     """All that is known of the faces: by id; numbers by (id, judge), by metric; and vectors by (id, recogniser).
 
-    Vectors are float32 arrays, as those of a network for FID have 2048 numbers a face.
+    Vectors are float32 arrays, as those of a network for FID have 2048 numbers a face. Each word is held once.
     """
 
     faces: dict[str, SeenFace] = field(default_factory=dict)
@@ -71,10 +72,13 @@ class Records:
         self, faces: Iterable[SeenFace], scores: Iterable[ScoreRecord] = (), embeddings: Iterable[Embedding] = ()
     ) -> None:
         """Take new records in."""
-        self.faces.update((face.id, face) for face in faces)
+        self.faces.update((intern(face.id), face) for face in faces)
         for score in scores:
-            self.scores.setdefault((score.id, score.judge), {})[score.metric] = score.value
-        self.embeddings.update(((row.id, row.judge), np.array(row.values, np.float32)) for row in embeddings)
+            key = (intern(score.id), intern(score.judge))
+            self.scores.setdefault(key, {})[intern(score.metric)] = score.value
+        self.embeddings.update(
+            ((intern(row.id), intern(row.judge)), np.array(row.values, np.float32)) for row in embeddings
+        )
 
     def answer(self, id: str, judge: PanelJudge) -> Float64 | None:
         """The judge's probabilities for a face, in the order of its emotions; None if they are not all there."""

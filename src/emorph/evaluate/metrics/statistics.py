@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from emorph.core.errors import DataError
 
 N_RESAMPLES = 2000
+MOST_COUNTS = 1 << 22  # of a resampling, that are held at once: 32 MB
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,19 @@ def _weighted(cells: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray
 
 def _resampled(sums: NDArray[np.float64], counts: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Means over groups drawn with replacement, N_RESAMPLES of them."""
-    times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=N_RESAMPLES)
-    found: NDArray[np.float64] = (times @ sums) / (times @ counts)
+    means = [(times @ sums) / (times @ counts) for times in drawn(len(sums), N_RESAMPLES, rng)]
+    found: NDArray[np.float64] = np.concatenate(means)
     return found
+
+
+def drawn(n: int, n_resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """How often each of n is drawn in so many resamples, (k, n) and again until they are done.
+
+    The numbers are those of one draw of all; k is such that memory does not grow with n.
+    """
+    step = max(1, MOST_COUNTS // n)
+    for start in range(0, n_resamples, step):
+        yield rng.multinomial(n, np.full(n, 1 / n), size=min(step, n_resamples - start))
 
 
 def pearson(x: ArrayLike, y: ArrayLike) -> float:

@@ -17,7 +17,7 @@ from emorph.evaluate.judges.asked import PanelJudge
 from emorph.evaluate.measure.inputs import Pair
 from emorph.evaluate.measure.records import NO_FACE, Identified, Records
 from emorph.evaluate.metrics.shares import share, signed_share
-from emorph.evaluate.metrics.statistics import Estimate, bootstrap
+from emorph.evaluate.metrics.statistics import Estimate, bootstrap, drawn
 
 N_RESAMPLES = 1000
 LEVEL = 0.95
@@ -195,8 +195,8 @@ def bootstrapped(
         return None
     of_group = np.unique(np.asarray(groups), return_inverse=True)[1]
     n_groups = int(of_group.max()) + 1
-    times = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=N_RESAMPLES)
-    found = [statistic(np.repeat(rows, drawn[of_group])) for drawn in times]
+    blocks = drawn(n_groups, N_RESAMPLES, np.random.default_rng(seed))
+    found = [statistic(np.repeat(rows, times[of_group])) for block in blocks for times in block]
     kept = np.array(found)[np.isfinite(found)]
     low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]) if len(kept) else (value, value)
     return Estimate(float(value), float(low), float(high), n, level)

@@ -3,12 +3,15 @@
 A recogniser gives a distance of two faces: dlib's the Euclidean one of its descriptors, ArcFace and its kin 1 - cosine.
 That of the ensemble is 1 less the mean of their calibrated identities (as ID-Sim means cosines), so that a network with
 a wide scale does not outvote the others.
+
+Pairs of n photos are n(n - 1)/2, so of more than ``MOST_PHOTOS`` some are drawn, all photos of a person together: time
+and memory grow as the number of edits does, and a threshold still rests on two million pairs.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,26 +35,28 @@ DLIB = "dlib"
 DLIB_THRESHOLD = 0.6  # the distance under which dlib's author takes two photos for one person
 LEAST_PERSONS = 5  # that are drawn for an interval; draws of fewer say nothing of others
 LEAST_SEPARATION = 0.9  # of a recogniser that tells persons apart
+MOST_PHOTOS = 2000
 
-Distances = Callable[[Sequence[SeenFace]], Float64]  # of faces (m) to the gallery's photos (n): (m, n)
+Distances = Callable[[Sequence[SeenFace], Sequence[SeenFace]], Float64]  # of faces (m) to others (n): (m, n)
 Sight = Callable[[Sequence[SeenFace]], Float64]
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The unedited photos of all sets, each once, as one recogniser sees them: the controls.
+    """The unedited photos of all sets, or some of them, each once, as one recogniser sees them: the controls.
 
     name: the recogniser's id, "dlib", or that of the metric of all of them. metric: what it shows to people of its
     distance: the distance itself, or what grows with likeness, which is 1 - distance.
     sees: what a recogniser makes of faces (m, D), for the metrics that take this.
-    persons: names, or the photo's id where unknown. photos: n of them. to_photos: distances of any faces to them.
+    named: whose every source of all sets is, by its id; that id where unknown. photos: n of them. distances: of any
+    faces.
     """
 
     name: str
     metric: Metric
-    persons: tuple[str, ...]
+    named: Mapping[str, str]
     photos: tuple[SeenFace, ...]
-    to_photos: Distances
+    distances: Distances
     sees: Sight
 
     @functools.cached_property
@@ -60,9 +65,14 @@ class Gallery:
         return tuple(photo.id for photo in self.photos)
 
     @functools.cached_property
+    def place(self) -> dict[str, int]:
+        """Of each photo by its id."""
+        return {id: i for i, id in enumerate(self.ids)}
+
+    @functools.cached_property
     def between(self) -> Float64:
         """Distances of the photos to each other, (n, n)."""
-        return self.to_photos(self.photos)
+        return self.distances(self.photos, self.photos)
 
     @functools.cached_property
     def same(self) -> Bools:
@@ -81,6 +91,14 @@ class Gallery:
     def threshold(self) -> float | None:
         """The distance that ``FALSE_ACCEPTS`` of the impostor pairs fall under; None of fewer pairs than one accept."""
         return self.pairs.threshold(FALSE_ACCEPTS) if len(self.pairs.impostor) >= LEAST_IMPOSTORS else None
+
+    @property
+    def told(self) -> str:
+        """How many photos, in a table's words."""
+        n, of = len(self.ids), len(self.named)
+        if n < of:
+            return f"{n:,} of {of:,} photos, drawn"
+        return f"{n} photo{'' if n == 1 else 's'}"
 
     @property
     def withheld(self) -> str:
@@ -144,10 +162,16 @@ class Gallery:
             first, second = rows, columns
         return bootstrap_pairs(between[rows, columns], first, second)
 
+    def is_same(self, ids: Sequence[str]) -> Bools:
+        """Whether each photo shows the person of each of these sources, (m, n)."""
+        known = {self.named[id]: int(person) for id, person in zip(self.ids, self._person, strict=True)}
+        found: Bools = np.array([known.get(self.named[id], -1) for id in ids])[:, None] == self._person
+        return found
+
     @functools.cached_property
     def _person(self) -> Ints:
         """A number for each photo's person."""
-        return np.unique(np.asarray(self.persons), return_inverse=True)[1].astype(np.int64)
+        return np.unique([self.named[id] for id in self.ids], return_inverse=True)[1].astype(np.int64)
 
 
 def galleries(sets: Sequence[Evidence], panel: Panel, records: Records) -> tuple[Gallery, ...]:
@@ -158,23 +182,34 @@ def galleries(sets: Sequence[Evidence], panel: Panel, records: Records) -> tuple
     """
     edits = [scored for evidence in sets for scored in evidence.edits]
     photos = {scored.source.id: scored.source for scored in edits}
-    named = {scored.source.id: scored.pair.person for scored in edits if scored.pair.person}
-    persons = tuple(named.get(id, id) for id in photos)
-    own = tuple(photos.values())
+    named = {id: id for id in photos} | {scored.source.id: scored.pair.person for scored in edits if scored.pair.person}
+    own = tuple(photos[id] for id in _drawn(named))
 
     def gallery(name: str, takes: Takes, distances: Distances, sees: Sight) -> Gallery:
-        return Gallery(name, metrics(takes)[0], persons, own, distances, sees)
+        return Gallery(name, metrics(takes)[0], named, own, distances, sees)
 
     found = []
     for recogniser in panel.recognisers:
         sees = _vectors(recogniser.id, records)
-        found.append(gallery(recogniser.id, Takes.FEATURES, _cosines(sees, own), sees))
-    found.append(gallery(DLIB, Takes.DESCRIPTORS, _euclidean(own), _descriptors))
+        found.append(gallery(recogniser.id, Takes.FEATURES, _cosines(sees), sees))
+    found.append(gallery(DLIB, Takes.DESCRIPTORS, _euclidean, _descriptors))
     sound = [part for part in found if part.separation >= LEAST_SEPARATION]
     if len(sound) < 2:
         return (*sound, *(part for part in found if all(part is not other for other in sound)))
     ensemble = metrics(Takes.IDENTITIES)[0].name
     return (gallery(ensemble, Takes.IDENTITIES, _uncalibrated(sound), _nothing), *found)
+
+
+def _drawn(persons: Mapping[str, str]) -> list[str]:
+    """The photos of a gallery: all of them, or persons in turn, as chance has it, until there are ``MOST_PHOTOS``."""
+    if len(persons) <= MOST_PHOTOS:
+        return list(persons)
+    photos: dict[str, list[str]] = {}
+    for id, person in persons.items():
+        photos.setdefault(person, []).append(id)
+    names = list(photos)
+    order = np.random.default_rng(0).permutation(len(names))
+    return [id for i in order for id in photos[names[i]]][:MOST_PHOTOS]
 
 
 def _descriptors(faces: Sequence[SeenFace]) -> Float64:
@@ -186,14 +221,10 @@ def _nothing(faces: Sequence[SeenFace]) -> Float64:
     return np.zeros((len(faces), 0))
 
 
-def _euclidean(photos: Sequence[SeenFace]) -> Distances:
+def _euclidean(faces: Sequence[SeenFace], photos: Sequence[SeenFace]) -> Float64:
     own = _descriptors(photos)
-
-    def distances(faces: Sequence[SeenFace]) -> Float64:
-        rows = [np.linalg.norm(own - np.array(face.descriptor), axis=1) for face in faces]
-        return np.array(rows, dtype=np.float64).reshape(len(faces), len(photos))
-
-    return distances
+    rows = [np.linalg.norm(own - face.descriptor, axis=1) for face in faces]
+    return np.array(rows, dtype=np.float64).reshape(len(faces), len(photos))
 
 
 def _vectors(recogniser: str, records: Records) -> Sight:
@@ -206,8 +237,8 @@ def _vectors(recogniser: str, records: Records) -> Sight:
     return sees
 
 
-def _cosines(sees: Sight, photos: Sequence[SeenFace]) -> Distances:
-    def distances(faces: Sequence[SeenFace]) -> Float64:
+def _cosines(sees: Sight) -> Distances:
+    def distances(faces: Sequence[SeenFace], photos: Sequence[SeenFace]) -> Float64:
         found: Float64 = 1 - sees(faces) @ sees(photos).T
         return found
 
@@ -217,8 +248,8 @@ def _cosines(sees: Sight, photos: Sequence[SeenFace]) -> Distances:
 def _uncalibrated(parts: Sequence[Gallery]) -> Distances:
     mean = metrics(Takes.IDENTITIES)[0].load()
 
-    def distances(faces: Sequence[SeenFace]) -> Float64:
-        found: Float64 = 1 - mean(np.array([part.pairs.calibrated(part.to_photos(faces)) for part in parts]))
+    def distances(faces: Sequence[SeenFace], photos: Sequence[SeenFace]) -> Float64:
+        found: Float64 = 1 - mean(np.array([part.pairs.calibrated(part.distances(faces, photos)) for part in parts]))
         return found
 
     return distances

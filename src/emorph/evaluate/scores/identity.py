@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,8 +16,8 @@ from emorph.evaluate.metrics.takes import Takes
 from emorph.evaluate.scores.evidence import Bools, Evidence
 from emorph.evaluate.scores.gallery import FALSE_ACCEPTS, Gallery
 from emorph.evaluate.scores.line import Line, of_itself
+from emorph.evaluate.scores.nearness import Nearness, each_nearness
 
-FAR = 1e9  # farther than any face from any other, but a number
 OWN_DISTANCE = (Takes.DESCRIPTORS, Takes.FEATURES, Takes.IDENTITIES)
 BY_RECOGNISER = (Takes.THRESHOLD, Takes.OTHER_PHOTOS, Takes.GALLERY, *OWN_DISTANCE, Takes.PAIRS)
 
@@ -26,37 +26,48 @@ BY_RECOGNISER = (Takes.THRESHOLD, Takes.OTHER_PHOTOS, Takes.GALLERY, *OWN_DISTAN
 class IdentityScores:
     """A row an edit, as one recogniser sees it.
 
-    to_photos: distances to the gallery's photos, (m, n); of a lost face farther than any face.
+    to_source: distance to the own source, (m,); of a lost face farther than any face. is_first: 1 where no photo of
+    another person is as near as the own source; NaN where there is no other person. by_photos: what each metric that
+    looks at the gallery's photos tells of the edits, (m,), by its name; of_sources: what it tells of their sources.
     """
 
     gallery: Gallery
     evidence: Evidence
-    to_photos: Float64
+    to_source: Float64
+    is_first: Float64
+    by_photos: Mapping[str, Float64]
+    of_sources: Mapping[str, Float64]
 
     @classmethod
     def of(cls, evidence: Evidence, gallery: Gallery) -> IdentityScores:
         """Measure all edits of a set in the gallery."""
-        found = gallery.to_photos([scored.edit for scored in evidence.edits if not scored.is_lost])
-        rows = evidence.filled(found.reshape(len(found), len(gallery.ids)))
-        return cls(gallery, evidence, np.where(evidence.lost[:, None], FAR, rows))
+        to_source, is_first = [], []
+        by_photos: dict[str, list[Float64]] = {}
+        of_sources: dict[str, list[Float64]] = {}
+        for near in each_nearness(evidence, gallery):
+            to_source.append(near.to_source)
+            is_first.append(found_first(near.to_photos, near.own, near.is_same))
+            for row in metrics(Takes.GALLERY):
+                by_photos.setdefault(row.name, []).append(row.load()(near.to_photos, near.own, near.is_same))
+            for row in metrics(Takes.OTHER_PHOTOS):
+                measure = _passing(row, near, gallery)
+                by_photos.setdefault(row.name, []).append(measure(near.to_photos))
+                of_sources.setdefault(row.name, []).append(measure(near.of_sources))
+        joined = ({name: np.concatenate(parts) for name, parts in found.items()} for found in (by_photos, of_sources))
+        return cls(gallery, evidence, np.concatenate(to_source), np.concatenate(is_first), *joined)
 
     @functools.cached_property
     def distance(self) -> Float64:
         """To the own source; NaN of a lost face."""
-        return np.where(self.evidence.lost, np.nan, self._distance)
-
-    @functools.cached_property
-    def is_first(self) -> Float64:
-        """1 where no photo of another person is as near as the own source; NaN where there is no other person."""
-        return found_first(self.to_photos, self._own, self.gallery.same[self._own])
+        return np.where(self.evidence.lost, np.nan, self.to_source)
 
     @functools.cached_property
     def passes(self) -> Float64:
         """1 where the edit passes for the person of its source; NaN without a threshold."""
         threshold = self.gallery.threshold
         if threshold is None:
-            return np.full(len(self._distance), np.nan)
-        return verified(self._distance, threshold)
+            return np.full(len(self.to_source), np.nan)
+        return verified(self.to_source, threshold)
 
     def lines(self) -> Iterator[Line]:
         """All metrics of this recogniser, that which it shows of its distance among them."""
@@ -72,10 +83,9 @@ class IdentityScores:
             if row == metrics(Takes.THRESHOLD)[0]:
                 line = self._with_threshold(line)
             elif row.takes == Takes.GALLERY:
-                n = len(gallery.ids)
-                line = replace(line, title=f"{row.title} ({n} photo{'' if n == 1 else 's'})")
+                line = replace(line, title=f"{row.title} ({gallery.told})")
             elif row.takes == Takes.OTHER_PHOTOS:
-                line = replace(line, before=self._of_other_photos(row, gallery.between[self._own]))
+                line = replace(line, before=self.of_sources[row.name])
             elif row.takes == Takes.PAIRS:
                 line = replace(line, same_person="1", other_person="0")
             yield line
@@ -105,35 +115,27 @@ class IdentityScores:
 
     def _measured(self, row: Metric) -> Float64:
         """A metric's values by what it takes; NaN where the set has no scale for it."""
-        gallery, nothing, found = self.gallery, np.full(len(self._own), np.nan), None
-        if row.takes == Takes.GALLERY:
-            found = row.load()(self.to_photos, self._own, gallery.same[self._own])
+        gallery, nothing = self.gallery, np.full(len(self.to_source), np.nan)
+        if row.takes in (Takes.GALLERY, Takes.OTHER_PHOTOS):
+            found = self.by_photos[row.name]
         elif row.takes == Takes.PAIRS:
-            found = row.load()(gallery.pairs, self._distance) if gallery.has_scale else nothing
-        elif row.takes == Takes.OTHER_PHOTOS:
-            found = self._of_other_photos(row, self.to_photos)
+            found = row.load()(gallery.pairs, self.to_source) if gallery.has_scale else nothing
         else:
-            found = nothing if gallery.threshold is None else row.load()(self._distance, gallery.threshold)
+            found = nothing if gallery.threshold is None else row.load()(self.to_source, gallery.threshold)
         values = np.asarray(found, dtype=np.float64)
         return self._with_lost(row, values, self.evidence.lost & np.isfinite(values))
 
     def _with_lost(self, row: Metric, values: Float64, failed: Bools) -> Float64:
         return np.where(failed, np.nan if row.lost is None else row.lost, values)
 
-    def _of_other_photos(self, row: Metric, to_photos: Float64) -> Float64:
-        if self.gallery.threshold is None:
-            return np.full(len(self._own), np.nan)
-        others = self.gallery.same[self._own].copy()
-        others[np.arange(len(self._own)), self._own] = False
-        return np.asarray(row.load()(to_photos, others, self.gallery.threshold), dtype=np.float64)
 
-    @functools.cached_property
-    def _distance(self) -> Float64:
-        found: Float64 = self.to_photos[np.arange(len(self._own)), self._own]
-        return found
+def _passing(row: Metric, near: Nearness, gallery: Gallery) -> Callable[[Float64], Float64]:
+    """What a metric tells of distances to the other photos of the person; NaN without a threshold."""
+    threshold, measure = gallery.threshold, row.load()
 
-    @functools.cached_property
-    def _own(self) -> np.ndarray:
-        """Which of the gallery's photos is each edit's source."""
-        place = {id: i for i, id in enumerate(self.gallery.ids)}
-        return np.array([place[scored.source.id] for scored in self.evidence.edits], dtype=np.int64)
+    def told(to_photos: Float64) -> Float64:
+        if threshold is None:
+            return np.full(len(to_photos), np.nan)
+        return np.asarray(measure(to_photos, near.others, threshold), dtype=np.float64)
+
+    return told
