@@ -396,6 +396,9 @@ window.emorph = (() => {
     if (find("#em-undo:not([aria-disabled])")) mark();
     for (const place of document.querySelectorAll(".empty[aria-label]:not([role])")) place.setAttribute("role", "img");
     for (const head of document.querySelectorAll(".toast-header[role=button]")) head.removeAttribute("role");
+    for (const button of document.querySelectorAll('[aria-label="common.upload"]')) { // a key of Gradio's without words
+      button.ariaLabel = button.title = say("photo.choose");
+    }
   }).observe(document, { childList: true, subtree: true });
 
   return {
