@@ -57,7 +57,7 @@ window.emorph = (() => {
       return;
     }
     stopCamera();
-    stage().dataset.state = "reading";
+    Object.assign(stage().dataset, { state: "reading", exact: false });
     tell(say("photo.reading"));
     const response = await post("photo", file, { query: { name: file.name || "photo.png" } });
     if (!response) {
