@@ -33,8 +33,8 @@ from emorph.faces.paste import paste_change
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
-DEFAULT_SEED = 3  # of the noise that a painting starts from
-NOISE = 0.6  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
+DEFAULT_SEED = 1  # of the noise that a painting starts from
+NOISE = 0.8  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
 CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a painting is enlarged, which blurs it
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
 CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
@@ -201,7 +201,8 @@ def _painted(
     wish = wishes(
         *(torch.tensor([value], device=device) for value in (sharpness, light or 0.0, float(light is not None)))
     )
-    noise = NOISE * seeded_noise([seed], tuple(picture.shape[1:]), device)
+    noise = seeded_noise([seed], tuple(picture.shape[1:]), device)
+    noise = NOISE * (noise + noise.flip(-1)) / math.sqrt(2)  # a mouth's two sides are alike
     painted = painter.paint(view_of(picture, *masks), wish, noise, steps=steps)
     levels: Float32 = ((painted[0].permute(1, 2, 0).float().cpu().numpy() + 1) * (127.5 / gain)).astype(np.float32)
     return levels
