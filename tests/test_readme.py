@@ -233,7 +233,7 @@ def test_a_failing_line_fails(folder: Path) -> None:
     assert run(Command("bash", "emorph edit nowhere.jpg --to happy", ""), folder, warm=True).returncode == 1
     done = run(Command("python", "import os\nprint(os.getcwd())\nraise KeyError", ""), folder, warm=True)
     assert (done.returncode, done.stdout, done.stderr[-9:]) == (1, f"{folder}\n", "KeyError\n")
-    done = run(Command("bash", "emorph edit me.jpg --to joy", ""), folder, warm=True)
+    done = run(Command("bash", "emorph edit me.jpg --to gloomy", ""), folder, warm=True)
     assert (done.returncode, done.stdout, done.stderr.startswith("UnknownNameError: ")) == (2, "", True)
     assert run(Command("bash", "false | cat", ""), folder).returncode == 1
     assert run(Command("python", "raise SystemExit(3)", ""), folder).returncode == 3
