@@ -546,7 +546,7 @@ def test_version(emorph: Command) -> None:
 @pytest.mark.parametrize(
     ("words", "option", "default"),
     [
-        (["edit"], "--model", "emorph-base; with --au, emorph-rig"),
+        (["edit"], "--model", "emorph-base; emorph-rig for action units that it does not know, or with --face-model"),
         (["transfer"], "--face", "largest"),
         (["transfer"], "--target-face", "largest"),
         (["train", "plan"], "--devices", "auto"),

@@ -103,9 +103,24 @@ def test_import_emorph_costs_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "importing wrote files"
 
 
-@pytest.mark.parametrize("name", ["Editor", "RigEditor", "Emotion", "Target", "load", "evaluate.psnr", "__version__"])
-def test_the_front_door_has_what_it_promises(name: str, tmp_path: Path) -> None:
-    assert run_python(f"import emorph; print(emorph.{name} is not None)", folder=tmp_path) == "True\n"
+def test_the_command_loads_no_networks_before_it_needs_them(tmp_path: Path) -> None:
+    """``emorph --help``, and what works without a model, answers at once."""
+    code = "import json, sys, emorph.cli.main; json.dump(list(sys.modules), sys.stdout)"
+    loaded = json.loads(run_python(code, folder=tmp_path))
+    assert {"torch", "cv2", "dlib", "scipy", "av", "gradio", "huggingface_hub"} & set(loaded) == set()
+
+
+def test_the_front_door_has_what_it_promises(tmp_path: Path) -> None:
+    """Each name asked of a fresh import, in one interpreter."""
+    names = ["__version__", "Emotion", "Target", "evaluate.psnr", "load", "Editor", "RigEditor"]
+    code = (
+        "import operator, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    sys.modules.pop('emorph', None)\n"
+        "    import emorph\n"
+        "    print(name, operator.attrgetter(name)(emorph) is not None)\n"
+    )
+    assert run_python(code, *names, folder=tmp_path) == "".join(f"{name} True\n" for name in names)
 
 
 def test_the_front_door_says_what_it_lacks() -> None:

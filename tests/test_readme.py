@@ -1,7 +1,8 @@
 """What the README and the guides tell a reader to type is run, line by line, in a folder of its own for each page.
 
-Run are the ``emorph`` lines of ```bash blocks and whole ```python blocks. A block that cannot run here (a GPU, a file
-behind a licence, hours) is marked in the page, directly before it: ``<!-- not run: reason -->``.
+README.md's lines are run by a shell, from a cold start; those of the other pages in processes that are warm (warm.py),
+where they need no shell. Run are the ``emorph`` lines of ```bash blocks and whole ```python blocks. A block that cannot
+run here (a GPU, a licensed file, hours) is marked in the page, directly before it: ``<!-- not run: reason -->``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 from PIL import Image
 
 from markdown_blocks import NOT_RUN, blocks, joined_lines
+from warm import run_warm
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.ja.md")
@@ -84,7 +86,13 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def run(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
+def plain_words(line: str) -> list[str] | None:
+    """A line's words without its comment; None if a shell would make something else of them."""
+    needs_shell = re.search(r"[$`*?~\[{<>|&;()]", line.partition(" #")[0])
+    return None if needs_shell else shlex.split(line, comments=True)
+
+
+def run(command: Command, folder: Path, *, warm: bool = False) -> subprocess.CompletedProcess[str]:
     env = {
         **os.environ,
         "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -92,6 +100,9 @@ def run(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
         "HF_HUB_OFFLINE": "1",
         "NO_COLOR": "1",
     }
+    words = plain_words(command.text) if command.language == "bash" else None
+    if warm and (words or command.language == "python"):
+        return run_warm(words[1:] if words else command.text, folder, env, LIMIT_S)
     shell = ["bash", "-euo", "pipefail", "-c", command.text]
     argv = shell if command.language == "bash" else [sys.executable, "-c", command.text]
     return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=LIMIT_S)
@@ -103,7 +114,7 @@ def test_what_a_page_says_works(page: str, folder: Path) -> None:
     if not found:
         pytest.skip("all that it says is run for an earlier page, or is marked as not run")
     for command in found:
-        done = run(command, folder)
+        done = run(command, folder, warm=page != READMES[0])
         assert done.returncode == 0, f"{command.where}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
@@ -210,7 +221,20 @@ def test_a_translated_comment_is_the_same_command() -> None:
     assert _essence(english) == _essence(japanese) == "import emorph\nx = 'a#b'\n"
 
 
+def test_what_needs_a_shell() -> None:
+    assert plain_words("emorph edit me.jpg --to 'happy' -o out  # a (comment) > x") == [
+        "emorph", "edit", "me.jpg", "--to", "happy", "-o", "out",
+    ]  # fmt: skip
+    for line in ("emorph edit *.jpg", "emorph doctor | cat", "emorph edit ~/me.jpg", "emorph doctor > x", "emorph $X"):
+        assert plain_words(line) is None
+
+
 def test_a_failing_line_fails(folder: Path) -> None:
+    assert run(Command("bash", "emorph edit nowhere.jpg --to happy", ""), folder, warm=True).returncode == 1
+    done = run(Command("python", "import os\nprint(os.getcwd())\nraise KeyError", ""), folder, warm=True)
+    assert (done.returncode, done.stdout, done.stderr[-9:]) == (1, f"{folder}\n", "KeyError\n")
+    done = run(Command("bash", "emorph edit me.jpg --to gloomy", ""), folder, warm=True)
+    assert (done.returncode, done.stdout, done.stderr.startswith("UnknownNameError: ")) == (2, "", True)
     assert run(Command("bash", "false | cat", ""), folder).returncode == 1
     assert run(Command("python", "raise SystemExit(3)", ""), folder).returncode == 3
     shown = run(Command("bash", "command -v emorph && ls examples/astronaut.png me.jpg", ""), folder)

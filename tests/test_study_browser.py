@@ -61,7 +61,7 @@ def study(tmp_path: Path) -> Path:
 
 @dataclass
 class Visit:
-    """One browser window on a study. hand: "mouse", "touch" or "keys"."""
+    """One browser window on a study. hand: "mouse", "touch" or "keys". with_axe: whether axe-core looks, too."""
 
     context: BrowserContext
     served: Served
@@ -70,6 +70,7 @@ class Visit:
     pressed: list[tuple[str, str]] = field(default_factory=list)  # question as asked, button's key
     judged: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
+    with_axe: bool = True
 
     def open(self, address: str) -> Page:
         page = self.context.new_page()
@@ -95,7 +96,7 @@ class Visit:
         if shots := os.environ.get("EMORPH_SHOTS"):
             page.wait_for_timeout(200)
             page.screenshot(path=Path(shots) / f"{self.name}-{kind}.png", full_page=True)
-        found = Axe().run(page, options=RULES).response["violations"]
+        found = Axe().run(page, options=RULES).response["violations"] if self.with_axe else []
         self.faults += [f"{kind}: {v['id']}: {[node['html'][:120] for node in v['nodes']]}" for v in found]
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{kind} is {wide} px wider than the window"
@@ -185,6 +186,7 @@ def visit(browser: Browser, served: Served, language: str, window: dict[str, int
 def test_a_whole_study(browser: Browser, study: Path, language: str, window: dict[str, int], hand: str) -> None:
     with Served(study) as served:
         seen = visit(browser, served, language, window, hand)
+        seen.with_axe = (language, window) in (("en", DESK), ("ja", PHONE))  # each language and each window once
         page = seen.open(served.address)
         assert page.get_attribute("html", "lang") == language
         seen.begin(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from emorph.core.errors import CheckpointError, ConfigError, DataError, MissingAssetError
 from emorph.core.expressions import Emotion
+from emorph.core.images import read_photo
 from emorph.core.types import Target
 from emorph.edit import latent
 from emorph.edit.pipeline import Editor
@@ -197,6 +199,37 @@ def test_a_code_is_moved_by_units() -> None:
         latent.edited_codes(z, tiny_directions(), [Target(units=(("AU26", 1.0),))])
     with pytest.raises(ConfigError, match=r"AU9 .* is no shape of this face"):
         latent.edited_codes(z, directions, [Target(units=(("AU9", 1.0),))])
+
+
+def test_units_are_set_by_emorph_base_and_gaze_by_a_rig(
+    emorph: Command, example_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a model's name; here is no 3D face model, which a rig needs."""
+    monkeypatch.setenv("EMORPH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    words: list[object] = ["edit", example_photo, "--steps", 2, "--device", "cpu", "-o"]
+    status, _, err = emorph(*words, "out", "--au", "AU6=0.7,mouthSmile=0.9")
+    assert (status, err) == (0, "")
+    (row,) = map(json.loads, (tmp_path / "out" / "action_units.jsonl").read_text().splitlines())
+    assert row["model_id"].startswith("emorph-base-")
+    edit = Editor.from_pretrained("emorph-base", steps=2, device="cpu").edit(
+        example_photo, units={"AU6": 0.7, "mouthSmile": 0.9}
+    )
+    assert np.array_equal(read_photo(row["edited"]).pixels, edit.photo.pixels)
+    for option, asked in (("--au", "AU12=0.5,AU63=0.5,eyeLookIn_L=1"), ("--to", "happy=0.6,AU63=0.5")):
+        status, _, err = emorph(*words, "gaze", option, asked)
+        assert status == 2
+        unknown = "AU63, eyeLookIn_L" if option == "--au" else "AU63"
+        said, missing = err.splitlines()
+        assert said == f"emorph-base does not know {unknown}; emorph-rig sets the units."
+        assert missing.startswith("MissingAssetError")
+    for more, said in (
+        (["--au", "AU63=1", "--model", "emorph-base"], "ConfigError: AU63 cannot be set"),
+        (["--au", "mouthSmil=1"], "ConfigError: mouthSmil is not an action unit of this face; the closest are mouthSm"),
+        (["--au", "AU12=1", "--face-model", "none.npz"], "MissingAssetError: none.npz"),
+    ):
+        status, _, err = emorph(*words, "no", *more)
+        assert (status, err[: len(said)]) == (2, said)
 
 
 def test_action_units_as_a_user_sets_them(emorph: Command, example_photo: Path, tmp_path: Path) -> None:

@@ -7,20 +7,29 @@ import io
 import json
 import re
 import shlex
+import signal
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from emorph.core.errors import ConfigError
+from emorph.core.errors import ConfigError, DataError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_metadata, read_photo
 from emorph.core.types import Target
+from emorph.edit.pipeline import Editor
+from emorph.models.directions import AffectAxes
+from emorph.models.unit_axes import UnitAxes
+from emorph.study.serve import Place
 from emorph.study.texts import read_texts
 from emorph.web import batch_tab
 from emorph.web import sessions as sessions_module
@@ -28,11 +37,12 @@ from emorph.web.batch_tab import Unfit, gathered
 from emorph.web.editors import Editors
 from emorph.web.guard import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Guard
 from emorph.web.live import kept_name, saved_as
-from emorph.web.serve import checked_access
+from emorph.web.serve import checked_access, serve
 from emorph.web.sessions import MOST_SESSIONS, Refused, Sessions, Superseded, checked_size
 from emorph.web.wish import Setup, Wish
 from emorph.web.words import LANGUAGES, words_of
-from tiny import tiny_editor
+from made_face import UNITS
+from tiny import tiny_directions, tiny_editor, tiny_model
 
 PLACES = re.compile(r"\{(\w+)\}")
 
@@ -44,11 +54,12 @@ class Clock:
         return self.now
 
 
-def editors() -> Editors:
-    def none(*_: object) -> Any:
-        raise AssertionError("nothing else is to be loaded")
+def none_else(*_: object) -> Any:
+    raise AssertionError("nothing else is to be loaded")
 
-    return Editors(tiny_editor(channels=3, steps=2), Setup("tiny"), (), none, none)
+
+def editors() -> Editors:
+    return Editors(tiny_editor(channels=3, steps=2), Setup("tiny"), (), none_else, none_else)
 
 
 @pytest.fixture
@@ -139,6 +150,29 @@ def test_the_command_refuses_in_one_sentence(
     assert len(err.strip().splitlines()) == 1
 
 
+def test_without_a_tunnel_one_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    networking = pytest.importorskip("gradio.networking", reason="the page needs the extra emorph[web]")
+    from fastapi import FastAPI
+
+    def none(*_: object) -> str:
+        raise RuntimeError("no route to host")
+
+    monkeypatch.setattr(networking, "setup_tunnel", none)
+    monkeypatch.setattr("emorph.web.serve.create_app", lambda *_: FastAPI())
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(DataError, match=r"no public address is to be had \(no route to host\); leave --share out"):
+            serve(
+                editors(), Place(port=0), checked_access("127.0.0.1", "lab:correcthorse", share=True),
+                share=True, on_ready=lambda address: pytest.fail(f"{address} is told"),
+            )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "Traceback" not in capfd.readouterr().err
+
+
 # -- whose photo it is
 
 
@@ -202,7 +236,7 @@ def test_too_many_pixels_are_refused_from_the_header(
     sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "large.png"
-    Image.new("L", (9000, 5000)).save(path)
+    path.write_bytes(stating(9000, 5000))
     with pytest.raises(Refused, match="large") as refused:
         checked_size(path)
     assert refused.value.filled == {"width": 9000, "height": 5000, "most": 40}
@@ -265,17 +299,23 @@ def test_a_wish_as_target() -> None:
     ],
 )
 def test_a_wish_as_command_and_as_python(asked: Wish, options: str, arguments: str) -> None:
-    name, mine = "my 'face' $(rm).png", Setup("mine", Path("my directions"), 4, "ddim")
+    name = "my 'face' $(rm).png"
+    mine = Setup("mine", Path("my directions"), 4, "ddim", anyway=True, detector="hog", min_score=0.1)
     words = shlex.split(asked.as_command(name, 2, mine))
-    made = ["--model", "mine", "--directions", "my directions", "--steps", "4", "--solver", "ddim"]
+    made = ["--model", "mine", "--directions", "my directions", "--steps", "4", "--solver", "ddim", "--anyway"]
+    made += ["--detector", "hog", "--min-score", "0.1"]
     assert words == ["emorph", "edit", name, *options.split(), "--face", "1", *made, "-o", "edited"]
     usual = asked.as_command(name, 1, Setup())
-    assert "--face" not in usual
-    assert ("--model" in usual) == bool(asked.units)  # with units, the default would be a rig
+    assert usual.endswith(f"{options} -o edited")
+    assert "--frame 1 -o edited" in asked.as_command(name, 1, Setup(), has_frames=True)
     program = asked.as_python(name, 2, mine)
-    compile(program, "program", "exec")
     assert f"editor.edit({name!r}, {arguments}, face=1)" in program
-    assert "from_pretrained('mine', directions='my directions', steps=4, solver_name='ddim')" in program
+    told = "steps=4, solver_name='ddim', anyway=True, detector='hog', min_score=0.1"
+    assert f"from_pretrained('mine', directions='my directions', {told})" in program
+    compile(program, "program", "exec")
+    of_frames = asked.as_python(name, 1, Setup(), has_frames=True)
+    assert f"editor.edit(read_photo({name!r}, frame=1), {arguments})" in of_frames
+    compile(of_frames, "program", "exec")
 
 
 @pytest.mark.parametrize(
@@ -338,7 +378,7 @@ def test_what_is_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def client(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def client_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Sessions], Any]]:
     pytest.importorskip("gradio", reason="the page needs the extra emorph[web]")
     from starlette.testclient import TestClient
 
@@ -346,8 +386,21 @@ def client(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
 
     for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"):
         monkeypatch.setenv(name, "")  # so that what the application sets is taken back
-    with TestClient(create_app(sessions)) as made:  # type: ignore[arg-type]
-        yield made
+    with contextlib.ExitStack() as open_ones:
+        yield lambda sessions: open_ones.enter_context(TestClient(create_app(sessions)))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def client(client_of: Callable[[Sessions], Any], sessions: Sessions) -> Any:
+    return client_of(sessions)
+
+
+def stating(width: int, height: int) -> bytes:
+    """A small PNG whose header states this size."""
+    content = io.BytesIO()
+    Image.new("1", (1, 1)).save(content, "PNG")
+    header = b"IHDR" + struct.pack(">II", width, height) + content.getvalue()[24:29]
+    return content.getvalue()[:12] + header + struct.pack(">I", zlib.crc32(header)) + content.getvalue()[33:]
 
 
 def sent(client: Any, key: str, content: bytes, name: str = "me.png", language: str = "en") -> Any:
@@ -363,6 +416,8 @@ def test_the_language_is_the_browsers_or_the_addresses(client: Any) -> None:
     policy = client.get("/en/").headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "http" not in policy
+    for component in client.get("/en/config").json()["components"]:  # a click would send a picture to a hub
+        assert "share" not in (component["props"].get("buttons") or []), component
 
 
 def test_a_photo_its_pictures_and_its_file(
@@ -401,6 +456,52 @@ def test_a_photo_its_pictures_and_its_file(
     assert [path.name for path in session.folder.iterdir()] == ["photo"]  # no result stays
 
 
+@pytest.fixture
+def page_of_a_folder(
+    client_of: Callable[[Sessions], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Any, Sessions]]:
+    """A page whose model lies in a folder, and knows emotions, valence and arousal, and two action units."""
+    generator = torch.Generator().manual_seed(5)
+    weight, patterns, affect, slopes = (torch.randn(n, 32, generator=generator) for n in (len(UNITS), len(UNITS), 2, 2))
+    axes = UnitAxes(UNITS, 0.01 * weight, torch.zeros(len(UNITS)), patterns)
+    directions = replace(tiny_directions(), units=axes, affect=AffectAxes(affect, torch.zeros(2), slopes))
+    tiny_model(3).save_pretrained(tmp_path / "model")
+    directions.save_pretrained(tmp_path / "model" / "directions")
+    monkeypatch.chdir(tmp_path)
+    editor = Editor.from_pretrained("model", steps=2, device="cpu")
+    made = Sessions(Editors(editor, Setup("model", steps=2), (), none_else, none_else))
+    yield client_of(made), made
+    made.close_all()
+
+
+def test_the_command_and_the_program_give_the_same_pixels(
+    page_of_a_folder: tuple[Any, Sessions], emorph: Callable[..., tuple[int, str, str]], example_photo: Path
+) -> None:
+    """An emotion, a blend, valence and arousal, action units: as the page saves it, as the shell, as Python does."""
+    client, sessions = page_of_a_folder
+    frames = [Image.open(example_photo).convert("RGB").resize((256, 256)) for _ in range(2)]
+    frames[0].save("me.tiff", save_all=True, append_images=[frames[1].transpose(Image.Transpose.ROTATE_180)])
+    key = sessions.open().key
+    assert sent(client, key, Path("me.tiff").read_bytes(), "me.tiff").status_code == 200
+    common = {"number": 1, "face": 1, "kind": "expression", "strength": 0.8}
+    for i, wished in enumerate(
+        (
+            {"emotions": {"sad": 1}}, {"emotions": {"happy": 0.6, "surprise": 0.4}, "units": {UNITS[0]: 0.7}},
+            {"kind": "affect", "valence": 0.5, "arousal": -0.25}, {"units": {UNITS[1]: 0.7}},
+        )
+    ):  # fmt: skip
+        asked = json.dumps(common | wished)
+        saved = np.asarray(Image.open(io.BytesIO(client.post(f"/live/{key}/save?as=png", content=asked).content)))
+        told = client.post(f"/live/{key}/words", content=asked).json()
+        words = shlex.split(told["command"])
+        status, _, err = emorph(*words[1:-1], f"edited{i}", "--device", "cpu")
+        assert status == 0, err
+        (made,) = Path(f"edited{i}").glob("*.png")
+        assert np.array_equal(np.asarray(Image.open(made)), saved), wished
+        exec(told["python"], {})
+        assert np.array_equal(np.asarray(Image.open("edited.png")), saved), wished
+
+
 def test_nobody_gets_at_somebody_elses_photo(client: Any, sessions: Sessions, example_photo: Path) -> None:
     mine, other = sessions.open(), sessions.open()
     assert sent(client, mine.key, example_photo.read_bytes()).status_code == 200
@@ -421,13 +522,11 @@ def test_each_bad_photo_gets_one_sentence(
     whole = example_photo.read_bytes()
     noise = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 80, 3), dtype=np.uint8)).save(noise, "PNG")
-    large = io.BytesIO()
-    Image.new("1", (30_000, 30_000)).save(large, "PNG")
     say = words_of(language).say
     cases = {
         b"": (422, say("trouble.picture")), whole[: len(whole) // 2]: (422, say("trouble.picture")),
         b"<script>alert(1)</script>": (422, say("trouble.picture")), noise.getvalue(): (422, say("trouble.no_face")),
-        large.getvalue(): (422, say("trouble.large")),
+        stating(30_000, 30_000): (422, say("trouble.large")),
     }  # fmt: skip
     session = sessions.open()
     for content, wanted in cases.items():

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["browser"]  # the fixture
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+NESTED = ("nested-interactive", "target-size")  # Gradio's buttons to add and to download files lie in links and buttons
 WAIT_MS = 120_000  # on a machine that does much else
 EXACT = """n => {
     const told = document.querySelector('.em-stage').dataset;
@@ -47,9 +48,12 @@ EXACT = """n => {
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[ServedPage]:
-    with ServedPage("--steps", "2") as page:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedPage]:
+    """A page on a machine without the 3D face model; its end leaves nothing."""
+    folder = tmp_path_factory.mktemp("page")
+    with ServedPage("--steps", "2", env={"TMPDIR": str(folder), "EMORPH_HOME": str(folder / "home")}) as page:
         yield page
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
@@ -73,18 +77,37 @@ class Visit:
     language: str
     name: str
     faults: list[str] = field(default_factory=list)
+    number: int = -1  # of the last picture that was waited for
 
     def say(self, key: str, **filled: object) -> str:
         return words_of(self.language).say(key, **filled)
 
     def take(self, photo: Path) -> None:
-        before = self.page.get_attribute(".em-stage", "data-number") or "-1"
+        before = self.page.get_attribute(".em-before", "src")
         self.page.locator(".em-file >> visible=true").first.set_input_files(photo)
-        self.page.wait_for_function(EXACT, arg=int(before) + 1, timeout=WAIT_MS)
+        self.page.wait_for_function(
+            "before => document.querySelector('.em-before').getAttribute('src') !== before"
+            " && document.querySelector('.em-stage').dataset.state === 'ready'",
+            arg=before, timeout=WAIT_MS,
+        )  # fmt: skip
+        self.drawn()
 
     def drawn(self) -> None:
-        """Wait until the picture is the exact one of the present controls."""
-        self.page.wait_for_function("document.querySelector('.em-stage').dataset.exact === 'true'", timeout=WAIT_MS)
+        """Wait until the picture is the exact one of the present controls, and a later one than before."""
+        self.page.wait_for_function(EXACT, arg=self.number + 1, timeout=WAIT_MS)
+        self.number = int(self.page.get_attribute(".em-stage", "data-number") or -1)
+
+    def begin(self, photo: Path) -> None:
+        """A photo on the tab Edit, of which nothing is asked."""
+        self.faults.clear()
+        self.open_tab("edit")
+        self.page.get_by_role("tab", name=self.say("emotion.tab"), exact=True).click()
+        self.take(photo)
+        self.press("edit.reset")
+        self.drawn()
+
+    def press(self, key: str) -> None:
+        self.page.get_by_role("button", name=self.say(key), exact=True).click()
 
     def picture(self) -> Any:
         """What is shown, levels (H, W, 3)."""
@@ -105,11 +128,12 @@ class Visit:
         tab.click()
         self.page.wait_for_timeout(300)
 
-    def judge(self, kind: str) -> None:
-        """Accessible, and no wider than the window."""
+    def judge(self, kind: str, *, besides: tuple[str, ...] = ()) -> None:
+        """Accessible, and no wider than the window. besides: rules of axe-core that the widgets of Gradio break."""
         if shots := os.environ.get("EMORPH_SHOTS"):
             self.page.screenshot(path=Path(shots) / f"{self.name}-{kind}.png", full_page=True)
         found = Axe().run(self.page, options=RULES).response["violations"]
+        found = [violation for violation in found if violation["id"] not in besides]
         self.faults += [f"{kind}: {v['id']}: {[node['html'][:120] for node in v['nodes']]}" for v in found]
         wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{kind} is {wide} px wider than the window"
@@ -142,30 +166,72 @@ def set_slider(page: Page, selector: str, value: float) -> None:
     )
 
 
-@pytest.mark.parametrize(("language", "window"), [("en", DESK), ("ja", PHONE)], ids=["en-desk", "ja-phone"])
-def test_every_tab(
-    browser: Browser, served: ServedPage, pictures: dict[str, Path], language: str, window: dict[str, int]
-) -> None:
-    seen = visit(browser, served, language, window)
+@pytest.fixture(scope="module")
+def desk(browser: Browser, served: ServedPage) -> Iterator[Visit]:
+    seen = visit(browser, served, "en", DESK)
+    yield seen
+    seen.page.context.close()
+
+
+@pytest.fixture(scope="module")
+def phone(browser: Browser, served: ServedPage) -> Iterator[Visit]:
+    seen = visit(browser, served, "ja", PHONE)
+    yield seen
+    seen.page.context.close()
+
+
+def every_tab(seen: Visit, photo: Path) -> None:
     page = seen.page
-    assert page.get_attribute("html", "lang") == language
-    assert page.url.endswith(f"/{language}/")
+    assert page.get_attribute("html", "lang") == seen.language
+    assert page.url.endswith(f"/{seen.language}/")
+    assert [page.get_attribute(f"#em-{button}", "aria-disabled") for button in ("undo", "redo")] == ["true", "true"]
     seen.judge("empty")
-    seen.take(pictures["one"])
+    seen.open_tab("compare")
+    seen.press("compare.start")
+    page.get_by_text(seen.say("refused.no_photo")).first.wait_for(timeout=WAIT_MS)
+    seen.open_tab("edit")
+    seen.take(photo)
     assert seen.say("photo.size", width=512, height=512) in page.inner_text(".em-facts")
     seen.judge("photo")
-    for name in ("transfer", "compare", "batch", "mesh"):
+    for name, refused in (
+        ("transfer", "transfer.none"), ("mesh", ""), ("compare", ""), ("batch", "batch.none"),
+    ):  # fmt: skip
         seen.open_tab(name)
         assert page.get_by_text(seen.say(f"{name}.intro")).is_visible()
         seen.judge(name)
-    page.context.close()
+        if refused:
+            seen.press(f"{name}.start")
+            page.get_by_text(seen.say(refused)).first.wait_for(timeout=WAIT_MS)
     assert seen.faults == []
 
 
-def test_editing(browser: Browser, served: ServedPage, pictures: dict[str, Path], tmp_path: Path) -> None:
-    seen = visit(browser, served, "en", DESK)
-    page = seen.page
-    seen.take(pictures["one"])
+def test_every_tab_at_a_desk(desk: Visit, pictures: dict[str, Path]) -> None:
+    every_tab(desk, pictures["one"])
+
+
+def test_every_tab_on_a_phone(phone: Visit, pictures: dict[str, Path]) -> None:
+    every_tab(phone, pictures["one"])
+
+
+def test_the_picture_stays_in_view_beside_the_last_slider(phone: Visit, desk: Visit, pictures: dict[str, Path]) -> None:
+    for seen in (phone, desk):
+        seen.begin(pictures["one"])
+        seen.page.get_by_role("tab", name=seen.say("units.tab"), exact=True).click()
+        seen.page.locator("#unit-AU45").scroll_into_view_if_needed()
+        assert seen.page.evaluate("scrollY") > 500
+        assert seen.page.locator(".em-after").bounding_box()["y"] >= 0  # type: ignore[index]
+
+
+def test_without_the_face_model_a_command_is_named(phone: Visit, pictures: dict[str, Path]) -> None:
+    phone.begin(pictures["one"])
+    phone.open_tab("mesh")
+    phone.press("mesh.start")
+    phone.page.get_by_text("emorph models get ict-facekit").first.wait_for(timeout=WAIT_MS)
+
+
+def test_editing(desk: Visit, pictures: dict[str, Path], tmp_path: Path) -> None:
+    seen, page = desk, desk.page
+    seen.begin(pictures["one"])
     original = seen.picture()
     page.click("#emotion-surprise")
     seen.drawn()
@@ -207,31 +273,34 @@ def test_editing(browser: Browser, served: ServedPage, pictures: dict[str, Path]
     assert saved.shape == (512, 512, 3)
     off, by = np.abs(saved - surprised)[changed].mean(), np.abs(surprised - original)[changed].mean()
     assert off < 0.3 * by  # what is shown is what is saved, but for JPEG
-    page.context.close()
+    page.get_by_text(seen.say("edit.code")).click()
     assert seen.faults == []
 
 
-def test_the_divider_follows_the_keys(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
-    seen = visit(browser, served, "en", DESK)
-    seen.take(pictures["one"])
+def test_the_divider_follows_the_keys(desk: Visit, pictures: dict[str, Path]) -> None:
+    seen = desk
+    seen.begin(pictures["one"])
     divider = seen.page.locator(".em-divider")
     assert divider.get_attribute("aria-label") == seen.say("photo.divider")
     divider.focus()
     for _ in range(20):
         seen.page.keyboard.press("ArrowLeft")
     assert seen.page.evaluate("document.querySelector('.em-frame').style.getPropertyValue('--divider')") == "40%"
-    seen.page.context.close()
 
 
-def test_of_two_faces_the_one_that_is_clicked(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
-    seen = visit(browser, served, "en", DESK)
-    page = seen.page
-    seen.take(pictures["two"])
+def test_of_two_faces_the_one_that_is_clicked(desk: Visit, pictures: dict[str, Path]) -> None:
+    seen, page = desk, desk.page
+    seen.begin(pictures["two"])
     original = seen.picture()
     faces = page.locator(".em-face")
     assert faces.count() == 2
+    look = "face => [getComputedStyle(face).backgroundColor, getComputedStyle(face).borderTopWidth !== '0px']"
+    assert faces.first.evaluate(look) == ["rgba(0, 0, 0, 0)", True]  # framed, and not covered
+    faces.first.hover()
+    assert faces.first.evaluate(look) == ["rgba(0, 0, 0, 0)", True]
     for number, half in ((2, np.s_[:, 512:]), (1, np.s_[:, :512])):
         faces.nth(number - 1).click()
+        seen.drawn()
         page.click("#emotion-anger")
         seen.drawn()
         assert faces.nth(number - 1).get_attribute("aria-pressed") == "true"
@@ -239,32 +308,28 @@ def test_of_two_faces_the_one_that_is_clicked(browser: Browser, served: ServedPa
         assert changed[half].sum() == changed.sum() > 200
     page.get_by_text(seen.say("edit.code")).click()
     assert "--face 1" in page.inner_text(".em-command")
-    page.context.close()
+    page.get_by_text(seen.say("edit.code")).click()
     assert seen.faults == []
 
 
-@pytest.mark.parametrize("language", ["en", "ja"])
-def test_no_face_and_broken_files_get_one_sentence(
-    browser: Browser, served: ServedPage, pictures: dict[str, Path], language: str
-) -> None:
-    seen = visit(browser, served, language, DESK)
-    page = seen.page
+def test_no_face_and_broken_files_get_one_sentence(phone: Visit, pictures: dict[str, Path]) -> None:
+    seen, page = phone, phone.page
+    seen.begin(pictures["one"])
     for name, text in (("none", "trouble.no_face"), ("broken", "trouble.picture")):
-        page.locator(".em-drop .em-file").set_input_files(pictures[name])
+        page.locator(".em-file >> visible=true").first.set_input_files(pictures[name])
         page.wait_for_function(
             "text => document.querySelector('.em-said').textContent === text", arg=seen.say(text), timeout=WAIT_MS
         )
         assert page.is_visible(".em-drop")
     seen.take(pictures["one"])  # and the page is as good as before
-    page.context.close()
-    assert [fault for fault in seen.faults if "422" not in fault] == []
+    late = ("422", "409")  # 409: for the words of a picture that was drawn of the photo before
+    assert [fault for fault in seen.faults if not any(status in fault for status in late)] == []
 
 
-def test_dropped_requests_never_queue_up(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
+def test_dropped_requests_never_queue_up(desk: Visit, pictures: dict[str, Path]) -> None:
     """Of many steps of a slider few are drawn, one at a time, and the last one always is."""
-    seen = visit(browser, served, "en", DESK)
-    page = seen.page
-    seen.take(pictures["one"])
+    seen, page = desk, desk.page
+    seen.begin(pictures["one"])
     page.click("#emotion-happy")
     seen.drawn()
     flying, most, asked = [0], [0], [0]
@@ -295,23 +360,25 @@ def test_dropped_requests_never_queue_up(browser: Browser, served: ServedPage, p
     assert page.input_value("#em-strength input[type=range]") == "1.2"
     page.get_by_text(seen.say("edit.code")).click()
     assert "--strength 1.2 " in page.inner_text(".em-command")
-    page.context.close()
+    for event, heard in (("request", begun), ("requestfinished", ended), ("requestfailed", ended)):
+        page.remove_listener(event, heard)
+    page.get_by_text(seen.say("edit.code")).click()
     assert seen.faults == []
 
 
-def test_many_photos(browser: Browser, served: ServedPage, pictures: dict[str, Path], tmp_path: Path) -> None:
+def test_many_photos(desk: Visit, pictures: dict[str, Path], tmp_path: Path) -> None:
     zipped = tmp_path / "some.zip"
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.write(pictures["one"], "a/one.png")
         archive.write(pictures["broken"], "broken.png")
-    seen = visit(browser, served, "en", DESK)
-    page = seen.page
+    seen, page = desk, desk.page
+    seen.faults.clear()
     seen.open_tab("batch")
     page.locator("input[type=file] >> visible=false").locator("xpath=self::*[@multiple]").set_input_files(
         [zipped, pictures["none"]]
     )
     page.get_by_text("some.zip").wait_for(timeout=WAIT_MS)
-    page.get_by_role("button", name=seen.say("batch.start"), exact=True).click()
+    seen.press("batch.start")
     page.get_by_text(seen.say("batch.done", done=1, total=3)).wait_for(timeout=WAIT_MS)
     assert page.get_by_text(seen.say("batch.failed", name="none.png", reason=seen.say("trouble.no_face"))).is_visible()
     assert page.get_by_text(
@@ -322,30 +389,22 @@ def test_many_photos(browser: Browser, served: ServedPage, pictures: dict[str, P
     started.value.save_as(tmp_path / "edited.zip")
     with zipfile.ZipFile(tmp_path / "edited.zip") as archive:
         assert sorted(archive.namelist()) == ["edits.jsonl", "one_happy.png"]
-    page.context.close()
+    seen.judge("batch-done", besides=NESTED)
     assert seen.faults == []
 
 
-def test_an_edit_drawn_in_two_ways(browser: Browser, served: ServedPage, pictures: dict[str, Path]) -> None:
-    seen = visit(browser, served, "en", DESK)
-    page = seen.page
+def test_an_edit_drawn_in_two_ways(desk: Visit, pictures: dict[str, Path]) -> None:
+    seen, page = desk, desk.page
+    seen.begin(pictures["one"])
     seen.open_tab("compare")
-    page.get_by_role("button", name=seen.say("compare.start"), exact=True).click()
-    page.get_by_text(seen.say("refused.no_photo")).first.wait_for(timeout=WAIT_MS)
-    seen.open_tab("edit")
-    seen.take(pictures["one"])
-    seen.open_tab("compare")
-    page.get_by_role("button", name=seen.say("compare.start"), exact=True).click()
+    seen.press("compare.start")
     page.get_by_text("Left: ").first.wait_for(timeout=WAIT_MS)
-    page.context.close()
+    seen.judge("compare-done", besides=NESTED)
     assert seen.faults == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_its_end_leaves_nothing(
-    browser: Browser, pictures: dict[str, Path], tmp_path: Path, how: signal.Signals
-) -> None:
-    """Nor does the end of a page: its photo goes while the server goes on."""
+def test_its_end_leaves_nothing(browser: Browser, pictures: dict[str, Path], tmp_path: Path) -> None:
+    """Nor does the end of a page: its photo goes while the server goes on. Of SIGTERM the fixture says the same."""
     with ServedPage("--steps", "2", env={"TMPDIR": str(tmp_path)}) as served:
         seen = visit(browser, served, "en", DESK)
         seen.take(pictures["one"])
@@ -357,7 +416,7 @@ def test_its_end_leaves_nothing(
                 break
             time.sleep(0.1)
         assert not photo.parent.parent.exists()
-        served.stop(how)
+        served.stop(signal.SIGINT)
     assert "Ctrl-C ends it" in served.said
     assert "Traceback" not in served.said
     assert list(tmp_path.iterdir()) == []

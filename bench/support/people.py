@@ -26,6 +26,7 @@ from emorph.study.design import NewStudy, Wishes, new_study
 Vote = tuple[int, str]  # slot, question
 Reply = tuple[int, dict[str, str], bytes]  # status, headers, body
 SRC = Path(__file__).parents[2] / "src"
+START_S = 240  # on a machine that does much else
 
 
 def made_study(
@@ -56,14 +57,16 @@ def free_port() -> int:
 
 
 def wait_for(process: subprocess.Popen[str], port: int) -> None:
-    """Return when a server answers on its port. Raises RuntimeError, with what it said, if it ends before."""
-    for _ in range(1200):
+    """Return when a server answers on its port. Raises RuntimeError, with what it said, if it ends or is late."""
+    end_s = time.monotonic() + START_S
+    while time.monotonic() < end_s:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         if process.poll() is not None:
             break
         time.sleep(0.05)
+    process.kill()
     raise RuntimeError(f"the server does not answer: {process.communicate()[1]}")
 
 

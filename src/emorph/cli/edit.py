@@ -18,6 +18,7 @@ from emorph.cli.console import (
     mention_losses,
     mention_other_faces,
     print_json,
+    say,
 )
 from emorph.cli.film import EasingOption, FilmOptions, PreviewOption, edit_films_of, films_among
 from emorph.cli.options import (
@@ -86,7 +87,7 @@ ModelName = Annotated[
     str | None,
     typer.Option(
         help="A bundled model, a folder, a hub id, or an official checkpoint.",
-        show_default="emorph-base; with --au, emorph-rig",
+        show_default="emorph-base; emorph-rig for action units that it does not know, or with --face-model",
     ),
 ]
 E = TypeVar("E", "Editor", "RigEditor")
@@ -94,7 +95,7 @@ Units = Annotated[
     str | None,
     typer.Option(
         help="Action units from 0 to 1: by their numbers in FACS, as in AU6=0.7,AU12=0.9, AU14_R for the "
-        "right side alone, or by the face model's own names: mouthSmile_L=0.8,jawOpen=0.3. "
+        "right side alone, or by the names of ICT-FaceKit's face: mouthSmile_L=0.8,jawOpen=0.3. "
         f"{', '.join(map(spelled, WORDS))}."
     ),
 ]
@@ -141,15 +142,14 @@ def edit(
     """
     from emorph.edit.pipeline import DEFAULT_MODEL
     from emorph.edit.rig.action_units import parse_units
-    from emorph.edit.rig.editor import DEFAULT_RIG
     from emorph.models.port import is_rig
 
     films = films_among(photos, out, frame)
     units = None if au is None else parse_units(au)
-    with_units = units is not None or (to is not None and not films and bool(Target.asked(to).units))
-    name = model or (DEFAULT_RIG if with_units else DEFAULT_MODEL)
+    asked_units = {} if films else {**(units or {}), **dict(Target.asked(to).units if to is not None else ())}
+    name = model or (DEFAULT_MODEL if directions else _usual_model(asked_units, face_model))
     is_folder = (locate(name) / CONFIG_FILE).is_file()  # an official file may be a rig
-    by_rig = is_rig(name) or (with_units and not is_folder)
+    by_rig = is_rig(name) or (bool(asked_units) and not is_folder)
 
     editor = _Loader(
         load_editor, (name, directions, device, steps, solver, detector, min_score),
@@ -157,7 +157,9 @@ def edit(
     )  # fmt: skip
     if films:
         if by_rig:
-            raise ConfigError("films are edited by emotion (--to), with a model that is no rig; leave out --au.")
+            raise ConfigError(
+                f"{name} is a rig, and films are edited with a model that is none; choose another --model."
+            )
         refuse_options("films", {"--frame": frame, "--strip-location": strip_location or None, "--cluster": cluster})
         asked = FilmOptions(to, strength, valence, arousal, units, easing, face, min_face, preview)
         edit_films_of(films, out, asked, again=again, as_json=as_json, load=editor)
@@ -182,6 +184,29 @@ def edit(
     else:
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
         _edit_by_code(job, _target(to, valence, arousal, units), editor)
+
+
+def _usual_model(units: Mapping[str, float], face_model: Path | None) -> str:
+    """What edits where no model is named: emorph-base, but a rig for units that it does not know, which is said.
+
+    units: that are asked for. face_model: a file that only a rig reads.
+    """
+    from emorph.edit.pipeline import DEFAULT_MODEL
+    from emorph.edit.rig.editor import DEFAULT_RIG
+    from emorph.face3d.action_units import unknown_among
+    from emorph.face3d.ict_source import UNIT_NAMES
+    from emorph.models.port import directions_beside
+
+    if not units:
+        return DEFAULT_MODEL
+    if face_model is not None:
+        return DEFAULT_RIG
+    known = directions_beside(DEFAULT_MODEL)
+    unknown = unknown_among(known.units.names if known and known.units else (), units)
+    if not unknown or unknown_among(UNIT_NAMES, unknown):  # of a unit that nobody knows, the model says what is near
+        return DEFAULT_MODEL
+    say(f"{DEFAULT_MODEL} does not know {', '.join(unknown)}; {DEFAULT_RIG} sets the units.")
+    return DEFAULT_RIG
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,16 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from emorph.cli.console import items, print_json
 from emorph.core.errors import ConfigError
-from emorph.evaluate.judges.panel import Panel
 from emorph.video.clip import is_film, library
+
+if TYPE_CHECKING:
+    from emorph.evaluate.judges.panel import Panel
 
 
 def films_of(edits: Sequence[Path] | None) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,8 @@ from emorph.video.clip import is_film
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
+    from emorph.edit.rig.editor import RigEditor
+    from emorph.edit.rig.parts import Part
 
 Photos = Annotated[
     list[Path],
@@ -51,7 +54,7 @@ Photos = Annotated[
         "as the film's person does.",
     ),
 ]
-Part = Annotated[
+PartNames = Annotated[
     str, typer.Option(help="What to take over: expression, pose, light, code (the other looks); several with commas.")
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")]
@@ -94,7 +97,7 @@ Seed = Annotated[
 
 def transfer(
     photos: Photos,
-    part: Part = "expression",
+    part: PartNames = "expression",
     out: Out = Path("transferred"),
     album: Album = False,
     as_matrix: AsMatrix = False,
@@ -122,12 +125,16 @@ def transfer(
 
     With a film in place of the other photo, the photo moves as the person in the film does.
     """
-    from emorph.edit.paths import check_writable, photo_files
     from emorph.edit.rig.editor import DEFAULT_RIG
-    from emorph.edit.rig.files import plan_transfer, transfer_files
     from emorph.edit.rig.parts import check_parts
 
     parts = check_parts(name.strip() for name in part.split(",") if name.strip())
+
+    def load() -> RigEditor:
+        return load_rig_editor(
+            model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder, detector, min_score
+        )
+
     if any(map(is_film, photos)) and frame is None:
         refuse_options(
             "a photo that a film moves",
@@ -135,50 +142,62 @@ def transfer(
              "--strip-location": strip_location or None, "--seed": seed},
         )  # fmt: skip
         asked = DriveOptions(parts, face or "largest", target_face or "largest", min_face, preview)
-        drive_photo(
-            photos, out, asked, again=again, as_json=as_json,
-            load=lambda: load_rig_editor(
-                model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder, detector,
-                min_score,
-            ),
-        )  # fmt: skip
+        drive_photo(photos, out, asked, again=again, as_json=as_json, load=load)
         return
     refuse_options("photos", {"--again": again or None, "--preview": preview or None})
     if as_matrix:
-        of_single_photos = {
-            "--album": album or None,
-            "--face": face,
-            "--target-face": target_face,
-            "--target-neutral": target_neutral,
-            "--target-encoder": target_encoder,
-            "--frame": frame,
-            "--strip-location": strip_location or None,
-            "--seed": seed,
-        }
-        refuse_options("a matrix, which uses the largest face of every photo", of_single_photos)
-        sources = photo_files(photos)
-        check_writable(out)
-    elif len(photos) < 2:
-        raise ConfigError("name at least one photo to change, and last the photo to take from.")
-    elif target_face == "all":
-        raise ConfigError("--target-face takes one face, the one to take from: largest, left or a number.")
-    else:
-        *given, target = photos
-        jobs = plan_transfer(given, target, out, parts, target_neutral)
-        mention_left_out(given)
-    editor = load_rig_editor(
-        model or DEFAULT_RIG, face_model, device, steps, solver, source_encoder, target_encoder, detector, min_score
-    )
-    if as_matrix:
-        with stopping("The matrix is unfinished; the next run starts it from the beginning."):
-            matrix(editor, sources, parts, out, min_face=min_face, as_json=as_json)
-        return
-    with items(len(jobs), functools.partial(_tell, face or "largest", as_json)) as work:
-        report = transfer_files(
-            editor, given, target, out, parts, album=album, face=face or "largest",
-            target_face=target_face or "largest", target_neutral=target_neutral, min_face_px=min_face, frame=frame,
-            strip_location=strip_location, seed=seed, watch=work.watch,
+        refuse_options(
+            "a matrix, which uses the largest face of every photo",
+            {"--album": album or None, "--face": face, "--target-face": target_face,
+             "--target-neutral": target_neutral, "--target-encoder": target_encoder, "--frame": frame,
+             "--strip-location": strip_location or None, "--seed": seed},
         )  # fmt: skip
+        _as_matrix(photos, out, parts, load, min_face=min_face, as_json=as_json)
+        return
+    if len(photos) < 2:
+        raise ConfigError("name at least one photo to change, and last the photo to take from.")
+    if target_face == "all":
+        raise ConfigError("--target-face takes one face, the one to take from: largest, left or a number.")
+    taken = {
+        "album": album, "face": face or "largest", "target_face": target_face or "largest",
+        "target_neutral": target_neutral, "min_face_px": min_face, "frame": frame, "strip_location": strip_location,
+        "seed": seed,
+    }  # fmt: skip
+    _onto_photos(photos, out, parts, load, taken, as_json=as_json)
+
+
+def _as_matrix(
+    photos: list[Path],
+    out: Path,
+    parts: tuple[Part, ...],
+    load: Callable[[], RigEditor],
+    *,
+    min_face: int,
+    as_json: bool,
+) -> None:
+    """Every photo with the face of every other."""
+    from emorph.edit.paths import check_writable, photo_files
+
+    sources = photo_files(photos)
+    check_writable(out)
+    editor = load()
+    with stopping("The matrix is unfinished; the next run starts it from the beginning."):
+        matrix(editor, sources, parts, out, min_face=min_face, as_json=as_json)
+
+
+def _onto_photos(
+    photos: list[Path], out: Path, parts: tuple[Part, ...], load: Callable[[], RigEditor], taken: dict[str, Any], *,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """All photos with the face of the last one. taken: how faces and files are to be, as of ``transfer_files``."""
+    from emorph.edit.rig.files import plan_transfer, transfer_files
+
+    *given, target = photos
+    jobs = plan_transfer(given, target, out, parts, taken["target_neutral"])
+    mention_left_out(given)
+    editor = load()
+    with items(len(jobs), functools.partial(_tell, taken["face"], as_json)) as work:
+        report = transfer_files(editor, given, target, out, parts, watch=work.watch, **taken)
     if as_json:
         print_json([_as_json(done) for done in report.edits])
     finish(report.failures, len(jobs))

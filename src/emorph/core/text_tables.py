@@ -9,6 +9,15 @@ _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}"} | {sign: f"\\{sign}" for
 _MARKDOWN = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " "})
 
 
+def slug(*words: str) -> str:
+    """A name for files and labels.
+
+    >>> slug("by strength", "", "mine")
+    'by_strength_mine'
+    """
+    return "_".join("".join(c if c.isalnum() else "_" for c in word) for word in words if word)
+
+
 def markdown_table(title: str, note: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A heading, the note, and a pipe table."""
     lines = [f"## {title}", "", note, "", _row(header), "|" + " --- |" * len(header), *map(_row, rows)]

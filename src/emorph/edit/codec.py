@@ -22,13 +22,15 @@ class Codec:
 
     on_step(done, total): total is the network's evaluations of one row, however many rows there are; of rows that are
     drawn in several chunks, done is the share of all that is finished, so that a number may come twice.
-    reuse: of the network's deep features, see ``DiffAE.denoiser``.
+    reuse: of the network's deep features, see ``DiffAE.denoiser``. way: both of what changes pictures, in words for
+    files and records.
     """
 
     def __init__(self, model: DiffAE, *, steps: int, solver_name: str, reuse: int = 1) -> None:
         self.model = model
         self.steps = steps
         self.reuse = reuse
+        self.way = solver_name if reuse == 1 else f"{solver_name}, reuse {reuse}"
         self._solver = solver(solver_name)
         self._schedule = self._solver.schedule(model.diffusion, steps)
 

@@ -192,8 +192,6 @@ def plan_samples(seeds: range, out: Path) -> list[Path]:
 
 
 def made_by(editor: Editor) -> Maker:
-    """How files and records name this editor; what is reused changes results, as a solver does."""
+    """How files and records name this editor."""
     digest = directions_digest(editor.directions)
-    reuse = editor.codec.reuse
-    way = editor.solver_name if reuse == 1 else f"{editor.solver_name}, reuse {reuse}"
-    return Maker(editor.model_id, way, editor.steps, digest, editor.losses)
+    return Maker(editor.model_id, editor.codec.way, editor.steps, digest, editor.losses)

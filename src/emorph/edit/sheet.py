@@ -43,8 +43,11 @@ def title(target: Target) -> str:
     >>> from emorph.core.expressions import Emotion
     >>> title(Target(Emotion.SAD)), title(Target(Emotion.SAD, 0.5))
     ('Sad', 'Sad 0.5')
+    >>> title(Target(units=(("AU12", 0.6),), strength=0.5))  # the font has no other sign for "times"
+    'AU12 0.6 x 0.5'
     """
-    return target.title if target.strength == 1 else f"{target.title} {target.strength:g}"
+    between = " x " if target.units or target.blend else " "
+    return target.title if target.strength == 1 else f"{target.title}{between}{target.strength:g}"
 
 
 def tile(photo: Photo, face: AlignedFace, side_px: int = TILE_PX) -> Image.Image:

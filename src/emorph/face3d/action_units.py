@@ -102,6 +102,15 @@ def units_among(known: Sequence[str], asked: Mapping[str, float]) -> dict[str, f
     return units
 
 
+def unknown_among(known: Sequence[str], asked: Iterable[str]) -> list[str]:
+    """Those of the names, in any of their spellings, for which units that have these names do nothing.
+
+    >>> unknown_among(["jawOpen", "mouthSmile_L"], ["AU26", "AU12_L", "AU61", "mouthSmile"])
+    ['AU61']
+    """
+    return [name for name in asked if not _own(name, known)]
+
+
 def check_numbers(asked: Iterable[str]) -> None:
     """Raises ConfigError for numbers that no face model has, which needs none to be read. asked: names of any kind."""
     for name in asked:
@@ -189,6 +198,11 @@ def _own(name: str, known: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def _is_among(number: int, known: Sequence[str]) -> bool:
+    sides = ("_L", "_R") if number in _ONE_SIDED else ("",)
+    return any(_own(f"AU{number}{side}", known) for side in sides)
+
+
 def _unknown(name: str, known: Sequence[str]) -> str:
     code = unit_code(name)
     if code is None:
@@ -200,7 +214,8 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     number, side = code
     if number in _ONE_SIDED and not side:
         return f"{spelled(number)} needs a side: write AU{number}_L or AU{number}_R, the person's own left or right."
-    there = ", ".join(spelled(other) for other in sorted({*FACS, *(number for number, _ in _SIDED)}) if other in WORDS)
+    numbers = sorted({*FACS, *(number for number, _ in _SIDED)} & WORDS.keys())
+    there = ", ".join(spelled(other) for other in numbers if not known or _is_among(other, known))
     if side and (number in FACS or (number, "") in _SIDED):
         return f"{spelled(number)} has no sides in this face; write AU{number}."
     what = f"{spelled(number)} is no shape of this face" if number in WORDS else f"FACS has no AU{number} of the face"

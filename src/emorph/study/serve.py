@@ -8,10 +8,11 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emorph.core.commands import install
 from emorph.core.errors import DataError, MissingAssetError
+from emorph.study.guard import App
 from emorph.study.server import TOKEN_FACT, create_app, token_digest
 from emorph.study.sessions import Sessions
 from emorph.study.store import Counts, Store
@@ -74,30 +75,38 @@ def serve(
     on_ready: is given the address once it answers. on_line: is given the line when it has changed, every_s at most.
     Raises MissingAssetError without FastAPI and uvicorn, DataError if the port is taken, and what ``Sessions`` raises.
     """
-    try:
-        import uvicorn
-    except ModuleNotFoundError:
-        raise MissingAssetError(f"serving a study needs uvicorn; `{install('study')}`.") from None
     refuse_taken(place)
     sessions = Sessions(study)
     try:
-        config = uvicorn.Config(
-            create_app(sessions, prefix=place.prefix),
-            host=place.host,
-            port=place.port,
-            lifespan="off",
-            log_level="warning",
-            access_log=False,  # it would hold addresses
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=5,
-        )
-        server = uvicorn.Server(config)
+        server = quiet_server(
+            create_app(sessions, prefix=place.prefix), place, MOST_CONNECTIONS, extra="study", lifespan="off",
+            proxy_headers=False, timeout_keep_alive=30, timeout_graceful_shutdown=5,
+        )  # fmt: skip
         asyncio.run(_serve(server, sessions, lambda: on_ready(place.address), on_line, every_s))
     finally:
         sessions.close()
+
+
+def quiet_server(app: App, place: Place, most_connections: int, *, extra: str, **options: Any) -> uvicorn.Server:
+    """A server that keeps nothing of who came, and does not say what it is.
+
+    extra: of emorph, that brings uvicorn. options: others of ``uvicorn.Config``. Raises MissingAssetError without it.
+    """
+    try:
+        import uvicorn
+    except ModuleNotFoundError:
+        raise MissingAssetError(f"serving pages needs uvicorn; `{install(extra)}`.") from None
+    config = uvicorn.Config(
+        app,
+        host=place.host,
+        port=place.port,
+        log_level="warning",
+        access_log=False,  # it would hold addresses
+        server_header=False,
+        limit_concurrency=most_connections,
+        **options,
+    )
+    return uvicorn.Server(config)
 
 
 def refuse_taken(place: Place) -> None:

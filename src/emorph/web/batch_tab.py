@@ -97,7 +97,10 @@ def add_batch_tab(words: Words, controls: Controls, sessions: Sessions, key: Any
         with gr.Column(scale=2, min_width=280):
             told = gr.Markdown()
             archive = gr.File(label=say("batch.file"), interactive=False, height=90)
-            gallery = gr.Gallery(label=say("batch.result"), interactive=False, columns=3, object_fit="contain")
+            gallery = gr.Gallery(
+                label=say("batch.result"), interactive=False, columns=3, object_fit="contain",
+                buttons=["download", "fullscreen"],
+            )  # fmt: skip
     start.click(
         edit, [key, files, emotion, strength, face], [archive, gallery, told], api_visibility="private",
         concurrency_limit=2,

@@ -66,7 +66,7 @@ def add_edit_tab(words: Words, controls: Controls) -> None:
     say = words.say
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=320, elem_id="em-left"):
-            gr.HTML(rendered("stage.html", words), js_on_load="window.emorph.attachStage(element)")
+            _own_html("stage.html", "attachStage", words)
         with gr.Column(scale=2, min_width=300):
             with gr.Row():
                 undo = gr.Button(say("edit.undo"), elem_id="em-undo", min_width=80)
@@ -74,7 +74,7 @@ def add_edit_tab(words: Words, controls: Controls) -> None:
                 reset = gr.Button(say("edit.reset"), min_width=80)
             sliders = _controls(words, controls)
             with gr.Accordion(say("edit.code"), open=False):
-                gr.HTML(rendered("code.html", words), js_on_load="window.emorph.attachCode(element)")
+                _own_html("code.html", "attachCode", words)
     with gr.Row(equal_height=True):
         kinds = [suffix.removeprefix(".") for suffix in saved_as("")]
         kind = gr.Dropdown(kinds, value=kinds[0], label=say("edit.save_as"), min_width=110)
@@ -87,6 +87,15 @@ def add_edit_tab(words: Words, controls: Controls) -> None:
     save.click(None, kind, None, js="kind => { window.emorph.save('save', kind) }", api_visibility="private")
     for button, what in ((strip, "strip"), (sheet, "sheet")):
         button.click(None, None, None, js=f"() => {{ window.emorph.save('{what}') }}", api_visibility="private")
+
+
+def _own_html(name: str, attach: str, words: Words, **values: object) -> None:
+    """A template of the page's own, without Gradio's look of buttons. attach: the script's function for it."""
+    import gradio as gr
+
+    gr.HTML(
+        rendered(name, words, **values), js_on_load=f"window.emorph.{attach}(element)", apply_default_css=False
+    )  # fmt: skip
 
 
 def _controls(words: Words, controls: Controls) -> list[Any]:
@@ -135,7 +144,7 @@ def _emotions(words: Words, controls: Controls) -> tuple[list[Any], dict[str, An
 def _affect(words: Words) -> tuple[list[Any], Any]:
     import gradio as gr
 
-    gr.HTML(rendered("plane.html", words, emotions=list(Emotion)), js_on_load="window.emorph.attachPlane(element)")
+    _own_html("plane.html", "attachPlane", words, emotions=list(Emotion))
     sliders = []
     for part in ("valence", "arousal"):
         label = words.say(f"affect.{part}")

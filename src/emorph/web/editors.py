@@ -76,5 +76,5 @@ def with_steps(editor: Editor, steps: int) -> Editor:
     """The same editor, weights shared, with so many evaluations in each direction."""
     other = copy.copy(editor)
     other.steps = steps
-    other.codec = Codec(editor.model, steps=steps, solver_name=editor.solver_name)
+    other.codec = Codec(editor.model, steps=steps, solver_name=editor.solver_name, reuse=editor.codec.reuse)
     return other

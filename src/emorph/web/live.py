@@ -140,7 +140,13 @@ class Live:
 
         wish = Wish.model_validate_json(await request.body())
         of = session.name, len(session.photo.faces), self._sessions.editors.setup
-        return JSONResponse({"command": wish.as_command(*of), "python": wish.as_python(*of)})
+        several = session.has_frames
+        return JSONResponse(
+            {
+                "command": wish.as_command(*of, has_frames=several),
+                "python": wish.as_python(*of, has_frames=several),
+            }
+        )
 
     async def save(self, request: Request, session: Session) -> Response:
         """The photo at its own size as a file, with what its own file holds besides pixels."""

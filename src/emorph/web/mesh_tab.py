@@ -11,6 +11,8 @@ from emorph.web.saying import saying
 from emorph.web.sessions import Sessions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL import Image
 
     from emorph.study.texts import Words
@@ -25,9 +27,10 @@ def add_mesh_tab(words: Words, sessions: Sessions, key: Any) -> None:
             session = sessions.of(key)
             live = session.photo
 
-            def work() -> tuple[str, Image.Image, str]:
+            def work() -> tuple[Path, Image.Image, str]:
                 from PIL import Image
 
+                from emorph.face3d.glb import write_glb
                 from emorph.face3d.photo import fit_photo, picture, write_obj
 
                 try:
@@ -37,11 +40,12 @@ def add_mesh_tab(words: Words, sessions: Sessions, key: Any) -> None:
                 fitted = fit_photo(model, live.photo, live.faces[session.face])
                 path = session.folder / "face.obj"
                 write_obj(path, model, fitted)
+                write_glb(path.with_suffix(".glb"), model.vertices(fitted.fit.coeffs)[0], model.faces)
                 error = f"{100 * float(fitted.fit.error[0]):.1f}"
-                return str(path), Image.fromarray(picture(model, fitted)), words.say("mesh.facts", error=error)
+                return path, Image.fromarray(picture(model, fitted)), words.say("mesh.facts", error=error)
 
             path, tiles, facts = sessions.submit(work).result()
-            return path, tiles, path, facts
+            return str(path.with_suffix(".glb")), tiles, str(path), facts
 
     say = words.say
     gr.Markdown(say("mesh.intro"))
@@ -50,7 +54,9 @@ def add_mesh_tab(words: Words, sessions: Sessions, key: Any) -> None:
     with gr.Row(equal_height=False):
         mesh = gr.Model3D(label=say("mesh.result"), interactive=False, height=420)
         with gr.Column(min_width=280):
-            tiles = gr.Image(label=say("mesh.picture"), interactive=False, type="pil")
+            tiles = gr.Image(
+                label=say("mesh.picture"), interactive=False, type="pil", buttons=["download", "fullscreen"]
+            )  # fmt: skip
             file = gr.File(label=say("mesh.file"), interactive=False, height=90)
     start.click(fit, key, [mesh, tiles, file, facts], api_visibility="private", concurrency_limit=2)
 

@@ -12,9 +12,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from emorph.core.commands import install
-from emorph.core.errors import ConfigError, DataError, MissingAssetError
-from emorph.study.serve import Place, refuse_taken
+from emorph.core.errors import ConfigError, DataError, EmorphError
+from emorph.study.serve import Place, quiet_server, refuse_taken
 from emorph.web.app import Access, create_app
 from emorph.web.editors import Editors
 from emorph.web.sessions import Sessions
@@ -72,24 +71,12 @@ def serve(
     opens it in; "" is its own. on_ready: is given the address once it answers.
     Raises MissingAssetError without Gradio, DataError if the port is taken or no public address is to be had.
     """
-    try:
-        import uvicorn
-    except ModuleNotFoundError:
-        raise MissingAssetError(f"the page needs Gradio; `{install('web')}`.") from None
     refuse_taken(place)
     sessions = Sessions(editors)
     try:
-        config = uvicorn.Config(
-            create_app(sessions, access),
-            host=place.host,
-            port=place.port,
-            log_level="warning",
-            access_log=False,  # it would hold addresses
-            server_header=False,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=2,
+        server = quiet_server(
+            create_app(sessions, access), place, MOST_CONNECTIONS, extra="web", timeout_graceful_shutdown=2
         )
-        server = uvicorn.Server(config)
 
         def ready() -> None:
             address = _shared(place) if share else place.address
@@ -114,8 +101,13 @@ async def _serve(server: uvicorn.Server, ready: Callable[[], None]) -> None:
     serving = asyncio.create_task(server.serve())
     while not server.started and not serving.done():
         await asyncio.sleep(0.05)
-    if server.started:
-        await asyncio.to_thread(ready)
+    try:
+        if server.started:
+            await asyncio.to_thread(ready)
+    except EmorphError:
+        server.should_exit = True
+        await serving  # which would otherwise say that it was cancelled, at length
+        raise
     await serving
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from emorph.core.decode import opened
+from emorph.core.errors import ImageError
 from emorph.core.images import read_photo
 from emorph.core.types import OnStep
 from emorph.study.guard import Bucket
@@ -58,6 +59,7 @@ class Session:
         self.live: LivePhoto | None = None
         self.face = 1
         self.n_px = 0
+        self.has_frames = False  # several in the photo's file, of which the first is taken
         self.newest = -1  # number of the latest picture that was asked for
         self.progress = (0, 0)  # evaluations that are done, and all
         self.waiting = 0
@@ -175,7 +177,7 @@ class Sessions:
                 raise Refused("full")
         session.live, session.n_px = None, 0
         session.live = LivePhoto(self.editors.own, read_photo(path, frame=1))
-        session.n_px, session.face = n_px, session.live.largest
+        session.n_px, session.face, session.has_frames = n_px, session.live.largest, has_frames(path)
         return session.live
 
     def _forget_idle(self) -> None:
@@ -188,6 +190,15 @@ class Sessions:
         if found is not None:
             found[0].live = None
             shutil.rmtree(found[0].folder, ignore_errors=True)
+
+
+def has_frames(path: Path) -> bool:
+    """Whether a photo's file has several frames or pages, of which one is to be chosen."""
+    try:
+        with opened(path):
+            return False
+    except ImageError:
+        return True
 
 
 def checked_size(path: Path) -> int:

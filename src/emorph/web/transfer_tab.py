@@ -27,7 +27,7 @@ def add_transfer_tab(words: Words, sessions: Sessions, key: Any) -> None:
             session = sessions.of(key)
             live = session.photo
             if source is None:
-                raise gr.Error(words.say("refused.no_photo"), print_exception=False)
+                raise gr.Error(words.say("transfer.none"), print_exception=False)
             checked_size(Path(source))
 
             def work() -> Path:
@@ -58,7 +58,10 @@ def add_transfer_tab(words: Words, sessions: Sessions, key: Any) -> None:
     gr.Markdown(say("transfer.intro"))
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=280):
-            source = gr.Image(label=say("transfer.source"), type="filepath", sources=["upload", "webcam", "clipboard"])
+            source = gr.Image(
+                label=say("transfer.source"), type="filepath", sources=["upload", "webcam", "clipboard"],
+                buttons=["fullscreen"],
+            )  # fmt: skip
             choices = [(say(f"transfer.{part}"), part) for part in PARTS]
             parts = gr.CheckboxGroup(choices, value=["expression"], label=say("transfer.parts"))
             start = gr.Button(say("transfer.start"), variant="primary")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from emorph.core.commands import command
 from emorph.core.config import Config
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import SURE_SCORE
 from emorph.core.types import Target
 from emorph.edit.pipeline import DEFAULT_MODEL
 
@@ -30,20 +31,28 @@ class Setup:
     directions: Path | None = None
     steps: int | None = None
     solver: str = DEFAULT_SOLVER
+    anyway: bool = False
+    detector: str = "auto"
+    min_score: float = SURE_SCORE
 
-    def as_options(self, *, name_model: bool) -> list[str]:
-        """For a command, without what is the default. name_model: also the default's name."""
-        words = ["--model", self.model] if name_model or self.model != DEFAULT_MODEL else []
-        words += [] if self.directions is None else ["--directions", str(self.directions)]
-        words += [] if self.steps is None else ["--steps", str(self.steps)]
-        return words + ([] if self.solver == DEFAULT_SOLVER else ["--solver", self.solver])
+    def as_options(self) -> list[str]:
+        """For a command, without what is the default."""
+        words: list[str] = []
+        for name, value in self._chosen().items():
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        return words
 
     def as_arguments(self) -> str:
         """For ``Editor.from_pretrained``, likewise."""
-        told = [repr(self.model)]
-        told += [] if self.directions is None else [f"directions={str(self.directions)!r}"]
-        told += [] if self.steps is None else [f"steps={self.steps}"]
-        return ", ".join(told + ([] if self.solver == DEFAULT_SOLVER else [f"solver_name={self.solver!r}"]))
+        chosen = {name: str(value) if isinstance(value, Path) else value for name, value in self._chosen().items()}
+        chosen.pop("model", None)
+        names = {"solver": "solver_name"}
+        told = [f"{names.get(name, name)}={value!r}" for name, value in chosen.items()]
+        return ", ".join([repr(self.model), *told])
+
+    def _chosen(self) -> dict[str, object]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value != getattr(type(self), name)}
 
 
 class Wish(Config):
@@ -92,24 +101,27 @@ class Wish(Config):
         asked = Target.asked(self._to, units=self.units)
         return replace(asked, strength=self.strength)
 
-    def as_command(self, photo: str, n_faces: int, setup: Setup) -> str:
-        """The edit as a line for a shell. photo: its file's name."""
+    def as_command(self, photo: str, n_faces: int, setup: Setup, *, has_frames: bool = False) -> str:
+        """The edit as a line for a shell. photo: its file's name. has_frames: several, of which the first is meant."""
         words: list[str] = []
         for option, value in self._options().items():
             told = ",".join(f"{k}={v:g}" for k, v in value.items()) if isinstance(value, dict) else f"{value}"
             words += [_OPTIONS[option], told]
         words += ["--face", str(self.face)] if n_faces > 1 else []
-        words += setup.as_options(name_model=bool(self.units))  # with units, the default would be a rig
+        words += ["--frame", "1"] if has_frames else []
+        words += setup.as_options()
         return command("edit", Path(photo), *words, "-o", "edited")
 
-    def as_python(self, photo: str, n_faces: int, setup: Setup) -> str:
+    def as_python(self, photo: str, n_faces: int, setup: Setup, *, has_frames: bool = False) -> str:
         """The edit as a program. Arguments as for ``as_command``."""
         options = self._options() | ({"face": self.face} if n_faces > 1 else {})
         told = "".join(f", {option}={value!r}" for option, value in options.items())
+        read = "from emorph.core.images import read_photo\n" if has_frames else ""
+        source = f"read_photo({photo!r}, frame=1)" if has_frames else repr(photo)
         return (
-            "import emorph\n\n"
+            f"import emorph\n{read}\n"
             f"editor = emorph.Editor.from_pretrained({setup.as_arguments()})\n"
-            f"edit = editor.edit({photo!r}{told})\n"
+            f"edit = editor.edit({source}{told})\n"
             'edit.image.save("edited.png")\n'
         )
 

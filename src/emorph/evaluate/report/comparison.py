@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from emorph.core.text_tables import slug
 from emorph.core.types import Float64
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.shares import signed_share
 from emorph.evaluate.metrics.statistics import Estimate, bootstrap
 from emorph.evaluate.metrics.table import metrics
 from emorph.evaluate.metrics.takes import Shown, Takes
-from emorph.evaluate.report.tables import Cell, Table, Value, cell, slug
+from emorph.evaluate.report.tables import Cell, Table, Value, cell
 from emorph.evaluate.scores.evidence import Ints, bootstrapped
 from emorph.evaluate.scores.identity import OWN_DISTANCE
 from emorph.evaluate.scores.line import Line

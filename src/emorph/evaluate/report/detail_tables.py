@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from emorph.core.expressions import Emotion
+from emorph.core.text_tables import slug
 from emorph.evaluate.judges.asked import AFFECT
 from emorph.evaluate.metrics.table import metrics, shown_in
 from emorph.evaluate.metrics.takes import Shown, Takes
 from emorph.evaluate.report.needs import AFFECT_JUDGES, GET_AFFECT
 from emorph.evaluate.report.scorecard import WITH_CONTROLS, control_cell, dose_cell, row_with_controls
-from emorph.evaluate.report.tables import NOTHING, Cell, Table, cell, slug
+from emorph.evaluate.report.tables import NOTHING, Cell, Table, cell
 from emorph.evaluate.scores.affect import AffectScores
 from emorph.evaluate.scores.emotion import EmotionScores
 from emorph.evaluate.scores.face_models import FaceModelScores

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from emorph.core.text_tables import slug
 from emorph.evaluate.metrics.table import shown_in
 from emorph.evaluate.metrics.takes import JUDGED, Shown
-from emorph.evaluate.report.tables import NOTHING, Cell, Table, cell, slug
+from emorph.evaluate.report.tables import NOTHING, Cell, Table, cell
 from emorph.evaluate.scores.line import Control, Line
 from emorph.evaluate.scores.method import MethodScores
 

@@ -48,11 +48,6 @@ def cell(estimate: Estimate | None, is_share: bool = False, absent: str = NOTHIN
     return absent if estimate is None else Value(estimate, is_share)
 
 
-def slug(*words: str) -> str:
-    """A name for files."""
-    return "_".join("".join(c if c.isalnum() else "_" for c in word) for word in words if word)
-
-
 @dataclass(frozen=True)
 class Table:
     """name: for files. note: what the numbers mean. shades: in [0, 1], of all cells but the first column's."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from emorph.core.text_tables import slug
 from emorph.study.findings import SCALES, Findings, Identified
-from emorph.study.report.tables import NOTHING, Cell, Table, cell, p_text, slug
+from emorph.study.report.tables import NOTHING, Cell, Table, cell, p_text
 from emorph.study.report.words import OF_ONE_PICTURE
 from emorph.study.statistics.estimates import Ints
 from emorph.study.statistics.identification import Difference, UnbiasedHitRate

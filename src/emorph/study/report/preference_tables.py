@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from emorph.core.text_tables import slug
 from emorph.study.findings import Findings, Stratum
 from emorph.study.records import Design
-from emorph.study.report.tables import NOTHING, Cell, Table, cell, p_text, slug
+from emorph.study.report.tables import NOTHING, Cell, Table, cell, p_text
 from emorph.study.report.words import QUESTIONS, asked
 from emorph.study.statistics.estimates import Estimate
 from emorph.study.statistics.preference import PairTest, Preference

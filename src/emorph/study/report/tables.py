@@ -74,11 +74,6 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def slug(*words: str) -> str:
-    """A name for files and labels."""
-    return "_".join("".join(c if c.isalnum() else "_" for c in word) for word in words if word)
-
-
 @dataclass(frozen=True)
 class Table:
     """name: for files. note: what the numbers mean. shades: in [0, 1], of all cells but the first column's."""

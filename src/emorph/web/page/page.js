@@ -57,7 +57,7 @@ window.emorph = (() => {
       return;
     }
     stopCamera();
-    stage().dataset.state = "reading";
+    Object.assign(stage().dataset, { state: "reading", exact: false });
     tell(say("photo.reading"));
     const response = await post("photo", file, { query: { name: file.name || "photo.png" } });
     if (!response) {
@@ -188,7 +188,7 @@ window.emorph = (() => {
     clearInterval(watch);
     if (!response || response.status !== 200) return;
     const content = await response.blob().catch(() => null);
-    if (!content || now.number < shownNumber()) return;
+    if (!content || now.number < shownNumber() || stage().dataset.state === "reading") return;
     await show(content);
     const isExact = response.headers.get("x-exact") === "1", seconds = Number(response.headers.get("x-seconds"));
     Object.assign(stage().dataset, { number: now.number, exact: isExact && now.number === wish.number });
@@ -196,8 +196,7 @@ window.emorph = (() => {
     stage().dispatchEvent(new CustomEvent("emorph:shown", { detail: { wish: now, exact: isExact } }));
     if (isExact) {
       exactNumber = now.number;
-      tell(seconds > 0.4 ? `${say("edit.exact", { seconds: seconds.toFixed(2) })} ${say("edit.slow", { seconds: seconds.toFixed(1) })}`
-        : say("edit.exact", { seconds: seconds.toFixed(2) }));
+      tell(say(seconds > 0.4 ? "edit.slow" : "edit.exact", { seconds: seconds.toFixed(seconds > 0.4 ? 1 : 2) }));
       await tellWords(now);
     } else tell(say("edit.sketch"));
   }
@@ -369,7 +368,7 @@ window.emorph = (() => {
       own.classList.remove("em-over");
       takePhoto(event.dataTransfer.files[0]);
     });
-    own.querySelector(".em-camera").addEventListener("click", startCamera);
+    own.querySelectorAll(".em-camera").forEach((button) => button.addEventListener("click", startCamera));
     own.querySelector(".em-take").addEventListener("click", takePicture);
     own.querySelector(".em-stop").addEventListener("click", stopCamera);
     const frame = own.querySelector(".em-frame");
@@ -391,9 +390,15 @@ window.emorph = (() => {
     }));
   }
 
-  // Gradio names its empty places, but they have no role that a name could belong to.
+  // Gradio names its empty places, but they have no role that a name could belong to; and the head of its messages is a
+  // button that has another one inside.
   new MutationObserver(() => {
+    if (find("#em-undo:not([aria-disabled])")) mark();
     for (const place of document.querySelectorAll(".empty[aria-label]:not([role])")) place.setAttribute("role", "img");
+    for (const head of document.querySelectorAll(".toast-header[role=button]")) head.removeAttribute("role");
+    for (const button of document.querySelectorAll('[aria-label="common.upload"]')) { // a key of Gradio's without words
+      button.ariaLabel = button.title = say("photo.choose");
+    }
   }).observe(document, { childList: true, subtree: true });
 
   return {

@@ -1,0 +1,54 @@
+"""Processes of their own that need not import torch first: a server imports once, and is forked for each.
+
+As cold as ``python -m emorph`` in all but that: own folder, environment, arguments, streams and exit status.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing import get_context
+from pathlib import Path
+
+_CONTEXT = get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    ["emorph.cli.main", "emorph.edit.files", "emorph.models.port", "emorph.evaluate.measure.run", "emorph.train.loop"]
+)
+
+
+def run_warm(
+    job: Sequence[str] | str, folder: Path, env: Mapping[str, str], limit_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Run the ``emorph`` command with these words, or a Python program. Raises TimeoutExpired, as ``subprocess.run``.
+
+    folder: to run in. env: the whole environment.
+    """
+    streams = [folder.parent / f"{folder.name}.{name}" for name in ("out", "err")]
+    process = _CONTEXT.Process(target=_begin, args=(job, str(folder), dict(env), [str(path) for path in streams]))
+    process.start()
+    process.join(limit_s)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise subprocess.TimeoutExpired(job, limit_s)
+    out, err = (path.read_text(encoding="utf-8") for path in streams)
+    return subprocess.CompletedProcess(job, process.exitcode or 0, out, err)
+
+
+def _begin(job: Sequence[str] | str, folder: str, env: Mapping[str, str], streams: Sequence[str]) -> None:
+    for number, path in enumerate(streams, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.path.insert(0, "")  # as of a program that is given with -c
+    if isinstance(job, str):
+        sys.argv = ["-c"]
+        exec(compile(job, "<program>", "exec"), {"__name__": "__main__"})
+        return
+    from emorph.cli.main import main
+
+    sys.argv = ["emorph", *job]
+    main()
