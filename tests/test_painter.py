@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,16 @@ from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
 from emorph.data.store import FaceStore
 from emorph.diffusion.schedule import Schedule
 from emorph.edit.mouth_light import LIGHT_OF, MOST, whites_over_skin
-from emorph.edit.painted_mouth import MouthChange, face_whites, moved_pixels, paint_edit, paint_mouth
+from emorph.edit.painted_mouth import (
+    MouthChange,
+    face_whites,
+    lay_over,
+    moved_pixels,
+    paint_edit,
+    paint_mouth,
+    painted_mouths,
+    unpainted_mouth,
+)
 from emorph.faces import align, motion_between
 from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, lip_masks, mouth_crop
 from emorph.models.painter import Painter, PainterConfig, painter_beside, trailing, view_of, wishes
@@ -494,6 +504,26 @@ def test_teeth_are_as_white_as_the_eyes_whatever_skin_and_exposure(photo: Photo,
 
 def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> None:
     assert paint_mouth(photo, photo.pixels, MouthChange(closed, closed + 1), OneColour(TINY)) is photo
+
+
+def test_a_films_mouth_comes_to_be_seen_little_by_little(closed: np.ndarray) -> None:
+    shares = [MouthChange(closed, opened(closed, float(px))).share_inside for px in np.linspace(0, 30, 61)]
+    shown = [MouthChange(closed, opened(closed, float(px))).shows_inside for px in np.linspace(0, 30, 61)]
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert all(later >= share for share, later in itertools.pairwise(shares))
+    assert 0.3 < shares[shown.index(True)] < 0.7
+    assert sum(0 < share < 1 for share in shares) > 3
+
+
+def test_several_mouths_are_painted_as_each_alone(photo: Photo, points: np.ndarray, painter: Painter) -> None:
+    mouths = [unpainted_mouth(photo.pixels, MouthChange(points, opened(points, px)), painter, 0.5) for px in (4.0, 9.0)]
+    together = painted_mouths(mouths, painter, steps=2)
+    for mouth, levels in zip(mouths, together, strict=True):
+        (alone,) = painted_mouths([mouth], painter, steps=2)
+        np.testing.assert_allclose(levels, alone, atol=0.05)
+    assert lay_over(photo, photo.pixels, mouths[0], together[0], share=0.0).pixels is not photo.pixels
+    np.testing.assert_array_equal(lay_over(photo, photo.pixels, mouths[0], together[0], share=0.0).pixels, photo.pixels)
 
 
 def test_a_darker_photo_gets_the_same_mouth_darker(photo: Photo, points: np.ndarray, painter: Painter) -> None:

@@ -117,6 +117,20 @@ def test_cuts_are_told_from_motion() -> None:
     assert cuts(fade.astype(np.uint8)) == []
 
 
+def test_cuts_between_dark_scenes_are_told() -> None:
+    """Two scenes of a dim stage, with noise; the same scene in a sudden light, and one that moves, are none."""
+    generator = np.random.default_rng(3)
+
+    def film(*scenes: np.ndarray) -> np.ndarray:
+        frames = np.concatenate([np.stack([scene] * 12) for scene in scenes])
+        return np.clip(frames + generator.normal(0, 0.4, frames.shape), 0, 255).astype(np.uint8)
+
+    one, other = (generator.uniform(4, 24, (18, 32, 1)) * np.ones(3) for _ in range(2))
+    assert cuts(film(one, other)) == [12]
+    assert cuts(film(one, 1.5 * one)) == []
+    assert cuts(film(np.zeros((18, 32, 3)), np.zeros((18, 32, 3)) + 0.4)) == []
+
+
 def test_keyframes_hold_before_and_after_and_ease_between() -> None:
     keys = parse_strengths("0@0s,1@2s,1@5s,0@6s")
     assert [strength_at(keys, t) for t in (0, 1, 2, 3.3, 5, 6, 9)] == [0, 0.5, 1, 1, 1, 0, 0]

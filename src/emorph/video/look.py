@@ -19,9 +19,12 @@ from emorph.video.frames import Frame
 DETECT_EVERY = 12  # frames; faces are followed in between
 THUMB_PX = (32, 18)
 CUT_LEVELS = 28.0  # mean change of a thumb's levels between two frames that is a cut, unless such changes are usual
+LEAST_LEVELS = 1.0  # mean change below which nothing is a cut
+CUT_ALIKE = 0.5  # correlation of two frames' brightness; pans stay above it, scenes lie below (0 to 0.3 in test films)
 CUT_RATIO = 4.0  # times the median of the changes around it
 SAME_PATCH = 0.6  # correlation of a followed face with itself a frame before; below, it is lost
 PATCH_PX = 32
+SAME_POINTS = 0.03  # of a face's diagonal: points that lie nearer on average are those of one face
 SAME_BOX = 0.3  # share of two boxes' union that both cover
 
 Detect = Callable[[Photo], list[Landmarks]]
@@ -116,13 +119,19 @@ def thumb(pixels: UInt8) -> UInt8:
 
 
 def cuts(thumbs: UInt8) -> list[int]:
-    """Frames that begin a new scene, by thumbs (n, h, w, 3): they change at once, and more than those around."""
+    """Frames that begin a new scene, by thumbs (n, h, w, 3).
+
+    They change at once, more than those around, and either by much or to a picture that is unlike the one before:
+    scenes on a dim stage differ by few levels, but lie light and dark elsewhere.
+    """
     change = np.abs(np.diff(thumbs.astype(np.float32), axis=0)).mean(axis=(1, 2, 3))
+    gray = thumbs.astype(np.float64).mean(axis=3).reshape(len(thumbs), -1)
     found = []
     for i, amount in enumerate(change):
         around = np.concatenate([change[max(0, i - 8) : i], change[i + 1 : i + 9]])
         usual = float(np.median(around)) if len(around) else 0.0
-        if amount > CUT_LEVELS and amount > CUT_RATIO * usual:
+        is_unlike = amount > LEAST_LEVELS and _correlation(gray[i], gray[i + 1]) < CUT_ALIKE
+        if (amount > CUT_LEVELS or is_unlike) and amount > CUT_RATIO * usual:
             found.append(i + 1)
     return found
 
@@ -172,9 +181,18 @@ def _in_chunk(
                 seen.setdefault(at, []).append(Seen(numbers[at], points, face.score))
         for face in seen[stop - 1] if stop - 1 > start else []:
             for at, points in _followed(photos, face.points, range(stop - 1, start, -1), -1):
-                if all(overlap(points, other.points) < SAME_BOX for other in seen.setdefault(at, [])):
-                    seen[at].append(Seen(numbers[at], points, face.score))
+                others = seen.setdefault(at, [])
+                if any(_is_same(points, other.points) for other in others):
+                    break  # it has met itself on its way from the start
+                if all(overlap(points, other.points) < SAME_BOX for other in others):
+                    others.append(Seen(numbers[at], points, face.score))
     return [face for at in sorted(seen) for face in seen[at]]
+
+
+def _is_same(one: Float32, other: Float32) -> bool:
+    """Whether two sets of points (68, 2) are one face's, read twice."""
+    apart = float(np.linalg.norm(one - other, axis=1).mean())
+    return apart < SAME_POINTS * float(np.linalg.norm(np.ptp(one, axis=0)))
 
 
 def _detected(photo: Photo, face: Landmarks, number: int, describe: Describe) -> Seen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,22 +18,27 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass
 class Clock:
-    """Seconds spent in each of STAGES; a stage inside another counts for itself alone."""
+    """Seconds spent in each of STAGES; a stage inside another counts for itself alone.
+
+    Threads that work side by side may share a clock: each counts its own seconds.
+    """
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    _inside: float = 0.0
+    _own: threading.local = field(default_factory=threading.local)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def of(self, stage: str) -> Iterator[None]:
         """Count what is done inside."""
-        started, around = time.perf_counter(), self._inside
-        self._inside = 0.0
+        started, around = time.perf_counter(), getattr(self._own, "inside", 0.0)
+        self._own.inside = 0.0
         try:
             yield
         finally:
             took = time.perf_counter() - started
-            self.seconds[stage] += took - self._inside
-            self._inside = around + took
+            with self._lock:
+                self.seconds[stage] += took - self._own.inside
+            self._own.inside = around + took
 
     def each(self, stage: str, values: Iterable[Frame]) -> Iterator[Frame]:
         """The values, counting what it takes to make them."""
