@@ -25,9 +25,10 @@ from emorph.core.types import Target  # noqa: E402
 from emorph.edit.change import CropChange  # noqa: E402
 from emorph.faces.align import align  # noqa: E402
 from emorph.faces.detect import find_faces  # noqa: E402
+from emorph.faces.warp import carried  # noqa: E402
 from emorph.video import edited as edited_module  # noqa: E402
 from emorph.video import passes as passes_module  # noqa: E402
-from emorph.video.draw import Drawn, carried, drawings, read_code, steadied, track_code  # noqa: E402
+from emorph.video.draw import Drawn, drawings, read_code, steadied, track_code  # noqa: E402
 from emorph.video.keyframes import Keyframe, parse_strengths  # noqa: E402
 from emorph.video.plan import FilmPlan  # noqa: E402
 from emorph.video.run import edit_films  # noqa: E402
@@ -234,8 +235,8 @@ def test_what_is_drawn_is_carried_along_by_the_landmarks() -> None:
     spot = np.zeros((128, 128, 1), np.float32)
     x, y = np.rint(points[27]).astype(int)
     spot[y - 3 : y + 4, x - 3 : x + 4] = 10
-    assert carried(Drawn(spot, points), points) is spot
-    moved = carried(Drawn(spot, points), points + np.array([4, -3]))
+    assert carried(spot, points, points) is spot
+    moved = carried(spot, points, points + np.array([4, -3]))
     rows, columns = np.nonzero(moved[..., 0] > 5)
     np.testing.assert_allclose([columns.mean() - x, rows.mean() - y], [4, -3], atol=0.6)
     assert 0.8 < moved.sum() / spot.sum() < 1.2

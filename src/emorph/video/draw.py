@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,12 +19,11 @@ from emorph.edit.painted_mouth import face_whites
 from emorph.edit.pipeline import Editor
 from emorph.edit.redraw import Motions, motions, move_crops
 from emorph.faces.align import align, crop_quad
-from emorph.faces.warp import motion_between, warped
+from emorph.faces.warp import carried
 from emorph.video.frames import Part
 from emorph.video.tracks import Track
 
 STEADY_S = 0.06  # standard deviation of the window in which what is drawn is averaged
-FIELD_PX = 32  # side of the field that carries a drawing along, which is smooth
 AROUND_CROP, AROUND_CROP_PX = 0.15, 16.0  # of a crop's side, and px: what is read of a frame around its crops
 FULL_STRENGTH = 0.25  # below it the drawing fades in as well, or its own small errors would appear at once
 
@@ -140,24 +138,18 @@ def steadied(move: CropChange, around: Sequence[tuple[float, Drawn]]) -> CropCha
     around: of frames of the same track, and how many seconds after this one each comes; its own may be among them.
     Where the crop moves to is its own. What is drawn is the mean, carried along by the landmarks.
     """
-    apart = np.array([apart_s for apart_s, _ in around])
-    shares = np.exp(-0.5 * (apart**2 - (apart**2).min()) / STEADY_S**2)
     mean = np.zeros_like(move.before)
-    for share, (_, drawn) in zip(shares / shares.sum(), around, strict=True):
-        mean += np.float32(share) * carried(drawn, move.landmarks)
+    for share, (_, drawn) in zip(shares_by_time([apart_s for apart_s, _ in around]), around, strict=True):
+        still = move.landmarks is None or drawn.landmarks is None
+        mean += np.float32(share) * (drawn.change if still else carried(drawn.change, drawn.landmarks, move.landmarks))
     return replace(move, after=np.clip(move.before + mean, 0, 255))
 
 
-def carried(drawn: Drawn, landmarks: Float64 | None) -> Float32:
-    """What was drawn at a frame's landmarks, at those of another: (S, S, C) levels."""
-    if landmarks is None or drawn.landmarks is None or np.array_equal(landmarks, drawn.landmarks):
-        return drawn.change
-    side = drawn.change.shape[0]
-    coarse = min(side, FIELD_PX)
-    scale = side / coarse
-    points, goals = ((each + 0.5) / scale - 0.5 for each in (drawn.landmarks, landmarks))
-    field = motion_between(points, goals, coarse) * np.float32(scale)
-    return warped(drawn.change, cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR))
+def shares_by_time(apart_s: Sequence[float]) -> Float64:
+    """How much of a mean each frame has that comes so many seconds later, (n,) with the sum 1."""
+    squares = np.square(apart_s)
+    shares: Float64 = np.exp(-0.5 * (squares - squares.min()) / STEADY_S**2)
+    return shares / shares.sum()
 
 
 def _landmarks(points: np.ndarray, box: tuple[int, int, int, int]) -> Landmarks:

@@ -1,11 +1,11 @@
 """The frames of a film, edited along its tracks.
 
     batch ........... frames are cut out and moved, and the network draws every so many of them      draw.py
-    group ........... what is drawn is carried to all frames, and pasted; mouths are painted         mouths.py
-    frame ........... takes over what has changed                                                    frames.py
+    mouths .......... of a batch are painted together                                                mouths.py
+    frame ........... takes over what was drawn and painted around it                                frames.py
 
-Batches and groups lie on one grid over the whole film: what a frame becomes does not depend on which others are wanted.
-While one group is pasted, the next batch is drawn in another thread.
+Batches lie on one grid over the whole film: what a frame becomes does not depend on which others are wanted.
+While one is painted and pasted, the next is drawn in another thread.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from emorph.core.errors import NoFaceError
 from emorph.core.types import AlignedFace, Float64, Photo, Target
 from emorph.edit.change import CropChange, paste_moved
 from emorph.edit.pipeline import Editor
-from emorph.faces.paste import moved_face
+from emorph.faces.paste import MovedFace, moved_face
 from emorph.video.ahead import ahead
 from emorph.video.draw import Drawn, TrackCode, aligned, drawings, part_around, steadied
 from emorph.video.frames import Frame, Part, with_change
 from emorph.video.keyframes import MOST_APART
-from emorph.video.mouths import OpenMouth, open_mouth, with_mouths
+from emorph.video.mouths import OpenMouth, PaintedMouth, open_mouth, painted, with_mouth
 from emorph.video.pace import Clock
 from emorph.video.tracks import Track
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 BATCH_FRAMES = 12
 REACH_FRAMES = MOST_APART  # on both sides, from which a frame takes over what is drawn; half a batch
+T = TypeVar("T")
 _Key = tuple[int, int]  # of a face: its track, and its frame
 
 
@@ -73,6 +74,7 @@ class _Face:
     wish: Wish
     face: AlignedFace
     move: CropChange
+    moved: MovedFace | None = None
 
 
 @dataclass
@@ -98,6 +100,7 @@ class FrameEditor:
     def __init__(self, editor: Editor, script: Script, clock: Clock) -> None:
         self._editor, self._script, self._clock = editor, script, clock
         self._drawn: dict[_Key, Drawn] = {}
+        self._mouths: dict[_Key, PaintedMouth] = {}
 
     def pictures(self, frames: Iterator[Frame], is_wanted: Callable[[int], bool]) -> Generator[tuple[int, VideoFrame]]:
         """The numbers and pictures of the frames that are wanted, in their order."""
@@ -106,6 +109,8 @@ class FrameEditor:
             for batch in batches:
                 held += batch.sheets
                 self._drawn |= batch.drawn
+                with self._clock.of("paste"):
+                    self._paint(batch)
                 n_ready = sum(sheet.frame.number < batch.stop - REACH_FRAMES for sheet in held)
                 yield from self._group(held[:n_ready], is_wanted)
                 del held[:n_ready]
@@ -156,50 +161,58 @@ class FrameEditor:
             with contextlib.suppress(NoFaceError):  # the crop has left the picture, and the face all but has
                 yield wish, aligned(self._editor, sheet.photo, sheet.part.corner, track, at)
 
-    def _group(self, sheets: Sequence[_Sheet], is_wanted: Callable[[int], bool]) -> Iterator[tuple[int, VideoFrame]]:
-        """Paste what is drawn into frames that follow each other, and paint their mouths together."""
-        if not any(is_wanted(sheet.frame.number) for sheet in sheets):
+    def _paint(self, batch: _Batch) -> None:
+        """Paint the mouths of a batch together."""
+        painter = self._editor.painter
+        if painter is None:
             return
-        with self._clock.of("paste"):
-            photos, mouths = [], []
-            for number, sheet in enumerate(sheets):
-                photo, of_sheet = self._pasted(sheet)
-                photos.append(photo)
-                mouths += [(number, mouth) for mouth in of_sheet]
-            photos = with_mouths(self._editor.painter, photos, mouths)
-        for sheet, after in zip(sheets, photos, strict=True):
-            if is_wanted(sheet.frame.number):
-                with self._clock.of("paste"):
-                    picture = sheet.frame.picture
-                    if sheet.photo is not None and after is not None:
-                        picture = with_change(picture, sheet.photo.pixels, after.pixels, sheet.part)
-                yield sheet.frame.number, picture
+        found: list[tuple[_Key, OpenMouth]] = []
+        for sheet in batch.sheets:
+            for each in sheet.faces:
+                if sheet.photo is None or each.move.motion is None:
+                    continue
+                each.moved = moved_face(sheet.photo, each.face, each.move.motion)
+                pixels, whites = each.moved.in_photo(sheet.photo), self._script.codes[each.wish.track].whites
+                mouth = open_mouth(painter, each.face, each.move, pixels, each.wish.targets, whites)
+                found += [] if mouth is None else [((each.wish.track, sheet.frame.number), mouth)]
+        paintings = painted(painter, [mouth for _, mouth in found])
+        self._mouths |= {key: painting for (key, _), painting in zip(found, paintings, strict=True)}
 
-    def _pasted(self, sheet: _Sheet) -> tuple[Photo | None, list[OpenMouth]]:
-        """The frame's part with its faces changed, and their mouths that are to be painted."""
-        photo, mouths = sheet.photo, []
+    def _group(self, sheets: Sequence[_Sheet], is_wanted: Callable[[int], bool]) -> Iterator[tuple[int, VideoFrame]]:
+        """Paste what is drawn into frames that follow each other."""
+        for sheet in sheets:
+            if not is_wanted(sheet.frame.number):
+                continue
+            with self._clock.of("paste"):
+                picture = sheet.frame.picture
+                if sheet.photo is not None:
+                    picture = with_change(picture, sheet.photo.pixels, self._pasted(sheet).pixels, sheet.part)
+            yield sheet.frame.number, picture
+
+    def _pasted(self, sheet: _Sheet) -> Photo:
+        """The frame's part with its faces changed."""
+        photo = sheet.photo
+        if photo is None:
+            raise ValueError("a frame without faces has nothing to paste.")
+        for i, each in enumerate(sheet.faces):
+            key = (each.wish.track, sheet.frame.number)
+            around = self._around(key, self._drawn)
+            if around:
+                change = steadied(each.move, around)
+                photo = paste_moved(photo, each.face, change, None if i else each.moved)
         for each in sheet.faces:
             key = (each.wish.track, sheet.frame.number)
-            around = self._around(key)
-            if photo is None or not around:
-                continue
-            change = steadied(each.move, around)
-            moved = None if change.motion is None else moved_face(photo, each.face, change.motion)
-            before, photo = photo, paste_moved(photo, each.face, change, moved)
-            if moved is not None and self._editor.painter is not None:
-                code = self._script.codes[each.wish.track]
-                mouth = open_mouth(
-                    self._editor.painter, each.face, change, moved.in_photo(before), each.wish.targets, code.whites
-                )
-                mouths += [] if mouth is None else [mouth]
-        return photo, mouths
+            if key in self._mouths:
+                photo = with_mouth(photo, self._mouths[key], self._around(key, self._mouths))
+        return photo
 
-    def _around(self, key: _Key) -> list[tuple[float, Drawn]]:
-        """What is drawn of a track around a frame, and how many seconds after it."""
+    def _around(self, key: _Key, of_frames: Mapping[_Key, T]) -> list[tuple[float, T]]:
+        """What there is of a track around a frame, and how many seconds after it."""
         track, at = key
         times_s = self._script.times_s
-        near = [number for number in range(at - REACH_FRAMES, at + REACH_FRAMES + 1) if (track, number) in self._drawn]
-        return [(float(times_s[number] - times_s[at]), self._drawn[track, number]) for number in near]
+        near = [number for number in range(at - REACH_FRAMES, at + REACH_FRAMES + 1) if (track, number) in of_frames]
+        return [(float(times_s[number] - times_s[at]), of_frames[track, number]) for number in near]
 
     def _forget(self, before: int) -> None:
         self._drawn = {key: drawn for key, drawn in self._drawn.items() if key[1] >= before}
+        self._mouths = {key: mouth for key, mouth in self._mouths.items() if key[1] >= before}
