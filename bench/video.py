@@ -85,9 +85,13 @@ def main() -> None:
                 )
             except (ClipError, NoFaceError) as error:
                 left.append(f"{film.name} ({error})")
-        quality = _encoding(editor, _stretch(_films(options.data)[0], options.frames, Path(folder)), Path(folder))
-    text = _one(held[0], options.to, editor) if len(held) == 1 else _several(held, left, options.to, editor)
-    write_section("Films", _command(options), f"{text}\n\n{quality}")
+        quality = "" if options.data.is_dir() or not held else _encoding(editor, held[0].clip.path, Path(folder))
+    if options.data.is_dir():
+        write_section("Films of a folder", _command(options), _several(held, left, options.to, editor))
+    elif held:
+        write_section("Films", _command(options), f"{_one(held[0], options.to, editor)}\n\n{quality}")
+    else:
+        print(left[0])
 
 
 def _films(data: Path) -> list[Path]:
@@ -160,7 +164,10 @@ def _one(held: Held, word: str, editor: Editor) -> str:
     summary = held.measured.summary()
     over_time = [(title, _number(summary[name])) for name, title in SHOWN.items() if summary[name] is not None]
     stages = table(("stage", "ms a frame", "share of time"), rows)
-    return f"{text}{stages}\n\n{table(('over time', 'value'), over_time)}"
+    if held.exact is not None:
+        over_time.append(("flicker if every frame is drawn", _number(_of(held.exact, "flicker_ratio"))))
+    beside = "".join(_beside_exact([held])).strip()
+    return f"{text}{stages}\n\n{table(('over time', 'value'), over_time)}\n\n{beside}".strip()
 
 
 def _model(editor: Editor) -> str:
@@ -182,13 +189,7 @@ def _several(held: list[Held], left: list[str], word: str, editor: Editor) -> st
         "at most."
     )
     text += f" Not edited: {', '.join(left)}." if left else ""
-    if exact:
-        means = np.array([each.likeness.mean() for each in exact if each.likeness is not None])
-        worst = min(float(each.likeness.min()) for each in exact if each.likeness is not None)
-        text += (
-            f" Beside films of which every frame is drawn, faces have an SSIM of {means.mean():.4f} on average, "
-            f"{means.min():.4f} in the worst film and {worst:.4f} in the worst frame."
-        )
+    text += "".join(_beside_exact(exact))
     header = [
         "film",
         "size",
@@ -199,6 +200,18 @@ def _several(held: list[Held], left: list[str], word: str, editor: Editor) -> st
         *(["flicker, exact", "SSIM"] if exact else []),
     ]
     return f"{text}\n\n{table(header, [_row(each) for each in held])}"
+
+
+def _beside_exact(films: list[Held]) -> list[str]:
+    """How like the faces are to those of films of which every frame is drawn; nothing if that was not asked for."""
+    found = [each.likeness for each in films if each.likeness is not None]
+    if not found:
+        return []
+    means = [float(likeness.mean()) for likeness in found]
+    return [
+        f" Beside films of which every frame is drawn, faces have an SSIM of {np.mean(means):.4f} on average, "
+        f"{min(means):.4f} in the worst film and {min(float(each.min()) for each in found):.4f} in the worst frame."
+    ]
 
 
 def _row(held: Held) -> list[str]:

@@ -55,6 +55,22 @@ def test_a_gap_is_bridged_and_a_longer_one_ends_the_track() -> None:
     assert [len(person) for person in persons_of([one, other])] == [2]
 
 
+def test_points_stay_with_a_head_that_moves_in_steps() -> None:
+    """A film that shows every third picture thrice: smoothing alone would put the edit beside the face."""
+    steps = np.repeat(np.arange(10), 3)[:30] * 12.0
+    noise = np.random.default_rng(0).normal(0, 0.05, (30, 68, 2))
+    read = SHAPE + np.stack([steps, 0 * steps], axis=1)[:, None] + noise
+    faces = [Seen(i, row.astype(np.float32), 1.0, Described(person(0), np.float32([0]))) for i, row in enumerate(read)]
+    (track,) = tracks_of(faces, TIMES[:30], [])
+    unit = float(np.linalg.norm(SHAPE[36:42].mean(axis=0) - SHAPE[42:48].mean(axis=0)))
+    apart = np.abs(track.points.mean(axis=1) - read.mean(axis=1))[:, 0]
+    assert apart.max() < 0.06 * unit < np.abs(smoothed(TIMES[:30], steps, 0.04) - steps).max()
+    pairs = zip(noise, faces, strict=True)
+    still = [Seen(face.frame, (SHAPE + n).astype(np.float32), 1.0, face.described) for n, face in pairs]
+    (track,) = tracks_of(still, TIMES[:30], [])
+    assert (track.points - SHAPE).std() < 0.75 * noise.std()
+
+
 def test_an_edit_fades_where_a_face_comes_and_goes_but_not_at_cuts() -> None:
     (track,) = tracks_of([seen(i, 0) for i in range(10, 40)], TIMES, [])
     assert track.presence[0] == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -25,6 +25,7 @@ CUT_RATIO = 4.0  # times the median of the changes around it
 SAME_PATCH = 0.6  # correlation of a followed face with itself a frame before; below, it is lost
 PATCH_PX = 32
 SAME_POINTS = 0.03  # of a face's diagonal: points that lie nearer on average are those of one face
+FAR_POINTS, MOST_READINGS = 0.04, 3  # the same, beyond which a face is read again in its frame, and how often at most
 SAME_BOX = 0.3  # share of two boxes' union that both cover
 
 Detect = Callable[[Photo], list[Landmarks]]
@@ -184,15 +185,24 @@ def _in_chunk(
                 others = seen.setdefault(at, [])
                 if any(_is_same(points, other.points) for other in others):
                     break  # it has met itself on its way from the start
-                if all(overlap(points, other.points) < SAME_BOX for other in others):
+                near = [i for i, other in enumerate(others) if overlap(points, other.points) >= SAME_BOX]
+                if not near:
                     others.append(Seen(numbers[at], points, face.score))
+                elif (
+                    stop - 1 - at < at - start
+                ):  # read otherwise on the longer way from the start, which may have slipped
+                    others[near[0]] = replace(others[near[0]], points=points)
     return [face for at in sorted(seen) for face in seen[at]]
 
 
 def _is_same(one: Float32, other: Float32) -> bool:
     """Whether two sets of points (68, 2) are one face's, read twice."""
-    apart = float(np.linalg.norm(one - other, axis=1).mean())
-    return apart < SAME_POINTS * float(np.linalg.norm(np.ptp(one, axis=0)))
+    return _apart(one, other) < SAME_POINTS
+
+
+def _apart(one: Float32, other: Float32) -> float:
+    """Mean distance of two sets of points (68, 2), in diagonals of a face."""
+    return float(np.linalg.norm(one - other, axis=1).mean()) / max(float(np.linalg.norm(np.ptp(one, axis=0))), 1e-6)
 
 
 def _detected(photo: Photo, face: Landmarks, number: int, describe: Describe) -> Seen:
@@ -206,12 +216,24 @@ def _followed(photos: Sequence[Photo], points: Float32, steps: range, way: int) 
     before = _patch(photos[steps[0]].pixels, points) if len(steps) else None
     for at in steps[:-1] if len(steps) else ():
         there = photos[at + way]
-        points = refine_points(there, known_face(points)).points
+        points = _read_again(there, points)
         patch = _patch(there.pixels, points)
         if before is None or _correlation(before, patch) < SAME_PATCH:
             return
         yield at + way, points
         before = patch
+
+
+def _read_again(photo: Photo, points: Float32) -> Float32:
+    """A face's points in the next frame: again from where they were read, if that is far from where they were sought.
+
+    The predictor looks in a box around the last points, and reads a face that has left its middle only roughly.
+    """
+    for _ in range(MOST_READINGS):
+        before, points = points, refine_points(photo, known_face(points)).points
+        if _apart(before, points) < FAR_POINTS:
+            break
+    return points
 
 
 def _patch(pixels: UInt8, points: Float32) -> Float64:
