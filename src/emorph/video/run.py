@@ -29,7 +29,7 @@ from emorph.video.edited import FrameEditor, Script, Wish
 from emorph.video.encode import Stored, check_gif, check_holds, join, segment, stored
 from emorph.video.frames import previewed
 from emorph.video.look import Described
-from emorph.video.pace import STAGES, Tell
+from emorph.video.pace import Tell
 from emorph.video.passes import Passes, is_made, person_of, resumed, sure_faces
 from emorph.video.plan import FilmPlan, film_metadata, film_paths, key_of
 from emorph.video.tracks import Track, chosen
@@ -103,7 +103,7 @@ class _Film:
             "n_frames": len(seen.times_s), "n_frames_edited": n_edited, "n_people": len(seen.persons),
             "n_tracks": len(tracks), "n_scenes": len(seen.scenes) + 1,
             "frames_per_second": round(len(seen.times_s) / seconds, 2),
-            "seconds": {stage: round(self.clock.seconds[stage], 3) for stage in STAGES},
+            **self.clock.as_facts(),
             "remarks": list(self.stored.remarks),
         }  # fmt: skip
         n_changed = sum(any(track is other for other in tracks) for person in seen.persons for track in person[:1])
