@@ -9,6 +9,7 @@ limit on how large files may grow, which ends writing like a full disk.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import random
 import resource
@@ -69,7 +70,7 @@ def _killed(film: Path, folder: Path, words: Sequence[str], n: int, whole: bytes
     n_steps = 2 * -(-read_clip(film).n_frames // SEGMENT_FRAMES)
     for moment in range(n):
         process = subprocess.Popen(_command(film, folder / "out.mp4", words), stderr=subprocess.DEVNULL)
-        _wait(process, lambda least=moment * n_steps // n: _finished(work) >= least)
+        _wait(process, functools.partial(_has_finished, work, moment * n_steps // n))
         time.sleep(chance.uniform(0, 2))
         process.kill()
         process.wait()
@@ -110,8 +111,8 @@ def _out_of_room(film: Path, folder: Path, words: Sequence[str], whole: bytes) -
     return [("files that may not grow, like a full disk", left, f"{_verdict(same)}; {_left(folder)}")]
 
 
-def _finished(work: Path) -> int:
-    return len([*work.glob("look_*.npz"), *work.glob("film_*.nut")])
+def _has_finished(work: Path, least: int) -> bool:
+    return len([*work.glob("look_*.npz"), *work.glob("film_*.nut")]) >= least
 
 
 def _wait(process: subprocess.Popen[str] | subprocess.Popen[bytes], come: Callable[[], bool]) -> None:

@@ -105,7 +105,8 @@ def carried(picture: Float32, before: Float64, after: Float64) -> Float32:
     side = max(height, width)
     coarse = min(side, FIELD_PX)
     scale = side / coarse
-    field = motion_between(*((each + 0.5) / scale - 0.5 for each in (before, after)), coarse) * np.float32(scale)
+    points, goals = ((each + 0.5) / scale - 0.5 for each in (before, after))
+    field = motion_between(points, goals, coarse) * np.float32(scale)
     field = cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR)
     return warped(picture, np.ascontiguousarray(field[:height, :width]))
 

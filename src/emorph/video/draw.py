@@ -125,7 +125,7 @@ def drawings(
     rows = np.flatnonzero(is_drawn)
     if not len(rows):
         return moves, []
-    picked = Motions(*(each[rows] for each in (motion.fields, motion.opened, motion.landmarks, motion.drawable)))
+    picked = Motions(motion.fields[rows], motion.opened[rows], motion.landmarks[rows], motion.drawable[rows])
     pictures = redrawn(editor.codec, seen[rows], (z + step)[rows][:, None], picked)
     before, after = (to_levels(code.tone.put_back(each[:, 0])) for each in pictures)
     found = zip(rows, before, after, strict=True)
@@ -140,16 +140,19 @@ def steadied(move: CropChange, around: Sequence[tuple[float, Drawn]]) -> CropCha
     """
     mean = np.zeros_like(move.before)
     for share, (_, drawn) in zip(shares_by_time([apart_s for apart_s, _ in around]), around, strict=True):
-        still = move.landmarks is None or drawn.landmarks is None
-        mean += np.float32(share) * (drawn.change if still else carried(drawn.change, drawn.landmarks, move.landmarks))
+        change = drawn.change
+        if move.landmarks is not None and drawn.landmarks is not None:
+            change = carried(change, drawn.landmarks, move.landmarks)
+        mean += np.float32(share) * change
     return replace(move, after=np.clip(move.before + mean, 0, 255))
 
 
 def shares_by_time(apart_s: Sequence[float]) -> Float64:
     """How much of a mean each frame has that comes so many seconds later, (n,) with the sum 1."""
     squares = np.square(apart_s)
-    shares: Float64 = np.exp(-0.5 * (squares - squares.min()) / STEADY_S**2)
-    return shares / shares.sum()
+    shares = np.exp(-0.5 * (squares - squares.min()) / STEADY_S**2)
+    of_sum: Float64 = shares / shares.sum()
+    return of_sum
 
 
 def _landmarks(points: np.ndarray, box: tuple[int, int, int, int]) -> Landmarks:

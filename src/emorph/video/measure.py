@@ -117,8 +117,8 @@ class FilmMeasures:
             "identity_distance_worst": float(self.distance[told].max()) if told.any() else None,
             "change_outside": _mean(self.outside),
         }
-        for i, told in enumerate(self.told):
-            numbers |= {f"{name} ({told.judge})" if i else name: n for name, n in told.summary(edited).items()}
+        for i, each in enumerate(self.told):
+            numbers |= {f"{name} ({each.judge})" if i else name: n for name, n in each.summary(edited).items()}
         return {name: value if value is None else round(value, 4) for name, value in numbers.items()}
 
 
