@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from emorph.core.errors import CheckpointError, DataError, ShapeError
+from emorph.core.errors import CheckpointError, ConfigError, DataError, ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.types import AlignedFace, Landmarks, Photo
 from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
@@ -368,6 +368,27 @@ def test_few_steps_are_trained_in_the_same_loop(mouths: Path, painter: Painter, 
     end = train(config, config.data.open(*config.picture), devices=1, accelerator="cpu", show_progress=False)
     student = Painter.from_pretrained(end.folder / "ema").state_dict()
     assert any(not torch.equal(weight, student[name]) for name, weight in painter.state_dict().items())
+
+
+def test_a_painter_grows_deeper_and_paints_the_same_at_first(mouths: Path, painter: Painter, tmp_path: Path) -> None:
+    view, wish, noise = inputs(2)[1:]
+    deeper = painter.deeper([2 * n for n in TINY.blocks]).eval()
+    assert len(list(deeper.parameters())) > len(list(painter.parameters()))
+    torch.testing.assert_close(deeper.paint(view, wish, noise, steps=2), painter.paint(view, wish, noise, steps=2))
+    with pytest.raises(ShapeError, match="expected at least"):
+        deeper.deeper(TINY.blocks)
+    deeper.save_pretrained(tmp_path / "deeper")
+    painter.save_pretrained(tmp_path / "shallow")
+    values = {"out": "x", "data": {"path": str(mouths), "split": "train"}, "budget": {"steps": 1}}
+    task, small = (
+        (config := PainterRunConfig.parse({**values, "model": model.config.model_dump()})).build(
+            config.data.open(*config.picture), None
+        )
+        for model in (deeper, painter)
+    )
+    assert task.start(str(tmp_path / "shallow")).config == deeper.config
+    with pytest.raises(ConfigError, match=r"set model\.blocks"):
+        small.start(str(tmp_path / "deeper"))
 
 
 def test_wide_mouths_are_drawn_more_often(mouths: Path) -> None:

@@ -12,11 +12,11 @@ import torch
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
-from emorph.core.landmarks import INNER, STABLE
+from emorph.core.landmarks import BROWS, CHIN, INNER, LOWER_LIP, STABLE
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change
-from emorph.faces.warp import SPACINGS, STIFFNESS, _border, warped
+from emorph.faces.warp import HAIRLINE, SPACINGS, STIFFNESS, THICKEST, _fixed, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
 from emorph.train.tasks.head import HeadConfig
@@ -106,6 +106,34 @@ def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
     np.testing.assert_array_equal(in_order(before, before + 4), before + 4)
 
 
+def test_a_mouth_that_opens_parts_its_lips_and_does_not_swell_them(face: AlignedFace) -> None:
+    before = face.crop_points()
+    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
+    down /= np.linalg.norm(down)
+    after = before.copy()
+    after[55:60] += 0.2 * SIDE * down  # the lower lip's lower edge alone
+    found = in_order(before, after)
+    for upper, lower in LOWER_LIP:
+        own, now = ((each[lower] - each[upper]) @ down for each in (before, found))
+        assert own < now <= THICKEST * own + 1e-6
+        np.testing.assert_allclose(found[lower], after[lower])  # its lower edge is where it was asked for
+
+
+def test_the_chin_goes_with_the_jaw_and_the_hairline_stays(face: AlignedFace) -> None:
+    before = face.crop_points()
+    after = before.copy()
+    after[CHIN, 1] += 0.06 * SIDE
+    after[55:60, 1] += 0.06 * SIDE
+    after[BROWS, 1] += 0.04 * SIDE
+    motion = motion_between(before, after, SIDE)
+    chin = np.rint(after[8]).astype(int)
+    assert motion[min(chin[1], SIDE - 2), chin[0], 1] < -0.03 * SIDE  # what is seen there lay higher before
+    height = before[[48, 54], 1].mean() - before[36:48, 1].mean()
+    hair = np.rint(before[BROWS].mean(axis=0) - [0, HAIRLINE * height]).astype(int)
+    brows = np.rint(after[BROWS].mean(axis=0)).astype(int)
+    assert abs(motion[max(hair[1], 0), hair[0], 1]) < 0.5 * abs(motion[brows[1], brows[0], 1])
+
+
 def _closing(before: np.ndarray, side_px: int) -> np.ndarray:
     """Landmarks of a mouth whose lips all but meet: the spline's largest coefficients."""
     after = before.copy()
@@ -120,8 +148,7 @@ def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_p
     before = align(photo, landmarks, side_px).crop_points()
     before[30] = before[30].round()
     after = _closing(before, side_px)
-    end = np.concatenate([after[INNER], _border(side_px)])
-    start = np.concatenate([before[INNER], _border(side_px)])
+    start, end = (np.concatenate([each[CHIN], each[INNER], _fixed(before, side_px)]) for each in (before, after))
 
     def basis(places: np.ndarray) -> np.ndarray:
         r = np.linalg.norm(places[:, None] - end[None], axis=2)

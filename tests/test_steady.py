@@ -9,7 +9,7 @@ import torch
 from emorph.core.landmarks import BROWS, EYES, MOUTH, NOSE
 from emorph.core.types import Landmarks, Photo, Target
 from emorph.edit.pipeline import Editor
-from emorph.edit.steady import MOVED_SHARE, drawable, expressive, features, held_steady
+from emorph.edit.steady import DEEPEST, MOVED_SHARE, drawable, expressive, features, held_steady, on_skin, softened
 from emorph.faces import align
 from test_redraw import editor as moving_editor  # the fixture
 from tiny import tiny_config
@@ -74,6 +74,32 @@ def test_light_stays_and_an_opening_mouth_is_kept(points: np.ndarray, share: tor
     assert kept[:, ~inside].abs().max() < 0.06  # the light is gone
     assert float(kept[:, share[0, 0] == 0].abs().max()) == 0  # and what is no expression is the photo's own
     assert torch.equal(held_steady(before, before, share), before)
+
+
+def test_hair_over_the_face_is_not_drawn_over(share: torch.Tensor) -> None:
+    skin = 0.3 + 0.1 * torch.rand(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    fringe = skin.clone()
+    fringe[1, :, 40:50] = -0.7
+    like = on_skin(fringe, share.expand(2, -1, -1, -1))
+    assert like.shape == (2, 1, SIDE, SIDE)
+    assert like[0].min() > 0.95  # a face without any
+    assert like[1, 0, 43:47].max() < 0.05
+    assert like[1, 0, 60:].min() > 0.95
+    assert torch.equal(on_skin(fringe[1:], share), like[1:])
+    assert on_skin(fringe, torch.zeros_like(like)).min() > 0.999  # no skin is expected anywhere
+
+
+def test_no_patches_are_drawn_on_skin() -> None:
+    before = torch.zeros(1, 3, 8, 8)
+    after = before.clone()
+    after[..., :4] = -0.9  # a patch
+    after[..., 6:] = 0.05  # a fold's edge
+    opened = torch.zeros(1, 1, 8, 8)
+    opened[..., :2] = 1
+    found = softened(before, after, opened)
+    torch.testing.assert_close(found[..., :2], after[..., :2])
+    assert -DEEPEST <= found[..., 2:4].min() < found[..., 2:4].max() + 1e-6 < -0.9 * DEEPEST
+    torch.testing.assert_close(found[..., 6:], after[..., 6:], atol=0.002, rtol=0)
 
 
 def test_rows_do_not_depend_on_each_other(share: torch.Tensor) -> None:

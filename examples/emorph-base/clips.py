@@ -70,6 +70,7 @@ def faces_of(film: Path) -> Iterator[dict[str, Any]]:
             "image": encoded.tobytes(),
             "source_file": f"{film.name}#{number}",
             "landmarks68": face.crop_points().astype("<f2").tobytes(),
+            "quad_px": SIDE_PX * float(np.linalg.norm(face.crop_to_photo[:2, 0])),
             "age": -1,
             "gender": "",
             "label": PLAYED[played].word if played else "",

@@ -72,8 +72,8 @@ def parts(packs: Path, clips: Path) -> list[Part]:
         Part("their crops", clipped, [python, str(HERE / "packs.py"), str(films), str(clipped)]),
         trained(HERE / "1_faces.toml"),
         trained(HERE / "2_directions.toml"),
-        Part("mouths", mouths, [python, str(PAINTER / "prepare.py"), str(mouths), *mouth_packs]),
-        *(trained(PAINTER / f"{name}.toml") for name in ("1_coarse", "2_fine", "3_last")),
+        Part("mouths", mouths, [python, str(PAINTER / "prepare.py"), str(mouths), *mouth_packs, str(films)]),
+        *(trained(PAINTER / f"{name}.toml") for name in ("1_coarse", "2_fine", "3_last", "4_sharp")),
         Part("the model's folder", HERE / "runs" / "model" / "painter" / "config.json", assemble),
     ]
 
@@ -103,7 +103,7 @@ def assemble() -> None:
     model = DiffAE.from_pretrained(final(HERE / "1_faces.toml"))
     model.save_pretrained(target, dtype=torch.float16)
     shutil.copytree(final(HERE / "2_directions.toml"), target / "directions")
-    shutil.copytree(final(PAINTER / "3_last.toml"), target / "painter")  # the last: where it is, all is
+    shutil.copytree(final(PAINTER / "4_sharp.toml"), target / "painter")  # the last: where it is, all is
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ INNER_LIPS = slice(60, 68)
 INNER = slice(17, 68)  # brows, nose, eyes, mouth: all but the jaw, which tells pose and is often outside the crop
 
 LOWER_JAW = slice(3, 14)
+CHIN = slice(6, 11)
 UNDER_LIP = slice(55, 60)  # lower edge of the lower lip, without the corners
 OUTER_EYE_CORNERS = (36, 45)
 MOUTH_CORNERS = (48, 54)

@@ -13,7 +13,7 @@ from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
 from emorph.edit.redraw import Motions, motions, move_crops
-from emorph.edit.steady import held_steady
+from emorph.edit.steady import held_steady, on_skin, softened
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 
@@ -57,7 +57,10 @@ def redrawn(
     seen: crops without their tone, (B, C, S, S) in [-1, 1]. z_to: (B, n, z_dim), with which they are drawn.
     """
     moved = move_crops(seen, motion.fields)
-    new = torch.from_numpy(motion.opened).flatten(0, 1)[:, None].to(moved.device)
-    drawn = codec.redraw(moved.flatten(0, 1), z_to.flatten(0, 1), new, on_step)
-    share = torch.from_numpy(motion.drawable).flatten(0, 1)[:, None].to(moved.device)
-    return moved, held_steady(moved.flatten(0, 1), drawn, share).view_as(moved)
+    flat = moved.flatten(0, 1)
+    new, share = (
+        torch.from_numpy(each).flatten(0, 1)[:, None].to(moved.device) for each in (motion.opened, motion.drawable)
+    )
+    drawn = codec.redraw(flat, z_to.flatten(0, 1), new, on_step)
+    share = share * torch.maximum(on_skin(flat, share), new)  # what opens is dark, and to be drawn
+    return moved, held_steady(flat, softened(flat, drawn, new), share).view_as(moved)

@@ -34,8 +34,8 @@ from emorph.faces.paste import moved_face
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
-DEFAULT_SEED = 3  # of the noise that a painting starts from
-NOISE = 0.6  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
+DEFAULT_SEED = 1  # of the noise that a painting starts from
+NOISE = 0.8  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
 CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a painting is enlarged, which blurs it
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
 CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
@@ -211,7 +211,9 @@ def painted_mouths(
 ) -> list[Float32]:
     """The crops' levels (h, w, 3) of 0..255 with the hidden parts painted, from one noise, as one batch."""
     view, wish = (torch.cat([getattr(mouth, name) for mouth in mouths]) for name in ("view", "wish"))
-    noise = NOISE * seeded_noise([seed], (3, *view.shape[2:]), view.device).expand(len(mouths), -1, -1, -1)
+    noise = seeded_noise([seed], (3, *view.shape[2:]), view.device)
+    noise = NOISE * (noise + noise.flip(-1)) / math.sqrt(2)  # a mouth's two sides are alike
+    noise = noise.expand(len(mouths), -1, -1, -1)
     pictures = painter.paint(view, wish, noise, steps=steps).permute(0, 2, 3, 1).float().cpu().numpy()
     return [
         ((each + 1) * (127.5 / mouth.gain)).astype(np.float32) for each, mouth in zip(pictures, mouths, strict=True)

@@ -26,6 +26,10 @@ SOFT = 0.4  # width of the edge, half of it outside, in distances between the ey
 BROW_LINE, EYE_LINE, NOSE_LINE, LIPS_LINE = 0.16, 0.05, 0.1, 0.04  # reach around features, in eye distances
 FEATURE_EDGE = 0.05  # standard deviation of their soft edge, in eye distances
 MOVED_SHARE = 0.25  # of what the model draws over a feature that has moved there already: shade, and not its own idea
+HAIR = (2.0, 4.0)  # how much darker than the skin hair and frames are, none to all, in the skin's own deviations
+LEAST_DEVIATION = 0.06  # of the skin's brightness, of pictures in [-1, 1]
+HAIR_EDGE = 0.012  # of the crop's side: standard deviation of the soft edge around hair
+DEEPEST = 0.2  # of a fold's shade, of pictures in [-1, 1]: what is darker is a patch
 N_ROUNDS = 3  # of the fit of light, which is not to take an open mouth for a shadow
 ODD = 0.04  # a change of light that is off by so much counts half; of pictures in [-1, 1]
 
@@ -80,6 +84,39 @@ def drawable(before: Float64, after: Float64, opened: Float32) -> Float32:
     moved = features(after, side_px) * (1 - opened)
     share: Float32 = around * (1 - (1 - MOVED_SHARE) * moved)
     return share
+
+
+def on_skin(pictures: Tensor, share: Tensor) -> Tensor:
+    """How much of each pixel is skin rather than hair or a frame of glasses, (B, 1, S, S) in [0, 1].
+
+    A model knows neither a fringe that hangs over a brow nor glasses well: it would draw them as folds of skin.
+    pictures: (B, C, S, S) in [-1, 1]; share: (B, 1, S, S) in [0, 1], where skin is to be expected.
+    """
+    light = pictures.mean(dim=1, keepdim=True)
+    found = []
+    for own, of_face in zip(light, share, strict=True):
+        within = own[of_face > 0.5]
+        if not within.numel():
+            found.append(torch.ones_like(own))
+            continue
+        skin = within.median()
+        deviation = (1.4826 * (within - skin).abs().median()).clamp(min=LEAST_DEVIATION)
+        hair = (((skin - own) / deviation - HAIR[0]) / (HAIR[1] - HAIR[0])).clamp(0, 1)
+        found.append(1 - hair)
+    sharp = torch.stack(found).cpu().numpy()
+    sigma = HAIR_EDGE * sharp.shape[-1]
+    soft = [cv2.GaussianBlur(each[0], (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for each in sharp]
+    return torch.from_numpy(np.stack(soft))[:, None].to(share)
+
+
+def softened(before: Tensor, after: Tensor, opened: Tensor) -> Tensor:
+    """The drawing with no shade or light on the skin that is stronger than a fold's.
+
+    before, after: (B, C, S, S) in [-1, 1], the crop that was redrawn and the drawing. opened: (B, 1, S, S) in [0, 1],
+    where a mouth's inside is new and may be anything.
+    """
+    change = after - before
+    return before + torch.lerp(DEEPEST * torch.tanh(change / DEEPEST), change, opened)
 
 
 def held_steady(before: Tensor, after: Tensor, share: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,37 +11,55 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import ShapeError
-from emorph.core.landmarks import BROWS_TO_LIDS, EYES, INNER, LIDS, LIP_GAPS, LOWER_LIP, MOUTH_CORNERS, UPPER_LIP
+from emorph.core.landmarks import (
+    BROWS,
+    BROWS_TO_LIDS,
+    CHIN,
+    EYES,
+    INNER,
+    LIDS,
+    LIP_GAPS,
+    LOWER_LIP,
+    MOUTH_CORNERS,
+    UPPER_LIP,
+)
 from emorph.core.types import Float32, Float64
 
 STIFFNESS = 3e-4  # of the spline, over the crop's side squared; 0 meets every point exactly
 ANCHORS_A_SIDE = 9  # fixed points along each side of the crop
 FIELD_PX = 32  # side at which it is told how a whole picture is carried along
+HAIRLINE = 0.5  # how far above the brows hair begins, in eye-to-mouth distances: brows move skin, and no hair
 KERNELS_AT_ONCE = 1 << 16  # half a megabyte: the field is summed in bands that stay in the processor's cache
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """Two landmarks, one above the other, that keep a share of their distance. ``yields``: which of them gives way."""
+    """Two landmarks, one above the other, that keep their distance: at least ``share`` of it, at most ``most``.
+
+    yields: which of them gives way where they come too close; too far apart, it is the other.
+    """
 
     upper: int
     lower: int
     share: float
     yields: Literal["both", "upper", "lower"]
+    most: float = math.inf
 
 
-# Eyes do not fall shut, lips neither cross nor vanish, brows do not sink into eyes. In this order: lips before skin.
+THICKEST = 1.1  # of a lip's own thickness: a mouth that opens parts its lips and does not swell them
+# Eyes do not fall shut, lips neither cross, vanish nor swell, brows do not sink into eyes. In this order: lips before
+# skin.
 SPACINGS = (
     *(Spacing(upper, lower, 0.35, "both") for upper, lower in LIDS),
     *(Spacing(upper, lower, 0.02, "both") for upper, lower in LIP_GAPS),
-    *(Spacing(upper, lower, 0.5, "upper") for upper, lower in UPPER_LIP),
-    *(Spacing(upper, lower, 0.5, "lower") for upper, lower in LOWER_LIP),
+    *(Spacing(upper, lower, 0.5, "upper", THICKEST) for upper, lower in UPPER_LIP),
+    *(Spacing(upper, lower, 0.5, "lower", THICKEST) for upper, lower in LOWER_LIP),
     *(Spacing(upper, lower, 0.55, "upper") for upper, lower in BROWS_TO_LIDS),
 )
 
 
 def in_order(before: Float64, after: Float64) -> Float64:
-    """The moved landmarks, set apart where they came too close along the face's own vertical.
+    """The moved landmarks, set right where they came too close, or too far apart, along the face's own vertical.
 
     before, after: (68, 2) (x, y). A distance that was 0 or negative before stays free.
     """
@@ -48,11 +67,13 @@ def in_order(before: Float64, after: Float64) -> Float64:
     down = before[list(MOUTH_CORNERS)].mean(axis=0) - before[EYES].mean(axis=0)
     down = down / max(float(np.linalg.norm(down)), 1e-6)
     for pair in SPACINGS:
-        least = pair.share * float((before[pair.lower] - before[pair.upper]) @ down)
-        missing = least - float((apart[pair.lower] - apart[pair.upper]) @ down)
-        if least <= 0 or missing <= 0:
+        own, now = (float((points[pair.lower] - points[pair.upper]) @ down) for points in (before, apart))
+        if own <= 0:
             continue
+        missing = float(np.clip(now, pair.share * own, pair.most * own)) - now
         up_share = {"both": 0.5, "upper": 1.0, "lower": 0.0}[pair.yields]
+        if missing < 0:
+            up_share = 1 - up_share
         apart[pair.upper] -= up_share * missing * down
         apart[pair.lower] += (1 - up_share) * missing * down
     return apart
@@ -62,8 +83,8 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
     """Where each pixel of a crop comes from, so that its landmarks move from ``before`` to ``after``.
 
     before, after: (68, 2) (x, y) in crop pixels; ``after`` as ``in_order`` leaves it, or else lids and lips may cross.
-    Returns (S, S, 2): pixel (x, y) of the moved picture is the old one's at (x, y) + motion. The crop's border stays;
-    the jaw follows the features. Raises ShapeError.
+    Returns (S, S, 2): pixel (x, y) of the moved picture is the old one's at (x, y) + motion. The crop's border and the
+    hairline stay; the chin goes with the jaw, the rest of the face's outline follows the features. Raises ShapeError.
 
     >>> before = np.random.default_rng(0).uniform(20, 44, (68, 2))
     >>> motion = motion_between(before, before + [3, 0], side_px=64)  # all landmarks go to the right ...
@@ -73,9 +94,8 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
     for points in (before, after):
         if points.shape != (68, 2) or not np.isfinite(points).all():
             raise ShapeError(f"expected 68 finite landmarks (68, 2), found {points.shape}.")
-    border = _border(side_px)
-    start = np.concatenate([before[INNER], border])
-    end = np.concatenate([after[INNER], border])
+    fixed = _fixed(before, side_px)
+    start, end = (np.concatenate([points[CHIN], points[INNER], fixed]) for points in (before, after))
     return _field(end, _spline(end, start - end, STIFFNESS * side_px**2), side_px)
 
 
@@ -143,6 +163,12 @@ def _bending(squared: Float64) -> Float64:
     kernel: Float64 = np.log(np.maximum(squared, 1e-12))
     kernel *= squared
     return kernel
+
+
+def _fixed(before: Float64, side_px: int) -> Float64:
+    """Points (n, 2) that stay: the hairline above the brows, and the crop's border."""
+    down = before[list(MOUTH_CORNERS)].mean(axis=0) - before[EYES].mean(axis=0)
+    return np.concatenate([before[BROWS] - HAIRLINE * down, _border(side_px)])
 
 
 def _border(side_px: int) -> Float64:

@@ -35,8 +35,9 @@ class MouthAxes:
     """How ``mouth_shape`` is read off normalised z_sem, and how z_sem goes with it.
 
     weight (3, z_dim), bias (3,): they read it. patterns (3, z_dim): the step that changes one measure by 1 and leaves
-    the others. share (3,): of a mouth's difference from what is expected, the part that is expression, not the person.
-    wanted (K, 3): the shape that belongs to each class; NaN in a class whose edits leave the mouth to the class means.
+    the others, but for the gap's, with which width and lift go as they do when mouths open. share (3,): of a mouth's
+    difference from what is expected, the part that is expression, not the person. wanted (K, 3): the shape that belongs
+    to each class; NaN in a class whose edits leave the mouth to the class means.
     """
 
     weight: Tensor
@@ -57,11 +58,14 @@ class MouthAxes:
         """The step (..., z_dim) that takes back what mouths have beyond those of a class.
 
         z: normalised, where an edit towards class ``row`` would lead. expected: the shape (..., 3) that it would give
-        an average face. The lips' gap is to be the class's own; width and lift are to be as expected, so that a class's
-        gain goes beyond its mean.
+        an average face. The lips' gap is to be the class's own, with width and lift as they go with it; else they are
+        to be as expected, so that a class's gain goes beyond its mean.
         """
-        goal = torch.cat([self.wanted[row, :1].expand_as(expected[..., :1]), expected[..., 1:]], dim=-1)
-        return (self.share * (goal - self.read(z))) @ self.patterns
+        jaw = self.weight @ self.patterns[0]  # (3,), what a step of the gap does: 1, and what goes with it
+        goal = expected + (self.wanted[row, :1] - expected[..., :1]) * jaw
+        missing = goal - self.read(z)
+        beside = torch.cat([missing[..., :1], missing[..., 1:] - missing[..., :1] * jaw[1:]], dim=-1)
+        return (self.share * beside) @ self.patterns
 
     def to(self, device: torch.device | str) -> MouthAxes:
         """The same on a device."""

@@ -170,6 +170,19 @@ class Painter(PretrainedModule):
         hidden = view[:, 3:4]
         return self.to_rgb(painted) * hidden + view[:, :3] * (1 - hidden)
 
+    def deeper(self, blocks: Sequence[int]) -> Painter:
+        """A painter with more blocks a level that paints the same: new ones begin as their shortcut, to be trained.
+
+        blocks: as of ``PainterConfig``. Raises ShapeError for fewer than there are.
+        """
+        if len(blocks) != len(self.config.blocks) or any(
+            a < b for a, b in zip(blocks, self.config.blocks, strict=True)
+        ):
+            raise ShapeError(f"expected at least {self.config.blocks} blocks, found {tuple(blocks)}.")
+        grown = Painter(self.config.model_copy(update={"blocks": tuple(blocks)}))
+        grown.load_state_dict({**grown.state_dict(), **self.state_dict()})
+        return grown
+
     def _check(self, x_t: Tensor, view: Tensor) -> None:
         height, width = self.config.height_px, self.config.width_px
         for tensor, channels in ((x_t, 3), (view, VIEW_CHANNELS)):

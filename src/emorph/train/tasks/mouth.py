@@ -35,6 +35,7 @@ def fit_mouth(
         patterns = torch.linalg.solve(patterns @ weight.T, patterns)  # the readers then see a step of 1 as 1
     except RuntimeError:  # a singular matrix
         raise DataError("[head] lips is set, but the mouths of the training faces do not differ.") from None
+    patterns = with_the_jaw(patterns, inner_shape)
     wanted = means.double() @ weight.T + bias
     for word, gap in lips.items():
         wanted[Emotion.parse(word), 0] = gap
@@ -44,6 +45,17 @@ def fit_mouth(
     share = expression_share(inner_shape, codes)
     axes = MouthAxes(*(tensor.float().contiguous() for tensor in (weight, bias, patterns, share, wanted)))
     return axes, moved.to(means.dtype)
+
+
+def with_the_jaw(patterns: Tensor, shape: Tensor) -> Tensor:
+    """The steps (3, z_dim) of a mouth's measures, the gap's with what width and lift do when mouths open.
+
+    shape: (N, 3), within classes. A jaw takes the corners of the mouth down with it: lips that part while their corners
+    stay open to a point.
+    """
+    gap = shape[:, 0]
+    slopes = (gap @ shape) / gap.square().sum().clamp(min=1e-12)  # (3,), of which the gap's own is 1
+    return torch.cat([slopes[None] @ patterns, patterns[1:]])
 
 
 def expression_share(shape: Tensor, codes: Codes) -> Tensor:

@@ -118,10 +118,13 @@ class PainterTask(Task[Painter]):
         self.items = _Weighted(faces, self._weights())
 
     def start(self, name: str) -> Painter:
-        """A folder or a hub id; of another resolution, too, as all layers are convolutions."""
+        """A folder or a hub id; of another resolution, too, as all layers are convolutions, or with fewer blocks."""
         model = Painter.from_pretrained(name)
-        check_started(model.config, self.model.config, ("width_units", "patch_size"), name)
-        return model
+        check_started(model.config, self.model.config, ("width_units", "patch_size", "channels"), name)
+        blocks = self.model.config.blocks
+        if any(own < theirs for own, theirs in zip(blocks, model.config.blocks, strict=True)):
+            check_started(model.config, self.model.config, ("blocks",), name)
+        return model.deeper(blocks)
 
     def draw(
         self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device
