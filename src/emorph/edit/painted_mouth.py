@@ -70,6 +70,10 @@ class MouthChange:
         """Whether there is anything between the lips, before or after."""
         return lip_gap(self.before) >= CLOSED_GAP or lip_gap(self.after) >= OPENED_GAP
 
+    def light_of(self, emotions: Sequence[tuple[Emotion, float]]) -> float | None:
+        """How light the inside should be of a mouth that shows these; None if its lips touch, or it is not known."""
+        return None if is_shut(lip_gap(self.after)) else light_of(emotions)
+
     @property
     def share_inside(self) -> float:
         """How far the inside is to be seen, in [0, 1]: for films, where lips part little by little.
@@ -110,7 +114,7 @@ def paint_edit(
     change = MouthChange.in_crop(face, after)
     if not change.shows_inside:
         return edited
-    light = None if is_shut(lip_gap(change.after)) else light_of(emotions)
+    light = change.light_of(emotions)
     if light is not None:
         light *= whites or face_whites(source, change.before, painter)
     return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light, steps=steps)
@@ -121,12 +125,10 @@ def face_whites(photo: Photo, points: Float64, painter: Painter) -> float:
     return whites_over_skin(photo, points, mouth_crop(points, painter.config.size, painter.config.width_units))
 
 
-def inside_painted_by(
-    painter: Painter | None, whites: float | None = None, steps: int = DEFAULT_STEPS
-) -> Callable[[Target], Finish] | None:
+def inside_painted_by(painter: Painter | None, steps: int = DEFAULT_STEPS) -> Callable[[Target], Finish] | None:
     """What an editor does to each face after its change is pasted; None without a painter.
 
-    whites: see ``paint_edit``. steps: evaluations of the painter.
+    steps: evaluations of the painter.
     """
     if painter is None:
         return None
@@ -136,7 +138,7 @@ def inside_painted_by(
             return edited
         return paint_edit(
             source, edited, face, change.motion, change.landmarks, painter,
-            emotions=target.weights, whites=whites, steps=steps,
+            emotions=target.weights, steps=steps,
         )  # fmt: skip
 
     return lambda target: functools.partial(finish, target)

@@ -9,9 +9,8 @@ import numpy as np
 
 from emorph.core.types import AlignedFace, Float32, Photo, Target, UInt8
 from emorph.edit.change import CropChange
-from emorph.edit.mouth_light import light_of
 from emorph.edit.painted_mouth import MouthChange, UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
-from emorph.faces.mouth_crop import is_shut, lip_gap
+from emorph.faces.mouth_crop import lip_gap
 from emorph.faces.warp import carried
 from emorph.models.painter import Painter
 from emorph.video.draw import shares_by_time
@@ -58,9 +57,7 @@ def open_mouth(
     share = mouth.share_inside
     if share <= 0:
         return None
-    light = None
-    if not is_shut(lip_gap(mouth.after)):
-        light = light_of(max(targets, key=lambda target: abs(target.strength)).weights)
+    light = mouth.light_of(max(targets, key=lambda target: abs(target.strength)).weights)
     light = None if light is None else light * whites
     return OpenMouth(mouth, unpainted_mouth(moved, mouth, painter, light), moved, share)
 
