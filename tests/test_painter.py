@@ -14,10 +14,11 @@ from torch import Tensor
 
 from emorph.core.errors import CheckpointError, ConfigError, DataError, ShapeError
 from emorph.core.expressions import Emotion
-from emorph.core.types import AlignedFace, Landmarks, Photo
+from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
 from emorph.data.store import FaceStore
 from emorph.diffusion.schedule import Schedule
+from emorph.edit.change import CropChange
 from emorph.edit.mouth_light import LIGHT_OF, MOST, whites_over_skin
 from emorph.edit.painted_mouth import (
     MouthChange,
@@ -30,12 +31,14 @@ from emorph.edit.painted_mouth import (
     unpainted_mouth,
 )
 from emorph.faces import align, motion_between
+from emorph.faces.detect import known_face
 from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, lip_masks, mouth_crop
 from emorph.models.painter import Painter, PainterConfig, painter_beside, trailing, view_of, wishes
 from emorph.train.loop import train
 from emorph.train.tasks.painter import PainterRunConfig, mirrored_mouth
 from emorph.train.tasks.painter_pairs import Mouth, PairConfig, make_pair
 from emorph.train.tasks.painter_steps import FewStepsConfig, FewStepsLoss
+from emorph.video.mouths import open_mouth
 
 TINY = PainterConfig(width_px=32, height_px=24, channels=(8, 16), blocks=(1, 1), embed_dim=16, num_heads=1)
 LOWER_LIP = [65, 66, 67, 55, 56, 57, 58, 59]
@@ -535,6 +538,16 @@ def test_a_films_mouth_comes_to_be_seen_little_by_little(closed: np.ndarray) -> 
     assert all(later >= share for share, later in itertools.pairwise(shares))
     assert shares[shown.index(True) - 1] < 0.5 <= shares[shown.index(True)]
     assert sum(0 < share < 1 for share in shares) > 3
+
+
+def test_a_films_mouth_that_has_left_the_picture_is_not_painted(photo: Photo, points: np.ndarray) -> None:
+    to_photo, levels = np.eye(3), np.zeros((64, 64, 1), np.float32)
+    for shift, is_there in ((0, True), (5000, False)):
+        after = opened(points, 8.0) + shift
+        face = AlignedFace(np.zeros((64, 64, 3), np.uint8), to_photo, known_face((points + shift).astype(np.float32)))
+        change = CropChange(levels, levels, np.zeros((64, 64, 2), np.float32), None, after)
+        found = open_mouth(OneColour(TINY), face, change, photo.pixels, [Target(Emotion.HAPPY)], 1.0)
+        assert (found is not None) == is_there
 
 
 def test_several_mouths_are_painted_as_each_alone(photo: Photo, points: np.ndarray, painter: Painter) -> None:

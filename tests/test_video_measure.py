@@ -134,11 +134,12 @@ def test_the_emotions_curve_stands_against_the_keyframes(tmp_path: Path) -> None
 
 
 def test_every_judge_is_asked_and_a_measuring_that_was_stopped_goes_on(
-    source: Path, steady: FilmMeasures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows_module, "SEGMENT_FRAMES", 5)
     other = PanelJudge("dark@1", (Emotion.HAPPY,), CropPlan("box", 32), lambda crops: 1 - JUDGE.answer(crops)[:, 1:])
     edited, asked = changed(tmp_path, lambda _: 12), []
+    undisturbed = measure_film(source, edited, [JUDGE], detector="hog")
 
     def stops(crops: np.ndarray) -> np.ndarray:
         asked.append(len(crops))
@@ -154,8 +155,8 @@ def test_every_judge_is_asked_and_a_measuring_that_was_stopped_goes_on(
     assert len(list(work.glob("rows_*.npz"))) == 1
     found = measure_film(source, edited, judges, detector="hog", work=work)
     assert len(asked) == 4 + 3  # of five frames one after the other, where every third is asked
-    np.testing.assert_array_equal(found.warped, steady.warped)
-    np.testing.assert_array_equal(found.told[0].seen, steady.told[0].seen)
+    np.testing.assert_array_equal(found.warped, undisturbed.warped)
+    np.testing.assert_array_equal(found.told[0].seen, undisturbed.told[0].seen)
     np.testing.assert_allclose(found.told[1].seen[:, 0], 1 - found.told[0].seen[:, 1])
     assert measure_film(source, edited, judges, detector="hog", work=work).summary() == found.summary()
     assert len(asked) == 4 + 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emorph.core.errors import NoFaceError
 from emorph.core.types import AlignedFace, Float32, Photo, Target, UInt8
 from emorph.edit.change import CropChange
 from emorph.edit.painted_mouth import MouthChange, UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
@@ -47,7 +48,7 @@ def open_mouth(
     targets: Sequence[Target],
     whites: float,
 ) -> OpenMouth | None:
-    """The mouth of a face that a change moves; None if its lips touch before and after.
+    """The mouth of a face that a change moves; None if its lips touch before and after, or it has left the picture.
 
     moved: the photo's pixels with the face moved. targets: that the face shows. whites: of ``face_whites``.
     """
@@ -59,7 +60,10 @@ def open_mouth(
         return None
     light = mouth.light_of(max(targets, key=lambda target: abs(target.strength)).weights)
     light = None if light is None else light * whites
-    return OpenMouth(mouth, unpainted_mouth(moved, mouth, painter, light), moved, share)
+    try:
+        return OpenMouth(mouth, unpainted_mouth(moved, mouth, painter, light), moved, share)
+    except NoFaceError:
+        return None
 
 
 def painted(painter: Painter, mouths: Sequence[OpenMouth]) -> list[PaintedMouth]:
