@@ -87,7 +87,12 @@ def _killed(film: Path, folder: Path, words: Sequence[str], n: int, whole: bytes
 def _interrupted(film: Path, folder: Path, words: Sequence[str], whole: bytes) -> list[tuple[str, str, str]]:
     folder.mkdir()
     work = folder / ".out.mp4.work"
-    process = subprocess.Popen(_command(film, folder / "out.mp4", words), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        _command(film, folder / "out.mp4", words),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a background job of a shell ignores
+    )
     _wait(process, lambda: any(work.glob("film_*.nut")))
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=WAIT_S)[1].strip().splitlines()[-1].replace(str(folder), "FOLDER")

@@ -531,8 +531,8 @@ def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> Non
 
 
 def test_a_films_mouth_comes_to_be_seen_little_by_little(closed: np.ndarray) -> None:
-    shares = [MouthChange(closed, opened(closed, float(px))).share_inside for px in np.linspace(0, 30, 61)]
-    shown = [MouthChange(closed, opened(closed, float(px))).shows_inside for px in np.linspace(0, 30, 61)]
+    shares = [MouthChange(closed, opened(closed, float(px))).share_inside for px in np.linspace(0, 12, 61)]
+    shown = [MouthChange(closed, opened(closed, float(px))).shows_inside for px in np.linspace(0, 12, 61)]
     assert shares[0] == 0
     assert shares[-1] == 1
     assert all(later >= share for share, later in itertools.pairwise(shares))
