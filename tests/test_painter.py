@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,19 +14,31 @@ from torch import Tensor
 
 from emorph.core.errors import CheckpointError, ConfigError, DataError, ShapeError
 from emorph.core.expressions import Emotion
-from emorph.core.types import AlignedFace, Landmarks, Photo
+from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
 from emorph.data.store import FaceStore
 from emorph.diffusion.schedule import Schedule
+from emorph.edit.change import CropChange
 from emorph.edit.mouth_light import LIGHT_OF, MOST, whites_over_skin
-from emorph.edit.painted_mouth import MouthChange, face_whites, moved_pixels, paint_edit, paint_mouth
+from emorph.edit.painted_mouth import (
+    MouthChange,
+    face_whites,
+    lay_over,
+    moved_pixels,
+    paint_edit,
+    paint_mouth,
+    painted_mouths,
+    unpainted_mouth,
+)
 from emorph.faces import align, motion_between
+from emorph.faces.detect import known_face
 from emorph.faces.mouth_crop import cut, exposure_gain, face_unit, laid_back, lip_gap, lip_masks, mouth_crop
 from emorph.models.painter import Painter, PainterConfig, painter_beside, trailing, view_of, wishes
 from emorph.train.loop import train
 from emorph.train.tasks.painter import PainterRunConfig, mirrored_mouth
 from emorph.train.tasks.painter_pairs import Mouth, PairConfig, make_pair
 from emorph.train.tasks.painter_steps import FewStepsConfig, FewStepsLoss
+from emorph.video.mouths import open_mouth
 
 TINY = PainterConfig(width_px=32, height_px=24, channels=(8, 16), blocks=(1, 1), embed_dim=16, num_heads=1)
 LOWER_LIP = [65, 66, 67, 55, 56, 57, 58, 59]
@@ -515,6 +528,36 @@ def test_teeth_are_as_white_as_the_eyes_whatever_skin_and_exposure(photo: Photo,
 
 def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> None:
     assert paint_mouth(photo, photo.pixels, MouthChange(closed, closed + 1), OneColour(TINY)) is photo
+
+
+def test_a_films_mouth_comes_to_be_seen_little_by_little(closed: np.ndarray) -> None:
+    shares = [MouthChange(closed, opened(closed, float(px))).share_inside for px in np.linspace(0, 12, 61)]
+    shown = [MouthChange(closed, opened(closed, float(px))).shows_inside for px in np.linspace(0, 12, 61)]
+    assert shares[0] == 0
+    assert shares[-1] == 1
+    assert all(later >= share for share, later in itertools.pairwise(shares))
+    assert shares[shown.index(True) - 1] < 0.5 <= shares[shown.index(True)]
+    assert sum(0 < share < 1 for share in shares) > 3
+
+
+def test_a_films_mouth_that_has_left_the_picture_is_not_painted(photo: Photo, points: np.ndarray) -> None:
+    to_photo, levels = np.eye(3), np.zeros((64, 64, 1), np.float32)
+    for shift, is_there in ((0, True), (5000, False)):
+        after = opened(points, 8.0) + shift
+        face = AlignedFace(np.zeros((64, 64, 3), np.uint8), to_photo, known_face((points + shift).astype(np.float32)))
+        change = CropChange(levels, levels, np.zeros((64, 64, 2), np.float32), None, after)
+        found = open_mouth(OneColour(TINY), face, change, photo.pixels, [Target(Emotion.HAPPY)], 1.0)
+        assert (found is not None) == is_there
+
+
+def test_several_mouths_are_painted_as_each_alone(photo: Photo, points: np.ndarray, painter: Painter) -> None:
+    mouths = [unpainted_mouth(photo.pixels, MouthChange(points, opened(points, px)), painter, 0.5) for px in (4.0, 9.0)]
+    together = painted_mouths(mouths, painter, steps=2)
+    for mouth, levels in zip(mouths, together, strict=True):
+        (alone,) = painted_mouths([mouth], painter, steps=2)
+        np.testing.assert_allclose(levels, alone, atol=0.05)
+    assert lay_over(photo, photo.pixels, mouths[0], together[0], share=0.0).pixels is not photo.pixels
+    np.testing.assert_array_equal(lay_over(photo, photo.pixels, mouths[0], together[0], share=0.0).pixels, photo.pixels)
 
 
 def test_a_darker_photo_gets_the_same_mouth_darker(photo: Photo, points: np.ndarray, painter: Painter) -> None:

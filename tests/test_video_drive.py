@@ -24,7 +24,8 @@ from emorph.face3d.skinning import axis_angle_of, rodrigues  # noqa: E402
 from emorph.models.rig_faces import LandmarkReader, rig_buffers  # noqa: E402
 from emorph.video import drive as drive_module  # noqa: E402
 from emorph.video import passes as passes_module  # noqa: E402
-from emorph.video.drive import DrivePlan, drive_film, driven  # noqa: E402
+from emorph.video.clip import read_clip  # noqa: E402
+from emorph.video.drive import DrivePlan, _Drive, drive_film, driven  # noqa: E402
 from emorph.video.frames import Frame  # noqa: E402
 from emorph.video.look import Described, Seen, Stretch, thumb  # noqa: E402
 from emorph.video.motion import driver_of  # noqa: E402
@@ -115,6 +116,17 @@ def photo_face(roll_rad: float = 0.0):  # type: ignore[no-untyped-def]
         patch.setattr(reading, "find_faces", lambda *_, **__: [Landmarks(points, (10, 10, 150, 150), 2.0)])
         (face,) = editor.sources(photo)
     return face
+
+
+def test_a_driven_gif_that_would_be_huge_is_refused(tmp_path: Path) -> None:
+    """By the photo's size and the film's length; a preview is small whatever they are."""
+    clip = replace(read_clip(face_clip(tmp_path / "a.mp4", 3)), n_frames=20_000)
+    photo = Photo(np.zeros((600, 800, 3), np.uint8))
+    rest = (tmp_path / "x.gif", DrivePlan(), tmp_path, None)
+    with pytest.raises(ClipError, match=r"a GIF of a\.mp4 \(800x600"):
+        _Drive(None, clip, photo, *rest)  # type: ignore[arg-type]
+    _Drive(None, clip, photo, rest[0], DrivePlan(preview=True), *rest[2:])  # type: ignore[arg-type]
+    _Drive(None, replace(clip, n_frames=30), photo, *rest)  # type: ignore[arg-type]
 
 
 def test_what_is_not_asked_for_stays_and_a_face_that_has_not_come_yet_does_nothing() -> None:

@@ -20,12 +20,15 @@ av = pytest.importorskip("av")
 
 from emorph import Editor, Emotion  # noqa: E402
 from emorph.core.errors import ClipError, ConfigError, NoFaceError  # noqa: E402
-from emorph.core.images import write_image  # noqa: E402
+from emorph.core.images import read_photo, write_image  # noqa: E402
 from emorph.core.types import Target  # noqa: E402
 from emorph.edit.change import CropChange  # noqa: E402
+from emorph.faces.align import align  # noqa: E402
+from emorph.faces.detect import find_faces  # noqa: E402
+from emorph.faces.warp import carried  # noqa: E402
+from emorph.video import edited as edited_module  # noqa: E402
 from emorph.video import passes as passes_module  # noqa: E402
-from emorph.video import run as run_module  # noqa: E402
-from emorph.video.draw import steadied  # noqa: E402
+from emorph.video.draw import Drawn, drawings, read_code, steadied, track_code  # noqa: E402
 from emorph.video.keyframes import Keyframe, parse_strengths  # noqa: E402
 from emorph.video.plan import FilmPlan  # noqa: E402
 from emorph.video.run import edit_films  # noqa: E402
@@ -106,7 +109,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same_file(
     """Stopped while looking and while editing, at several frames; finished segments are not done again."""
     monkeypatch.setattr(passes_module, "SEGMENT_FRAMES", 5)
     out, wanted = tmp_path / "out.mp4", plan("0@0s,0@0.16s,1@0.4s")
-    real_look, real_pasted = passes_module.look, run_module.pasted
+    real_look, real_pasted = passes_module.look, edited_module.with_change
     calls = {"look": 0, "pasted": 0}
 
     def stops(name: str, real: Callable[..., object], after: int) -> Callable[..., object]:
@@ -121,15 +124,17 @@ def test_a_stopped_run_goes_on_and_gives_the_same_file(
     for name, after in (("look", 2), ("pasted", 2), ("pasted", 6)):
         calls.update(look=0, pasted=0)
         monkeypatch.setattr(passes_module, "look", real_look)
-        module, real = {"look": (passes_module, real_look), "pasted": (run_module, real_pasted)}[name]
-        monkeypatch.setattr(module, name, stops(name, real, after))
+        if name == "look":
+            monkeypatch.setattr(passes_module, "look", stops(name, real_look, after))
+        else:
+            monkeypatch.setattr(edited_module, "with_change", stops(name, real_pasted, after))
         with pytest.raises(KeyboardInterrupt, match=r"finished segments of out\.mp4"):
             edit_films(editor, [source], out, wanted)
         assert not out.exists()
         assert not list(tmp_path.rglob("*.part"))
     calls.update(look=0, pasted=0)
     monkeypatch.setattr(passes_module, "look", stops("look", real_look, 0))  # everything has been looked at
-    monkeypatch.setattr(run_module, "pasted", stops("pasted", real_pasted, 99))
+    monkeypatch.setattr(edited_module, "with_change", stops("pasted", real_pasted, 99))
     assert not edit_films(editor, [source], out, wanted).failures
     assert calls["pasted"] < N - 5
     assert out.read_bytes() == edited.read_bytes()
@@ -184,45 +189,81 @@ def test_a_still_chooses_the_person(editor: Editor, source: Path, tmp_path: Path
 
 def test_frames_of_a_track_share_noise_tone_and_step(editor: Editor) -> None:
     """The same face gives the same drawing beside whatever frames, and its step is the track's."""
-    from emorph.core.images import read_photo
-    from emorph.faces.detect import find_faces
-    from emorph.video.draw import changes, read_code, track_code
-
     photo = read_photo(astronaut())
     (face,) = find_faces(photo)
     bright = read_photo((astronaut() * 0.8).astype(np.uint8))
     code = track_code(editor, read_code(editor, photo, face))
     crops = [*editor.align(photo, [face]), *editor.align(bright, [face])]
     targets = [[Target(Emotion.HAPPY)]] * 2
-    together, alone = changes(editor, crops, code, targets), changes(editor, crops[:1], code, targets[:1])
-    np.testing.assert_allclose(together[0].after, alone[0].after, atol=0.05)  # levels
-    moves = [change.landmarks - crop.crop_points() for change, crop in zip(together, crops, strict=True)]
-    np.testing.assert_allclose(moves[0], moves[1], atol=1e-4)
-    (faint,) = changes(editor, crops[:1], code, [[Target(Emotion.HAPPY, 0.01)]])
-    assert np.abs(faint.after - faint.before).mean() < 0.1 * np.abs(alone[0].after - alone[0].before).mean()
+    moves, together = drawings(editor, crops, code, targets, [True, True])
+    (_, (alone,)), (_, (second,)) = (
+        drawings(editor, crops[:1], code, targets[:1], [True]),
+        drawings(editor, crops, code, targets, [False, True]),
+    )
+    np.testing.assert_allclose(together[0].change, alone.change, atol=0.05)  # levels
+    np.testing.assert_allclose(together[1].change, second.change, atol=0.05)
+    shifts = [move.landmarks - crop.crop_points() for move, crop in zip(moves, crops, strict=True)]
+    np.testing.assert_allclose(shifts[0], shifts[1], atol=1e-4)
+    _, (faint,) = drawings(editor, crops[:1], code, [[Target(Emotion.HAPPY, 0.01)]], [True])
+    assert np.abs(faint.change).mean() < 0.1 * np.abs(alone.change).mean()
 
 
 def test_what_is_drawn_is_steadied_by_its_neighbours() -> None:
     """Noise of single frames goes, steady changes and slow ones stay; where the crop moves to is each frame's own."""
     times = np.arange(-2, 3) / RATE
-    rng = np.random.default_rng(0)
+    before = np.random.default_rng(0).uniform(50, 200, (8, 8, 1)).astype(np.float32)
+    move = CropChange(before, before, motion=np.ones((8, 8, 2), np.float32))
 
-    def change(level: float) -> CropChange:
-        before = rng.uniform(50, 200, (8, 8, 1)).astype(np.float32)
-        return CropChange(before, before + np.float32(level), motion=rng.normal(size=(8, 8, 2)).astype(np.float32))
-
-    def drawn(levels: list[float]) -> np.ndarray:
-        rows = [change(level) for level in levels]
-        found = steadied(rows[2], list(zip(times.tolist(), rows, strict=True)))
-        assert found.motion is rows[2].motion
-        assert found.before is rows[2].before
+    def shown(levels: list[float], at: np.ndarray = times) -> np.ndarray:
+        rows = [Drawn(np.full((8, 8, 1), level, np.float32), None) for level in levels]
+        found = steadied(move, list(zip(at.tolist(), rows, strict=True)))
+        assert found.motion is move.motion
+        assert found.before is move.before
         return found.after - found.before
 
-    np.testing.assert_allclose(drawn([9, 9, 9, 9, 9]), 9, atol=1e-4)
-    np.testing.assert_allclose(drawn([5, 7, 9, 11, 13]), 9, atol=1e-4)
-    assert np.abs(drawn([6, 12, 6, 12, 6]) - 9).max() < 0.4 * 3
-    alone = change(7)
-    np.testing.assert_allclose(steadied(alone, [(0.0, alone)]).after, alone.after, atol=1e-4)
+    np.testing.assert_allclose(shown([9, 9, 9, 9, 9]), 9, atol=1e-4)
+    np.testing.assert_allclose(shown([5, 7, 9, 11, 13]), 9, atol=1e-4)
+    assert np.abs(shown([6, 12, 6, 12, 6]) - 9).max() < 0.4 * 3
+    np.testing.assert_allclose(shown([7], np.array([0.0])), 7, atol=1e-4)
+    np.testing.assert_allclose(shown([7], np.array([9.0])), 7, atol=1e-4)  # however far the nearest is
+
+
+def test_what_is_drawn_is_carried_along_by_the_landmarks() -> None:
+    """A spot between the eyes stays between them where the face has moved in its crop, at a crop's full resolution."""
+    photo = read_photo(astronaut())
+    points = align(photo, find_faces(photo, detector="hog")[0], 128).crop_points()
+    spot = np.zeros((128, 128, 1), np.float32)
+    x, y = np.rint(points[27]).astype(int)
+    spot[y - 3 : y + 4, x - 3 : x + 4] = 10
+    assert carried(spot, points, points) is spot
+    moved = carried(spot, points, points + np.array([4, -3]))
+    rows, columns = np.nonzero(moved[..., 0] > 5)
+    np.testing.assert_allclose([columns.mean() - x, rows.mean() - y], [4, -3], atol=0.6)
+    assert 0.8 < moved.sum() / spot.sum() < 1.2
+
+
+def test_frames_between_those_that_are_drawn_are_changed_alike(editor: Editor, source: Path, tmp_path: Path) -> None:
+    """One drawn frame in three gives nearly the film of which each is drawn, and calls the network less."""
+    calls = []
+    films = {}
+    for every in (1, 3):
+        with pytest.MonkeyPatch.context() as patch:
+            real = edited_module.drawings
+            patch.setattr(edited_module, "drawings", lambda *args, real=real: _counted(calls, real(*args)))
+            out = tmp_path / f"{every}.mkv"
+            assert not edit_films(editor, [source], out, plan(draw_every=every)).failures
+        films[every] = np.array(frames_of(out)[1]).astype(int)
+        calls.append(None)
+    assert calls[: calls.index(None)] == [12, N - 12]
+    assert calls[calls.index(None) + 1 : -1] == [4, 2]  # 0, 3, 6, 9 and 12, 13: the last before the cut
+    own = np.array(frames_of(source)[1]).astype(int)
+    change, apart = (np.abs(films[1] - other)[:N, 40:110, 50:110].mean() for other in (own, films[3]))
+    assert 0 < apart < 0.3 * change
+
+
+def _counted(calls: list[int | None], found: tuple[list[CropChange], list[Drawn]]) -> object:
+    calls.append(len(found[1]))
+    return found
 
 
 def test_kill_leaves_what_the_same_command_ends(source: Path, edited: Path, tmp_path: Path) -> None:

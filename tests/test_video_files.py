@@ -17,7 +17,7 @@ from emorph.core.images import read_photo, write_image  # noqa: E402
 from emorph.video import clip as clip_module  # noqa: E402
 from emorph.video.clip import Clip, is_film, read_clip  # noqa: E402
 from emorph.video.encode import check_gif, check_holds, join, segment, stored  # noqa: E402
-from emorph.video.frames import _plane, previewed, read_frames, with_change  # noqa: E402
+from emorph.video.frames import Frame, Part, _plane, previewed, read_frames, with_change  # noqa: E402
 from made_clips import RATE, SIDE, astronaut, face_clip, frames_of, moving_face, packets_of, wall, write_clip  # noqa: E402
 
 UNEVEN = [0, 500, 1100, 1200, 3000, 3100, 3900, 5000]
@@ -142,6 +142,25 @@ def test_a_change_touches_its_own_pixels_alone(pix_fmt: str) -> None:
         assert (new[: 40 // scale] == old[: 40 // scale]).all()
         assert (new[60 // scale :] == old[60 // scale :]).all()
     assert (shown[:38] == before[:38]).all()
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "bgr0"])
+def test_a_part_of_a_frame_is_read_and_changed_like_the_whole(pix_fmt: str) -> None:
+    whole = astronaut()[:, :-4]
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(whole), format="rgb24").reformat(format=pix_fmt)
+    frame, size = Frame(0, 0, 0, picture), (picture.width, picture.height)
+    for points in ([[50, 37], [111, 91]], [[-9, -9], [20, 500]], [[100, 90], [900, 900]], [[900, 900], [901, 901]]):
+        part = Part.around(np.array(points, np.float64), size)
+        rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
+        before = frame.pixels(part)
+        np.testing.assert_array_equal(before, frame.pixels()[rows, columns])
+        after = before.copy()
+        after[8:-8, 8:-8] ^= 255  # crops lie well within the parts that are read around them
+        edited = frame.pixels()
+        edited[rows, columns] = after
+        by_part, by_whole = with_change(picture, before, after, part), with_change(picture, frame.pixels(), edited)
+        for i in range(len(picture.planes)):
+            np.testing.assert_array_equal(_plane(by_part, i), _plane(by_whole, i))
 
 
 def test_colours_do_not_drift(tmp_path: Path) -> None:

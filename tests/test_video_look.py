@@ -13,6 +13,7 @@ av = pytest.importorskip("av")
 
 from emorph.core.types import Landmarks, Photo  # noqa: E402
 from emorph.faces.detect import find_faces  # noqa: E402
+from emorph.video import look as look_module  # noqa: E402
 from emorph.video.frames import Frame  # noqa: E402
 from emorph.video.look import DETECT_EVERY, Described, Stretch, cuts, look  # noqa: E402
 from made_clips import RATE, moving_face, wall  # noqa: E402
@@ -71,3 +72,14 @@ def test_a_face_is_followed_back_to_where_it_came_and_not_over_a_cut(tmp_path: P
     assert again.faces[-1].described is not None
     (tmp_path / "look.npz").write_bytes((tmp_path / "look.npz").read_bytes()[:-40])
     assert Stretch.load(tmp_path / "look.npz") is None
+
+
+def test_a_face_that_is_followed_from_the_start_is_not_followed_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is there all the time is read once a frame, and once more where it meets itself."""
+    read = []
+    real = look_module.refine_points
+    monkeypatch.setattr(look_module, "refine_points", lambda photo, face: read.append(1) or real(photo, face))
+    frames = (frame(i, moving_face(i / RATE)) for i in range(DETECT_EVERY + 1))
+    stretch = look(frames, lambda photo: find_faces(photo, detector="hog"), lambda photo, face: NOBODY)
+    assert [face.frame for face in stretch.faces] == list(range(DETECT_EVERY + 1))
+    assert len(read) == DETECT_EVERY + 2

@@ -16,6 +16,7 @@ from emorph.core.errors import ClipError  # noqa: E402
 from emorph.core.expressions import Emotion  # noqa: E402
 from emorph.core.types import UInt8  # noqa: E402
 from emorph.evaluate.judges.asked import CropPlan, PanelJudge  # noqa: E402
+from emorph.video import rows as rows_module  # noqa: E402
 from emorph.video.flicker import WINDOW_PX, Warper, Window, unsteadiness  # noqa: E402
 from emorph.video.measure import FilmMeasures, measure_film  # noqa: E402
 from emorph.video.run import edit_films  # noqa: E402
@@ -94,11 +95,11 @@ def test_landmarks_that_move_steadily_do_not_tremble() -> None:
 
 @pytest.fixture(scope="module")
 def steady(source: Path, tmp_path_factory: pytest.TempPathFactory) -> FilmMeasures:
-    return measure_film(source, changed(tmp_path_factory.mktemp("s"), lambda _: 12), JUDGE, detector="hog")
+    return measure_film(source, changed(tmp_path_factory.mktemp("s"), lambda _: 12), [JUDGE], detector="hog")
 
 
 def test_a_film_against_itself_has_nothing_changed(source: Path) -> None:
-    found = measure_film(source, source, JUDGE, detector="hog")
+    found = measure_film(source, source, [JUDGE], detector="hog")
     assert not found.is_edited.any()
     assert found.summary()["flicker_ratio"] is None
     assert found.facts["sound"] == "the same, bit for bit"
@@ -108,7 +109,7 @@ def test_a_film_against_itself_has_nothing_changed(source: Path) -> None:
 def test_what_changes_once_does_not_flicker_and_what_changes_in_every_frame_does(
     source: Path, steady: FilmMeasures, tmp_path: Path
 ) -> None:
-    flickering = measure_film(source, changed(tmp_path, lambda i: 12 + 6 * (i % 2)), JUDGE, detector="hog")
+    flickering = measure_film(source, changed(tmp_path, lambda i: 12 + 6 * (i % 2)), [JUDGE], detector="hog")
     calm, wild = steady.summary(), flickering.summary()
     assert steady.is_edited.all()
     assert calm["flicker_ratio"] == pytest.approx(1, abs=0.25)
@@ -122,8 +123,9 @@ def test_the_emotions_curve_stands_against_the_keyframes(tmp_path: Path) -> None
     film = face_clip(tmp_path / "b.mp4", 24)
     out = tmp_path / "b_happy.mp4"
     assert not edit_films(made_editor(), [film], out, plan("0@0s,1@0.8s")).failures
-    found = measure_film(film, out, JUDGE, detector="hog")
-    asked = found.asked[:, found.emotions.index(Emotion.HAPPY)]
+    found = measure_film(film, out, [JUDGE], detector="hog")
+    (told,) = found.told
+    asked = told.asked[:, told.emotions.index(Emotion.HAPPY)]
     assert asked[0] == 0
     assert asked[-1] == pytest.approx(1)
     assert (np.diff(asked) >= 0).all()
@@ -131,8 +133,37 @@ def test_the_emotions_curve_stands_against_the_keyframes(tmp_path: Path) -> None
     assert "neutral_seen" not in found.summary()
 
 
+def test_every_judge_is_asked_and_a_measuring_that_was_stopped_goes_on(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows_module, "SEGMENT_FRAMES", 5)
+    other = PanelJudge("dark@1", (Emotion.HAPPY,), CropPlan("box", 32), lambda crops: 1 - JUDGE.answer(crops)[:, 1:])
+    edited, asked = changed(tmp_path, lambda _: 12), []
+    undisturbed = measure_film(source, edited, [JUDGE], detector="hog")
+
+    def stops(crops: np.ndarray) -> np.ndarray:
+        asked.append(len(crops))
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return JUDGE.answer(crops)
+
+    judges = [PanelJudge(JUDGE.id, JUDGE.emotions, JUDGE.plan, stops), other]
+    work = tmp_path / "work"
+    work.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        measure_film(source, edited, judges, detector="hog", work=work)
+    assert len(list(work.glob("rows_*.npz"))) == 1
+    found = measure_film(source, edited, judges, detector="hog", work=work)
+    assert len(asked) == 4 + 3  # of five frames one after the other, where every third is asked
+    np.testing.assert_array_equal(found.warped, undisturbed.warped)
+    np.testing.assert_array_equal(found.told[0].seen, undisturbed.told[0].seen)
+    np.testing.assert_allclose(found.told[1].seen[:, 0], 1 - found.told[0].seen[:, 1])
+    assert measure_film(source, edited, judges, detector="hog", work=work).summary() == found.summary()
+    assert len(asked) == 4 + 3
+
+
 def test_films_of_others_say_nothing_of_what_was_asked(steady: FilmMeasures) -> None:
-    assert np.isnan(steady.asked).all()
+    assert np.isnan(steady.told[0].asked).all()
     assert not any(name.endswith("_seen") for name in steady.summary())
 
 

@@ -55,6 +55,22 @@ def test_a_gap_is_bridged_and_a_longer_one_ends_the_track() -> None:
     assert [len(person) for person in persons_of([one, other])] == [2]
 
 
+def test_points_stay_with_a_head_that_moves_in_steps() -> None:
+    """A film that shows every third picture thrice: smoothing alone would put the edit beside the face."""
+    steps = np.repeat(np.arange(10), 3)[:30] * 12.0
+    noise = np.random.default_rng(0).normal(0, 0.05, (30, 68, 2))
+    read = SHAPE + np.stack([steps, 0 * steps], axis=1)[:, None] + noise
+    faces = [Seen(i, row.astype(np.float32), 1.0, Described(person(0), np.float32([0]))) for i, row in enumerate(read)]
+    (track,) = tracks_of(faces, TIMES[:30], [])
+    unit = float(np.linalg.norm(SHAPE[36:42].mean(axis=0) - SHAPE[42:48].mean(axis=0)))
+    apart = np.abs(track.points.mean(axis=1) - read.mean(axis=1))[:, 0]
+    assert apart.max() < 0.06 * unit < np.abs(smoothed(TIMES[:30], steps, 0.04) - steps).max()
+    pairs = zip(noise, faces, strict=True)
+    still = [Seen(face.frame, (SHAPE + n).astype(np.float32), 1.0, face.described) for n, face in pairs]
+    (track,) = tracks_of(still, TIMES[:30], [])
+    assert (track.points - SHAPE).std() < 0.75 * noise.std()
+
+
 def test_an_edit_fades_where_a_face_comes_and_goes_but_not_at_cuts() -> None:
     (track,) = tracks_of([seen(i, 0) for i in range(10, 40)], TIMES, [])
     assert track.presence[0] == 0
@@ -115,6 +131,20 @@ def test_cuts_are_told_from_motion() -> None:
     assert cuts(shaking) == []
     fade = np.linspace(0, 200, 40)[:, None, None, None] * np.ones((40, 18, 32, 3))
     assert cuts(fade.astype(np.uint8)) == []
+
+
+def test_cuts_between_dark_scenes_are_told() -> None:
+    """Two scenes of a dim stage, with noise; the same scene in a sudden light, and one that moves, are none."""
+    generator = np.random.default_rng(3)
+
+    def film(*scenes: np.ndarray) -> np.ndarray:
+        frames = np.concatenate([np.stack([scene] * 12) for scene in scenes])
+        return np.clip(frames + generator.normal(0, 0.4, frames.shape), 0, 255).astype(np.uint8)
+
+    one, other = (generator.uniform(4, 24, (18, 32, 1)) * np.ones(3) for _ in range(2))
+    assert cuts(film(one, other)) == [12]
+    assert cuts(film(one, 1.5 * one)) == []
+    assert cuts(film(np.zeros((18, 32, 3)), np.zeros((18, 32, 3)) + 0.4)) == []
 
 
 def test_keyframes_hold_before_and_after_and_ease_between() -> None:

@@ -20,7 +20,7 @@ from emorph.cli.console import (
     print_json,
     say,
 )
-from emorph.cli.film import EasingOption, FilmOptions, PreviewOption, edit_films_of, films_among
+from emorph.cli.film import DrawEveryOption, EasingOption, FilmOptions, PreviewOption, edit_films_of, films_among
 from emorph.cli.options import (
     Anyway,
     Backend,
@@ -130,6 +130,7 @@ def edit(
     cluster: ClusterOption = None,
     easing: EasingOption = None,
     preview: PreviewOption = False,
+    draw_every: DrawEveryOption = None,
     as_json: Json = False,
 ) -> None:
     """Change the expression in photos and films; everything else stays as it is, at its own size.
@@ -161,10 +162,10 @@ def edit(
                 f"{name} is a rig, and films are edited with a model that is none; choose another --model."
             )
         refuse_options("films", {"--frame": frame, "--strip-location": strip_location or None, "--cluster": cluster})
-        asked = FilmOptions(to, strength, valence, arousal, units, easing, face, min_face, preview)
+        asked = FilmOptions(to, strength, valence, arousal, units, easing, face, min_face, preview, draw_every)
         edit_films_of(films, out, asked, again=again, as_json=as_json, load=editor)
         return
-    refuse_options("photos", {"--easing": easing, "--preview": preview or None})
+    refuse_options("photos", {"--easing": easing, "--preview": preview or None, "--draw-every": draw_every})
     job = _Photos(
         photos, out, parse_strengths(strength), as_json, cluster,
         {"face": face, "min_face_px": min_face, "frame": frame, "strip_location": strip_location, "again": again},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ from emorph.video.clip import is_film, library
 
 if TYPE_CHECKING:
     from emorph.evaluate.judges.panel import Panel
+
+KEPT = ".measured"  # within the report's folder: what is measured of films, until all are
 
 
 def films_of(edits: Sequence[Path] | None) -> list[Path]:
@@ -30,17 +34,18 @@ def evaluate_films(films: Sequence[Path], sources: Path | None, panel: Panel, ou
     """Measure films against their sources and write a page; exits with 1 if some failed."""
     library()
     pairs = [(_source(film, sources), film) for film in films]
-    judge = panel.judges[0] if panel.judges else None
-    from emorph.video.measure import measure_film
+    from emorph.video.measure import measure_film, measure_key
     from emorph.video.report import as_json as film_as_json
     from emorph.video.report import rows_of, write_pages
 
-    measured = []
-    with items(len(pairs)) as work:
+    measured, kept = [], out / KEPT
+    with items(len(pairs)) as work, _kept(kept):
         work.watch.start(len(pairs))
         for source, film in pairs:
             with work.item(film.name):
-                measured.append(measure_film(source, film, judge, tell=work.named_step))
+                folder = kept / measure_key(source, film, panel.judges)
+                folder.mkdir(parents=True, exist_ok=True)
+                measured.append(measure_film(source, film, panel.judges, work=folder, tell=work.named_step))
     if measured:
         page = write_pages(out, measured, shlex.join(["emorph", *sys.argv[1:]]))
         if as_json:
@@ -51,7 +56,17 @@ def evaluate_films(films: Sequence[Path], sources: Path | None, panel: Panel, ou
                 for title, value, _, about in rows_of(found):
                     typer.echo(f"  {title:<36} {value:<28} {about}")
             typer.echo(str(page))
+    shutil.rmtree(kept, ignore_errors=True)
     work.finish()
+
+
+@contextlib.contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Say of a run that is stopped inside where its measures are."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"what is measured is kept in {folder}; run the same command again to go on.") from None
 
 
 def _source(film: Path, sources: Path | None) -> Path:

@@ -15,7 +15,7 @@ from emorph.cli.console import finish, items, print_json, say
 from emorph.core.errors import ConfigError
 from emorph.core.types import Target
 from emorph.video.clip import FILM_NAMES, is_film, library
-from emorph.video.keyframes import Keyframe, as_easing, parse_strengths, parse_words
+from emorph.video.keyframes import DRAW_EVERY, MOST_APART, Keyframe, as_easing, parse_strengths, parse_words
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -27,6 +27,16 @@ PreviewOption = Annotated[
 EasingOption = Annotated[
     str | None,
     typer.Option(help="Of films: smooth or linear, how strength goes between keyframes.", show_default="smooth"),
+]
+DrawEveryOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MOST_APART,
+        help="Of films: the network draws one of so many frames, and what it draws is carried to the others by their "
+        "landmarks. 1 draws every frame, which takes about twice as long.",
+        show_default=str(DRAW_EVERY),
+    ),
 ]
 
 
@@ -43,6 +53,7 @@ class FilmOptions:
     face: str
     min_face: int
     preview: bool
+    draw_every: int | None = None
 
 
 def films_among(photos: Sequence[Path], out: Path, frame: int | None) -> list[Path]:
@@ -88,7 +99,7 @@ def _plan(asked: FilmOptions) -> Any:
 
     return FilmPlan(
         _targets(asked), parse_strengths(asked.strength), as_easing(asked.easing or "smooth"), asked.face,
-        asked.min_face, asked.preview,
+        asked.min_face, asked.preview, DRAW_EVERY if asked.draw_every is None else asked.draw_every,
     )  # fmt: skip
 
 

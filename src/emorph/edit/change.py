@@ -10,7 +10,7 @@ import numpy as np
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.faces.mask import face_mask, outline
 from emorph.faces.mouth import REC601
-from emorph.faces.paste import LIGHT_FEATHER, paste_change, paste_light
+from emorph.faces.paste import LIGHT_FEATHER, MovedFace, paste_change, paste_light
 
 GRAY_LEVELS = 3  # of 255: a photo whose red, green and blue lie no further apart is black and white
 SURE = 99.0  # percent of a face's pixels that say so: what is printed over a photo may have colour
@@ -61,6 +61,11 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange) -> Photo:
     A change of nothing gives the photo's own pixels, and so it is everywhere outside the face's mask.
     Raises ShapeError if the change is not of this crop's size.
     """
+    return paste_moved(photo, face, change, None)
+
+
+def paste_moved(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace | None) -> Photo:
+    """``paste`` for a face that is known to be ``moved_face`` by the change's motion, if it is."""
     result = paste_change(
         photo,
         face,
@@ -69,6 +74,7 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange) -> Photo:
         motion=change.motion,
         opened=change.opened,
         keep_detail=change.keep_detail,
+        moved=moved,
     )
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from emorph.core.errors import ShapeError
 from emorph.core.expressions import Emotion
@@ -29,7 +30,7 @@ from emorph.faces.mouth_crop import (
     lip_masks,
     mouth_crop,
 )
-from emorph.faces.paste import paste_change
+from emorph.faces.paste import moved_face
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
@@ -39,6 +40,7 @@ CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a paint
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
 CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
 OPENED_GAP = 0.06  # lips that were closed and part by less stay as they were moved: points are no surer than that
+SOFT_GAP = 0.6  # of these gaps: over which a film's mouth comes to be seen
 RIM = 0.045  # units of the face around the mouth's inside that are painted anew
 CLOSING_RIM = 0.12  # of the gap that closes, by which the rim is wider: what is left of teeth lies about the lips' line
 MOST_RIM = 0.08
@@ -68,13 +70,27 @@ class MouthChange:
         """Whether there is anything between the lips, before or after."""
         return lip_gap(self.before) >= CLOSED_GAP or lip_gap(self.after) >= OPENED_GAP
 
+    def light_of(self, emotions: Sequence[tuple[Emotion, float]]) -> float | None:
+        """How light the inside should be of a mouth that shows these; None if its lips touch, or it is not known."""
+        return None if is_shut(lip_gap(self.after)) else light_of(emotions)
+
+    @property
+    def share_inside(self) -> float:
+        """How far the inside is to be seen, in [0, 1]: for films, where lips part little by little.
+
+        Half where ``shows_inside`` becomes true.
+        """
+        gaps = (lip_gap(self.before) / CLOSED_GAP, lip_gap(self.after) / OPENED_GAP)
+        share = float(np.clip(0.5 + (max(gaps) - 1) / SOFT_GAP, 0, 1))
+        return share * share * (3 - 2 * share)
+
 
 def moved_pixels(photo: Photo, face: AlignedFace, motion: Float32) -> UInt8:
     """The photo's pixels (H, W, 3) with one face moved, at their own resolution, and nothing drawn.
 
     motion: (S, S, 2) of ``emorph.faces.motion_between`` over the face's crop. Raises ShapeError.
     """
-    return paste_change(photo, face, face.pixels, face.pixels, motion=motion).pixels
+    return moved_face(photo, face, motion).in_photo(photo)
 
 
 def paint_edit(
@@ -98,7 +114,7 @@ def paint_edit(
     change = MouthChange.in_crop(face, after)
     if not change.shows_inside:
         return edited
-    light = None if is_shut(lip_gap(change.after)) else light_of(emotions)
+    light = change.light_of(emotions)
     if light is not None:
         light *= whites or face_whites(source, change.before, painter)
     return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light, steps=steps)
@@ -109,12 +125,10 @@ def face_whites(photo: Photo, points: Float64, painter: Painter) -> float:
     return whites_over_skin(photo, points, mouth_crop(points, painter.config.size, painter.config.width_units))
 
 
-def inside_painted_by(
-    painter: Painter | None, whites: float | None = None, steps: int = DEFAULT_STEPS
-) -> Callable[[Target], Finish] | None:
+def inside_painted_by(painter: Painter | None, steps: int = DEFAULT_STEPS) -> Callable[[Target], Finish] | None:
     """What an editor does to each face after its change is pasted; None without a painter.
 
-    whites: see ``paint_edit``. steps: evaluations of the painter.
+    steps: evaluations of the painter.
     """
     if painter is None:
         return None
@@ -124,7 +138,7 @@ def inside_painted_by(
             return edited
         return paint_edit(
             source, edited, face, change.motion, change.landmarks, painter,
-            emotions=target.weights, whites=whites, steps=steps,
+            emotions=target.weights, steps=steps,
         )  # fmt: skip
 
     return lambda target: functools.partial(finish, target)
@@ -151,13 +165,71 @@ def paint_mouth(
         raise ShapeError(f"expected moved pixels uint8 {photo.pixels.shape}, found {moved.dtype} {moved.shape}.")
     if not change.shows_inside:
         return photo
+    unpainted = unpainted_mouth(moved, change, painter, light)
+    (painted,) = painted_mouths([unpainted], painter, steps=steps, seed=seed)
+    return lay_over(photo, moved, unpainted, painted, seed=seed)
+
+
+@dataclass(frozen=True)
+class UnpaintedMouth:
+    """What a painter is shown of one mouth.
+
+    crop: around it. rim_px: of the crop, painted around the inside. hidden, kept: (h, w), see ``view_of``.
+    view: (1, VIEW_CHANNELS, h, w). wish: (1, N_WISHES). gain: by which its levels are brighter than the photo's.
+    """
+
+    crop: MouthCrop
+    rim_px: float
+    hidden: Float32
+    kept: Float32
+    view: Tensor
+    wish: Tensor
+    gain: float
+
+
+def unpainted_mouth(moved: UInt8, change: MouthChange, painter: Painter, light: float | None = None) -> UnpaintedMouth:
+    """What of a mouth is to be painted, and around what. moved, light: as for ``paint_mouth``. Raises NoFaceError."""
     crop = mouth_crop(change.after, painter.config.size, painter.config.width_units, frame=change.before)
     rim = _rim_px(change, crop)
-    hidden = around_inside(crop.points(change.after), crop.size, rim)
+    points = crop.points(change.after)
+    hidden = around_inside(points, crop.size, rim)
     kept = _kept(change, crop)
-    painted = _painted(cut(moved, crop), change, crop, hidden, kept, painter, light=light, steps=steps, seed=seed)
+    inner, outer = lip_masks(points, crop.size)
+    if is_shut(lip_gap(change.after)):
+        inner[:] = 0
+    seen = cut(moved, crop)
+    gain = exposure_gain(seen, hidden)
+    device = painter.rates.device
+    picture = torch.from_numpy(seen * (gain / 127.5) - 1).permute(2, 0, 1)[None].float().to(device)
+    masks = [torch.from_numpy(each)[None, None].to(picture) for each in (hidden, kept, inner, outer)]
+    sharpness = float(np.clip(math.log2(crop.photo_px_per_crop_px), COARSEST, 0))
+    numbers = (sharpness, light or 0.0, float(light is not None))
+    wish = wishes(*(torch.tensor([value], device=device) for value in numbers))
+    return UnpaintedMouth(crop, rim, hidden, kept, view_of(picture, *masks), wish, gain)
+
+
+def painted_mouths(
+    mouths: Sequence[UnpaintedMouth], painter: Painter, *, steps: int = DEFAULT_STEPS, seed: int = DEFAULT_SEED
+) -> list[Float32]:
+    """The crops' levels (h, w, 3) of 0..255 with the hidden parts painted, from one noise, as one batch."""
+    view, wish = (torch.cat([getattr(mouth, name) for mouth in mouths]) for name in ("view", "wish"))
+    noise = seeded_noise([seed], (3, *view.shape[2:]), view.device)
+    noise = NOISE * (noise + noise.flip(-1)) / math.sqrt(2)  # a mouth's two sides are alike
+    noise = noise.expand(len(mouths), -1, -1, -1)
+    pictures = painter.paint(view, wish, noise, steps=steps).permute(0, 2, 3, 1).float().cpu().numpy()
+    return [
+        ((each + 1) * (127.5 / mouth.gain)).astype(np.float32) for each, mouth in zip(pictures, mouths, strict=True)
+    ]
+
+
+def lay_over(
+    photo: Photo, moved: UInt8, mouth: UnpaintedMouth, painted: Float32, *, share: float = 1.0, seed: int = DEFAULT_SEED
+) -> Photo:
+    """The photo with a mouth's painting (h, w, 3) over it, as for ``paint_mouth``. share: of it that is taken."""
+    kept, rim = mouth.kept, mouth.rim_px
     own = cv2.GaussianBlur(kept, (0, 0), max(FEATHER * rim, 0.5), borderType=cv2.BORDER_REPLICATE) * kept
-    return _laid_over(photo, moved, painted, _feathered(hidden, rim), own, crop, seed)
+    taken = np.float32(share) * _feathered(mouth.hidden, rim)
+    return _laid_over(photo, moved, painted, taken, own, mouth.crop, seed)
 
 
 def _rim_px(change: MouthChange, crop: MouthCrop) -> float:
@@ -174,38 +246,6 @@ def _kept(change: MouthChange, crop: MouthCrop) -> Float32:
         return np.zeros(crop.size[::-1], np.float32)
     opened = newly_open(crop.points(change.before), crop.points(change.after), max(crop.size))
     return np.ascontiguousarray(1 - opened[: crop.size[1], : crop.size[0]])
-
-
-def _painted(
-    seen: Float32,
-    change: MouthChange,
-    crop: MouthCrop,
-    hidden: Float32,
-    kept: Float32,
-    painter: Painter,
-    *,
-    light: float | None,
-    steps: int,
-    seed: int,
-) -> Float32:
-    """The crop's levels (h, w, 3) of 0..255 with the hidden part painted."""
-    points = crop.points(change.after)
-    inner, outer = lip_masks(points, crop.size)
-    if is_shut(lip_gap(change.after)):
-        inner[:] = 0
-    gain = exposure_gain(seen, hidden)
-    device = painter.rates.device
-    picture = torch.from_numpy(seen * (gain / 127.5) - 1).permute(2, 0, 1)[None].float().to(device)
-    masks = [torch.from_numpy(each)[None, None].to(picture) for each in (hidden, kept, inner, outer)]
-    sharpness = float(np.clip(math.log2(crop.photo_px_per_crop_px), COARSEST, 0))
-    wish = wishes(
-        *(torch.tensor([value], device=device) for value in (sharpness, light or 0.0, float(light is not None)))
-    )
-    noise = seeded_noise([seed], tuple(picture.shape[1:]), device)
-    noise = NOISE * (noise + noise.flip(-1)) / math.sqrt(2)  # a mouth's two sides are alike
-    painted = painter.paint(view_of(picture, *masks), wish, noise, steps=steps)
-    levels: Float32 = ((painted[0].permute(1, 2, 0).float().cpu().numpy() + 1) * (127.5 / gain)).astype(np.float32)
-    return levels
 
 
 def _feathered(hidden: Float32, rim_px: float) -> Float32:

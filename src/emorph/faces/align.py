@@ -40,7 +40,7 @@ def align(photo: Photo, landmarks: Landmarks, side_px: int, crop: CropSpec | Non
     """
     if side_px < 1:
         raise ShapeError(f"expected a crop side of at least 1 px, found {side_px}.")
-    quad = _crop_quad(landmarks, crop or CropSpec())
+    quad = crop_quad(landmarks, crop or CropSpec())
     shrunk = _shrink_steps(photo.pixels, quad, side_px)
     window = _cut(photo, shrunk)
     canvas, canvas_quad = _pad(window, shrunk.quad - np.array(shrunk.corner), shrunk.quad_side)
@@ -65,7 +65,7 @@ class _Shrunk:
     far_corner: tuple[int, int]
 
 
-def _crop_quad(landmarks: Landmarks, crop: CropSpec) -> Float64:
+def crop_quad(landmarks: Landmarks, crop: CropSpec) -> Float64:
     """Corners top left, bottom left, bottom right, top right in photo pixels, (4, 2)."""
     points = np.asarray(landmarks.points, dtype=np.float64)
     if points.shape != (68, 2) or not np.isfinite(points).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -24,6 +24,32 @@ DARKEST_LEVEL = 16.0  # added to both before they are divided: what is black say
 MOST_GAIN = 2.0  # brighter or darker
 
 
+@dataclass(frozen=True)
+class MovedFace:
+    """A face's part of a photo, moved as its crop is: what a change is added to.
+
+    mask: of the face. levels: float32 (h, w, 3) in 0..255 at the mask's window.
+    """
+
+    mask: PasteMask
+    levels: Float32
+
+    def in_photo(self, photo: Photo) -> UInt8:
+        """The photo's pixels (H, W, 3) with it."""
+        pixels = photo.pixels.copy()
+        _put(pixels[_rows(self.mask)], self.levels, self.mask)
+        return pixels
+
+
+def moved_face(photo: Photo, face: AlignedFace, motion: Float32) -> MovedFace:
+    """One face of a photo moved at the photo's own resolution, by a ``motion_between`` (S, S, 2). Raises ShapeError."""
+    _check_fields(motion, None, face.side_px)
+    mask = face_mask(face, photo.pixels.shape)
+    if not mask.weights.size:
+        return MovedFace(mask, np.zeros((*mask.weights.shape, 3), np.float32))
+    return MovedFace(mask, _moved(photo.pixels, mask, face, motion))
+
+
 def paste_change(
     photo: Photo,
     face: AlignedFace,
@@ -33,6 +59,7 @@ def paste_change(
     motion: Float32 | None = None,
     opened: Float32 | None = None,
     keep_detail: bool = True,
+    moved: MovedFace | None = None,
 ) -> Photo:
     """Add the change from ``before`` to ``after`` to the photo, inside the face mask.
 
@@ -45,6 +72,7 @@ def paste_change(
         Where much changes it gives way to the crop, with share 1 - exp(-(change / DETAIL_LEVELS)^2):
         else closed lips would shine through new teeth. With a motion that is so at the mouth alone: elsewhere the
         detail has moved to its new place. Without it the crop replaces the face wholly.
+    moved: ``moved_face`` of the same motion, where it is known already.
     Returns a new photo of the same path, bit-identical where the mask is 0, everywhere if nothing changed.
     Raises ShapeError for arrays of another shape, type or range.
     """
@@ -54,7 +82,9 @@ def paste_change(
     delta = end - start
     if not delta.any() and (motion is None or not motion.any()):
         return replace(photo, pixels=result)
-    mask = face_mask(face, photo.pixels.shape)
+    if motion is not None and moved is None:
+        moved = moved_face(photo, face, motion)
+    mask = face_mask(face, photo.pixels.shape) if moved is None else moved.mask
     if not mask.weights.size:
         return replace(photo, pixels=result)
     change, begun = (_to_window(each, face, mask) for each in (delta, start))
@@ -63,8 +93,8 @@ def paste_change(
     weights = mask.weights[..., None]
     window = result[_rows(mask)]
     own = window.astype(np.float32)
-    if motion is not None:
-        own = _moved(photo.pixels, mask, face, motion)
+    if moved is not None:
+        own = moved.levels
         weights = weights * part_weights(face, "features", mask)[..., None]
         fade = fade * part_weights(face, "mouth", mask)[..., None] if keep_detail else fade
     seen = own if start.shape[2] == 3 else (own @ REC601)[..., None]

@@ -27,6 +27,7 @@ from emorph.core.types import Float32, Float64
 
 STIFFNESS = 3e-4  # of the spline, over the crop's side squared; 0 meets every point exactly
 ANCHORS_A_SIDE = 9  # fixed points along each side of the crop
+FIELD_PX = 32  # side at which it is told how a whole picture is carried along
 HAIRLINE = 0.5  # how far above the brows hair begins, in eye-to-mouth distances: brows move skin, and no hair
 KERNELS_AT_ONCE = 1 << 16  # half a megabyte: the field is summed in bands that stay in the processor's cache
 
@@ -111,6 +112,23 @@ def warped(picture: NDArray[Any], motion: Float32) -> Float32:
     )
     moved: Float32 = resampled.reshape(height, width, -1)
     return moved
+
+
+def carried(picture: Float32, before: Float64, after: Float64) -> Float32:
+    """A picture (H, W, C) in which landmarks (68, 2) lie at ``before``, moved so that they lie at ``after``, in its px.
+
+    As ``motion_between`` moves a crop, with a field that is told at FIELD_PX, since it is smooth. Raises ShapeError.
+    """
+    if np.array_equal(before, after):
+        return picture
+    height, width = picture.shape[:2]
+    side = max(height, width)
+    coarse = min(side, FIELD_PX)
+    scale = side / coarse
+    points, goals = ((each + 0.5) / scale - 0.5 for each in (before, after))
+    field = motion_between(points, goals, coarse) * np.float32(scale)
+    field = cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR)
+    return warped(picture, np.ascontiguousarray(field[:height, :width]))
 
 
 def _spline(places: Float64, values: Float64, stiffness: float) -> Float64:

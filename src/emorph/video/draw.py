@@ -11,17 +11,20 @@ from torch import Tensor
 
 from emorph.core.images import to_levels
 from emorph.core.tone import Tone
-from emorph.core.types import AlignedFace, Float32, Landmarks, Photo, Target
+from emorph.core.types import AlignedFace, Float32, Float64, Landmarks, Photo, Target
 from emorph.edit import latent
-from emorph.edit.change import CropChange, Finish, paste
+from emorph.edit.change import CropChange
 from emorph.edit.moving import redrawn
-from emorph.edit.painted_mouth import face_whites, inside_painted_by
+from emorph.edit.painted_mouth import face_whites
 from emorph.edit.pipeline import Editor
-from emorph.edit.redraw import motions
-from emorph.faces.align import align
+from emorph.edit.redraw import Motions, motions, move_crops
+from emorph.faces.align import align, crop_quad
+from emorph.faces.warp import carried
+from emorph.video.frames import Part
 from emorph.video.tracks import Track
 
-STEADY_S = 0.04  # standard deviation of the window in which what is drawn is averaged, about a frame
+STEADY_S = 0.06  # standard deviation of the window in which what is drawn is averaged
+AROUND_CROP, AROUND_CROP_PX = 0.15, 16.0  # of a crop's side, and px: what is read of a frame around its crops
 FULL_STRENGTH = 0.25  # below it the drawing fades in as well, or its own small errors would appear at once
 
 
@@ -59,65 +62,97 @@ def track_code(editor: Editor, row: Float32) -> TrackCode:
     return TrackCode(numbers[None, :size], Tone(mean.view(1, -1, 1, 1), spread.view(1, 1, 1, 1)), whites)
 
 
-def aligned(editor: Editor, photo: Photo, track: Track, at: int) -> AlignedFace:
-    """The face of a track in its ``at``-th frame, cut out where the crop of the track is, with its smoothed points."""
+def part_around(editor: Editor, wishes: Sequence[tuple[Track, int]], size: tuple[int, int]) -> Part:
+    """The part of a frame of ``size`` (width, height) that holds the crops of tracks, each in its ``at``-th frame."""
+    corners = []
+    for track, at in wishes:
+        quad = crop_quad(_landmarks(track.crop_points[at], (0, 0, 1, 1)), editor.model.config.crop)
+        margin = AROUND_CROP * float(np.linalg.norm(quad[3] - quad[0])) + AROUND_CROP_PX
+        corners += [quad - margin, quad + margin]
+    return Part.around(np.concatenate(corners), size)
+
+
+def aligned(editor: Editor, part: Photo, corner: tuple[int, int], track: Track, at: int) -> AlignedFace:
+    """The face of a track in its ``at``-th frame, cut out where the crop of the track is, with its smoothed points.
+
+    part: the frame's pixels from ``corner`` (left, top) on, in which its points are counted then.
+    """
     config = editor.model.config
     box = (0, 0, 1, 1)
-    crop = align(photo, _landmarks(track.crop_points[at], box), config.image_size, config.crop)
-    return AlignedFace(crop.pixels, crop.crop_to_photo, _landmarks(track.points[at], box))
+    crop = align(part, _landmarks(track.crop_points[at] - corner, box), config.image_size, config.crop)
+    return AlignedFace(crop.pixels, crop.crop_to_photo, _landmarks(track.points[at] - corner, box))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the network drew in one frame of a track.
+
+    change: (S, S, C) levels, after less before. landmarks: (68, 2) in crop px, at which; None if faces do not move.
+    """
+
+    change: Float32
+    landmarks: Float64 | None
 
 
 @torch.inference_mode()
-def changes(
-    editor: Editor, faces: Sequence[AlignedFace], code: TrackCode, targets: Sequence[Sequence[Target]]
-) -> list[CropChange]:
-    """What the targets change in the crops of one track, one change a face.
+def drawings(
+    editor: Editor,
+    faces: Sequence[AlignedFace],
+    code: TrackCode,
+    targets: Sequence[Sequence[Target]],
+    is_drawn: Sequence[bool],
+) -> tuple[list[CropChange], list[Drawn]]:
+    """How the targets move the crops of one track, one change a face in which nothing is drawn, and what is drawn.
 
-    targets: of each face; their steps add up. The step is that of the track's mean face, so it is one for all frames
-    with one strength; the noise is the editor's own, which is the same for all.
+    targets: of each face; their steps add up. is_drawn: for which faces the network draws; for all, if it knows no
+    landmarks. The step is that of the track's mean face, so it is one for all frames with one strength; the noise is
+    the editor's own, which is the same for all.
     """
-    crops = editor.pictures(faces)
-    seen = code.tone.take_off(crops)
+    seen = code.tone.take_off(editor.pictures(faces))
     known = editor.known_directions()
     step = torch.stack([(latent.edited_codes(code.z, known, row)[0] - code.z).sum(dim=0) for row in targets])
     z = editor.model.encode(seen)
     shares = [min(1.0, sum(abs(target.strength) for target in row) / FULL_STRENGTH) for row in targets]
-    if known.landmarks is not None:
-        motion = motions(faces, latent.landmark_steps(z, z + step, known)[:, None])
-        moved, drawn = redrawn(editor.codec, seen, (z + step)[:, None], motion)
-        before, after = (to_levels(code.tone.put_back(each[:, 0])) for each in (moved, drawn))
-        fields = (motion.fields[:, 0], motion.opened[:, 0], motion.landmarks[:, 0])
-        rows = zip(before, after, *fields, shares, strict=True)
-        return [CropChange(b, b + share * (a - b), *of_face) for b, a, *of_face, share in rows]
-    x_T = editor.codec.invert(seen, z)
-    pairs = (to_levels(code.tone.put_back(editor.codec.decode(x_T, each))) for each in (z, z + step))
-    return [CropChange(b, b + share * (a - b)) for b, a, share in zip(*pairs, shares, strict=True)]
+    if known.landmarks is None:
+        x_T = editor.codec.invert(seen, z)
+        before, after = (to_levels(code.tone.put_back(editor.codec.decode(x_T, each))) for each in (z, z + step))
+        moves = [CropChange.nothing(levels) for levels in before]
+        return moves, [Drawn(share * (a - b), None) for b, a, share in zip(before, after, shares, strict=True)]
+    motion = motions(faces, latent.landmark_steps(z, z + step, known)[:, None])
+    fields = (motion.fields[:, 0], motion.opened[:, 0], motion.landmarks[:, 0])
+    levels = to_levels(code.tone.put_back(move_crops(seen, motion.fields)[:, 0]))
+    moves = [CropChange(own, own, *of_face) for own, *of_face in zip(levels, *fields, strict=True)]
+    rows = np.flatnonzero(is_drawn)
+    if not len(rows):
+        return moves, []
+    picked = Motions(motion.fields[rows], motion.opened[rows], motion.landmarks[rows], motion.drawable[rows])
+    pictures = redrawn(editor.codec, seen[rows], (z + step)[rows][:, None], picked)
+    before, after = (to_levels(code.tone.put_back(each[:, 0])) for each in pictures)
+    found = zip(rows, before, after, strict=True)
+    return moves, [Drawn(shares[row] * (a - b), motion.landmarks[row, 0]) for row, b, a in found]
 
 
-def steadied(change: CropChange, around: Sequence[tuple[float, CropChange]]) -> CropChange:
-    """A change that what is drawn in the frames around it makes steadier: the network draws each a little otherwise.
+def steadied(move: CropChange, around: Sequence[tuple[float, Drawn]]) -> CropChange:
+    """A face's move with what is drawn in the frames around it: the network draws each a little otherwise.
 
-    around: changes of one track, and how many seconds after this one each comes; this one is among them. Where the crop
-    moves to is its own; only what is drawn there, which crops hold at one place, is the mean.
+    around: of frames of the same track, and how many seconds after this one each comes; its own may be among them.
+    Where the crop moves to is its own. What is drawn is the mean, carried along by the landmarks.
     """
-    shares = np.exp([-0.5 * (apart_s / STEADY_S) ** 2 for apart_s, _ in around])
-    drawn = [share * (other.after - other.before) for share, (_, other) in zip(shares, around, strict=True)]
-    mean = np.sum(drawn, axis=0, dtype=np.float32) / np.float32(shares.sum())
-    return replace(change, after=np.clip(change.before + mean, 0, 255).astype(np.float32))
+    mean = np.zeros_like(move.before)
+    for share, (_, drawn) in zip(shares_by_time([apart_s for apart_s, _ in around]), around, strict=True):
+        change = drawn.change
+        if move.landmarks is not None and drawn.landmarks is not None:
+            change = carried(change, drawn.landmarks, move.landmarks)
+        mean += np.float32(share) * change
+    return replace(move, after=np.clip(move.before + mean, 0, 255))
 
 
-def pasted(
-    editor: Editor, photo: Photo, face: AlignedFace, change: CropChange, code: TrackCode, targets: Sequence[Target]
-) -> Photo:
-    """The photo with one face's change and, where the model has a painter, the inside of its mouth."""
-    after = paste(photo, face, change)
-    finish = _finish(editor, code, targets)
-    return finish(photo, after, face, change) if finish else after
-
-
-def _finish(editor: Editor, code: TrackCode, targets: Sequence[Target]) -> Finish | None:
-    made = inside_painted_by(editor.painter, code.whites)
-    return made(max(targets, key=lambda target: abs(target.strength))) if made else None
+def shares_by_time(apart_s: Sequence[float]) -> Float64:
+    """How much of a mean each frame has that comes so many seconds later, (n,) with the sum 1."""
+    squares = np.square(apart_s)
+    shares = np.exp(-0.5 * (squares - squares.min()) / STEADY_S**2)
+    of_sum: Float64 = shares / shares.sum()
+    return of_sum
 
 
 def _landmarks(points: np.ndarray, box: tuple[int, int, int, int]) -> Landmarks:

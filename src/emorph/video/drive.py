@@ -44,7 +44,7 @@ from emorph.video.encode import Stored, check_gif, check_holds, join, segment, s
 from emorph.video.frames import picture_of, previewed
 from emorph.video.look import Described
 from emorph.video.motion import Driver, Motion, driver_of
-from emorph.video.pace import STAGES, Tell
+from emorph.video.pace import Tell
 from emorph.video.passes import Passes, Watched, is_made, missing, person_of, resumed, sure_faces
 from emorph.video.plan import film_paths
 from emorph.video.tracks import Track, chosen
@@ -193,7 +193,7 @@ class _Drive:
         seconds = time.perf_counter() - started
         made |= {
             "frames_per_second": round(len(seen.pts) / seconds, 2),
-            "seconds": {stage: round(self.clock.seconds[stage], 3) for stage in STAGES},
+            **self.clock.as_facts(),
         }
         remark = " ".join([*self.stored.remarks, *_turn_remark(self.plan, driver, self.portrait.name)])
         return FileEdit(

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import ClipError
-from emorph.core.types import UInt8
+from emorph.core.types import Float64, UInt8
 from emorph.video.clip import Clip, library, opened, reading
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
+PART_STEP_PX = 16  # so that parts hold whole blocks of colour
 PREVIEW_S = 3.0
 PREVIEW_PX = 360  # the shorter side
 _TURNS = {90: "transpose=cclock", 180: "hflip,vflip", 270: "transpose=clock"}  # FFmpeg counts counterclockwise
@@ -34,6 +36,41 @@ class Form:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A rectangle of a frame: px, of which right and bottom are the first beyond it."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def around(cls, points: Float64, size: tuple[int, int]) -> Part:
+        """The part of a frame of ``size`` (width, height) that holds points (n, 2), as far as they lie within it.
+
+        It begins at multiples of PART_STEP_PX, and is nowhere smaller.
+        """
+        most = [max(0, (side - 1) // PART_STEP_PX * PART_STEP_PX) for side in size]
+        low, high = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int) + 1
+        left, top = (int(v) // PART_STEP_PX * PART_STEP_PX for v in np.clip(low, 0, most))
+        ends = (-(-int(v) // PART_STEP_PX) * PART_STEP_PX for v in high)
+        right, bottom = (
+            min(side, max(end, start + PART_STEP_PX)) for side, end, start in zip(size, ends, (left, top), strict=True)
+        )
+        return cls(left, top, right, bottom)
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """(left, top)."""
+        return self.left, self.top
+
+    def values(self, plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+        """What of a stored plane of a frame of ``size`` (width, height) lies in the part; shares its memory."""
+        across, down = -(-size[0] // plane.shape[1]), -(-size[1] // plane.shape[0])
+        return plane[self.top // down : -(-self.bottom // down), self.left // across : -(-self.right // across)]
+
+
+@dataclass(frozen=True)
 class Frame:
     """One frame, upright. number: from 0. pts, duration: ticks of the clip's time base, duration 0 if not known."""
 
@@ -42,11 +79,10 @@ class Frame:
     duration: int
     picture: VideoFrame
 
-    def pixels(self) -> UInt8:
-        """uint8 (H, W, 3) RGB."""
-        rgb: UInt8 = np.asarray(
-            self.picture.to_ndarray(format="rgb24", **_colours(self.picture, to_rgb=True)), np.uint8
-        )
+    def pixels(self, part: Part | None = None) -> UInt8:
+        """uint8 (H, W, 3) RGB, of a part or of the whole."""
+        picture = self.picture if part is None else _cut(self.picture, part)
+        rgb: UInt8 = np.asarray(picture.to_ndarray(format="rgb24", **_colours(self.picture, to_rgb=True)), np.uint8)
         return rgb
 
 
@@ -91,27 +127,44 @@ def picture_of(pixels: UInt8, form: Form, pts: int, time_base: Fraction) -> Vide
     return made
 
 
-def with_change(frame: VideoFrame, before: UInt8, after: UInt8) -> VideoFrame:
+def with_change(frame: VideoFrame, before: UInt8, after: UInt8, part: Part | None = None) -> VideoFrame:
     """The frame with RGB pixels (H, W, 3) ``after`` where they differ from ``before``, its own.
 
-    All else stays bit for bit.
+    part: whose pixels they are; by default the whole frame's. All else stays bit for bit.
     Where colour is stored for blocks of pixels, a block is changed if one of its pixels is.
     """
-    changed = (before != after).any(axis=2)
+    apart = cv2.absdiff(before, after)
+    changed = (apart[..., 0] | apart[..., 1] | apart[..., 2]) > 0
     if not changed.any():
         return frame
-    av = library()
-    new = av.VideoFrame.from_ndarray(after, format="rgb24")
+    new = library().VideoFrame.from_ndarray(after, format="rgb24")
     new = new.reformat(format=frame.format.name, **_colours(frame, to_rgb=False))
-    result: VideoFrame = av.VideoFrame(frame.width, frame.height, frame.format.name)
-    result.pts, result.duration = frame.pts, frame.duration
-    if frame.time_base is not None:
-        result.time_base = frame.time_base
-    result.colorspace, result.color_range = frame.colorspace, frame.color_range
+    size = (frame.width, frame.height)
+    part = part or Part(0, 0, *size)
+    result = _blank(frame, *size)
     for i in range(len(frame.planes)):
         own, edited, out = (_plane(each, i) for each in (frame, new, result))
-        out[...] = np.where(_in_blocks(changed, out.shape), edited, own)
+        out[...] = own
+        np.copyto(part.values(out, size), edited, where=_in_blocks(changed, edited.shape))
     return result
+
+
+def _cut(frame: VideoFrame, part: Part) -> VideoFrame:
+    """A part of a frame as a frame of its own, stored alike."""
+    cut, size = _blank(frame, part.right - part.left, part.bottom - part.top), (frame.width, frame.height)
+    for i in range(len(frame.planes)):
+        _plane(cut, i)[...] = part.values(_plane(frame, i), size)
+    return cut
+
+
+def _blank(frame: VideoFrame, width: int, height: int) -> VideoFrame:
+    """A frame for pixels stored as another's, with its time and colours."""
+    blank: VideoFrame = library().VideoFrame(width, height, frame.format.name)
+    blank.pts, blank.duration = frame.pts, frame.duration
+    if frame.time_base is not None:
+        blank.time_base = frame.time_base
+    blank.colorspace, blank.color_range = frame.colorspace, frame.color_range
+    return blank
 
 
 def _in_blocks(changed: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -120,7 +173,9 @@ def _in_blocks(changed: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np
     down, across = -(-height // shape[0]), -(-width // shape[1])
     padded = np.zeros((shape[0] * down, shape[1] * across), bool)
     padded[:height, :width] = changed
-    blocks: NDArray[np.bool_] = np.asarray(padded.reshape(shape[0], down, shape[1], across).any(axis=(1, 3)))
+    blocks = np.zeros(shape[:2], bool)
+    for row, column in itertools.product(range(down), range(across)):
+        blocks |= padded[row::down, column::across]
     return blocks.reshape(*shape[:2], *(1 for _ in shape[2:]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,9 +19,13 @@ from emorph.video.frames import Frame
 DETECT_EVERY = 12  # frames; faces are followed in between
 THUMB_PX = (32, 18)
 CUT_LEVELS = 28.0  # mean change of a thumb's levels between two frames that is a cut, unless such changes are usual
+LEAST_LEVELS = 1.0  # mean change below which nothing is a cut
+CUT_ALIKE = 0.5  # correlation of two frames' brightness; pans stay above it, scenes lie below (0 to 0.3 in test films)
 CUT_RATIO = 4.0  # times the median of the changes around it
 SAME_PATCH = 0.6  # correlation of a followed face with itself a frame before; below, it is lost
 PATCH_PX = 32
+SAME_POINTS = 0.03  # of a face's diagonal: points that lie nearer on average are those of one face
+FAR_POINTS, MOST_READINGS = 0.04, 3  # the same, beyond which a face is read again in its frame, and how often at most
 SAME_BOX = 0.3  # share of two boxes' union that both cover
 
 Detect = Callable[[Photo], list[Landmarks]]
@@ -116,13 +120,19 @@ def thumb(pixels: UInt8) -> UInt8:
 
 
 def cuts(thumbs: UInt8) -> list[int]:
-    """Frames that begin a new scene, by thumbs (n, h, w, 3): they change at once, and more than those around."""
+    """Frames that begin a new scene, by thumbs (n, h, w, 3).
+
+    They change at once, more than those around, and either by much or to a picture that is unlike the one before:
+    scenes on a dim stage differ by few levels, but lie light and dark elsewhere.
+    """
     change = np.abs(np.diff(thumbs.astype(np.float32), axis=0)).mean(axis=(1, 2, 3))
+    gray = thumbs.astype(np.float64).mean(axis=3).reshape(len(thumbs), -1)
     found = []
     for i, amount in enumerate(change):
         around = np.concatenate([change[max(0, i - 8) : i], change[i + 1 : i + 9]])
         usual = float(np.median(around)) if len(around) else 0.0
-        if amount > CUT_LEVELS and amount > CUT_RATIO * usual:
+        is_unlike = amount > LEAST_LEVELS and _correlation(gray[i], gray[i + 1]) < CUT_ALIKE
+        if (amount > CUT_LEVELS or is_unlike) and amount > CUT_RATIO * usual:
             found.append(i + 1)
     return found
 
@@ -172,9 +182,27 @@ def _in_chunk(
                 seen.setdefault(at, []).append(Seen(numbers[at], points, face.score))
         for face in seen[stop - 1] if stop - 1 > start else []:
             for at, points in _followed(photos, face.points, range(stop - 1, start, -1), -1):
-                if all(overlap(points, other.points) < SAME_BOX for other in seen.setdefault(at, [])):
-                    seen[at].append(Seen(numbers[at], points, face.score))
+                others = seen.setdefault(at, [])
+                if any(_is_same(points, other.points) for other in others):
+                    break  # it has met itself on its way from the start
+                near = [i for i, other in enumerate(others) if overlap(points, other.points) >= SAME_BOX]
+                if not near:
+                    others.append(Seen(numbers[at], points, face.score))
+                elif (
+                    stop - 1 - at < at - start
+                ):  # read otherwise on the longer way from the start, which may have slipped
+                    others[near[0]] = replace(others[near[0]], points=points)
     return [face for at in sorted(seen) for face in seen[at]]
+
+
+def _is_same(one: Float32, other: Float32) -> bool:
+    """Whether two sets of points (68, 2) are one face's, read twice."""
+    return _apart(one, other) < SAME_POINTS
+
+
+def _apart(one: Float32, other: Float32) -> float:
+    """Mean distance of two sets of points (68, 2), in diagonals of a face."""
+    return float(np.linalg.norm(one - other, axis=1).mean()) / max(float(np.linalg.norm(np.ptp(one, axis=0))), 1e-6)
 
 
 def _detected(photo: Photo, face: Landmarks, number: int, describe: Describe) -> Seen:
@@ -188,12 +216,24 @@ def _followed(photos: Sequence[Photo], points: Float32, steps: range, way: int) 
     before = _patch(photos[steps[0]].pixels, points) if len(steps) else None
     for at in steps[:-1] if len(steps) else ():
         there = photos[at + way]
-        points = refine_points(there, known_face(points)).points
+        points = _read_again(there, points)
         patch = _patch(there.pixels, points)
         if before is None or _correlation(before, patch) < SAME_PATCH:
             return
         yield at + way, points
         before = patch
+
+
+def _read_again(photo: Photo, points: Float32) -> Float32:
+    """A face's points in the next frame: again from where they were read, if that is far from where they were sought.
+
+    The predictor looks in a box around the last points, and reads a face that has left its middle only roughly.
+    """
+    for _ in range(MOST_READINGS):
+        before, points = points, refine_points(photo, known_face(points)).points
+        if _apart(before, points) < FAR_POINTS:
+            break
+    return points
 
 
 def _patch(pixels: UInt8, points: Float32) -> Float64:

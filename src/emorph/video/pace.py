@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,22 +18,35 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass
 class Clock:
-    """Seconds spent in each of STAGES; a stage inside another counts for itself alone."""
+    """Seconds spent in each of STAGES; a stage inside another counts for itself alone.
+
+    Threads that work side by side may share a clock: each counts its own seconds.
+    processor_s: of the threads themselves, without what waits and without the threads that these have work done by.
+    """
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    _inside: float = 0.0
+    processor_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    _own: threading.local = field(default_factory=threading.local)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def of(self, stage: str) -> Iterator[None]:
         """Count what is done inside."""
-        started, around = time.perf_counter(), self._inside
-        self._inside = 0.0
+        started, around = _now(), getattr(self._own, "inside", (0.0, 0.0))
+        self._own.inside = 0.0, 0.0
         try:
             yield
         finally:
-            took = time.perf_counter() - started
-            self.seconds[stage] += took - self._inside
-            self._inside = around + took
+            took = [now - before for now, before in zip(_now(), started, strict=True)]
+            with self._lock:
+                self.seconds[stage] += took[0] - self._own.inside[0]
+                self.processor_s[stage] += took[1] - self._own.inside[1]
+            self._own.inside = around[0] + took[0], around[1] + took[1]
+
+    def as_facts(self) -> dict[str, dict[str, float]]:
+        """Both kinds of seconds, rounded."""
+        kinds = {"seconds": self.seconds, "processor_seconds": self.processor_s}
+        return {name: {stage: round(values[stage], 3) for stage in STAGES} for name, values in kinds.items()}
 
     def each(self, stage: str, values: Iterable[Frame]) -> Iterator[Frame]:
         """The values, counting what it takes to make them."""
@@ -43,6 +57,11 @@ class Clock:
             if value is None:
                 return
             yield value
+
+
+def _now() -> tuple[float, float]:
+    """The time, and the processor time of this thread, seconds."""
+    return time.perf_counter(), time.thread_time()
 
 
 class Pace:

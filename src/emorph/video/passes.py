@@ -64,8 +64,15 @@ class Passes:
 
     def groups(self) -> Iterator[tuple[int, Iterator[Frame]]]:
         """The frames of each segment, with its number."""
-        frames = self.clock.each("decode", read_frames(self.clip, self.form))
-        return itertools.groupby(frames, key=lambda frame: frame.number // SEGMENT_FRAMES)
+        return itertools.groupby(self.frames(), key=lambda frame: frame.number // SEGMENT_FRAMES)
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames."""
+        return self.clock.each("decode", read_frames(self.clip, self.form))
+
+    def path_of(self, frame: int) -> Path:
+        """Where the segment of a frame lies."""
+        return self.segment_path(frame // SEGMENT_FRAMES)
 
     def segment_path(self, number: int) -> Path:
         """Where the pictures of a segment lie once they are encoded."""

@@ -18,9 +18,10 @@ from emorph.edit.metadata import described
 from emorph.edit.paths import output_names
 from emorph.edit.pipeline import Editor
 from emorph.video.clip import FILM_NAMES, FILM_SUFFIXES
-from emorph.video.keyframes import Easing, Keyframe, between, parse_strengths, strength_at
+from emorph.video.keyframes import DRAW_EVERY, MOST_APART, Easing, Keyframe, between, parse_strengths, strength_at
 
-VERSION = 2  # of how films are edited: results of another are not gone on with
+MOST_APART_S = 0.125  # between frames that the network draws, whatever ``draw_every`` says
+VERSION = 3  # of how films are edited: results of another are not gone on with
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class FilmPlan:
     targets: keyframes of strength 1; between two the one gives way to the other. strengths: keyframes that scale them.
     face: "largest", "left", "all", a number from 1 in the order in which people appear, or a still of the person.
     preview: the first seconds alone, and small.
+    draw_every: the network draws one of so many frames; what it draws is carried to the others by their landmarks.
     """
 
     targets: tuple[Keyframe[Target], ...]
@@ -38,6 +40,21 @@ class FilmPlan:
     face: str = "largest"
     min_face_px: int = MIN_FACE_PX
     preview: bool = False
+    draw_every: int = DRAW_EVERY
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError."""
+        if not 1 <= self.draw_every <= MOST_APART:
+            raise ConfigError(f"--draw-every {self.draw_every}: the network draws one of 1 to {MOST_APART} frames.")
+
+    def draw_every_at(self, rate: float) -> int:
+        """The same in a film of ``rate`` frames a second, where frames that are drawn lie MOST_APART_S apart at most.
+
+        >>> plan = FilmPlan((Keyframe(Target(), 0.0),), draw_every=3)
+        >>> plan.draw_every_at(25), plan.draw_every_at(12), plan.draw_every_at(5)
+        (3, 1, 1)
+        """
+        return max(1, min(self.draw_every, int(MOST_APART_S * rate)))
 
     @property
     def word(self) -> str:

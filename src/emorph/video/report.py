@@ -6,7 +6,7 @@ import base64
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from emorph.core.files import replace_file, written_beside
 from emorph.evaluate.report.plots import course
 from emorph.video.clip import library
 from emorph.video.encode import writing
-from emorph.video.measure import FilmMeasures, both
+from emorph.video.measure import FilmMeasures, Told
+from emorph.video.rows import both
 
 PAGE_FILE = "clips.html"
 TEMPLATE = Path(__file__).with_name("clips.html.j2")
@@ -71,7 +72,7 @@ def as_json(film: FilmMeasures) -> dict[str, Any]:
     return {
         "source": str(film.source.path),
         "edited": str(film.edited.path),
-        "judge": film.judge,
+        "judges": [told.judge for told in film.told],
         "n_frames_measured": len(film.frames),
         "n_frames_changed": int(film.is_edited.sum()),
         **film.summary(),
@@ -86,24 +87,23 @@ def rows_of(film: FilmMeasures) -> list[tuple[str, str, str, str]]:
     for name, title, unit, better, about in ROWS:
         value = found[name]
         rows.append((title, "nothing to measure" if value is None else f"{value:.4g} {unit}".strip(), better, about))
-    for emotion in film.emotions:
-        seen = found.get(f"{emotion.word}_seen")
-        if seen is None:
-            continue
-        before, follows = found[f"{emotion.word}_seen_source"], found[f"{emotion.word}_follows"]
-        rows.append(
-            (
-                f"{emotion.title} seen by the judge",
-                f"{seen:.2f}",
-                "higher",
-                f"mean probability; {before:.2f} in the source",
-            )
-        )
+    for told in film.told:
+        rows += _told_rows(told, told.summary(film.is_edited))
+    return rows
+
+
+def _told_rows(told: Told, found: Mapping[str, float | None]) -> list[tuple[str, str, str, str]]:
+    """The same of what one judge says."""
+    rows = []
+    for emotion in told.emotions:
+        seen, before = (found.get(f"{emotion.word}_{name}") for name in ("seen", "seen_source"))
+        follows = found.get(f"{emotion.word}_follows")
+        if seen is not None and before is not None:
+            about = f"mean probability of {told.judge}; {before:.2f} in the source"
+            rows.append((f"{emotion.title} seen by the judge", f"{seen:.2f}", "higher", about))
         if follows is not None:
-            rows.append(
-                (f"{emotion.title} follows the keyframes", f"{follows:.2f}", "1 is best",
-                 "correlation of the strength asked for with the probability seen")
-            )  # fmt: skip
+            about = f"correlation of the strength asked for with the probability that {told.judge} sees"
+            rows.append((f"{emotion.title} follows the keyframes", f"{follows:.2f}", "1 is best", about))
     return rows
 
 
@@ -121,7 +121,7 @@ def _part(folder: Path, film: FilmMeasures) -> dict[str, Any]:
         "facts": film.facts,
         "n_frames": len(film.frames),
         "n_changed": int(film.is_edited.sum()),
-        "judge": film.judge,
+        "judges": [told.judge for told in film.told],
         "plots": list(_plots(film)),
     }
 
@@ -133,11 +133,12 @@ def _plots(film: FilmMeasures) -> list[str]:
         course([("edited", film.trembles), ("source", film.trembles_source)], times, "trembling, eye distances"),
         course([("edited", film.distance)], times, "distance to the person"),
     ]
-    for i, emotion in enumerate(film.emotions):
-        asked = film.asked[:, i]
-        if np.nan_to_num(asked).any():
-            rows = [("asked for", asked), ("seen", film.seen[:, i]), ("seen in the source", film.seen_source[:, i])]
-            plots.append(course(rows, times, emotion.word))
+    for told in film.told:
+        for i, emotion in enumerate(told.emotions):
+            asked = told.asked[:, i]
+            if np.nan_to_num(asked).any():
+                rows = [("asked for", asked), ("seen", told.seen[:, i]), ("seen in the source", told.seen_source[:, i])]
+                plots.append(course(rows, times, f"{emotion.word}, {told.judge}"))
     return plots
 
 
@@ -179,9 +180,12 @@ def _frames_csv(film: FilmMeasures) -> str:
         "flicker_source": film.warped_source, "flicker": film.warped, "jitter_source": film.trembles_source,
         "jitter": film.trembles, "identity_distance": film.distance,
     }  # fmt: skip
-    for i, emotion in enumerate(film.emotions):
-        columns |= {f"{emotion.word}_asked": film.asked[:, i], f"{emotion.word}_source": film.seen_source[:, i],
-                    f"{emotion.word}_seen": film.seen[:, i]}  # fmt: skip
+    for number, told in enumerate(film.told):
+        by = f" ({told.judge})" if number else ""
+        for i, emotion in enumerate(told.emotions):
+            columns |= {f"{emotion.word}_asked{by}": told.asked[:, i],
+                        f"{emotion.word}_source{by}": told.seen_source[:, i],
+                        f"{emotion.word}_seen{by}": told.seen[:, i]}  # fmt: skip
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -33,3 +33,19 @@ def smoothed(times_s: Float64, values: Float64, sigma_s: float) -> Float64:
         slope = (weights * (apart - middle)) @ flat[start:stop] / spread if spread > 1e-12 else 0.0
         result[i] = mean - middle * slope
     return result.reshape(values.shape)
+
+
+def held_near(read: Float64, smooth: Float64, slack_px: Float64) -> Float64:
+    """Smoothed landmarks (n, k, 2), brought back to where they were read in frames that smoothing moves far.
+
+    A head that is thrown about, or that a film shows in steps, is not where it is on average over time: what smoothing
+    takes off beyond its trembling is motion. slack_px: (n,), how far it may move a frame's landmarks; of a distance so
+    large half is given back. Their common shift and what is left of it are judged apart.
+    """
+    apart = read - smooth
+    shift = apart.mean(axis=1, keepdims=True)
+    result = smooth.copy()
+    for part in (shift, apart - shift):
+        squared = (part**2).sum(axis=2).mean(axis=1)
+        result += part * (squared / (squared + slack_px**2))[:, None, None]
+    return result

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from emorph.core.errors import NoFaceError, UnknownNameError
+from emorph.core.landmarks import LEFT_EYE, RIGHT_EYE
 from emorph.core.types import Float32, Float64
 from emorph.video.look import SAME_BOX, Seen, overlap
-from emorph.video.smooth import smoothed
+from emorph.video.smooth import held_near, smoothed
 
 MAX_GAP_S = 0.4  # a face that is not seen for longer has left
 LEAST_FRAMES = 3  # of a track; shorter ones are mistakes of the detector
 SAME_PERSON = 0.55  # distance of two descriptors; dlib's own limit for one person is 0.6
 POINTS_SIGMA_S = 0.04  # smoothing of the points, about a frame
 CROP_SIGMA_S = 0.2  # smoothing of where crops are cut out: faces move in them, their edges do not tremble
+POINTS_SLACK, CROP_SLACK = 0.03, 0.3  # of the eyes' distance: how far smoothing may move them, see ``held_near``
 FADE_S = 0.25  # over which an edit comes and goes where a face comes and goes within a scene
 
 
@@ -189,8 +191,13 @@ def _closed(seen: Sequence[Seen], times_s: Float64, scene: np.ndarray) -> Track:
         presence = np.minimum(presence, _ramp(times - times[0]))
     if goes:
         presence = np.minimum(presence, _ramp(times[-1] - times))
+    unit_px = np.linalg.norm(whole[:, LEFT_EYE].mean(axis=1) - whole[:, RIGHT_EYE].mean(axis=1), axis=1)
+    points, crop_points = (
+        held_near(whole, smoothed(times, whole, sigma_s), slack * unit_px)
+        for sigma_s, slack in ((POINTS_SIGMA_S, POINTS_SLACK), (CROP_SIGMA_S, CROP_SLACK))
+    )
     return Track(
-        frames, smoothed(times, whole, POINTS_SIGMA_S), smoothed(times, whole, CROP_SIGMA_S), presence,
+        frames, points, crop_points, presence,
         np.mean([each.person for each in sure], axis=0), np.mean([each.code for each in sure], axis=0),
         max(face.score for face in seen),
     )  # fmt: skip

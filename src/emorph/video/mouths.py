@@ -1,0 +1,95 @@
+"""The mouths that an edit opens, closes or moves along a film: painted several at a time, and steadied over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emorph.core.errors import NoFaceError
+from emorph.core.types import AlignedFace, Float32, Photo, Target, UInt8
+from emorph.edit.change import CropChange
+from emorph.edit.painted_mouth import MouthChange, UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
+from emorph.faces.mouth_crop import lip_gap
+from emorph.faces.warp import carried
+from emorph.models.painter import Painter
+from emorph.video.draw import shares_by_time
+
+GAP_ALIKE = 0.05  # units of the face: paintings of lips whose gaps differ by so much have six tenths of a say
+
+
+@dataclass(frozen=True)
+class OpenMouth:
+    """A mouth that is to be painted.
+
+    moved: the pixels (H, W, 3) that the painter sees. share: in (0, 1], how much of its painting is taken.
+    """
+
+    change: MouthChange
+    unpainted: UnpaintedMouth
+    moved: UInt8
+    share: float
+
+
+@dataclass(frozen=True)
+class PaintedMouth:
+    """The same with what was painted, levels (h, w, 3) of its crop."""
+
+    mouth: OpenMouth
+    levels: Float32
+
+
+def open_mouth(
+    painter: Painter,
+    face: AlignedFace,
+    change: CropChange,
+    moved: UInt8,
+    targets: Sequence[Target],
+    whites: float,
+) -> OpenMouth | None:
+    """The mouth of a face that a change moves; None if its lips touch before and after, or it has left the picture.
+
+    moved: the photo's pixels with the face moved. targets: that the face shows. whites: of ``face_whites``.
+    """
+    if change.landmarks is None:
+        return None
+    mouth = MouthChange.in_crop(face, change.landmarks)
+    share = mouth.share_inside
+    if share <= 0:
+        return None
+    light = mouth.light_of(max(targets, key=lambda target: abs(target.strength)).weights)
+    light = None if light is None else light * whites
+    try:
+        return OpenMouth(mouth, unpainted_mouth(moved, mouth, painter, light), moved, share)
+    except NoFaceError:
+        return None
+
+
+def painted(painter: Painter, mouths: Sequence[OpenMouth]) -> list[PaintedMouth]:
+    """The mouths, painted as one batch."""
+    if not mouths:
+        return []
+    levels = painted_mouths([mouth.unpainted for mouth in mouths], painter)
+    return [PaintedMouth(mouth, each) for mouth, each in zip(mouths, levels, strict=True)]
+
+
+def with_mouth(photo: Photo, own: PaintedMouth, around: Sequence[tuple[float, PaintedMouth]]) -> Photo:
+    """The photo with a mouth painted over: with the mean of what was painted in the frames around it.
+
+    around: mouths of the same track, its own among them, and how many seconds after it each comes. The painter paints
+    each frame's teeth and tongue a little otherwise; they are carried along by the lips, where these are as far open.
+    """
+    goals, gap = _points(own), lip_gap(own.mouth.change.after)
+    shares = shares_by_time([apart_s for apart_s, _ in around])
+    gaps = np.array([lip_gap(other.mouth.change.after) for _, other in around])
+    shares = shares * np.exp(-0.5 * ((gaps - gap) / GAP_ALIKE) ** 2)
+    mean = np.zeros_like(own.levels)
+    for share, (_, other) in zip(shares / shares.sum(), around, strict=True):
+        mean += np.float32(share) * carried(other.levels, _points(other), goals)
+    return lay_over(photo, own.mouth.moved, own.mouth.unpainted, mean, share=own.mouth.share)
+
+
+def _points(painting: PaintedMouth) -> np.ndarray:
+    """Its landmarks (68, 2) in its crop's px."""
+    return painting.mouth.unpainted.crop.points(painting.mouth.change.after)
