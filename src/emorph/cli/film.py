@@ -34,7 +34,7 @@ DrawEveryOption = Annotated[
         min=1,
         max=MOST_APART,
         help="Of films: the network draws one of so many frames, and what it draws is carried to the others by their "
-        "landmarks. 1 draws every frame, which takes about twice as long.",
+        "landmarks. 1 draws every frame, which takes up to twice as long.",
         show_default=str(DRAW_EVERY),
     ),
 ]
