@@ -8,6 +8,7 @@ import torch
 
 from emorph.core.landmarks import BROWS, EYES, MOUTH, NOSE
 from emorph.core.types import Landmarks, Photo, Target
+from emorph.edit.change import CropChange, paste_all
 from emorph.edit.pipeline import Editor
 from emorph.edit.steady import DEEPEST, MOVED_SHARE, drawable, expressive, features, held_steady, on_skin, softened
 from emorph.faces import align
@@ -116,3 +117,17 @@ def test_an_edit_draws_nothing_outside(moving_editor: Editor, photo: Photo) -> N
     drawn = np.abs(change.after - change.before).max(axis=-1)
     assert drawn[allowed == 0].max() < 1e-3
     assert drawn[allowed > 0.9].max() > 1
+
+
+def test_a_photo_in_black_and_white_stays_so(photo: Photo, landmarks: Landmarks) -> None:
+    light = np.repeat(photo.pixels.mean(axis=2, keepdims=True).round().astype(np.uint8), 3, axis=2)
+    light[:4, :4] = [200, 30, 30]  # a stamp in its corner
+    for own, stays in ((Photo(light), True), (photo, False)):
+        face = align(own, landmarks, 64)
+        drawn = own.pixels.copy()
+        drawn[120:140, 200:230] = [90, 40, 60]  # lips, as a model has them
+        mixed = CropChange.nothing(face.pixels.astype(np.float32))
+        result = paste_all(own, [face], [mixed], lambda *_, drawn=drawn: Photo(drawn)).pixels
+        np.testing.assert_array_equal(result[:100], own.pixels[:100])
+        assert (np.ptp(result[120:140, 200:230], axis=2).max() == 0) == stays
+        assert result[130, 210].mean() == pytest.approx(57 if stays else 63.3, abs=1)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.faces.mask import face_mask, outline
+from emorph.faces.mouth import REC601
 from emorph.faces.paste import LIGHT_FEATHER, paste_change, paste_light
+
+GRAY_LEVELS = 3  # of 255: a photo whose red, green and blue lie no further apart is black and white
+SURE = 99.0  # percent of a face's pixels that say so: what is printed over a photo may have colour
 
 Finish = Callable[[Photo, Photo, AlignedFace, "CropChange"], Photo]
 
@@ -87,5 +93,22 @@ def paste_all(
     """
     for face, change in zip(faces, changes, strict=True):
         after = paste(photo, face, change)
-        photo = finish(photo, after, face, change) if finish else after
+        photo = kept_gray(photo, finish(photo, after, face, change) if finish else after, face)
     return photo
+
+
+def kept_gray(before: Photo, after: Photo, face: AlignedFace) -> Photo:
+    """The edited photo, without the colours that a model gave to a face in black and white.
+
+    before: the photo that the face was cut out of. Pixels that the edit left alone are left alone.
+    """
+    spread = np.ptp(face.pixels, axis=2)
+    if np.percentile(spread, SURE) > GRAY_LEVELS:
+        return after
+    rows, columns = np.nonzero((before.pixels != after.pixels).any(axis=2))
+    if not len(rows):
+        return after
+    pixels = after.pixels.copy()
+    light = np.rint(pixels[rows, columns] @ REC601)
+    pixels[rows, columns] = light[:, None].astype(np.uint8)
+    return replace(after, pixels=pixels)
