@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from emorph.core.errors import NoFaceError
 from emorph.core.types import AlignedFace, Float64, Photo, Target
-from emorph.edit.change import CropChange, paste_moved
+from emorph.edit.change import CropChange, kept_gray, paste_moved
 from emorph.edit.pipeline import Editor
 from emorph.faces.paste import MovedFace, moved_face
 from emorph.video.ahead import ahead
@@ -191,9 +191,9 @@ class FrameEditor:
 
     def _pasted(self, sheet: _Sheet) -> Photo:
         """The frame's part with its faces changed."""
-        photo = sheet.photo
-        if photo is None:
+        if sheet.photo is None:
             raise ValueError("a frame without faces has nothing to paste.")
+        photo = sheet.photo
         for i, each in enumerate(sheet.faces):
             key = (each.wish.track, sheet.frame.number)
             around = self._around(key, self._drawn)
@@ -204,6 +204,8 @@ class FrameEditor:
             key = (each.wish.track, sheet.frame.number)
             if key in self._mouths:
                 photo = with_mouth(photo, self._mouths[key], self._around(key, self._mouths))
+        for each in sheet.faces:
+            photo = kept_gray(sheet.photo, photo, each.face)
         return photo
 
     def _around(self, key: _Key, of_frames: Mapping[_Key, T]) -> list[tuple[float, T]]:
