@@ -373,6 +373,24 @@ def test_few_steps_are_trained_in_the_same_loop(mouths: Path, painter: Painter, 
     assert any(not torch.equal(weight, student[name]) for name, weight in painter.state_dict().items())
 
 
+def test_what_is_seen_between_lips_that_hardly_part_is_not_stretched(
+    painter: Painter, photo: Photo, landmarks: Landmarks
+) -> None:
+    def with_gap(gap: float) -> np.ndarray:
+        points = landmarks.points.astype(np.float64)
+        points[LOWER_INNER] = points[UPPER_INNER] + [0, gap * face_unit(points)]
+        return points
+
+    def kept(before: float, after: float) -> float:
+        change = MouthChange(with_gap(before), with_gap(after))
+        return float(unpainted_mouth(photo.pixels, change, painter).kept.max())
+
+    assert kept(0.05, 0.25) < 0.3
+    assert kept(0.2, 0.25) == pytest.approx(1)  # there are teeth to be kept
+    assert kept(0.05, 0.05) == pytest.approx(1)  # and nothing to be stretched
+    assert kept(0.2, 0.01) == 0
+
+
 def test_a_painter_grows_deeper_and_paints_the_same_at_first(mouths: Path, painter: Painter, tmp_path: Path) -> None:
     view, wish, noise = inputs(2)[1:]
     deeper = painter.deeper([2 * n for n in TINY.blocks]).eval()

@@ -40,6 +40,7 @@ CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a paint
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
 CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
 OPENED_GAP = 0.06  # lips that were closed and part by less stay as they were moved: points are no surer than that
+SEEN_GAP = 0.12  # from which on there is enough to be seen between lips to be kept when they open further
 SOFT_GAP = 0.6  # of these gaps: over which a film's mouth comes to be seen
 RIM = 0.045  # units of the face around the mouth's inside that are painted anew
 CLOSING_RIM = 0.12  # of the gap that closes, by which the rim is wider: what is left of teeth lies about the lips' line
@@ -240,12 +241,17 @@ def _rim_px(change: MouthChange, crop: MouthCrop) -> float:
 def _kept(change: MouthChange, crop: MouthCrop) -> Float32:
     """Where the photo's own inside of the mouth is still to be seen, (h, w) in [0, 1].
 
-    Between lips that were open and stay so; of lips that close only a line of teeth would be left.
+    Between lips that were open and stay so; of lips that close only a line of teeth would be left, and what is seen
+    between lips that hardly part is a line as well, which an edit that opens them would stretch.
     """
-    if min(lip_gap(change.before), lip_gap(change.after)) < CLOSED_GAP:
+    before, after = lip_gap(change.before), lip_gap(change.after)
+    if min(before, after) < CLOSED_GAP:
         return np.zeros(crop.size[::-1], np.float32)
+    seen = np.clip((before - CLOSED_GAP) / (SEEN_GAP - CLOSED_GAP), 0, 1)
+    opening = np.clip((after - before) / OPENED_GAP, 0, 1)
     opened = newly_open(crop.points(change.before), crop.points(change.after), max(crop.size))
-    return np.ascontiguousarray(1 - opened[: crop.size[1], : crop.size[0]])
+    kept: Float32 = (1 - opening * (1 - seen)) * (1 - opened[: crop.size[1], : crop.size[0]])
+    return np.ascontiguousarray(kept, np.float32)
 
 
 def _feathered(hidden: Float32, rim_px: float) -> Float32:

@@ -88,7 +88,7 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
 
     >>> before = np.random.default_rng(0).uniform(20, 44, (68, 2))
     >>> motion = motion_between(before, before + [3, 0], side_px=64)  # all landmarks go to the right ...
-    >>> bool(motion[32, 32, 0] < -2), bool(abs(motion[0, 0]).max() < 0.5)  # ... so pixels come from the left
+    >>> bool(motion[40, 32, 0] < -2), bool(abs(motion[0, 0]).max() < 0.5)  # ... so pixels come from the left
     (True, True)
     """
     for points in (before, after):
