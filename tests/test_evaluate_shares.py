@@ -111,5 +111,5 @@ def test_the_first_lines_say_which_targets_a_judge_does_not_know() -> None:
     made = six()
     made.edit("m", Emotion.ANGER, Emotion.HAPPY, sources=range(6, 10))
     first = made.summary(PANEL).conclusions[0]
-    assert first.endswith("judge does not know anger: 4 edits to them count in no share of emotion.")
+    assert first.endswith("judge does not know anger: 4 such edits are excluded from emotion shares.")
     assert "does not know" not in six().summary().conclusions[0]

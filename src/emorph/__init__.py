@@ -3,7 +3,7 @@
     import emorph
 
     editor = emorph.Editor.from_pretrained("emorph-base")
-    editor.edit("me.jpg", to="happy").image.save("happy.png")
+    editor.edit_folder("me.jpg", "happy.png", to="happy")
 
 ``Editor`` edits photos, ``RigEditor`` edits them through a 3D face, ``Emotion`` and ``Target`` name what a face should
 show, ``load`` reads the weights of an autoencoder, and ``evaluate`` holds what measures edits.

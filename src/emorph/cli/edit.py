@@ -135,8 +135,8 @@ def edit(
 ) -> None:
     """Change the expression in photos and films; everything else stays as it is, at its own size.
 
-    So do its transparency, 16 bits a channel, EXIF, resolution and colour profile in a PNG. What another kind of file
-    does not hold is named.
+    So do its transparency, 16 bits a channel, EXIF, resolution and colour profile in a PNG. Anything other formats
+    cannot store is reported.
 
     In a folder, finished photos are not done twice: after an interruption, run the same command again. A film goes on
     where it was stopped; its --strength and --to may be keyframes: 0@0s,1@2s and happy@0s,sad@3s.

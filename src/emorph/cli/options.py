@@ -40,7 +40,7 @@ MinFace = Annotated[
         "--min-face",
         min=16,
         help="Ignore faces smaller than this, in photo pixels. In photos of more than 1280 pixels, faces under "
-        "1/27 of the longer side are not sought.",
+        "1/27 of the longer side are ignored.",
     ),
 ]
 MinScore = Annotated[

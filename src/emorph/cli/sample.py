@@ -30,7 +30,11 @@ def sample(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Draw new faces of people who do not exist; the same seed always gives the same face."""
+    """Draw new faces of people who do not exist, by a model with a latent net; none is bundled.
+
+    DiffAE's official ffhq256-autoenc-latent is one; ``emorph train new latent`` begins another. The same seed always
+    gives the same face.
+    """
     from emorph.edit.codec import MAX_ROWS
     from emorph.edit.files import plan_samples, sample_files
 

@@ -217,8 +217,9 @@ class Editor:
     ) -> FileReport:  # fmt: skip
         """Edit a folder of photos into another, as ``emorph edit`` does: what is done already is not done again.
 
-        photos: a folder or a photo, or several. out: a folder, where edits.jsonl lists all results. to, strength,
-        valence, arousal, units, face: as for ``edit``; several strengths give a picture each and a strip of all.
+        photos: a folder or a photo, or several. out: a folder, where edits.jsonl lists all results; or a picture's
+        name, for one photo. The files say in their metadata that they were edited. to, strength, valence, arousal,
+        units, face: as for ``edit``; several strengths give a picture each and a strip of all.
         again: redo what an earlier call finished. progress: show a bar. A photo that fails is among the ``failures`` of
         the report and does not end the others; its ``edits`` tell the files. Raises as
         ``emorph.edit.files.edit_files``.

@@ -45,7 +45,7 @@ class Edit(Generic[Goal]):
 
     @property
     def score(self) -> float:
-        """Of the detector, for the least sure of the faces that were changed."""
+        """The detector's lowest confidence among the faces that were changed."""
         return min(face.landmarks.score for face in self.faces)
 
     @property
@@ -53,6 +53,7 @@ class Edit(Generic[Goal]):
         """The result as a PIL image: RGB in 8 bits, or RGBA where the photo is transparent.
 
         ``save`` keeps the photo's colour profile in a PNG; ``emorph.core.images.write_photo`` keeps all that there is.
+        Neither says by itself that the picture was edited: ``Editor.edit_folder`` does, for one photo too.
         """
         image = Image.fromarray(rgba(self.photo))
         if self.photo.icc is not None:

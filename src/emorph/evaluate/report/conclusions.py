@@ -81,8 +81,8 @@ def _unknown(score: MethodScores) -> str:
     if not unknown:
         return ""
     words = " or ".join(emotion.word for emotion in Emotion if emotion in unknown)
-    edits = f"{len(unknown)} edit{'' if len(unknown) == 1 else 's'}"
-    return f" {judge.id.partition('@')[0]} does not know {words}: {edits} to them count in no share of emotion."
+    left_out = "1 such edit is" if len(unknown) == 1 else f"{len(unknown)} such edits are"
+    return f" {judge.id.partition('@')[0]} does not know {words}: {left_out} excluded from emotion shares."
 
 
 def _passing(score: MethodScores) -> Value | None:
