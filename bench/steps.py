@@ -1,6 +1,6 @@
 """Step 1 and Step 2: does training for expressions help, and does the loss on the shape keep it? Held-out faces.
 
-python bench/steps.py --data lfw_expressions.parquet --window 12 24 104 [--minutes 240 | --steps 1000] [--faces 60]
+python bench/steps.py --data lfw.parquet --window 17 35 109 [--minutes 240 | --steps 1000] [--faces 60]
 
 Three arms from one start and one budget: the model as it is, Step 1, and Step 1 followed by Step 2; the latter two
 share their first half. The judges are asked in no loss. Everything is kept in runs/steps: stop with Ctrl-C and run it

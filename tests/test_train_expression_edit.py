@@ -18,6 +18,7 @@ from emorph.face3d.camera import screen_to_pixels
 from emorph.faces.warp import in_order, motion_between
 from emorph.models.directions import known_axes
 from emorph.models.port import directions_beside, load
+from emorph.train.resources import estimated_activations
 from emorph.train.tasks.expression_edit import edited_in_one_step, smooth_motion
 from emorph.train.tasks.expression_task import ExpressionTask
 from made_expression import SIDE, expression_config, labelled_faces, made_points, made_shift, write_judge, write_start
@@ -108,6 +109,14 @@ def test_a_shift_learns_from_edits_and_a_weight_holds_it_small(folder: Path) -> 
     added = (task.model.shifted(z, z_to, asked, strength) - z_to) / task.directions.stats.std
     torch.testing.assert_close(parts[2.0]["correction"], added.square().mean())
     torch.testing.assert_close(parts[2.0]["loss"] - parts[0.0]["loss"], 2 * parts[2.0]["correction"])
+
+
+def test_edits_are_planned_without_a_trial(folder: Path) -> None:
+    """What moves hangs on landmarks' numbers, which a pass of shapes alone does not have."""
+    for way, has_trial in (("edit", False), ("one_step", True)):
+        config = expression_config(folder, "run", pictures={"way": way}, trains="shift")
+        estimate = estimated_activations(config.model_dump_json(), type(config))
+        assert (estimate is not None) == has_trial, way
 
 
 def test_a_shift_stays_within_what_the_directions_know(folder: Path) -> None:

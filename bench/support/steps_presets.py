@@ -27,7 +27,9 @@ def try_presets(n_steps: int) -> None:
         config = read_task(PRESETS / preset)
         assert isinstance(config, ExpressionConfig)
         torch.manual_seed(0)
-        loss, inputs = config.trial(N_FACES)
+        trial = config.trial(N_FACES)
+        assert trial is not None  # no preset has the way "edit"
+        loss, inputs = trial
         x = torch.rand_like(inputs[0]) * 2 - 1
         inputs = (x, x, *inputs[2:-1], torch.randn_like(x))
         learning = [p for p in loss.parameters() if p.requires_grad]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import platform
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from emorph.core.errors import ConfigError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _LONGEST_REASON = 120  # characters; what is longer tells of PyTorch's inside
 
@@ -29,6 +33,17 @@ def choose_device(name: str | torch.device = "auto") -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def laid_out(network: Network, device: torch.device) -> Network:
+    """A network on a device, in the layout that is quickest there.
+
+    On processors channels last: convolutions want it, and every evaluation else begins with copies.
+    """
+    placed = network.to(device)
+    if device.type == "cpu":
+        placed.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    return placed
 
 
 def devices_here() -> dict[str, str]:

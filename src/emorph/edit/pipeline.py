@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from emorph.core.device import choose_device
+from emorph.core.device import choose_device, laid_out
 from emorph.core.errors import CheckpointError
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
 from emorph.core.loss_networks import LossNetwork, parse_losses
@@ -86,7 +86,7 @@ class Editor:
         reuse: int = 1,
     ) -> None:
         self.device = choose_device(device)
-        self.model = model.to(self.device).eval().requires_grad_(False)
+        self.model = laid_out(model, self.device).eval().requires_grad_(False)
         self.directions = directions.to(self.device) if directions else None
         self.model_id = model_id
         self.steps = steps or model.config.edit_steps or DEFAULT_STEPS
@@ -94,7 +94,7 @@ class Editor:
         self.detector = as_detector(detector)
         self.min_score = min_score
         self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name, reuse=reuse)
-        self.painter = painter.to(self.device) if painter else None
+        self.painter = laid_out(painter, self.device) if painter else None
         self.losses = tuple(losses)
         self.note = ""  # what whoever loaded it should know of its directions
 

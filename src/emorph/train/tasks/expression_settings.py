@@ -186,7 +186,9 @@ class ExpressionSettings(RunConfig):
             name = "deca" if blank else named_shape(name)
         return open_network(name, "shape", blank=blank)
 
-    def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]] | None:
+        if self.pictures.way == "edit":  # what moves is told by the landmarks' numbers, and not by shapes alone
+            return None
         model = self.new_model()
         z_dim, (side, channels) = model.config.z_dim, self.picture
         stats = LatentStats(torch.zeros(z_dim), torch.ones(z_dim))
