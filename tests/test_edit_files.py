@@ -17,9 +17,10 @@ from emorph.core import records
 from emorph.core.deep_png import write_deep_png
 from emorph.core.errors import ConfigError, ImageError, NoFaceError
 from emorph.core.images import read_metadata, read_photo
-from emorph.core.types import Landmarks, Photo
+from emorph.core.types import Landmarks, Photo, Target
 from emorph.edit.batch import Batch, Failure, FileEdit, Watch
 from emorph.edit.files import edit_files, sheet_file
+from emorph.edit.jobs import plan_jobs
 from emorph.edit.rig import RigEditor
 from emorph.edit.rig import read as reading
 from emorph.edit.rig.editor import MOST_TURN_DEG
@@ -94,6 +95,22 @@ def test_a_folder_is_edited_and_gone_on_with(editor: Editor, folder: Path, tmp_p
     assert [edit.records for edit in again.edits] == [edit.records for edit in first.edits]
     alone = editor.edit(folder / "a.png", "happy", 0.5)
     assert np.array_equal(read_photo(out / "a_happy_0.5.png").pixels, alone.photo.pixels)
+
+
+def test_no_strength_or_wish_takes_the_place_of_another(tmp_path: Path) -> None:
+    """Only the run's own plan tells the names: two runs into one folder must not meet in a file."""
+    names = [
+        file.name
+        for wish in (Target(Emotion.HAPPY), Target({"AU12": 0.9}), Target({"AU4": 0.9}), Target(valence=0.5))
+        for strengths in ([1.0], [0.5], [1.5], [-2.0])
+        for file in plan_jobs([tmp_path / "me.jpg"], tmp_path, wish.file_word, strengths)[0].all_files
+    ]
+    assert names[:5] == ["me_happy.png", "me_happy_0.5.png", "me_happy_1.5.png", "me_happy_-2.png", "me_AU12=0.9.png"]
+    assert len(set(names)) == 16
+    several = plan_jobs([tmp_path / "me.jpg"], tmp_path, "happy", [0.5, 1.0])[0]
+    assert several.files[0].name == names[1]  # the same strength is one file, alone or among others
+    named = plan_jobs([tmp_path / "me.jpg"], tmp_path / "smile.png", "happy", [0.5])[0]
+    assert named.all_files == (tmp_path / "smile.png",)
 
 
 def test_results_keep_their_photos_colour_profile(

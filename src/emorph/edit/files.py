@@ -50,7 +50,8 @@ def edit_files(
 ) -> FileReport:
     """Edit photos and folders of photos; one that fails does not end the others.
 
-    out: a folder, where each result is NAME_happy.png and edits.jsonl lists all; or a picture's name, for one photo.
+    out: a folder, where each result is NAME_happy.png (NAME_happy_0.5.png at strength 0.5) and edits.jsonl lists
+    all; or a picture's name, for one photo.
     Several strengths give a picture each and a strip of all. What an earlier run finished is not done twice unless
     ``again``. to, valence, arousal, units, face: as for ``Editor.edit``. frame: of photos that have several, from 1.
     strip_location: leave out where a photo was taken; all else that its file holds is kept where it can be.
