@@ -51,7 +51,7 @@ class FilmPlan:
     def draw_every_at(self, rate: float) -> int:
         """The same in a film of ``rate`` frames a second, where frames that are drawn lie MOST_APART_S apart at most.
 
-        >>> plan = FilmPlan((Keyframe(Target(), 0.0),), draw_every=3)
+        >>> plan = FilmPlan((Keyframe(Target({"happy": 1.0}), 0.0),), draw_every=3)
         >>> plan.draw_every_at(25), plan.draw_every_at(12), plan.draw_every_at(5)
         (3, 1, 1)
         """
