@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 
 from emorph.core.action_units import unit_code
 from emorph.core.errors import ConfigError
@@ -15,7 +16,8 @@ from emorph.core.expressions import Emotion
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _AFFECT_WORD = re.compile(rf"valence_({_NUMBER})(?:_arousal_({_NUMBER}))?|arousal_({_NUMBER})")
 MOST_FILE_WORD = 100  # characters of a name that what was asked for may take
-MOST_WEIGHT = 3.0  # of an emotion in a blend, as strengths have it
+MOST_STRENGTH = 3.0
+MOST_WEIGHT = MOST_STRENGTH  # of an emotion in a blend
 
 Mixture = Mapping[str, float] | Mapping[Emotion, float]
 Expression = str | Emotion | Mixture
@@ -87,6 +89,8 @@ class Target:
         more = tuple((units or {}).items())
         if to is None or isinstance(to, Emotion | Mapping):
             return cls(to, 1.0, valence, arousal, more)
+        if not isinstance(to, str):
+            raise ConfigError(f"what a face should show is an emotion's word or a blend, found {to!r:.60}.")
         parsed = cls.parse(to) if "=" in to or "," in to else cls(Emotion.parse(to))
         return cls(parsed.emotion, 1.0, valence, arousal, (*parsed.units, *more), parsed.blend)
 
@@ -163,6 +167,22 @@ class Target:
     def _affect(self) -> list[tuple[str, float]]:
         named = (("valence", self.valence), ("arousal", self.arousal))
         return [(name, value) for name, value in named if value is not None]
+
+
+def checked_strengths(strength: float | Iterable[float]) -> list[float]:
+    """One strength or several, as a list. Raises ConfigError for none, and for what is no number of the range.
+
+    >>> checked_strengths(0.5), checked_strengths([0, 1.5])
+    ([0.5], [0.0, 1.5])
+    """
+    several = isinstance(strength, Iterable) and not isinstance(strength, str)
+    found = list(strength) if isinstance(strength, Iterable) and several else [strength]
+    if not found:
+        raise ConfigError("strength is an empty list; give a number, or several as in [0.5, 1.0].")
+    for each in found:
+        if not isinstance(each, Real) or not abs(float(each)) <= MOST_STRENGTH:  # which nan is not either
+            raise ConfigError(f"strength {each!r:.60} is not a number from -{MOST_STRENGTH:g} to {MOST_STRENGTH:g}.")
+    return [float(each) for each in found if isinstance(each, Real)]
 
 
 def short_word(word: str) -> str:

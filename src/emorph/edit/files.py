@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emorph.core.images import read_photo, to_pixels, write_image
+from emorph.core.target import checked_strengths
 from emorph.core.types import Expression, OnStep, Photo, Target, UInt8
 from emorph.edit import codec
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
@@ -58,7 +59,7 @@ def edit_files(
     helpers: other processes that edit in place of this one, with an equal editor each.
     Raises UnknownNameError, ConfigError, ImageError for what no photo can be done with.
     """
-    goal = Target.asked(to, valence, arousal, units)
+    goal, strengths = Target.asked(to, valence, arousal, units), checked_strengths(strengths)
     make = RecipeMaker[Editor](emotion_recipe, goal, tuple(strengths), face, min_face_px, frame, strip_location)
     return change_files(make(editor), photos, out, again=again, watch=watch, elsewhere=Elsewhere.of(helpers, make))
 
