@@ -273,6 +273,9 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
         (["train", "resume", "EMPTY"], 2, "run.toml"),
         (["models", "info", "PHOTO"], 2, "astronaut.png"),
         (["models", "get", "ffhq256-autoenc"], 2, "https://github.com/phizaz/diffae"),
+        (["models", "get", "nonsuch"], 2, "model 'nonsuch' is not known; known: emorph-base, "),
+        (["models", "get", "nonsuch"], 2, ", lpips-alexnet, "),
+        (["models", "get", "inception-fd"], 2, "did you mean 'inception-fid'?"),
     ],
 )
 def test_bad_input_is_one_sentence(
