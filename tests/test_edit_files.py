@@ -19,7 +19,7 @@ from emorph.core.errors import ConfigError, ImageError, NoFaceError
 from emorph.core.images import read_metadata, read_photo
 from emorph.core.types import Landmarks, Photo, Target
 from emorph.edit.batch import Batch, Failure, FileEdit, Watch
-from emorph.edit.files import edit_files, sheet_file
+from emorph.edit.files import edit_files, plan_sheet, sheet_file
 from emorph.edit.jobs import plan_jobs
 from emorph.edit.rig import RigEditor
 from emorph.edit.rig import read as reading
@@ -111,6 +111,14 @@ def test_no_strength_or_wish_takes_the_place_of_another(tmp_path: Path) -> None:
     assert several.files[0].name == names[1]  # the same strength is one file, alone or among others
     named = plan_jobs([tmp_path / "me.jpg"], tmp_path / "smile.png", "happy", [0.5])[0]
     assert named.all_files == (tmp_path / "smile.png",)
+
+
+def test_sheets_are_named_after_what_they_show(tmp_path: Path) -> None:
+    photos = [tmp_path / "me.jpg", tmp_path / "you.jpg"]
+    assert plan_sheet(photos[:1], tmp_path)[1].name == "me_sheet.png"
+    assert plan_sheet(photos, tmp_path, 0.5)[1].name == "sheet_0.5.png"
+    assert plan_sheet(photos, tmp_path, to=["happy", "sad=0.5,fear=1"])[1].name == "sheet_happy_sad=0.5+fear=1.png"
+    assert plan_sheet(photos, tmp_path / "all.png", 0.5)[1].name == "all.png"
 
 
 def test_results_keep_their_photos_colour_profile(
@@ -218,7 +226,7 @@ def test_what_cannot_be_written_is_said_before_any_work(
 
 def test_a_sheet_file_is_the_sheet_of_its_photos(editor: Editor, folder: Path, tmp_path: Path) -> None:
     report = sheet_file(editor, [folder], tmp_path / "out", 0.5)
-    path = tmp_path / "out" / "sheet.png"
+    path = tmp_path / "out" / "sheet_0.5.png"
     assert [edit.files for edit in report.edits] == [(path,), (path,)]
     assert [failure.name for failure in report.failures] == ["b.png"]
     both = editor.sheet([folder / "a.png", folder / "c.png"], 0.5)
