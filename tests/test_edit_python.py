@@ -45,8 +45,10 @@ def test_strengths_share_an_encoding_and_give_a_list(example_photo: Path, monkey
     alone = editor.edit(example_photo, to="happy", strength=0.5)
     assert (alone.photo.pixels == edits[0].photo.pixels).all()
     assert (edits[0].photo.pixels != edits[1].photo.pixels).any()
-    assert repr(edits[0])[:67] == "Edit(astronaut.png, 512x512 px: happy at strength 0.5, 1 of 1 faces"
+    assert repr(edits[0])[:67] == "Edit(astronaut.png, 512x512 px: happy at strength 0.5, 1 of 1 face,"
     assert len(repr(edits[0])) < 80
+    with pytest.raises(ConfigError, match=r"edit_many takes a list, as in \['happy'\]; edit takes one"):
+        editor.edit_many(example_photo, "happy")
     several = editor.edit_many(example_photo, ["happy", Target(Emotion.SAD, 0.0)])
     assert (several[0].photo.pixels == edits[1].photo.pixels).all()
 
@@ -58,6 +60,7 @@ def test_strengths_share_an_encoding_and_give_a_list(example_photo: Path, monkey
         ({"strength": float("nan")}, "strength nan is not a number"),
         ({"strength": "abc"}, "strength 'abc' is not a number"),
         ({"strength": [0.5, "1"]}, "strength '1' is not a number"),
+        ({"strength": np.array(0.5)}, r"strength array\(0.5\) is not a number"),
         ({"strength": []}, "strength is an empty list; give a number"),
         ({"photo": None}, "a photo is a file, a PIL image or an array of its pixels, found None"),
         ({"to": 1.5}, "an emotion's word or a blend, found 1.5"),

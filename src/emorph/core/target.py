@@ -169,14 +169,14 @@ class Target:
         return [(name, value) for name, value in named if value is not None]
 
 
-def checked_strengths(strength: float | Iterable[float]) -> list[float]:
+def checked_strengths(strength: object) -> list[float]:
     """One strength or several, as a list. Raises ConfigError for none, and for what is no number of the range.
 
     >>> checked_strengths(0.5), checked_strengths([0, 1.5])
     ([0.5], [0.0, 1.5])
     """
-    several = isinstance(strength, Iterable) and not isinstance(strength, str)
-    found = list(strength) if isinstance(strength, Iterable) and several else [strength]
+    is_one = isinstance(strength, str) or getattr(strength, "ndim", 1) == 0  # an array without axes has no members
+    found = list(strength) if isinstance(strength, Iterable) and not is_one else [strength]
     if not found:
         raise ConfigError("strength is an empty list; give a number, or several as in [0.5, 1.0].")
     for each in found:

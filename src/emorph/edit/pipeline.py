@@ -29,7 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 from emorph.core.device import choose_device
-from emorph.core.errors import CheckpointError
+from emorph.core.errors import CheckpointError, ConfigError
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
 from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.target import checked_strengths
@@ -191,6 +191,8 @@ class Editor:
         targets: what ``Target`` says, or emotions and blends as for ``edit``, at strength 1.
         """
         started_s = time.perf_counter()
+        if isinstance(targets, str):
+            raise ConfigError(f"edit_many takes a list, as in [{targets!r}]; edit takes one.")
         goals = [each if isinstance(each, Target) else Target.asked(each) for each in targets]
         self.check_targets(goals)
         photo = read_photo(photo)

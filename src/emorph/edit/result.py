@@ -43,7 +43,7 @@ class Edit(Generic[Goal]):
         height, width = self.photo.pixels.shape[:2]
         shows = self.target.word if isinstance(self.target, Target) else type(self.target).__name__
         strength = f" at strength {self.target.strength:g}" if isinstance(self.target, Target) else ""
-        faces = f"{len(self.faces)} of {self.n_faces} faces"
+        faces = f"{len(self.faces)} of {self.n_faces} face{'' if self.n_faces == 1 else 's'}"
         return f"Edit({self.source.name}, {width}x{height} px: {shows}{strength}, {faces}, {self.seconds:.1f} s)"
 
     @property
