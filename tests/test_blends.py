@@ -16,6 +16,7 @@ from emorph import Emotion, Target
 from emorph.core.errors import ConfigError, DataError, EmorphError, UnknownNameError
 from emorph.core.images import read_metadata
 from emorph.core.records import read
+from emorph.core.target import MOST_FILE_WORD
 from emorph.core.types import Photo
 from emorph.edit import latent
 from emorph.edit.mouth_light import LIGHT_OF, light_of
@@ -59,7 +60,18 @@ def test_units_may_be_among_it() -> None:
     assert mixed.parts == (Target(Emotion.HAPPY, 1.2), Target(None, 2.0, units=(("AU4", 0.5),)))
     assert Target.asked("happy", units={"AU4": 0.5}).word == "happy=1,AU4=0.5"
     assert Target.asked("happy", units={"AU4": 0.5}) == Target.parse("happy=1,AU4=0.5")
-    assert Target({"AU4": 0.5}).file_word == "au"
+    assert Target({"AU4": 0.5}).file_word == "AU4=0.5"
+
+
+def test_long_wishes_have_short_names_of_their_own() -> None:
+    units = {f"AU{number}": 0.25 for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 16, 17, 20, 23)}
+    one, other = Target(units).file_word, Target({**units, "AU23": 0.5}).file_word
+    assert one != other
+    assert one.startswith("AU1=0.25+AU2=0.25+")
+    assert len(one) <= MOST_FILE_WORD
+    keys = (Keyframe(Target({"AU4": 0.5}), 0.0), Keyframe(Target(Emotion.SAD), 1.5))
+    assert FilmPlan(keys, parse_strengths("0.5")).word == "AU4=0.5@0s_sad@1.5s_0.5"
+    assert FilmPlan(keys[1:], parse_strengths("0@0s,-1@2s"), preview=True).word == "sad_0@0s_-1@2s_preview"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +192,7 @@ def test_keyframes_of_a_film_may_be_blends() -> None:
     assert [(key.value, key.at_s) for key in keys] == [("happy=0.6,surprise=0.4", 0), ("sad", 2), ("fear=1", 3)]
     assert [key.value for key in parse_words("happy=0.6,surprise=0.4")] == ["happy=0.6,surprise=0.4"]
     plan = FilmPlan(tuple(Keyframe(Target.asked(key.value), key.at_s) for key in keys), parse_strengths("0.5"))
-    assert plan.word == "happy=0.6+surprise=0.4_sad_fear"
+    assert plan.word == "happy=0.6+surprise=0.4@0s_sad@2s_fear@3s_0.5"
     assert plan.targets_at(0.0) == (Target(MIXED, 0.5),)
     with pytest.raises(ConfigError, match="--to"):
         parse_words("happy=0.6@1s,sad=1@0s")

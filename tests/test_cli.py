@@ -21,7 +21,7 @@ from PIL import Image
 from emorph.cli import options
 from emorph.cli.console import items, unbroken
 from emorph.core import records
-from emorph.core.errors import ConfigError, ImageError
+from emorph.core.errors import ConfigError, ImageError, NoFaceError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_metadata
 from emorph.core.types import Photo, Target
@@ -273,6 +273,9 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
         (["train", "resume", "EMPTY"], 2, "run.toml"),
         (["models", "info", "PHOTO"], 2, "astronaut.png"),
         (["models", "get", "ffhq256-autoenc"], 2, "https://github.com/phizaz/diffae"),
+        (["models", "get", "nonsuch"], 2, "model 'nonsuch' is not known; known: emorph-base, "),
+        (["models", "get", "nonsuch"], 2, ", lpips-alexnet, "),
+        (["models", "get", "inception-fd"], 2, "did you mean 'inception-fid'?"),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -603,3 +606,22 @@ def test_no_two_photos_share_a_result() -> None:
 def test_strengths_that_make_no_sense(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--strength"):
         options.parse_strengths(text)
+
+
+def test_a_wrong_strength_is_told_for_what_it_is() -> None:
+    with pytest.raises(ConfigError, match=r"keyframes, .*, are for films; give a number\."):
+        options.parse_strengths("0@0s,1@2s")
+    with pytest.raises(ConfigError, match=r"FIRST, 1, is above LAST, 0; write the smaller one first\."):
+        options.parse_strengths("1:0:0.5")
+
+
+def test_failures_are_named_at_the_end_and_explained_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with items(2) as work:
+        for name in ("a.png", "b.png"):
+            with work.item(name):
+                raise NoFaceError(f"no face found in {name}")
+    with pytest.raises(typer.Exit):
+        work.finish()
+    assert capsys.readouterr().err.splitlines() == [
+        "no face found in a.png", "no face found in b.png", "2 of 2 failed: a.png, b.png."
+    ]  # fmt: skip

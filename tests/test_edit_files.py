@@ -17,9 +17,10 @@ from emorph.core import records
 from emorph.core.deep_png import write_deep_png
 from emorph.core.errors import ConfigError, ImageError, NoFaceError
 from emorph.core.images import read_metadata, read_photo
-from emorph.core.types import Landmarks, Photo
+from emorph.core.types import Landmarks, Photo, Target
 from emorph.edit.batch import Batch, Failure, FileEdit, Watch
-from emorph.edit.files import edit_files, sheet_file
+from emorph.edit.files import edit_files, plan_sheet, sheet_file
+from emorph.edit.jobs import plan_jobs
 from emorph.edit.rig import RigEditor
 from emorph.edit.rig import read as reading
 from emorph.edit.rig.editor import MOST_TURN_DEG
@@ -94,6 +95,30 @@ def test_a_folder_is_edited_and_gone_on_with(editor: Editor, folder: Path, tmp_p
     assert [edit.records for edit in again.edits] == [edit.records for edit in first.edits]
     alone = editor.edit(folder / "a.png", "happy", 0.5)
     assert np.array_equal(read_photo(out / "a_happy_0.5.png").pixels, alone.photo.pixels)
+
+
+def test_no_strength_or_wish_takes_the_place_of_another(tmp_path: Path) -> None:
+    """Only the run's own plan tells the names: two runs into one folder must not meet in a file."""
+    names = [
+        file.name
+        for wish in (Target(Emotion.HAPPY), Target({"AU12": 0.9}), Target({"AU4": 0.9}), Target(valence=0.5))
+        for strengths in ([1.0], [0.5], [1.5], [-2.0])
+        for file in plan_jobs([tmp_path / "me.jpg"], tmp_path, wish.file_word, strengths)[0].all_files
+    ]
+    assert names[:5] == ["me_happy.png", "me_happy_0.5.png", "me_happy_1.5.png", "me_happy_-2.png", "me_AU12=0.9.png"]
+    assert len(set(names)) == 16
+    several = plan_jobs([tmp_path / "me.jpg"], tmp_path, "happy", [0.5, 1.0])[0]
+    assert several.files[0].name == names[1]  # the same strength is one file, alone or among others
+    named = plan_jobs([tmp_path / "me.jpg"], tmp_path / "smile.png", "happy", [0.5])[0]
+    assert named.all_files == (tmp_path / "smile.png",)
+
+
+def test_sheets_are_named_after_what_they_show(tmp_path: Path) -> None:
+    photos = [tmp_path / "me.jpg", tmp_path / "you.jpg"]
+    assert plan_sheet(photos[:1], tmp_path)[1].name == "me_sheet.png"
+    assert plan_sheet(photos, tmp_path, 0.5)[1].name == "sheet_0.5.png"
+    assert plan_sheet(photos, tmp_path, to=["happy", "sad=0.5,fear=1"])[1].name == "sheet_happy_sad=0.5+fear=1.png"
+    assert plan_sheet(photos, tmp_path / "all.png", 0.5)[1].name == "all.png"
 
 
 def test_results_keep_their_photos_colour_profile(
@@ -201,7 +226,7 @@ def test_what_cannot_be_written_is_said_before_any_work(
 
 def test_a_sheet_file_is_the_sheet_of_its_photos(editor: Editor, folder: Path, tmp_path: Path) -> None:
     report = sheet_file(editor, [folder], tmp_path / "out", 0.5)
-    path = tmp_path / "out" / "sheet.png"
+    path = tmp_path / "out" / "sheet_0.5.png"
     assert [edit.files for edit in report.edits] == [(path,), (path,)]
     assert [failure.name for failure in report.failures] == ["b.png"]
     both = editor.sheet([folder / "a.png", folder / "c.png"], 0.5)

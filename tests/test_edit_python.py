@@ -6,13 +6,15 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
-from emorph.core.errors import CheckpointError
+from emorph import Emotion, Target
+from emorph.core.errors import CheckpointError, ConfigError, EmorphError
 from emorph.edit.codes_of_files import FileCodes
 from emorph.edit.progress import Shown
 from emorph.models.fitted_on import FittedOn
@@ -43,7 +45,34 @@ def test_strengths_share_an_encoding_and_give_a_list(example_photo: Path, monkey
     alone = editor.edit(example_photo, to="happy", strength=0.5)
     assert (alone.photo.pixels == edits[0].photo.pixels).all()
     assert (edits[0].photo.pixels != edits[1].photo.pixels).any()
-    assert editor.edit(example_photo, to="happy", strength=()) == []
+    assert repr(edits[0])[:67] == "Edit(astronaut.png, 512x512 px: happy at strength 0.5, 1 of 1 face,"
+    assert len(repr(edits[0])) < 80
+    with pytest.raises(ConfigError, match=r"edit_many takes a list, as in \['happy'\]; edit takes one"):
+        editor.edit_many(example_photo, "happy")
+    several = editor.edit_many(example_photo, ["happy", Target(Emotion.SAD, 0.0)])
+    assert (several[0].photo.pixels == edits[1].photo.pixels).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"strength": 50}, "strength 50 is not a number from -3 to 3"),
+        ({"strength": float("nan")}, "strength nan is not a number"),
+        ({"strength": "abc"}, "strength 'abc' is not a number"),
+        ({"strength": [0.5, "1"]}, "strength '1' is not a number"),
+        ({"strength": np.array(0.5)}, r"strength array\(0.5\) is not a number"),
+        ({"strength": []}, "strength is an empty list; give a number"),
+        ({"photo": None}, "a photo is a file, a PIL image or an array of its pixels, found None"),
+        ({"to": 1.5}, "an emotion's word or a blend, found 1.5"),
+    ],
+)
+def test_wrong_arguments_are_a_sentence(example_photo: Path, given: dict[str, Any], said: str) -> None:
+    editor, asked = tiny_editor(steps=2), {"photo": example_photo, "to": "happy", **given}
+    with pytest.raises(EmorphError, match=said):
+        editor.edit(**asked)
+    if "strength" in given:
+        with pytest.raises(ConfigError, match=said):
+            editor.edit_folder(example_photo, "nowhere", to="happy", strength=given["strength"], progress=False)
 
 
 def test_a_folder_is_edited_and_resumed(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

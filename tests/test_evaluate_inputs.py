@@ -82,6 +82,15 @@ def test_a_folder_beside_its_sources(tmp_path: Path) -> None:
     ]
 
 
+def test_edits_by_action_units_alone_are_named(tmp_path: Path) -> None:
+    pictures(tmp_path, "me_AU12=0.9.png")
+    (tmp_path / "action_units.jsonl").write_text("")
+    with pytest.raises(DataError, match=r"its edits all set action units, .* edit towards emotions \(--to\)"):
+        read_pairs(tmp_path)
+    pictures(tmp_path, "me.png", "me_sad.png")
+    assert len(read_pairs(tmp_path)) == 1
+
+
 def test_a_folder_with_its_sources_elsewhere(tmp_path: Path) -> None:
     pictures(tmp_path / "photos", "me.jpg")
     pictures(tmp_path / "edits", "me_anger.png")

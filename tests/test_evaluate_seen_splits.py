@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from emorph.core.errors import DataError
 from emorph.core.photo_list import LIST_FILE, ListedPhoto, write_list
 from emorph.evaluate.measure.inputs import Pair, read_pairs
 from emorph.evaluate.measure.seen_splits import counted, sentence, warning, with_splits
+from emorph.evaluate.report.summary import _about
 from evaluate_sets import made_set, save_judge
 
 Command = Callable[..., tuple[int, str, str]]
@@ -76,3 +79,11 @@ def test_the_report_says_first_which_split_it_saw(emorph: Command, tmp_path: Pat
     assert (tmp_path / "out" / "tables.md").read_text().startswith(found["about"])
     assert (tmp_path / "out" / "tables.tex").read_text().startswith(f"% {found['about']}")
     assert "ann,train,happy" in (tmp_path / "out" / "edits.csv").read_text()
+
+
+def test_one_edit_is_singular() -> None:
+    edits = [SimpleNamespace(pair=SimpleNamespace(word="happy"))]
+    scores: Any = [SimpleNamespace(evidence=SimpleNamespace(edits=edits))]
+    assert _about(scores, {"test": 1}).startswith("1 edit of 1 photo to 1 target.")
+    edits *= 2
+    assert _about(scores, {"test": 1}).startswith("2 edits of 1 photo to 1 target.")

@@ -139,6 +139,8 @@ def test_selection_errors() -> None:
             select_faces(two, number, photo)
     with pytest.raises(UnknownNameError, match="did you mean 'largest'"):
         select_faces(two, "larges", photo)
+    with pytest.raises(UnknownNameError, match=r"known: largest, left, all, 1\.$"):
+        select_faces(two[:1], "who", photo)
     for word in ("²", "", "1.5", 1.5):
         with pytest.raises(UnknownNameError):
             select_faces(two, word, photo)  # type: ignore[arg-type]

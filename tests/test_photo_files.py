@@ -15,11 +15,11 @@ from PIL import ExifTags, Image, TiffImagePlugin
 
 from emorph.core import images, levels
 from emorph.core.deep_png import write_deep_png
-from emorph.core.errors import ImageError, ShapeError
+from emorph.core.errors import ConfigError, ImageError, ShapeError
 from emorph.core.exif import MAX_EXIF_BYTES, Exif, dpi_of
 from emorph.core.formats import START_BYTES, is_picture, parser_for
 from emorph.core.types import Extra, Photo
-from emorph.edit.paths import left_out
+from emorph.edit.paths import left_out, names_a_picture
 from profiles import linear_gray, linear_rgb
 
 HEIGHT, WIDTH = 20, 32
@@ -490,3 +490,11 @@ def test_kinds_from_the_field_are_read(shared_file: Callable[[str], Path]) -> No
     assert exif.picture[0x8298].value == b"(c) Me\0"
     pytest.importorskip("pillow_heif")
     assert images.read_photo(shared_file("../field/f.heic")).pixels.ndim == 3
+
+
+def test_a_name_of_another_file_is_no_folder(tmp_path: Path) -> None:
+    for name in ("out.txt", "out.JSON", "out.pdf", "out.zip", "out.tar.gz", "out.psd", "out.svg"):
+        with pytest.raises(ConfigError, match=r"out\..*: emorph does not write \.\w+; use \.png, .* or a folder\.$"):
+            names_a_picture(tmp_path / name)
+    (tmp_path / "kept.txt").mkdir()
+    assert not any(names_a_picture(tmp_path / name) for name in ("kept.txt", "out", "edits.2024", "v1.2", "a.old"))

@@ -238,7 +238,7 @@ def test_action_units_as_a_user_sets_them(emorph: Command, example_photo: Path, 
     words: list[object] = ["edit", example_photo, "--model", tmp_path / "tiny", "--steps", 2, "--device", "cpu"]
     status, out, err = emorph(*words, "--au", "AU26=0.8", "-o", tmp_path / "out", "--json")
     assert status == 0, err
-    assert (tmp_path / "out" / "astronaut_au.png").exists()
+    assert (tmp_path / "out" / "astronaut_AU26=0.8.png").exists()
     assert '"action_units"' in out
     assert "AU26" in (tmp_path / "out" / "action_units.jsonl").read_text()
     assert emorph(*words, "--au", "AU9=1", "-o", tmp_path / "out")[0] == 2

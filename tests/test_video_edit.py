@@ -298,12 +298,12 @@ def test_the_command_edits_films(emorph: Command, tmp_path: Path) -> None:
     status, out, err = emorph("edit", clip, "--to", "happy@0s,sad@1s", "-o", tmp_path / "out", "--json", *quick)
     assert status == 0, err
     (row,) = json.loads(out)
-    assert row["edited"].endswith("a_happy_sad.mov")
+    assert row["edited"].endswith("a_happy@0s_sad@1s.mov")
     assert row["n_frames_edited"] == 3
     status, out, err = emorph("edit", clip, "--au", "AU12=0.5", "-o", tmp_path / "out", "--json", *quick[2:])
     assert status == 0, err
     (row,) = json.loads(out)
-    assert (Path(row["edited"]).name, row["n_frames_edited"]) == ("a_au.mov", 3)
+    assert (Path(row["edited"]).name, row["n_frames_edited"]) == ("a_AU12=0.5.mov", 3)
     picture = tmp_path / "picture.mp4"
     write_image(tmp_path / "p.jpg", astronaut())
     picture.write_bytes((tmp_path / "p.jpg").read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -252,6 +253,37 @@ def test_broken_films_are_refused_in_a_sentence(tmp_path: Path) -> None:
         assert "\n" not in str(raised.value)
     assert all(is_film(broken[name]) for name in ("cut", "noise", "text", "empty"))
     assert not is_film(broken["picture"])
+
+
+@pytest.mark.parametrize("n_hidden", [3, 20])
+def test_trimmed_films_are_whole(tmp_path: Path, n_hidden: int) -> None:
+    """An edit list hides the first frames, which the file still holds and counts (ISO/IEC 14496-12, 8.6.6)."""
+    path = face_clip(tmp_path / "a.mp4", 40)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12
+    duration_ms, start = struct.unpack(">Ii", data[at : at + 8])
+    trimmed = duration_ms - round(1000 * n_hidden / RATE), start + round(12800 * n_hidden / RATE)
+    data[at : at + 8] = struct.pack(">Ii", *trimmed)
+    path.write_bytes(data)
+    clip = read_clip(path)
+    assert clip.n_frames == 40
+    assert len(list(read_frames(clip, stored(clip, ".mp4").form))) == 40 - n_hidden
+
+
+@pytest.mark.skipif(not hasattr(av.stream.Stream, "index_entries"), reason="PyAV does not tell the list of packets")
+def test_cut_films_whose_index_comes_first_are_refused_before_any_work(tmp_path: Path) -> None:
+    """All packets are listed, the last ones are missing: FFmpeg reads such a film without a word."""
+    with av.open(str(tmp_path / "a.mp4"), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=RATE)
+        stream.width = stream.height = 96
+        for i in range(12):  # without sound, so that the last bytes are a frame's
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(moving_face(i / RATE, 96), format="rgb24")))
+        container.mux(stream.encode(None))
+    data = (tmp_path / "a.mp4").read_bytes()
+    read_clip(tmp_path / "a.mp4")
+    (tmp_path / "a.mp4").write_bytes(data[:-20])
+    with pytest.raises(ClipError, match=r"a\.mp4 is cut off: 11 of the 12 frames"):
+        read_clip(tmp_path / "a.mp4")
 
 
 def test_frames_of_an_absurd_size_are_refused() -> None:

@@ -203,6 +203,8 @@ def test_the_command_writes_a_page(emorph: Command, source: Path, tmp_path: Path
     }
     page = (report / "clips.html").read_text()
     assert page.count("<svg") == 3
+    assert f"{N} of them changed by more than 1 level on average" in page
+    assert "one that 1 % of pairs of different persons pass" in page
     assert 'src="data:video/webm;base64,' in page
     assert "https://" not in page
     with (report / "a_happy.csv").open() as file:

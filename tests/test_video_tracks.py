@@ -170,4 +170,4 @@ def test_emotions_give_way_to_each_other() -> None:
     happy, sad = plan.targets_at(1.0, presence=0.5)
     assert (happy.strength, sad.strength) == (pytest.approx(0.2), pytest.approx(0.2))
     assert plan.targets_at(1.0, presence=0) == ()
-    assert plan.word == "happy_sad"
+    assert plan.word == "happy@0s_sad@2s_0.8"

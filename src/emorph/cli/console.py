@@ -125,13 +125,11 @@ class Items(Batch):
 
 
 def finish(failures: Sequence[Failure], n_items: int) -> None:
-    """List what failed of ``n_items`` and end with exit status 1, if anything did."""
+    """Name what failed of ``n_items``, for reasons that were said, and end with exit status 1, if anything did."""
     if not failures:
         return
     if n_items > 1:
-        say(f"{len(failures)} of {n_items} failed:")
-        for failure in failures:
-            say(f"  {failure}")
+        say(f"{len(failures)} of {n_items} failed: {', '.join(failure.name for failure in failures)}.")
     raise typer.Exit(1)
 
 

@@ -56,12 +56,19 @@ def get(
 
     An interrupted download continues where it stopped. $EMORPH_HOME sets the folder, $EMORPH_MIRROR another server.
     """
-    from emorph.core.pretrained import locate
+    from emorph.core.assets import OFFICIAL
+    from emorph.core.downloads import DOWNLOADS
+    from emorph.core.errors import UnknownNameError
+    from emorph.core.pretrained import bundled_models, locate
     from emorph.models.obtain import download_of
 
     download = download_of(name)
     if download is None:
-        typer.echo(str(locate(name, offline=offline)))
+        try:
+            typer.echo(str(locate(name, offline=offline)))
+        except UnknownNameError:
+            known = [*bundled_models(), *(asset.name for asset in (*OFFICIAL, *DOWNLOADS))]
+            raise UnknownNameError("model", name, known) from None
         return
     asset = download.asset
     say(f"{name}: {asset.what}, from {asset.page}; terms: {asset.terms}")

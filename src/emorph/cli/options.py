@@ -224,6 +224,12 @@ def parse_strengths(text: str) -> list[float]:
         n_steps = round((parts[1] - parts[0]) / parts[2])
         if 1 <= n_steps <= 40 and abs(parts[0] + n_steps * parts[2] - parts[1]) < 1e-6:
             return [round(parts[0] + i * parts[2], 6) for i in range(n_steps + 1)]
+    if "@" in text:
+        raise ConfigError(f"--strength {text!r}: keyframes, with a time after the @, are for films; give a number.")
+    if len(parts) == 3 and parts[0] > parts[1]:
+        raise ConfigError(
+            f"--strength {text!r}: FIRST, {parts[0]:g}, is above LAST, {parts[1]:g}; write the smaller one first."
+        )
     raise ConfigError(
         f"--strength {text!r} is neither a number from -3 to 3 nor FIRST:LAST:STEP in whole steps, as in 0:1.5:0.25."
     )

@@ -28,7 +28,6 @@ from emorph.cli.options import (
     load_editor,
 )
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
-from emorph.core.types import Target
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileEdit
@@ -60,10 +59,8 @@ def sheet(
     """Make one sheet of photos: Original, Neutral, Happy, Sad, Surprise, Fear, Disgust, Anger, Contempt."""
     from emorph.edit.files import plan_sheet, sheet_file
 
-    for asked in to or ():
-        Target.asked(asked)  # a word that is none is said before a model is loaded
     started = time.perf_counter()
-    sources, path = plan_sheet(photos, out)
+    sources, path = plan_sheet(photos, out, strength, to or ())  # a word that is none is said before a model is loaded
     mention_left_out(photos)
     editor = load_editor(
         model, directions, device, steps, solver, detector, min_score, anyway=anyway, reuse=reuse, backend=backend

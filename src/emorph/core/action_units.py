@@ -73,8 +73,6 @@ EMOTION_UNITS: Mapping[Emotion, Mapping[str, float]] = {
     Emotion.CONTEMPT: {"AU12_R": MARKED, "AU14_R": MARKED},
 }
 
-UNITS_WORD = "au"  # ends the names of files whose action units were set
-
 _CODE = re.compile(r"AU0?([0-9]{1,2})(?:_([LR]))?", re.IGNORECASE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +45,8 @@ def read_photo(source: str | Path | Image.Image | NDArray[Any] | Photo, *, frame
     if isinstance(source, Image.Image):
         check_size(source.size, "the photo")
         return decode_photo(source, "the photo")
+    if not isinstance(source, str | PathLike):
+        raise ImageError(f"a photo is a file, a PIL image or an array of its pixels, found {source!r:.60}.")
     path = Path(source)
     with opened(path, frame) as image:
         check_size(image.size, path.name)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Real
 
-from emorph.core.action_units import UNITS_WORD, unit_code
+from emorph.core.action_units import unit_code
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _AFFECT_WORD = re.compile(rf"valence_({_NUMBER})(?:_arousal_({_NUMBER}))?|arousal_({_NUMBER})")
-MOST_WEIGHT = 3.0  # of an emotion in a blend, as strengths have it
+MOST_FILE_WORD = 100  # characters of a name that what was asked for may take
+MOST_STRENGTH = 3.0
+MOST_WEIGHT = MOST_STRENGTH  # of an emotion in a blend
 
 Mixture = Mapping[str, float] | Mapping[Emotion, float]
 Expression = str | Emotion | Mixture
@@ -85,6 +89,8 @@ class Target:
         more = tuple((units or {}).items())
         if to is None or isinstance(to, Emotion | Mapping):
             return cls(to, 1.0, valence, arousal, more)
+        if not isinstance(to, str):
+            raise ConfigError(f"what a face should show is an emotion's word or a blend, found {to!r:.60}.")
         parsed = cls.parse(to) if "=" in to or "," in to else cls(Emotion.parse(to))
         return cls(parsed.emotion, 1.0, valence, arousal, (*parsed.units, *more), parsed.blend)
 
@@ -138,10 +144,8 @@ class Target:
 
     @property
     def file_word(self) -> str:
-        """The same in names of files, without a comma: "happy=0.6+surprise=0.4"; "au" for action units alone."""
-        if self.units and not self.weights:
-            return UNITS_WORD
-        return self.word.replace(",", "+")
+        """The same in names of files, without a comma, and not too long: "happy=0.6+surprise=0.4", "AU12=0.9"."""
+        return short_word(self.word.replace(",", "+"))
 
     @property
     def title(self) -> str:
@@ -163,6 +167,44 @@ class Target:
     def _affect(self) -> list[tuple[str, float]]:
         named = (("valence", self.valence), ("arousal", self.arousal))
         return [(name, value) for name, value in named if value is not None]
+
+
+def checked_strengths(strength: object) -> list[float]:
+    """One strength or several, as a list. Raises ConfigError for none, and for what is no number of the range.
+
+    >>> checked_strengths(0.5), checked_strengths([0, 1.5])
+    ([0.5], [0.0, 1.5])
+    """
+    is_one = isinstance(strength, str) or getattr(strength, "ndim", 1) == 0  # an array without axes has no members
+    found = list(strength) if isinstance(strength, Iterable) and not is_one else [strength]
+    if not found:
+        raise ConfigError("strength is an empty list; give a number, or several as in [0.5, 1.0].")
+    for each in found:
+        if not isinstance(each, Real) or not abs(float(each)) <= MOST_STRENGTH:  # which nan is not either
+            raise ConfigError(f"strength {each!r:.60} is not a number from -{MOST_STRENGTH:g} to {MOST_STRENGTH:g}.")
+    return [float(each) for each in found if isinstance(each, Real)]
+
+
+def short_word(word: str) -> str:
+    """A word for names of files; of a long one its beginning, and a digest that tells it from all others.
+
+    >>> short_word("AU12=0.9+AU6=0.5"), len(short_word("+".join(f"AU{n}=0.25" for n in range(40))))
+    ('AU12=0.9+AU6=0.5', 98)
+    """
+    if len(word) <= MOST_FILE_WORD:
+        return word
+    digest = hashlib.sha256(word.encode()).hexdigest()[:8]
+    begins = re.sub(r"[+_][^+_]*$", "", word[: MOST_FILE_WORD - len(digest)])
+    return f"{begins}+{digest}"
+
+
+def strength_word(word: str, strengths: Sequence[float]) -> str:
+    """The same with the strength that it is asked for, unless that is 1; several strengths have a file each.
+
+    >>> strength_word("happy", [1.0]), strength_word("happy", [0.5]), strength_word("happy", [0.5, 1.0])
+    ('happy', 'happy_0.5', 'happy')
+    """
+    return f"{word}_{strengths[0]:g}" if len(strengths) == 1 and strengths[0] != 1 else word
 
 
 def _weights(word: str) -> dict[str, float]:

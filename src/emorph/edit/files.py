@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emorph.core.images import read_photo, to_pixels, write_image
+from emorph.core.target import checked_strengths, short_word, strength_word
 from emorph.core.types import Expression, OnStep, Photo, Target, UInt8
 from emorph.edit import codec
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
@@ -50,14 +51,15 @@ def edit_files(
 ) -> FileReport:
     """Edit photos and folders of photos; one that fails does not end the others.
 
-    out: a folder, where each result is NAME_happy.png and edits.jsonl lists all; or a picture's name, for one photo.
+    out: a folder, where each result is NAME_happy.png (NAME_happy_0.5.png at strength 0.5) and edits.jsonl lists
+    all; or a picture's name, for one photo.
     Several strengths give a picture each and a strip of all. What an earlier run finished is not done twice unless
     ``again``. to, valence, arousal, units, face: as for ``Editor.edit``. frame: of photos that have several, from 1.
     strip_location: leave out where a photo was taken; all else that its file holds is kept where it can be.
     helpers: other processes that edit in place of this one, with an equal editor each.
     Raises UnknownNameError, ConfigError, ImageError for what no photo can be done with.
     """
-    goal = Target.asked(to, valence, arousal, units)
+    goal, strengths = Target.asked(to, valence, arousal, units), checked_strengths(strengths)
     make = RecipeMaker[Editor](emotion_recipe, goal, tuple(strengths), face, min_face_px, frame, strip_location)
     return change_files(make(editor), photos, out, again=again, watch=watch, elsewhere=Elsewhere.of(helpers, make))
 
@@ -108,7 +110,7 @@ def sheet_file(
     Nothing is written if no photo could be done. Ctrl-C writes the rows that are done and says so in what it raises.
     Raises as ``plan_sheet``, and MissingAssetError if the editor knows no emotions.
     """
-    sources, path = plan_sheet(photos, out)
+    sources, path = plan_sheet(photos, out, strength, to)
     targets = editor.sheet_targets(strength, to)
     rows: list[Row] = []
     edits: list[FileEdit] = []
@@ -141,13 +143,18 @@ def sheet_file(
     return FileReport(tuple(edits), tuple(batch.failures))
 
 
-def plan_sheet(photos: Iterable[str | Path], out: str | Path) -> tuple[list[Path], Path]:
+def plan_sheet(
+    photos: Iterable[str | Path], out: str | Path, strength: float = 1.0, to: Sequence[Expression] = ()
+) -> tuple[list[Path], Path]:
     """The photos, and where their sheet is written: ``out`` itself if it names a picture, or a file in the folder.
 
+    Its name tells strength, unless that is 1, and ``to``: sheet.png, sheet_0.5.png, sheet_happy_sad.png.
     Raises ConfigError or ImageError if it cannot be written, or would take the place of one of the photos.
     """
     sources, out = photo_files(photos), Path(out)
-    (path,) = result_paths(out, [f"{sources[0].stem}_sheet" if len(sources) == 1 else "sheet"])
+    words = "_".join(["sheet", *(Target.asked(each).file_word for each in to)])
+    word = short_word(strength_word(words, [strength]))
+    (path,) = result_paths(out, [f"{sources[0].stem}_{word}" if len(sources) == 1 else word])
     SourcePhotos(sources).refuse([path])
     check_writable(out)
     return sources, path

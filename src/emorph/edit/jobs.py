@@ -12,6 +12,7 @@ import numpy as np
 from emorph.core.encode import Carried, write_image, write_photo
 from emorph.core.images import read_photo
 from emorph.core.records import EditRecord, append, mend, read
+from emorph.core.target import strength_word
 from emorph.core.types import OnStep, Photo, UInt8
 from emorph.edit.batch import Batch, Failure, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.metadata import TOOL, Maker
@@ -137,12 +138,13 @@ def _planned(record: EditRecord) -> EditRecord:
 def plan_jobs(photos: Iterable[str | Path], out: str | Path, word: str, strengths: Sequence[float]) -> list[Job]:
     """What is to be written for each photo, before anything is loaded; ``word`` ends the names in a folder.
 
+    A single strength that is not 1 ends them too: results of different strengths do not take each other's place.
     photos: files, or folders of them. out: a folder, which is made; or a picture's name, for one photo.
     Raises ConfigError where ``out`` cannot be written or is one picture for several photos, ImageError for an empty
     folder, or where a result would take a source photo's place.
     """
     sources, out = photo_files(photos), Path(out)
-    paths = result_paths(out, [f"{name}_{word}" for name in output_names(sources)])
+    paths = result_paths(out, [f"{name}_{strength_word(word, strengths)}" for name in output_names(sources)])
     jobs = [Job.named(source, path, strengths) for source, path in zip(sources, paths, strict=True)]
     SourcePhotos(sources).refuse(file for job in jobs for file in job.all_files)
     check_writable(out)

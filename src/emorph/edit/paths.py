@@ -6,6 +6,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
+from mimetypes import MimeTypes
 from pathlib import Path
 
 from emorph.core.commands import install
@@ -16,6 +17,7 @@ from emorph.core.photo_list import LIST_FILE
 
 RECORDS_FILE = "edits.jsonl"  # what was done lies beside the results
 UNIT_RECORDS_FILE = "action_units.jsonl"  # the same of edits whose targets are no emotions that can be judged
+OTHER_SUFFIXES = (".psd", ".jxl", ".jp2", ".raw", ".dng", ".exr", ".jsonl", ".log", ".toml", ".yaml")  # beyond MIME's
 NAMES_AT_ONCE = 6  # that a sentence lists
 
 
@@ -116,13 +118,18 @@ def result_paths(out: Path, names: Sequence[str], given: str = "photos are given
 
 
 def names_a_picture(out: Path) -> bool:
-    """Whether ``out`` names a picture rather than a folder. Raises ConfigError for a kind that is not written."""
+    """Whether ``out`` names a picture rather than a folder. Raises ConfigError for a kind that is not written.
+
+    What ends as other files do is no folder either, unless it is one: "out.txt", not "edits.2024".
+    """
     suffix, known = out.suffix.lower(), writable_suffixes()
     if _is_folder(out):
         return False
     if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in known:
         needs = f" without pillow-heif (`{install('heif')}`)" if suffix in HEIF_SUFFIXES_WRITTEN else ""
         raise ConfigError(f"{out}: emorph does not write {suffix}{needs}; use {', '.join(known)}, or a folder.")
+    if suffix not in known and (suffix in OTHER_SUFFIXES or any(MimeTypes().guess_type(f"_{suffix}"))):
+        raise ConfigError(f"{out}: emorph does not write {suffix}; use {', '.join(known)}, or a folder.")
     return suffix in known
 
 

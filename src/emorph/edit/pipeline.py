@@ -29,9 +29,10 @@ from PIL import Image
 from torch import Tensor
 
 from emorph.core.device import choose_device, laid_out
-from emorph.core.errors import CheckpointError
+from emorph.core.errors import CheckpointError, ConfigError
 from emorph.core.images import luminance, read_photo, to_levels, to_tensor
 from emorph.core.loss_networks import LossNetwork, parse_losses
+from emorph.core.target import checked_strengths
 from emorph.core.types import AlignedFace, Expression, FaceCode, Landmarks, OnStep, Photo, Target
 from emorph.edit import latent
 from emorph.edit.change import CropChange
@@ -172,28 +173,33 @@ class Editor:
         Raises UnknownNameError, ConfigError, ImageError, NoFaceError, MissingAssetError.
         """
         goal = Target.asked(to, valence, arousal, units)
-        several = isinstance(strength, Iterable)
-        strengths = list(strength) if isinstance(strength, Iterable) else [strength]
+        several, strengths = isinstance(strength, Iterable), checked_strengths(strength)
         edits = self.edit_many(photo, [replace(goal, strength=each) for each in strengths], face=face, on_step=on_step)
         return edits if several else edits[0]
 
     def edit_many(
         self,
         photo: PhotoSource,
-        targets: Sequence[Target],
+        targets: Sequence[Target | Expression],
         *,
         face: str | int = "largest",
         min_face_px: int = MIN_FACE_PX,
         on_step: OnStep | None = None,
     ) -> list[Edit[Target]]:
-        """One photo, several targets: encoded once, drawn as one batch. Raises as ``edit``."""
+        """One photo, several targets: encoded once, drawn as one batch. Raises as ``edit``.
+
+        targets: what ``Target`` says, or emotions and blends as for ``edit``, at strength 1.
+        """
         started_s = time.perf_counter()
-        self.check_targets(targets)
+        if isinstance(targets, str):
+            raise ConfigError(f"edit_many takes a list, as in [{targets!r}]; edit takes one.")
+        goals = [each if isinstance(each, Target) else Target.asked(each) for each in targets]
+        self.check_targets(goals)
         photo = read_photo(photo)
         landmarks = find_faces(photo, min_face_px=min_face_px, detector=self.detector, min_score=self.min_score)
         crops = self.align(photo, select_faces(landmarks, face, photo, min_score=self.min_score))
-        changes = self.changes(crops, targets, on_step=on_step)
-        return pasted_edits(photo, crops, len(landmarks), targets, changes, started_s, inside_painted_by(self.painter))
+        changes = self.changes(crops, goals, on_step=on_step)
+        return pasted_edits(photo, crops, len(landmarks), goals, changes, started_s, inside_painted_by(self.painter))
 
     def edit_faces(
         self, photo: Photo, faces: Sequence[AlignedFace], targets: Sequence[Target], *, on_step: OnStep | None = None
@@ -228,7 +234,7 @@ class Editor:
         from emorph.edit.progress import watched
 
         sources = [photos] if isinstance(photos, str | Path) else list(photos)
-        strengths = list(strength) if isinstance(strength, Iterable) else [strength]
+        strengths = checked_strengths(strength)
         with watched(progress) as watch:
             return edit_files(
                 self, sources, out, to, strengths, valence=valence, arousal=arousal, units=units, face=face,
@@ -381,6 +387,8 @@ class Editor:
         return latent.need_directions(self.directions, self.model_id)
 
     def check_targets(self, targets: Sequence[Target]) -> None:
-        """Fail on an unknown target before the expensive part, not after. Raises as ``changes``."""
+        """Fail on an unknown target before the expensive part, not after. Raises as ``changes``, and ConfigError."""
+        for target in targets:
+            checked_strengths(target.strength)
         if any(target.strength for target in targets):
             latent.check_known(self.known_directions(), targets)

@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 from PIL import Image
 
 from emorph.core.levels import rgba
-from emorph.core.types import AlignedFace, Float32, Photo
+from emorph.core.types import AlignedFace, Float32, Photo, Target
 from emorph.edit.change import CropChange, Finish, outlines, paste_all
 
 Goal = TypeVar("Goal")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Edit(Generic[Goal]):
     """One edited photo.
 
@@ -37,6 +37,14 @@ class Edit(Generic[Goal]):
     after: Float32
     seconds: float
     mask: tuple[tuple[int, ...], ...] = ()
+
+    def __repr__(self) -> str:
+        """In a line, without the pixels."""
+        height, width = self.photo.pixels.shape[:2]
+        shows = self.target.word if isinstance(self.target, Target) else type(self.target).__name__
+        strength = f" at strength {self.target.strength:g}" if isinstance(self.target, Target) else ""
+        faces = f"{len(self.faces)} of {self.n_faces} face{'' if self.n_faces == 1 else 's'}"
+        return f"Edit({self.source.name}, {width}x{height} px: {shows}{strength}, {faces}, {self.seconds:.1f} s)"
 
     @property
     def face(self) -> AlignedFace:

@@ -28,7 +28,8 @@ def select_faces(
     word = str(which).strip().lower()
     number = int(word) if re.fullmatch(r"-?[0-9]{1,6}", word) else None
     if number is None and word not in ("largest", "left", "all"):
-        raise UnknownNameError("face", str(which), ["largest", "left", "all", "1", "2"])
+        numbers = range(1, 1 + sum(face.score >= min_score for face in faces))
+        raise UnknownNameError("face", str(which), ["largest", "left", "all", *map(str, numbers)])
     sure = _sure(faces, photo, min_score)
     in_order = sorted(sure, key=lambda face: face.box[0] + face.box[2])
     if word == "all":

@@ -111,6 +111,8 @@ def read_clip(path: Path) -> Clip:
             raise ClipError(
                 f"{path.name} is stored in a way that FFmpeg does not read here; export it as H.264 in mp4."
             )
+        if parser == "mov":
+            _check_bytes(path, stream)
         _check_size(path.name, stream.width, stream.height)
         first = next(iter(container.decode(stream)), None)
         if first is None:
@@ -180,6 +182,18 @@ def _start(path: Path) -> bytes:
             return file.read(START_BYTES)
     except OSError:
         return b""
+
+
+def _check_bytes(path: Path, stream: Any) -> None:
+    """Raises ClipError for an mp4 or mov that lists packets beyond its end; PyAV before 16 does not tell the list."""
+    ends = [entry.pos + entry.size for entry in getattr(stream, "index_entries", None) or ()]
+    n_bytes = path.stat().st_size
+    if max(ends, default=0) > n_bytes:
+        n_left = sum(end <= n_bytes for end in ends)
+        raise ClipError(
+            f"{path.name} is cut off: {n_left} of the {len(ends)} frames that it lists are in the file; download it "
+            "again or export it again."
+        )
 
 
 def _is_animated(path: Path) -> bool:

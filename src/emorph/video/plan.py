@@ -12,6 +12,7 @@ from pathlib import Path
 from emorph.core.errors import ClipError, ConfigError
 from emorph.core.files import file_digest
 from emorph.core.landmarks import MIN_FACE_PX
+from emorph.core.target import short_word, strength_word
 from emorph.core.types import Target
 from emorph.edit.files import made_by
 from emorph.edit.metadata import described
@@ -58,9 +59,13 @@ class FilmPlan:
 
     @property
     def word(self) -> str:
-        """How files call it: "happy", "happy_sad"."""
-        words = "_".join(dict.fromkeys(key.value.file_word for key in self.targets))
-        return f"{words}_preview" if self.preview else words
+        """How files call it: "happy", "happy_0.5", "happy@0s_sad@3s", "happy_0@0s_1@2s"."""
+        targets, several = self.targets, len(self.targets) > 1
+        words = [f"{key.value.file_word}@{key.at_s:g}s" if several else key.value.file_word for key in targets]
+        if len(self.strengths) > 1:
+            words += [f"{key.value:g}@{key.at_s:g}s" for key in self.strengths]
+        word = short_word(strength_word("_".join(words), [key.value for key in self.strengths]))
+        return f"{word}_preview" if self.preview else word
 
     def targets_at(self, at_s: float, presence: float = 1.0) -> tuple[Target, ...]:
         """What a face is to show then, one target or two that add up; none where nothing changes.

@@ -18,9 +18,10 @@ from emorph.core.commands import install
 from emorph.core.errors import MissingAssetError
 from emorph.core.files import replace_file, written_beside
 from emorph.evaluate.report.plots import course
+from emorph.models.dlib_net import SAME_PERSON
 from emorph.video.clip import library
 from emorph.video.encode import writing
-from emorph.video.measure import FilmMeasures, Told
+from emorph.video.measure import CHANGED_LEVELS, FilmMeasures, Told
 from emorph.video.rows import both
 
 PAGE_FILE = "clips.html"
@@ -40,7 +41,8 @@ ROWS = (
     ("jitter", "the same", "eye distances", "lower", "of the edited film"),
     ("jitter_source", "the same", "eye distances", "", "of the source"),
     ("identity_distance", "Distance to the person (dlib)", "", "lower",
-     "mean over time; below 0.6 dlib takes two faces for one person's"),
+     f"mean over time; below {SAME_PERSON:g} dlib's author takes two faces for one person's (photos are held to a "
+     "stricter limit, found on the photos themselves: one that 1 % of pairs of different persons pass)"),
     ("identity_distance_worst", "the same, at worst", "", "lower", "the largest over time"),
     ("change_outside", "Change outside the face", "levels", "lower", "mean; what encoding alone changes counts, too"),
 )  # fmt: skip
@@ -121,6 +123,7 @@ def _part(folder: Path, film: FilmMeasures) -> dict[str, Any]:
         "facts": film.facts,
         "n_frames": len(film.frames),
         "n_changed": int(film.is_edited.sum()),
+        "changed_from": f"{CHANGED_LEVELS:g} level{'' if CHANGED_LEVELS == 1 else 's'}",
         "judges": [told.judge for told in film.told],
         "plots": list(_plots(film)),
     }

@@ -137,7 +137,8 @@ def chosen(persons: Sequence[list[Track]], which: str | Float32, name: str) -> l
     if word == "left":
         return min(persons, key=lambda person: float(np.mean([track.points[:, :, 0].mean() for track in person])))
     if not word.isdecimal():
-        raise UnknownNameError("face", which, ["largest", "left", "all", "1", "2"])
+        numbers = range(1, 1 + len(persons))
+        raise UnknownNameError("face", which, ["largest", "left", "all", *map(str, numbers)])
     if not 1 <= int(word) <= len(persons):
         raise NoFaceError(
             f"{name} has {len(persons)} {'person' if len(persons) == 1 else 'people'}, there is no {word} "

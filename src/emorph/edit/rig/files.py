@@ -10,6 +10,7 @@ from typing import Any
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image, write_photo
+from emorph.core.target import checked_strengths
 from emorph.core.types import OnStep, Photo, Target, UInt8
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.elsewhere import Elsewhere, Helpers, RecipeMaker
@@ -53,6 +54,7 @@ def express_files(
     out, strengths, frame, strip_location, again, helpers: as for ``emorph.edit.files.edit_files``.
     Raises ConfigError for units that the rig's face does not have, and for what no photo can be done with.
     """
+    strengths = checked_strengths(strengths)
     make = RecipeMaker[RigEditor](unit_recipe, goal, tuple(strengths), face, min_face_px, frame, strip_location)
     return change_files(make(editor), photos, out, again=again, watch=watch, elsewhere=Elsewhere.of(helpers, make))
 

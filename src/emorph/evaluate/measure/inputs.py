@@ -19,6 +19,7 @@ from emorph.core.types import Target
 from emorph.evaluate.metrics.affect import NOT_ANNOTATED
 
 RECORDS_FILE = "edits.jsonl"
+UNIT_RECORDS_FILE = "action_units.jsonl"  # of edits that no judge of emotions can tell
 NEEDED_COLUMNS = ("source", "edited", "target")
 KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "split", "valence", "arousal", "landmarks")
 N_POINTS = 68
@@ -94,6 +95,11 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
         found = list(_table_pairs(edits, name))
     else:
         raise DataError(f"{edits} is not a folder, edits.jsonl or CSV of source, edited, target; check the path.")
+    if not found and (edits / UNIT_RECORDS_FILE).is_file():
+        raise DataError(
+            f"{edits}: its edits all set action units, which no judge of emotions tells; to measure how a person and a "
+            "photo stay, edit towards emotions (--to), or blends of them without units."
+        )
     if not found:
         raise DataError(f"{edits} holds no edit; there is nothing to evaluate.")
     _refuse_repeats(found, edits)

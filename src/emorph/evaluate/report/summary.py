@@ -87,7 +87,7 @@ def _about(scores: Sequence[MethodScores], splits: Mapping[str, int]) -> str:
     photos = sum(splits.values())
     targets = len({scored.pair.word for scored in edits})
     said = (
-        f"{len(edits)} edits of {photos} photo{'' if photos == 1 else 's'} "
+        f"{len(edits)} edit{'' if len(edits) == 1 else 's'} of {photos} photo{'' if photos == 1 else 's'} "
         f"to {targets} target{'' if targets == 1 else 's'}."
     )
     return " ".join(filter(None, (said, seen_splits.sentence(splits))))
