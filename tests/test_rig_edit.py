@@ -23,6 +23,7 @@ from emorph.edit.result import Edit
 from emorph.edit.rig import RigEditor
 from emorph.edit.rig import read as reading
 from emorph.edit.rig.editor import MOST_TURN_DEG
+from emorph.edit.rig.files import plan_transfer
 from emorph.edit.rig.matrix import draw_matrix, write_scores
 from emorph.edit.rig.mouth import darkened
 from emorph.edit.rig.parts import PARTS, Look, RigFace, check_parts, taken_over, turn_deg, turned
@@ -475,6 +476,14 @@ def test_the_rigs_own_face_model_is_asked_for(tmp_path: Path, monkeypatch: pytes
         RigEditor.from_pretrained(tmp_path / "rig", face_model=tmp_path / "ict_face.npz", target_encoder="emoca")
 
 
+def test_a_transfer_does_not_take_the_place_of_another(tmp_path: Path) -> None:
+    photo = ROOT / "examples" / "astronaut.png"
+    names = [
+        plan_transfer([photo], tmp_path / name, tmp_path / "out", ["pose"])[photo].name for name in ("a.jpg", "b.png")
+    ]
+    assert names == ["astronaut_pose_a.png", "astronaut_pose_b.png"]
+
+
 def test_the_command_on_real_photos(tmp_path: Path, ict_file: Path, photos_dir: Path) -> None:
     tiny_rig().save_pretrained(tmp_path / "rig")
     source, target = photos_dir / "woman_smile.jpg", ROOT / "examples" / "astronaut.png"
@@ -483,7 +492,7 @@ def test_the_command_on_real_photos(tmp_path: Path, ict_file: Path, photos_dir: 
     done = CliRunner().invoke(app, [*asked, "-o", str(tmp_path / "out"), "--album", *common])
     assert done.exit_code == 1, done.output  # one of the sources has no face
     (row,) = json.loads(done.stdout)
-    path = tmp_path / "out" / "woman_smile_expression-light.png"
+    path = tmp_path / "out" / "woman_smile_expression-light_astronaut.png"
     assert row["edited"] == str(path)
     assert read_photo(path).pixels.shape == read_photo(source).pixels.shape
     assert (read_photo(path).pixels != read_photo(source).pixels).any()

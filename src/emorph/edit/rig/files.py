@@ -10,7 +10,7 @@ from typing import Any
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image, write_photo
-from emorph.core.target import checked_strengths
+from emorph.core.target import checked_strengths, short_word
 from emorph.core.types import OnStep, Photo, Target, UInt8
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.elsewhere import Elsewhere, Helpers, RecipeMaker
@@ -214,13 +214,15 @@ def plan_transfer(
 ) -> dict[Path, Path]:
     """A file for each photo, none of which is a photo that is given, checked before anything is loaded.
 
+    It is named after what is taken over, and whose: that of another target does not take its place.
     Raises ConfigError, also for a neutral photo where the expression is not taken over, and ImageError.
     """
     if target_neutral is not None and "expression" not in parts:
         raise ConfigError("a neutral photo of the target tells its expression: it needs --part expression.")
     given = [Path(target), *([Path(target_neutral)] if target_neutral is not None else [])]
     sources, out = photo_files(photos), Path(out)
-    paths = result_paths(out, [f"{name}_{'-'.join(parts)}" for name in output_names(sources)])
+    taken = short_word(f"{'-'.join(parts)}_{Path(target).stem}")
+    paths = result_paths(out, [f"{name}_{taken}" for name in output_names(sources)])
     SourcePhotos([*sources, *given]).refuse(paths)
     check_writable(out)
     return dict(zip(sources, paths, strict=True))
