@@ -278,7 +278,7 @@ def album(tmp_path: Path) -> Path:
 def test_a_part_is_taken_over_to_an_album(rig: RigEditor, album: Path, tmp_path: Path) -> None:
     photos, target, watch = [album / f"made{i}.png" for i in (0, 1, 9)], album / "made3.png", Seen()
     report = transfer_files(rig, photos, target, tmp_path / "out", ["expression"], album=True, watch=watch)
-    assert [edit.files[0].name for edit in report.edits] == ["made0_expression.png", "made1_expression.png"]
+    assert [edit.files[0].name for edit in report.edits] == ["made0_expression_made3.png", "made1_expression_made3.png"]
     assert [edit.n_faces for edit in report.edits] == [1, 2]
     assert [failure.name for failure in report.failures] == ["made9.png"]
     assert [event for event in watch.events if event[0] == "start"] == [("start", 3, 0), ("start", 2, 0)]
