@@ -98,6 +98,13 @@ def write_judge(folder: Path, seed: int = 0, zoom: float = 1.4, words: Sequence[
     return folder
 
 
+def write_networks(folder: Path) -> Path:
+    """What a run of ``expression_config`` needs in its folder: a start that knows landmarks, and a judge."""
+    write_start(folder / "start", landmarks=True)
+    write_judge(folder / "judge")
+    return folder
+
+
 def expression_config(folder: Path, out: str, **changed: Any) -> ExpressionConfig:
     """A run of half a second from ``folder``/start, asking ``folder``/judge; changed: also parts of a table."""
     values: dict[str, Any] = {

@@ -40,6 +40,7 @@ from made_expression import (
     labelled_faces,
     made_shift,
     write_judge,
+    write_networks,
     write_start,
 )
 
@@ -210,8 +211,7 @@ def test_a_chain_draws_the_editors_picture_and_its_gradient_is_that_of_keeping_e
 
 
 def test_a_start_is_moved_as_the_editor_moves_it(tmp_path: Path) -> None:
-    write_start(tmp_path / "start", landmarks=True)
-    write_judge(tmp_path / "judge")
+    write_networks(tmp_path)
     task = task_of(expression_config(tmp_path, "run"))
     still = task_of(expression_config(tmp_path, "run", pictures={"move": False}))
     moves, stays = (each.draw(batch(task), [0, 1, 2, 3], CPU) for each in (task, still))

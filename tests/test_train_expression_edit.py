@@ -21,17 +21,22 @@ from emorph.models.port import directions_beside, load
 from emorph.train.resources import estimated_activations
 from emorph.train.tasks.expression_edit import edited_in_one_step, smooth_motion
 from emorph.train.tasks.expression_task import ExpressionTask
-from made_expression import SIDE, expression_config, labelled_faces, made_points, made_shift, write_judge, write_start
+from made_expression import (
+    SIDE,
+    expression_config,
+    labelled_faces,
+    made_points,
+    made_shift,
+    write_networks,
+    write_start,
+)
 
 pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("edit")
-    write_start(path / "start", landmarks=True)
-    write_judge(path / "judge")
-    return path
+    return write_networks(tmp_path_factory.mktemp("edit"))
 
 
 def test_the_smooth_motion_is_the_editors_and_its_gradient_that_of_differences() -> None:

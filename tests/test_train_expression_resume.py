@@ -21,7 +21,7 @@ from emorph.train.tasks.expression_loss import PicturesConfig
 from emorph.train.tasks.expression_noise import KeptNoise, NoisyFaces, invert_share, inverted, noise_folder
 from emorph.train.tasks.expression_task import ExpressionTask
 from killed_run import in_own_processes, train_as_rank, train_here
-from made_expression import expression_config, labelled_faces, write_judge, write_start, write_store
+from made_expression import expression_config, labelled_faces, write_networks, write_store
 from test_train_distributed import free_port
 
 pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
@@ -34,10 +34,7 @@ EDIT: dict[str, Any] = {"pictures": {"way": "edit"}, "trains": "both"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("expression")
-    write_start(path / "start", landmarks=True)
-    write_judge(path / "judge")
-    return path
+    return write_networks(tmp_path_factory.mktemp("expression"))
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:

@@ -55,17 +55,13 @@ class CropChange:
         return self.after if self.lit is None else self.lit
 
 
-def paste(photo: Photo, face: AlignedFace, change: CropChange) -> Photo:
+def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace | None = None) -> Photo:
     """The photo with a change of one of its faces: what moved is moved, what is new added, new light carried over.
 
+    moved: ``moved_face`` by the change's motion, where it is known already.
     A change of nothing gives the photo's own pixels, and so it is everywhere outside the face's mask.
     Raises ShapeError if the change is not of this crop's size.
     """
-    return paste_moved(photo, face, change, None)
-
-
-def paste_moved(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace | None) -> Photo:
-    """``paste`` for a face that is known to be ``moved_face`` by the change's motion, if it is."""
     result = paste_change(
         photo,
         face,

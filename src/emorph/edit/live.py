@@ -28,7 +28,7 @@ from emorph.edit.redraw import motions, move_crops
 from emorph.edit.result import Edit, pasted_edits
 from emorph.faces.detect import MIN_FACE_PX, find_faces
 from emorph.faces.select import area_px, select_faces
-from emorph.faces.warp import motion_between
+from emorph.faces.warp import carried
 
 PREVIEW_PX = 1024  # longer side of what is shown
 MOST_DRAWN = 8  # pictures of a face that sketches are made from; the oldest goes first
@@ -127,6 +127,10 @@ class _Added:
     added: Float32
     landmarks: Float64 | None
 
+    def at(self, goal: Float64) -> Float32:
+        """What was added, carried to where another picture has its landmarks (68, 2)."""
+        return self.added if self.landmarks is None else carried(self.added, self.landmarks, goal)
+
 
 @dataclass
 class _Known:
@@ -186,9 +190,7 @@ class _Known:
         motion = motions([self.crop], latent.landmark_steps(self.z[:, None], z_to, directions))
         before = to_levels(self.tone.put_back(move_crops(self.seen, motion.fields))[0])[0]
         goal = motion.landmarks[0, 0]
-        added = sum(
-            share * _carried(one, goal, self.crop.side_px) for share, one in zip(shares, self.drawn, strict=True)
-        )
+        added = sum(share * one.at(goal) for share, one in zip(shares, self.drawn, strict=True))
         return CropChange(before, before + added, motion.fields[0, 0], motion.opened[0, 0], goal)
 
 
@@ -201,16 +203,6 @@ def _shares(step: Tensor, drawn: Sequence[_Added]) -> list[float]:
     ridge = RIDGE * gram.diagonal().mean() * torch.eye(len(drawn), dtype=gram.dtype, device=gram.device)
     shares: list[float] = torch.linalg.solve(gram + ridge, steps @ step.double()).tolist()
     return shares
-
-
-def _carried(one: _Added, goal: Float64, side_px: int) -> Float32:
-    """What was added to a picture, moved to where another one has its landmarks."""
-    if one.landmarks is None:
-        return one.added
-    fields = motion_between(one.landmarks, goal, side_px)[None, None]
-    moved = move_crops(torch.from_numpy(one.added).permute(2, 0, 1)[None], fields, clamp=False)
-    levels: Float32 = moved[0, 0].permute(1, 2, 0).numpy()
-    return levels
 
 
 def shrunk(photo: Photo, scale: float) -> Photo:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from emorph.core.errors import NoFaceError
 from emorph.core.types import AlignedFace, Float64, Photo, Target
-from emorph.edit.change import CropChange, kept_gray, paste_moved
+from emorph.edit.change import CropChange, kept_gray, paste
 from emorph.edit.pipeline import Editor
 from emorph.faces.paste import MovedFace, moved_face
 from emorph.video.ahead import ahead
@@ -199,7 +199,7 @@ class FrameEditor:
             around = self._around(key, self._drawn)
             if around:
                 change = steadied(each.move, around)
-                photo = paste_moved(photo, each.face, change, None if i else each.moved)
+                photo = paste(photo, each.face, change, None if i else each.moved)
         for each in sheet.faces:
             key = (each.wish.track, sheet.frame.number)
             if key in self._mouths:

@@ -188,9 +188,7 @@ def _in_chunk(
                 near = [i for i, other in enumerate(others) if overlap(points, other.points) >= SAME_BOX]
                 if not near:
                     others.append(Seen(numbers[at], points, face.score))
-                elif (
-                    stop - 1 - at < at - start
-                ):  # read otherwise on the longer way from the start, which may have slipped
+                elif stop - 1 - at < at - start:  # the longer way from the start may have slipped
                     others[near[0]] = replace(others[near[0]], points=points)
     return [face for at in sorted(seen) for face in seen[at]]
 
