@@ -191,9 +191,10 @@ def _beside_exact(films: list[Held]) -> list[str]:
     if not found:
         return []
     means = [float(likeness.mean()) for likeness in found]
+    worst = f"{min(means):.4f} in the worst film and " if len(means) > 1 else ""
     return [
         f" Beside films of which every frame is drawn, faces have an SSIM of {np.mean(means):.4f} on average, "
-        f"{min(means):.4f} in the worst film and {min(float(each.min()) for each in found):.4f} in the worst frame."
+        f"{worst}{min(float(each.min()) for each in found):.4f} in the worst frame."
     ]
 
 

@@ -250,7 +250,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same_film(
         return real(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(drive_module, "picture_of", stops)
-    with pytest.raises(KeyboardInterrupt, match=r"1 finished segments of out\.mp4 are kept"):
+    with pytest.raises(KeyboardInterrupt, match=r"1 finished segment of out\.mp4 is kept"):
         drive_film(editor, film, photo, out, plan)
     drive_film(editor, film, photo, out, plan)
     assert len(calls) == 8 + 9

@@ -128,7 +128,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same_file(
             monkeypatch.setattr(passes_module, "look", stops(name, real_look, after))
         else:
             monkeypatch.setattr(edited_module, "with_change", stops(name, real_pasted, after))
-        with pytest.raises(KeyboardInterrupt, match=r"finished segments of out\.mp4"):
+        with pytest.raises(KeyboardInterrupt, match=r"finished segments? of out\.mp4"):
             edit_films(editor, [source], out, wanted)
         assert not out.exists()
         assert not list(tmp_path.rglob("*.part"))

@@ -139,9 +139,8 @@ def resumed(out: Path, key: str, make: Callable[[Path], Made], *, again: bool) -
         made = make(work)
     except KeyboardInterrupt:
         n = len(list(work.glob("film_*.nut")))
-        raise KeyboardInterrupt(
-            f"{n} finished segments of {out.name} are kept in {work}; run the same command again to go on."
-        ) from None
+        what = f"segment of {out.name} is" if n == 1 else f"segments of {out.name} are"
+        raise KeyboardInterrupt(f"{n} finished {what} kept in {work}; run the same command again to go on.") from None
     except EmorphError:
         if not any(work.glob("film_*.nut")):
             shutil.rmtree(work, ignore_errors=True)
