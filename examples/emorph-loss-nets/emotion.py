@@ -1,9 +1,10 @@
 """Train emorph-loss-emotion: a network that names emotions for losses, on other pictures than emorph-judge.
 
-python examples/emorph-loss-nets/emotion.py faces.npz runs/emorph-loss-emotion --start runs/shape
+python examples/emorph-loss-nets/emotion.py faces.npz runs/emorph-loss-emotion --start runs/shape --edits edits.npz
 
-It starts from the trunk that shape.py trained. Rare emotions are drawn more often. GENKI's "not happy" only says what a
-face is not.
+It starts from the trunk that shape.py trained. It learns what teacher.py's network sees in every face of both files
+(Hinton et al. 2015), and of faces with a label that label, too. What is rarely seen is drawn more often. GENKI's "not
+happy" only says what a face is not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from drawn import Columns, changed, plain, read, train
 from faces import WINDOW
 from numpy.typing import NDArray
@@ -26,7 +28,10 @@ LABELS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger")
 NOT_HAPPY = "not happy"
 N_FACES = 64  # of a step
 NAMES = {"fer2013": "fer2013/val"}  # the part of FER-2013 that the judge did not learn from
-BALANCE = 0.6  # a label is drawn as often as its number of pictures to the power of 1 - BALANCE
+BALANCE = 0.6  # an emotion is drawn as often as its number of pictures to the power of 1 - BALANCE
+SIDE_PX = 64
+LABEL_WEIGHT = 0.3  # of a face's own label beside what the teacher sees
+TEACHER = "face-api.js"
 
 
 def main() -> None:
@@ -35,38 +40,58 @@ def main() -> None:
     parser.add_argument("faces", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--start", type=Path, help="folder of shape.py")
-    parser.add_argument("--steps", type=int, default=900)
+    parser.add_argument("--edits", type=Path, help="faces of edits.py, named by teacher.py as FACES are")
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--only-measure", action="store_true", help="of the network in OUT")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     columns = read(arguments.faces)
-    known = np.isin(columns["label"], (*LABELS, NOT_HAPPY))
     if not arguments.only_measure:
-        used = known & (columns["split"] == "train")
-        rows = {name: values[used] for name, values in columns.items() if name != "units"}
-        sets = {NAMES.get(name, f"{name}/train") for name in rows["source_set"].tolist()}
+        rows = training_rows(arguments.faces, columns, arguments.edits)
+        sets = {NAMES.get(name, f"{name}/train") for name in rows["source_set"].tolist() if name}
         start = ShapeNet.from_pretrained(arguments.start) if arguments.start else None
         config = EmotionNetConfig(
-            labels=LABELS, crop=WINDOW, trained_on=tuple(sorted({*sets, *(start.config.trained_on if start else ())}))
+            labels=LABELS,
+            crop=WINDOW,
+            image_size=SIDE_PX,
+            trained_on=tuple(sorted({TEACHER, *sets, *(start.config.trained_on if start else ())})),
         )
         model = EmotionNet(config)
         if start is not None:
             model.trunk.load_state_dict(start.trunk.state_dict())
         mean = train(model, _loss(model, rows), arguments.steps, arguments.out)
         mean.save_pretrained(arguments.out, dtype=torch.float16)
-    held = known & (columns["split"] == "val")
+    held = np.isin(columns["label"], (*LABELS, NOT_HAPPY)) & (columns["split"] == "val")
     rows = {name: values[held] for name, values in columns.items() if name != "units"}
     for line in measured(EmotionNet.from_pretrained(arguments.out), rows):
         print(line)
 
 
+def training_rows(path: Path, columns: Columns, edits: Path | None) -> Columns:
+    """Pixels, labels ("" for none), sets and the teacher's logits "seen" of all training faces, edited ones behind."""
+    used = columns["split"] == "train"
+    rows = {name: columns[name][used] for name in ("pixels", "label", "source_set")}
+    rows["seen"] = seen_by_teacher(path)[used]
+    if edits is None:
+        return rows
+    pixels = read(edits)["pixels"]
+    none = np.full(len(pixels), "")
+    more = {"pixels": pixels, "label": none, "source_set": none, "seen": seen_by_teacher(edits)}
+    return {name: np.concatenate([rows[name], more[name]]) for name in rows}
+
+
+def seen_by_teacher(path: Path) -> NDArray[np.float32]:
+    """Logits (N, 7) that teacher.py wrote beside a file."""
+    return read(path.with_suffix(".named.npz"))["logits"]
+
+
 def _loss(model: EmotionNet, rows: Columns) -> Callable[[int], Tensor]:
     """The loss of a step on faces drawn anew."""
-    names, word = np.unique(rows["label"], return_inverse=True)
-    counts = np.bincount(word)
-    weight = counts[word] ** -BALANCE
-    weight[rows["source_set"] == "genki"] /= 4  # one question, many pictures
-    target = torch.tensor([LABELS.index(name) if name in LABELS else -1 for name in names])[word]
+    seen = torch.from_numpy(rows["seen"]).log_softmax(dim=1)
+    word = seen.argmax(dim=1).numpy()
+    weight = np.bincount(word, minlength=len(LABELS)).clip(1)[word] ** -BALANCE
+    target = torch.tensor([LABELS.index(name) if name in LABELS else -1 for name in rows["label"].tolist()])
+    told = torch.from_numpy(np.isin(rows["label"], (*LABELS, NOT_HAPPY)))
     rng, generator = np.random.default_rng(1), torch.Generator().manual_seed(1)
     model.to(memory_format=torch.channels_last)
 
@@ -75,18 +100,20 @@ def _loss(model: EmotionNet, rows: Columns) -> Callable[[int], Tensor]:
         x = changed(rows["pixels"][drawn], model.config.image_size, generator, mirror=True)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(x.contiguous(memory_format=torch.channels_last), model.config.crop).float()
-        return surprise(logits, target[drawn])
+        taught = F.kl_div(logits.log_softmax(dim=1), seen[drawn], reduction="none", log_target=True).sum(dim=1)
+        own = torch.where(told[drawn], LABEL_WEIGHT, 0.0)
+        return ((1 - own) * taught + own * missed(logits, target[drawn])).mean()
 
     return loss
 
 
-def surprise(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
-    """Mean cross-entropy of the labels; of a face that is only known not to be happy, that of not happy."""
+def missed(logits: Tensor, target: Tensor, smoothing: float = 0.1) -> Tensor:
+    """Cross-entropy of the labels, (B,); of a face that is only known not to be happy (-1), that of not happy."""
     log_p = logits.log_softmax(dim=1)
     right = log_p.gather(1, target.clamp_min(0)[:, None])[:, 0]
     named = -(1 - smoothing) * right - smoothing * log_p.mean(dim=1)
     happy = log_p[:, LABELS.index("happy")].clamp(max=-1e-3)
-    return torch.where(target < 0, -torch.log1p(-happy.exp()), named).mean()
+    return torch.where(target < 0, -torch.log1p(-happy.exp()), named)
 
 
 @torch.inference_mode()
