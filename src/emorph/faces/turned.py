@@ -7,8 +7,8 @@ import numpy as np
 from emorph.core.landmarks import LEFT_EYE, MOUTH, MOUTH_CORNERS, NOSE_RIDGE, OUTER_EYE_CORNERS, RIGHT_EYE
 from emorph.core.types import Float64
 
-# Far half of the span between the outer eye corners, over the near half. From here down a head counts as turned: that of
-# a frontal one is off 1 by the points' own error and by faces' asymmetry.
+# Far half of the span between the outer eye corners, over the near half. From here down a head counts as turned: that
+# of a frontal one is off 1 by the points' own error and by faces' asymmetry.
 FRONTAL = 0.75
 LEAST = 0.35  # of the motion across that is left on the far side; a head turned further has no readable points
 MIDLINE = 0.25  # of the mouth's width: over which near becomes far
