@@ -72,7 +72,7 @@ def test_a_picture_is_moved_and_held_as_the_editor_does_it_and_gradients_reach_t
     nothing = np.zeros((SIDE, SIDE, 3), np.uint8)
     crops = [AlignedFace(nothing, np.eye(3), Landmarks(own, (0, 0, SIDE, SIDE), 1.0)) for own in at]
     with torch.no_grad():
-        motion = motions(crops, landmark_steps(z[:, None], z_to[:, None], directions))
+        motion = motions(crops, landmark_steps(z[:, None], z_to[:, None], directions), frontal=True)
     torch.testing.assert_close(moved, move_crops(x0, motion.fields)[:, 0], rtol=0, atol=4e-2)
     noisiest = 600 + (0.4 * t).long()
     alpha_bar = torch.tensor(model.diffusion.alphas_cumprod, dtype=torch.float32)[noisiest]

@@ -18,6 +18,7 @@ from torch import Tensor
 from emorph.core.types import AlignedFace, Float32, Float64
 from emorph.edit.steady import drawable
 from emorph.faces.mouth import newly_open
+from emorph.faces.turned import foreshortened
 from emorph.faces.warp import in_order, motion_between
 
 
@@ -35,15 +36,17 @@ class Motions:
     drawable: Float32
 
 
-def motions(faces: Sequence[AlignedFace], steps: Tensor) -> Motions:
+def motions(faces: Sequence[AlignedFace], steps: Tensor, *, frontal: bool = False) -> Motions:
     """The motions that bring landmarks where they should go.
 
-    steps: (B, n, 68, 2), how far each landmark goes, in half sides of the crop.
+    steps: (B, n, 68, 2), how far each landmark goes, in half sides of the crop. frontal: they are those of frontal
+    faces, such as z_sem tells, and are foreshortened on a turned head; steps of a 3D face are so already.
     """
     fields, opened, landmarks, drawn = [], [], [], []
     for face, of_face in zip(faces, steps, strict=True):
         before, after = crop_points(face, of_face)
-        goals = [in_order(before, points) for points in after]
+        shown = [foreshortened(before, points) for points in after] if frontal else after
+        goals = [in_order(before, points) for points in shown]
         fields.append([motion_between(before, points, face.side_px) for points in goals])
         opened.append([newly_open(before, points, face.side_px) for points in goals])
         landmarks.append(goals)

@@ -118,7 +118,7 @@ def drawings(
         before, after = (to_levels(code.tone.put_back(editor.codec.decode(x_T, each))) for each in (z, z + step))
         moves = [CropChange.nothing(levels) for levels in before]
         return moves, [Drawn(share * (a - b), None) for b, a, share in zip(before, after, shares, strict=True)]
-    motion = motions(faces, latent.landmark_steps(z, z + step, known)[:, None])
+    motion = motions(faces, latent.landmark_steps(z, z + step, known)[:, None], frontal=True)
     fields = (motion.fields[:, 0], motion.opened[:, 0], motion.landmarks[:, 0])
     levels = to_levels(code.tone.put_back(move_crops(seen, motion.fields)[:, 0]))
     moves = [CropChange(own, own, *of_face) for own, *of_face in zip(levels, *fields, strict=True)]
