@@ -19,7 +19,7 @@ LOOK_S = 0.05  # how often a thread that waits looks whether it is still needed
 
 @contextlib.contextmanager
 def side_by_side() -> Iterator[None]:
-    """Torch and OpenCV with half their threads inside, for two threads that both compute: this one, and one that starts inside.
+    """Torch and OpenCV with half their threads inside, where this thread and one that starts there both compute.
 
     With all of them each, they would keep each other waiting: two threads on two processors then take a third more of
     both. With one thread alone nothing changes.
