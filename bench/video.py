@@ -164,7 +164,8 @@ def _one(held: Held, word: str, editor: Editor) -> str:
     over_time = [(title, _number(summary[name])) for name, title in SHOWN.items() if summary[name] is not None]
     stages = table(("stage", "ms of processor time a frame", "ms of wall time a frame"), rows)
     if held.exact is not None:
-        over_time.append(("flicker if every frame is drawn, before encoding", _number(_of(held.exact, "flicker_ratio"))))
+        drawn = _number(_of(held.exact, "flicker_ratio"))
+        over_time.append(("flicker if every frame is drawn, before encoding", drawn))
     beside = "".join(_beside_exact([held])).strip()
     return f"{text}{stages}\n\n{table(('over time', 'value'), over_time)}\n\n{beside}".strip()
 
@@ -209,7 +210,8 @@ def _beside_exact(films: list[Held]) -> list[str]:
     means = [float(likeness.mean()) for likeness in found]
     worst = f"{min(means):.4f} in the worst film and " if len(means) > 1 else ""
     return [
-        f" Beside films of which every frame is drawn, before they are encoded, faces have an SSIM of {np.mean(means):.4f} on average, "
+        " Beside films of which every frame is drawn, before they are encoded, faces have an SSIM of "
+        f"{np.mean(means):.4f} on average, "
         f"{worst}{min(float(each.min()) for each in found):.4f} in the worst frame."
     ]
 
