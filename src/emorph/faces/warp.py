@@ -140,7 +140,7 @@ def _spline(places: Float64, values: Float64, stiffness: float) -> Float64:
     squared = ((places[:, None] - places) ** 2).sum(axis=2)
     system = np.block([[_bending(squared) + stiffness * np.eye(n), affine], [affine.T, np.zeros((3, 3))]])
     right = np.concatenate([values, np.zeros((3, values.shape[1]))])
-    # torch's threads, not NumPy's: those wait for more work at full load, as much again as the rest of a film's pasting
+    # torch's threads, not NumPy's: one of those waited at full load for more work, 45 ms of each frame of a 720p film
     solved: Float64 = torch.linalg.solve(torch.from_numpy(system), torch.from_numpy(right)).numpy()
     return solved
 

@@ -21,8 +21,7 @@ LOOK_S = 0.05  # how often a thread that waits looks whether it is still needed
 def side_by_side() -> Iterator[None]:
     """Torch and OpenCV with half their threads inside, where this thread and one that starts there both compute.
 
-    With all of them each, they would keep each other waiting: two threads on two processors then take a third more of
-    both. With one thread alone nothing changes.
+    With all of them each, there would be more threads than processors. With one thread alone nothing changes.
     """
     before = torch.get_num_threads(), cv2.getNumThreads()
     compute_with(*(max(1, n // 2) for n in before))
