@@ -309,12 +309,12 @@ def test_a_wish_as_command_and_as_python(asked: Wish, options: str, arguments: s
     assert usual.endswith(f"{options} -o edited")
     assert "--frame 1 -o edited" in asked.as_command(name, 1, Setup(), has_frames=True)
     program = asked.as_python(name, 2, mine)
-    assert f"editor.edit({name!r}, {arguments}, face=1)" in program
+    assert f"editor.edit_folder({name!r}, 'edited.png', {arguments}, face=1)" in program
     told = "steps=4, solver_name='ddim', anyway=True, detector='hog', min_score=0.1"
     assert f"from_pretrained('mine', directions='my directions', {told})" in program
     compile(program, "program", "exec")
     of_frames = asked.as_python(name, 1, Setup(), has_frames=True)
-    assert f"editor.edit(read_photo({name!r}, frame=1), {arguments})" in of_frames
+    assert f"editor.edit_folder({name!r}, 'edited.png', {arguments}, frame=1)" in of_frames
     compile(of_frames, "program", "exec")
 
 
@@ -477,7 +477,10 @@ def page_of_a_folder(
 def test_the_command_and_the_program_give_the_same_pixels(
     page_of_a_folder: tuple[Any, Sessions], emorph: Callable[..., tuple[int, str, str]], example_photo: Path
 ) -> None:
-    """An emotion, a blend, valence and arousal, action units: as the page saves it, as the shell, as Python does."""
+    """An emotion, a blend, valence and arousal, action units: as the page saves it, as the shell, as Python does.
+
+    The program's file says what the page's does: that it was edited, and how.
+    """
     client, sessions = page_of_a_folder
     frames = [Image.open(example_photo).convert("RGB").resize((256, 256)) for _ in range(2)]
     frames[0].save("me.tiff", save_all=True, append_images=[frames[1].transpose(Image.Transpose.ROTATE_180)])
@@ -491,7 +494,8 @@ def test_the_command_and_the_program_give_the_same_pixels(
         )
     ):  # fmt: skip
         asked = json.dumps(common | wished)
-        saved = np.asarray(Image.open(io.BytesIO(client.post(f"/live/{key}/save?as=png", content=asked).content)))
+        Path("saved.png").write_bytes(client.post(f"/live/{key}/save?as=png", content=asked).content)
+        saved = np.asarray(Image.open("saved.png"))
         told = client.post(f"/live/{key}/words", content=asked).json()
         words = shlex.split(told["command"])
         status, _, err = emorph(*words[1:-1], f"edited{i}", "--device", "cpu")
@@ -500,6 +504,7 @@ def test_the_command_and_the_program_give_the_same_pixels(
         assert np.array_equal(np.asarray(Image.open(made)), saved), wished
         exec(told["python"], {})
         assert np.array_equal(np.asarray(Image.open("edited.png")), saved), wished
+        assert read_metadata(Path("edited.png")) == read_metadata(Path("saved.png")), wished
 
 
 def test_nobody_gets_at_somebody_elses_photo(client: Any, sessions: Sessions, example_photo: Path) -> None:

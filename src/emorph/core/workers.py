@@ -132,21 +132,22 @@ def _done(version: str, do: Callable[[Any], Any], task: Any) -> Any:
             f"{socket.gethostname()} has emorph {__version__}, and the command runs emorph {version}; install the same "
             "version on all machines."
         )
-    _compute_with(1, 1)
+    compute_with(1, 1)
     return do(task)
 
 
 def _alone(do: Callable[[Task], Result], task: Task) -> Result:
     """Do a task in this process as a worker does it: sums of several threads may differ in their last bit."""
     before = torch.get_num_threads(), cv2.getNumThreads()
-    _compute_with(1, 1)
+    compute_with(1, 1)
     try:
         return do(task)
     finally:
-        _compute_with(*before)
+        compute_with(*before)
 
 
-def _compute_with(torch_threads: int, cv2_threads: int) -> None:
+def compute_with(torch_threads: int, cv2_threads: int) -> None:
+    """Have torch and OpenCV use so many threads from now on."""
     torch.set_num_threads(torch_threads)
     cv2.setNumThreads(cv2_threads)
 

@@ -219,13 +219,14 @@ class Editor:
         strength: float | Sequence[float] = 1.0,
         *,
         valence: float | None = None, arousal: float | None = None, units: Mapping[str, float] | None = None,
-        face: str | int = "largest", again: bool = False, progress: bool = True,
+        face: str | int = "largest", frame: int | None = None, again: bool = False, progress: bool = True,
     ) -> FileReport:  # fmt: skip
         """Edit a folder of photos into another, as ``emorph edit`` does: what is done already is not done again.
 
         photos: a folder or a photo, or several. out: a folder, where edits.jsonl lists all results; or a picture's
         name, for one photo. The files say in their metadata that they were edited. to, strength, valence, arousal,
         units, face: as for ``edit``; several strengths give a picture each and a strip of all.
+        frame: of photos that have several, from 1.
         again: redo what an earlier call finished. progress: show a bar. A photo that fails is among the ``failures`` of
         the report and does not end the others; its ``edits`` tell the files. Raises as
         ``emorph.edit.files.edit_files``.
@@ -238,7 +239,7 @@ class Editor:
         with watched(progress) as watch:
             return edit_files(
                 self, sources, out, to, strengths, valence=valence, arousal=arousal, units=units, face=face,
-                again=again, watch=watch,
+                frame=frame, again=again, watch=watch,
             )  # fmt: skip
 
     def encode_folder(

@@ -25,6 +25,7 @@ from emorph.video.tracks import Track
 
 STEADY_S = 0.06  # standard deviation of the window in which what is drawn is averaged
 AROUND_CROP, AROUND_CROP_PX = 0.15, 16.0  # of a crop's side, and px: what is read of a frame around its crops
+LEAST_SHARE = 0.005  # of a mean: frames that have less are left out of it, or carrying them would take most of the time
 FULL_STRENGTH = 0.25  # below it the drawing fades in as well, or its own small errors would appear at once
 
 
@@ -140,6 +141,8 @@ def steadied(move: CropChange, around: Sequence[tuple[float, Drawn]]) -> CropCha
     """
     mean = np.zeros_like(move.before)
     for share, (_, drawn) in zip(shares_by_time([apart_s for apart_s, _ in around]), around, strict=True):
+        if not share:
+            continue
         change = drawn.change
         if move.landmarks is not None and drawn.landmarks is not None:
             change = carried(change, drawn.landmarks, move.landmarks)
@@ -150,9 +153,18 @@ def steadied(move: CropChange, around: Sequence[tuple[float, Drawn]]) -> CropCha
 def shares_by_time(apart_s: Sequence[float]) -> Float64:
     """How much of a mean each frame has that comes so many seconds later, (n,) with the sum 1."""
     squares = np.square(apart_s)
-    shares = np.exp(-0.5 * (squares - squares.min()) / STEADY_S**2)
-    of_sum: Float64 = shares / shares.sum()
-    return of_sum
+    return of_sum(np.exp(-0.5 * (squares - squares.min()) / STEADY_S**2))
+
+
+def of_sum(shares: Float64) -> Float64:
+    """Shares (n,) brought to the sum 1, without those under LEAST_SHARE of it.
+
+    >>> of_sum(np.array([2.0, 2.0, 0.001])).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    kept = np.where(shares < LEAST_SHARE * shares.sum(), 0.0, shares)
+    brought: Float64 = kept / kept.sum()
+    return brought
 
 
 def _landmarks(points: np.ndarray, box: tuple[int, int, int, int]) -> Landmarks:

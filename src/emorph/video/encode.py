@@ -26,7 +26,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", "
 N_THREADS = 2  # of the encoder, whose output depends on it: the same on every machine
 # Constant quality at which a difference is hard to see at normal speed; measured in bench/video.py.
 # No frame waits for a later one, so that segments can be joined packet by packet.
-_OPTIONS = {
+OPTIONS = {
     "libx264": {"crf": "14", "preset": "veryfast", "bf": "0"},
     "libvpx-vp9": {
         "crf": "16",
@@ -152,7 +152,7 @@ class Segment:
 
     def _started(self, picture: VideoFrame) -> Any:
         form, clip = self._stored.form, self._clip
-        stream = self._container.add_stream(self._stored.codec, rate=clip.rate, options=_OPTIONS[self._stored.codec])
+        stream = self._container.add_stream(self._stored.codec, rate=clip.rate, options=OPTIONS[self._stored.codec])
         stream.width, stream.height, stream.pix_fmt = form.width, form.height, form.pix_fmt
         stream.time_base = clip.time_base
         context = stream.codec_context

@@ -14,7 +14,7 @@ from emorph.edit.painted_mouth import MouthChange, UnpaintedMouth, lay_over, pai
 from emorph.faces.mouth_crop import lip_gap
 from emorph.faces.warp import carried
 from emorph.models.painter import Painter
-from emorph.video.draw import shares_by_time
+from emorph.video.draw import of_sum, shares_by_time
 
 GAP_ALIKE = 0.05  # units of the face: paintings of lips whose gaps differ by so much have six tenths of a say
 
@@ -83,10 +83,11 @@ def with_mouth(photo: Photo, own: PaintedMouth, around: Sequence[tuple[float, Pa
     goals, gap = _points(own), lip_gap(own.mouth.change.after)
     shares = shares_by_time([apart_s for apart_s, _ in around])
     gaps = np.array([lip_gap(other.mouth.change.after) for _, other in around])
-    shares = shares * np.exp(-0.5 * ((gaps - gap) / GAP_ALIKE) ** 2)
+    shares = of_sum(shares * np.exp(-0.5 * ((gaps - gap) / GAP_ALIKE) ** 2))
     mean = np.zeros_like(own.levels)
-    for share, (_, other) in zip(shares / shares.sum(), around, strict=True):
-        mean += np.float32(share) * carried(other.levels, _points(other), goals)
+    for share, (_, other) in zip(shares, around, strict=True):
+        if share:
+            mean += np.float32(share) * carried(other.levels, _points(other), goals)
     return lay_over(photo, own.mouth.moved, own.mouth.unpainted, mean, share=own.mouth.share)
 
 

@@ -113,16 +113,14 @@ class Wish(Config):
         return command("edit", Path(photo), *words, "-o", "edited")
 
     def as_python(self, photo: str, n_faces: int, setup: Setup, *, has_frames: bool = False) -> str:
-        """The edit as a program. Arguments as for ``as_command``."""
-        options = self._options() | ({"face": self.face} if n_faces > 1 else {})
+        """The edit as a program that writes what the page saves, metadata too. Arguments as for ``as_command``."""
+        options = self._options() | ({"face": self.face} if n_faces > 1 else {}) | ({"frame": 1} if has_frames else {})
         told = "".join(f", {option}={value!r}" for option, value in options.items())
-        read = "from emorph.core.images import read_photo\n" if has_frames else ""
-        source = f"read_photo({photo!r}, frame=1)" if has_frames else repr(photo)
+        out = "again.png" if photo == "edited.png" else "edited.png"
         return (
-            f"import emorph\n{read}\n"
+            "import emorph\n\n"
             f"editor = emorph.Editor.from_pretrained({setup.as_arguments()})\n"
-            f"edit = editor.edit({source}{told})\n"
-            'edit.image.save("edited.png")\n'
+            f"editor.edit_folder({photo!r}, {out!r}{told})\n"
         )
 
     @property
@@ -133,7 +131,7 @@ class Wish(Config):
         return ",".join(f"{word}={share:g}" for word, share in self.emotions.items()) or None
 
     def _options(self) -> dict[str, str | float | dict[str, float]]:
-        """The arguments of ``Editor.edit`` that say what is wished."""
+        """The arguments of ``Editor.edit_folder`` that say what is wished."""
         if self.asks_for_nothing:
             return {"to": Emotion.NEUTRAL.word, "strength": 0.0}
         if self.kind == "affect":
