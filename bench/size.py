@@ -333,8 +333,8 @@ of a process, with its start. "ms a further item" and "KB", which it adds to the
 next: where they are the same, cost grows as the input does. "report": `emorph evaluate` of edits that are all on
 record, here those of {N_MEASURED} edits again and again under other names; it holds each edit against
 {MOST_PHOTOS:,} of the photos, whose distances to each other take memory until there are as many. "{EDITED}":
-what is done for {N_MEASURED} photos, as that of all. "z_sem": of a Parquet file with groups of {ROW_GROUP:,} rows, which
-are read whole and then mapped: pages of the file count, and the system takes them back where it needs them.{most}
+what is done for {N_MEASURED} photos, as that of all. "z_sem": of a Parquet file with groups of {ROW_GROUP:,} rows,
+which are read whole and then mapped: pages of the file count, and the system takes them back where it needs them.{most}
 
 {table(header, rows)}
 """
