@@ -75,15 +75,15 @@ def folder(tmp_path: Path, example_photo: Path) -> Path:
 def test_a_folder_is_edited_and_gone_on_with(editor: Editor, folder: Path, tmp_path: Path) -> None:
     watch, out = Seen(), tmp_path / "out"
     first = edit_files(editor, [folder], out, "happy", [0.5, 1.0], watch=watch)
-    assert [edit.files[-1].name for edit in first.edits] == ["a_happy_strip.png", "c_happy_strip.png"]
+    assert [edit.files[-1].name for edit in first.edits] == ["a_happy_0.5-1_strip.png", "c_happy_0.5-1_strip.png"]
     assert [(failure.name, type(failure.error)) for failure in first.failures] == [("b.png", ImageError)]
     assert [event for event in watch.events if event[0] != "begin"] == [
         ("start", 3, 0),
-        ("written", "a_happy_strip.png"),
+        ("written", "a_happy_0.5-1_strip.png"),
         ("end",),
         ("failed", "b.png"),
         ("end",),
-        ("written", "c_happy_strip.png"),
+        ("written", "c_happy_0.5-1_strip.png"),
         ("end",),
     ]
     told = [record for edit in first.edits for record in edit.records]
@@ -95,6 +95,15 @@ def test_a_folder_is_edited_and_gone_on_with(editor: Editor, folder: Path, tmp_p
     assert [edit.records for edit in again.edits] == [edit.records for edit in first.edits]
     alone = editor.edit(folder / "a.png", "happy", 0.5)
     assert np.array_equal(read_photo(out / "a_happy_0.5.png").pixels, alone.photo.pixels)
+
+
+def test_whoever_replaces_another_result_is_told(editor: Editor, folder: Path, tmp_path: Path) -> None:
+    photo, out = folder / "a.png", tmp_path / "out"
+    (first,) = edit_files(editor, [photo], out, "happy").edits
+    (again,) = edit_files(editor, [photo], out, "happy", again=True).edits
+    (other,) = edit_files(editor, [photo], out, "happy", face="all").edits
+    assert (first.remark, again.remark) == ("", "")
+    assert other.remark.startswith("a_happy.png was there already, made with other settings, and was replaced;")
 
 
 def test_no_strength_or_wish_takes_the_place_of_another(tmp_path: Path) -> None:
@@ -109,6 +118,8 @@ def test_no_strength_or_wish_takes_the_place_of_another(tmp_path: Path) -> None:
     assert len(set(names)) == 16
     several = plan_jobs([tmp_path / "me.jpg"], tmp_path, "happy", [0.5, 1.0])[0]
     assert several.files[0].name == names[1]  # the same strength is one file, alone or among others
+    strips = {plan_jobs([tmp_path / "me.jpg"], tmp_path, "happy", s)[0].strip for s in ([0, 1], [0, 1.5], [0, 0.5, 1])}
+    assert len(strips) == 3
     named = plan_jobs([tmp_path / "me.jpg"], tmp_path / "smile.png", "happy", [0.5])[0]
     assert named.all_files == (tmp_path / "smile.png",)
 

@@ -85,7 +85,7 @@ def test_a_folder_is_edited_and_resumed(folder: Path, tmp_path: Path, capfd: pyt
     assert (again.n_before, len(again.edits)) == (2, 2)
     assert len((tmp_path / "out" / "edits.jsonl").read_text().splitlines()) == 2
     strip = editor.edit_folder([folder / "a.png"], tmp_path / "strip", to="sad", strength=[0.5, 1], progress=False)
-    assert [path.name for path in strip.edits[0].files] == ["a_sad_0.5.png", "a_sad_1.png", "a_sad_strip.png"]
+    assert [path.name for path in strip.edits[0].files] == ["a_sad_0.5.png", "a_sad_1.png", "a_sad_0.5-1_strip.png"]
 
 
 def test_codes_of_a_folder_are_an_array_with_its_photos(folder: Path, example_photo: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_of_many_photos_whole_persons_are_drawn(made: Made, monkeypatch: pytest.
     np.testing.assert_array_equal(by_some.is_first, by_all.is_first)
     (name,) = by_some.of_sources
     has_others = np.isfinite(by_some.by_photos[name])
-    known = np.array([scored.source.id in some.place for scored in evidence.edits])
+    known = np.array([scored.source_id in some.place for scored in evidence.edits])
     np.testing.assert_array_equal(has_others, known)  # of the others no other photo was drawn
 
 

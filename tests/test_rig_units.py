@@ -173,7 +173,7 @@ def test_the_command_makes_a_strip(ict_file: Path, tmp_path: Path) -> None:
     pictures = [read_photo(row["edited"]).pixels for row in rows]
     assert np.array_equal(pictures[0], read_photo(photo).pixels)
     assert not np.array_equal(pictures[1], pictures[2])
-    strip = tmp_path / "out" / "astronaut_AU12=0.8_strip.png"
+    strip = tmp_path / "out" / "astronaut_AU12=0.8_0-0.5-1_strip.png"
     assert json.loads(read_metadata(strip)["emorph"])["strength"] == [0, 0.5, 1]
     done = CliRunner().invoke(app, ["edit", str(photo), "--to", "neutral", *out, *common])
     assert done.exit_code == 0, done.output

@@ -287,6 +287,8 @@ def _tell(face: str, as_json: bool, done: FileEdit) -> None:
     """Say what is worth saying of one photo that is done."""
     mention_other_faces(done, face)
     mention_losses(done)
+    if done.remark:
+        say(done.remark)
     if not as_json:
         typer.echo(f"{done.files[-1]}  ({counted(done, face)}{done.seconds:.1f} s)")
 

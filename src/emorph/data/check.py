@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from emorph.core.decode import check_size, decode, opened
 from emorph.core.errors import DataError, ImageError
@@ -17,9 +19,13 @@ from emorph.data.index import FaceIndex
 from emorph.data.splits import picture_hash
 
 THREADS = 8  # files are waited for, not computed
+GIVEN_OUT = 512
 TAIL_BYTES = 64
 MISSING = "missing"
 _ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND\xaeB`\x82"}  # first two bytes of JPEG, PNG -> last bytes when whole
+
+T = TypeVar("T")
+Seen = TypeVar("Seen")
 
 
 def check_files(index: FaceIndex, on_step: OnStep | None = None, *, look_alikes: bool = False) -> None:
@@ -101,15 +107,14 @@ def _check_encoded(index: FaceIndex, on_step: OnStep | None, *, look_alikes: boo
 
     kept: list[FaceRecord] = []
     looks: list[bytes | None] = []
-    with ThreadPoolExecutor(THREADS) as threads:
-        for done, (record, answer) in enumerate(zip(index.records, threads.map(look, index.records), strict=True), 1):
-            if isinstance(answer, ImageError):
-                index.problems.add("unreadable file", str(answer))
-            else:
-                kept.append(record)
-                looks.append(answer)
-            if on_step is not None and (done % 256 == 0 or done == len(index.records)):
-                on_step(done, len(index.records))
+    for done, (record, answer) in enumerate(zip(index.records, _by_threads(look, index.records), strict=True), 1):
+        if isinstance(answer, ImageError):
+            index.problems.add("unreadable file", str(answer))
+        else:
+            kept.append(record)
+            looks.append(answer)
+        if on_step is not None and (done % 256 == 0 or done == len(index.records)):
+            on_step(done, len(index.records))
     index.records = kept
     if look_alikes:
         count_look_alikes(index, [[record] for record in kept], looks)
@@ -125,8 +130,15 @@ class _Found:
 
 def _look_at(root: Path, groups: Iterable[tuple[str, object]], with_look: bool) -> Iterator[_Found | str]:
     """What each picture is, or MISSING, or what is wrong with it, in order."""
+    return _by_threads(lambda group: _open(root / group[0], with_look), groups)
+
+
+def _by_threads(look: Callable[[T], Seen], items: Iterable[T]) -> Iterator[Seen]:
+    """What is seen of each item, in order; few are given out at once, as each takes kilobytes until it is done."""
+    left = iter(items)
     with ThreadPoolExecutor(THREADS) as threads:
-        yield from threads.map(lambda group: _open(root / group[0], with_look), groups)
+        while part := list(itertools.islice(left, GIVEN_OUT)):
+            yield from threads.map(look, part)
 
 
 def _open(path: Path, with_look: bool) -> _Found | str:

@@ -17,7 +17,7 @@ from emorph.core.types import UInt8
 from emorph.data.splits import HASH_SIDE, SAME_PICTURE_BITS
 
 DRAFT_PX = 4 * (HASH_SIDE + 1)  # a JPEG need not be decoded any larger
-_PAIRS_AT_A_TIME = 1 << 20
+_PAIRS_AT_A_TIME = 1 << 16  # each takes some 200 bytes
 
 _BITS_OF_A_BYTE = np.array([byte.bit_count() for byte in range(256)], np.uint8)
 

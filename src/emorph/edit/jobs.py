@@ -12,7 +12,7 @@ import numpy as np
 from emorph.core.encode import Carried, write_image, write_photo
 from emorph.core.images import read_photo
 from emorph.core.records import EditRecord, append, mend, read
-from emorph.core.target import strength_word
+from emorph.core.target import short_word, strength_word
 from emorph.core.types import OnStep, Photo, UInt8
 from emorph.edit.batch import Batch, Failure, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.metadata import TOOL, Maker
@@ -93,16 +93,17 @@ class Job:
 
     @classmethod
     def named(cls, source: Path, path: Path, strengths: Sequence[float]) -> Job:
-        """One strength is ``path`` itself; several are numbered by it, and joined in a strip.
+        """One strength is ``path`` itself; several are numbered by it, and joined in a strip that names them all.
 
         >>> job = Job.named(Path("me.jpg"), Path("me_happy.png"), [0.5, 1.0])
         >>> [path.name for path in job.all_files]
-        ['me_happy_0.5.png', 'me_happy_1.png', 'me_happy_strip.png']
+        ['me_happy_0.5.png', 'me_happy_1.png', 'me_happy_0.5-1_strip.png']
         """
         if len(strengths) == 1:
             return cls(source, (path,), None)
         files = [path.with_stem(f"{path.stem}_{strength:g}") for strength in strengths]
-        return cls(source, tuple(files), path.with_stem(f"{path.stem}_strip"))
+        word = short_word("-".join(f"{strength:g}" for strength in strengths))
+        return cls(source, tuple(files), path.with_stem(f"{path.stem}_{word}_strip"))
 
     @property
     def all_files(self) -> tuple[Path, ...]:
@@ -114,13 +115,29 @@ class Job:
 
         known: by ``id``. A photo that is newer than a result was changed since, and is not finished either.
         """
-        wanted = [
-            recipe.record(self.source, path, strength, 0.0)
-            for path, strength in zip(self.files, recipe.strengths, strict=True)
-        ]
+        wanted = self._wanted(recipe)
         kept = [known.get(path.name) for path in self.files]
         same = [record for record in kept if record is not None and _planned(record) in wanted]
         return tuple(same) if len(same) == len(wanted) and self._is_up_to_date() else ()
+
+    def _wanted(self, recipe: Recipe) -> list[EditRecord]:
+        return [
+            recipe.record(self.source, path, strength, 0.0)
+            for path, strength in zip(self.files, recipe.strengths, strict=True)
+        ]
+
+    def replaced(self, recipe: Recipe, known: Mapping[str, EditRecord]) -> str:
+        """A sentence on results that were made otherwise and lie where the new ones will; "" without any."""
+        wanted = self._wanted(recipe)
+        there = [path.name for path in self.files if path.name in known and path.is_file()]
+        names = [name for name in there if _planned(known[name]) not in wanted]
+        if not names:
+            return ""
+        were = "was" if len(names) == 1 else "were"
+        return (
+            f"{', '.join(names)} {were} there already, made with other settings, and {were} replaced; "
+            "to keep both, name another -o."
+        )
 
     def _is_up_to_date(self) -> bool:
         try:
@@ -167,13 +184,16 @@ def change_files(
     """
     jobs = plan_jobs(photos, out, recipe.file_word, recipe.strengths)
     log = None if names_a_picture(Path(out)) else Path(out) / recipe.records_file
-    edits = _done_before(recipe, jobs, log, again=again)
+    known = _known(log)
+    edits = {} if again else _done_before(recipe, jobs, known)
     batch, n_before = Batch(watch), len(edits)
     left = [job for job in jobs if job not in edits]
     batch.watch.start(len(left), n_before)
 
+    lost = {} if again else {job: said for job in left if (said := job.replaced(recipe, known))}
+
     def keep(job: Job, edit: FileEdit) -> None:
-        edits[job] = edit
+        edit = edits[job] = replace(edit, remark=lost.get(job, ""))
         if log:
             append(log, edit.records)
         batch.watch.written(edit)
@@ -196,14 +216,16 @@ def change_files(
     return FileReport(tuple(edits[job] for job in jobs if job in edits), tuple(batch.failures), n_before)
 
 
-def _done_before(recipe: Recipe, jobs: Sequence[Job], log: Path | None, *, again: bool) -> dict[Job, FileEdit]:
-    """What an earlier run did of the same; a line that it left half written is cut off."""
+def _known(log: Path | None) -> dict[str, EditRecord]:
+    """What earlier runs wrote down, by id; a line that one left half written is cut off."""
     if log is None or not log.exists():
         return {}
     mend(log)
-    if again:
-        return {}
-    known = {record.id: record for record in read(log)}
+    return {record.id: record for record in read(log)}
+
+
+def _done_before(recipe: Recipe, jobs: Sequence[Job], known: Mapping[str, EditRecord]) -> dict[Job, FileEdit]:
+    """What an earlier run did of the same."""
     done = {job: records for job in jobs if (records := job.finished(recipe, known))}
     return {
         job: FileEdit(

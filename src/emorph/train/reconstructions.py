@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,7 @@ def window_of_run(name: str) -> tuple[int, int, int] | None:
 
 def _measure(
     ways: Sequence[Way], pixels: Sequence[UInt8], faces: Faces, panel: Panel, folder: Path, on_step: OnStep | None
-) -> dict[tuple[str, str], dict[str, float]]:
+) -> Mapping[tuple[str, str], Mapping[str, float]]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

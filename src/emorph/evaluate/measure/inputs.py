@@ -31,7 +31,7 @@ Affect = tuple[float | None, float | None]
 Blend = tuple[tuple[Emotion, float], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pair:
     """A photo and what a method made of it.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from sys import intern
 
 import numpy as np
 
+from emorph.core.aside import Aside
 from emorph.core.files import file_digest
 from emorph.core.records import Embedding, ScoreRecord, SeenFace, each_finished
 from emorph.core.types import Float32, Float64
@@ -21,6 +23,7 @@ from emorph.evaluate.judges.asked import (
     PanelJudge,
 )
 from emorph.evaluate.measure.inputs import Pair
+from emorph.evaluate.measure.numbers import NumberTable
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.takes import Takes
 
@@ -32,7 +35,7 @@ INFINITE = "infinite"
 REVISION = "revision"  # of a metric's function that gave the number, where it is not the first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identified:
     """A pair with the ids of its two faces, as in ``SeenFace``; trouble: why a file is no picture at all.
 
@@ -49,12 +52,15 @@ class Identified:
 class Records:
     """All that is known of the faces: by id; numbers by (id, judge), by metric; and vectors by (id, recogniser).
 
-    Vectors are float32 arrays, as those of a network for FID have 2048 numbers a face. Each word is held once.
+    Faces and vectors, which are float32 arrays, lie in a file, as there may be 100,000 of them with 2,000 numbers each.
+    Each word is held once.
     """
 
-    faces: dict[str, SeenFace] = field(default_factory=dict)
-    scores: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
-    embeddings: dict[tuple[str, str], Float32] = field(default_factory=dict)
+    faces: MutableMapping[str, SeenFace] = field(default_factory=lambda: Aside(_packed, _unpacked))
+    scores: NumberTable = field(default_factory=NumberTable)
+    embeddings: MutableMapping[tuple[str, str], Float32] = field(
+        default_factory=lambda: Aside(np.ndarray.tobytes, lambda data: np.frombuffer(data, np.float32))
+    )
 
     @classmethod
     def read(cls, folder: Path) -> Records:
@@ -75,7 +81,7 @@ class Records:
         self.faces.update((intern(face.id), face) for face in faces)
         for score in scores:
             key = (intern(score.id), intern(score.judge))
-            self.scores.setdefault(key, {})[intern(score.metric)] = score.value
+            self.scores.put(key, intern(score.metric), score.value)
         self.embeddings.update(
             ((intern(row.id), intern(row.judge)), np.array(row.values, np.float32)) for row in embeddings
         )
@@ -108,6 +114,21 @@ class Records:
     def _numbers(self, id: str, judge: str, names: Sequence[str]) -> Float64 | None:
         found = self.scores.get((id, judge), {})
         return np.array([found[name] for name in names]) if all(name in found for name in names) else None
+
+
+def _packed(face: SeenFace) -> bytes:
+    """Its words as a line of JSON, then its points and its descriptor, as they are."""
+    words = (face.id, face.trouble, face.size, face.n_faces, face.box, face.score, face.doubt, face.gain)
+    head = json.dumps([face.points.size, *words]).encode()
+    return b"".join([head, b"\n", face.points.tobytes(), face.descriptor.tobytes()])
+
+
+def _unpacked(data: bytes) -> SeenFace:
+    head, _, numbers = data.partition(b"\n")
+    n, id, trouble, size, n_faces, box, score, doubt, gain = json.loads(head)
+    values = np.frombuffer(numbers, np.float64)
+    points = values[:n].reshape(-1, 2) if n else values[:0]
+    return SeenFace(id, trouble, size, n_faces, box, points, score, values[n:], doubt, gain)
 
 
 def identify(pairs: Sequence[Pair]) -> list[Identified]:

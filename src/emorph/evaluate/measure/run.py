@@ -6,9 +6,11 @@ machines merge by lying in one folder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -17,12 +19,7 @@ from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend
 from emorph.core.shard import Shard
 from emorph.core.types import OnStep
 from emorph.core.workers import Crew, spread
-from emorph.evaluate.judges.asked import (
-    Crop,
-    PanelComparer,
-    PanelEncoder,
-    PanelJudge,
-)
+from emorph.evaluate.judges.asked import Crop, CropPlan, PanelComparer, PanelEncoder, PanelJudge
 from emorph.evaluate.judges.panel import Panel
 from emorph.evaluate.measure.look import Task, View, Window, look
 from emorph.evaluate.measure.records import Identified, Records
@@ -107,36 +104,72 @@ class _Files:
         records.add(faces, scores, embeddings)
 
 
-def _tasks(judged: Sequence[Identified], records: Records, panel: Panel, shard: Shard) -> list[Task]:
+@dataclass(frozen=True)
+class _Tasks(Sequence[Task]):
+    """Tasks that are made as they are asked for: pictures' records of all of them would fill the memory.
+
+    of_source: the pairs of each.
+    """
+
+    of_source: Sequence[Sequence[Identified]]
+    records: Records
+    panel: Panel
+
+    @functools.cached_property
+    def plans(self) -> Mapping[str, CropPlan]:
+        return {asked.id: asked.plan for asked in self.panel.asked}
+
+    def __len__(self) -> int:
+        return len(self.of_source)
+
+    @overload
+    def __getitem__(self, place: int) -> Task: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> _Tasks: ...
+
+    def __getitem__(self, place: int | slice) -> Task | _Tasks:
+        if isinstance(place, slice):
+            return _Tasks(self.of_source[place], self.records, self.panel)
+        return Task(*_missing(self.of_source[place], self.records, self.panel), self.plans)
+
+
+def _tasks(judged: Sequence[Identified], records: Records, panel: Panel, shard: Shard) -> _Tasks:
     """The sources of a shard of which something is missing, with those of their edits that miss something."""
     by_source: dict[str, list[Identified]] = {}
     for item in judged:
         if not item.trouble:
             by_source.setdefault(item.source_id, []).append(item)
-    plans = {asked.id: asked.plan for asked in panel.asked}
-    tasks = []
-    for source_id in list(by_source)[shard.number - 1 :: shard.of]:
-        items = by_source[source_id]
-        pair = items[0].pair
-        known = records.faces.get(source_id)
-        source = View(source_id, pair.source.absolute(), known, _wanted(source_id, records, panel), pair.points)
-        if known is not None and known.trouble:
-            continue
-        todo = tuple(view for view in _edits(items, records, panel) if not _is_done(view))
-        if todo or not _is_done(source):
-            tasks.append(Task(source, todo, plans))
-    return tasks
+    todo = []
+    for items in list(by_source.values())[shard.number - 1 :: shard.of]:
+        source, edits = _missing(items, records, panel)
+        if edits or not _is_done(source):
+            todo.append(items)
+    return _Tasks(todo, records, panel)
 
 
-def _edits(items: Sequence[Identified], records: Records, panel: Panel) -> list[View]:
-    """The edits of a source, each content once, however often and at whatever strengths it is listed."""
+def _missing(items: Sequence[Identified], records: Records, panel: Panel) -> tuple[View, tuple[View, ...]]:
+    """A source, and those of its edits that miss something: none of a source with a trouble."""
+    source_id, pair = items[0].source_id, items[0].pair
+    known = records.faces.get(source_id)
+    source = View(source_id, pair.source.absolute(), known, _wanted(source_id, records, panel), pair.points)
+    if known is not None and known.trouble:
+        return source, ()
+    size = () if known is None else known.size
+    return source, tuple(view for view in _edits(items, size, records, panel) if not _is_done(view))
+
+
+def _edits(items: Sequence[Identified], size: tuple[int, ...], records: Records, panel: Panel) -> list[View]:
+    """The edits of a source, each content once, however often and at whatever strengths it is listed.
+
+    size: of the source, () where it is not known yet.
+    """
     strengths: dict[str, set[float]] = {}
-    source_id, items = items[0].source_id, [item for item in items if item.edit_id]
+    items = [item for item in items if item.edit_id]
     for item in items:
         strengths.setdefault(item.edit_id, set()).add(item.pair.strength)
     paths = {item.edit_id: item.pair.edited.absolute() for item in items}
     masks = {item.edit_id: item.pair.mask for item in items}
-    size = getattr(records.faces.get(source_id), "size", ())
     views = []
     for id, asked in strengths.items():
         known = records.faces.get(id)

@@ -13,6 +13,7 @@ from emorph.core.errors import DataError
 
 N_RESAMPLES = 2000
 MOST_COUNTS = 1 << 22  # of a resampling, that are held at once: 32 MB
+MOST_PAIR_COUNTS = 1 << 18  # the same beside tables of all pairs, which take as much
 
 
 @dataclass(frozen=True)
@@ -75,19 +76,21 @@ def bootstrap_pairs(
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
         raise DataError(f"a mean needs finite numbers in one row; found shape {numbers.shape}.")
-    known, of_both = np.unique(np.concatenate([first, second]), return_inverse=True)
-    n = len(known)
-    cell = of_both[: len(numbers)] * n + of_both[len(numbers) :]
+    known = np.zeros(1 + max(first.max(), second.max()), dtype=np.bool_)
+    known[first] = known[second] = True
+    n, place = int(known.sum()), np.cumsum(known) - 1
+    cell = place[first] * n + place[second]
     sums = np.bincount(cell, weights=numbers, minlength=n * n).astype(np.float64).reshape(n, n)
-    counts = np.bincount(cell, minlength=n * n).reshape(n, n).astype(np.float64)
-    times = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES).astype(np.float64)
-    total, weight = _weighted(sums, times), _weighted(counts, times)
+    counts = np.bincount(cell, minlength=n * n).astype(np.float64).reshape(n, n)
+    rng = np.random.default_rng(seed)
+    parts = [(_weighted(sums, t), _weighted(counts, t)) for t in drawn(n, N_RESAMPLES, rng, MOST_PAIR_COUNTS)]
+    total, weight = (np.concatenate(found) for found in zip(*parts, strict=True))
     means = total[weight > 0] / weight[weight > 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(float(numbers.mean()), float(low), float(high), len(numbers), level)
 
 
-def _weighted(cells: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
+def _weighted(cells: NDArray[np.float64], times: NDArray[np.int64]) -> NDArray[np.float64]:
     """Sums of cells (n, n), each as often as its row and its column are drawn together: one for each row of times."""
     own = np.diag(cells)
     found: NDArray[np.float64] = ((times @ (cells - np.diag(own))) * times).sum(axis=1) + times @ own
@@ -101,12 +104,15 @@ def _resampled(sums: NDArray[np.float64], counts: NDArray[np.int64], rng: np.ran
     return found
 
 
-def drawn(n: int, n_resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def drawn(
+    n: int, n_resamples: int, rng: np.random.Generator, most_counts: int | None = None
+) -> Iterator[NDArray[np.int64]]:
     """How often each of n is drawn in so many resamples, (k, n) and again until they are done.
 
-    The numbers are those of one draw of all; k is such that memory does not grow with n.
+    The numbers are those of one draw of all; k is such that memory does not grow with n: at most so many counts are
+    held at once, ``MOST_COUNTS`` by default.
     """
-    step = max(1, MOST_COUNTS // n)
+    step = max(1, (most_counts or MOST_COUNTS) // n)
     for start in range(0, n_resamples, step):
         yield rng.multinomial(n, np.full(n, 1 / n), size=min(step, n_resamples - start))
 

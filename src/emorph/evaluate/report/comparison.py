@@ -40,7 +40,7 @@ def _rows_at_dose(scores: MethodScores) -> dict[tuple[str, str], int]:
     if not edits:
         return {}
     chosen = np.flatnonzero(scores.evidence.at_dose)
-    return {(edits[i].source.id, edits[i].pair.word): int(i) for i in chosen}
+    return {(edits[i].source_id, edits[i].pair.word): int(i) for i in chosen}
 
 
 def _has_several(scores: MethodScores) -> bool:

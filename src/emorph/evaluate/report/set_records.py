@@ -19,7 +19,7 @@ def keep_set_scores(folder: Path, summary: Summary, records: Records) -> None:
     controls. Raises DataError if the file cannot be written.
     """
     edits = [
-        f"{score.evidence.method} {scored.edit.id} {scored.pair.word} {scored.pair.strength} {scored.pair.person}"
+        f"{score.evidence.method} {scored.edit_id} {scored.pair.word} {scored.pair.strength} {scored.pair.person}"
         for score in summary.scores
         for scored in score.evidence.edits
     ]

@@ -78,7 +78,7 @@ def summarise(
 
 def _splits(scores: Sequence[MethodScores]) -> dict[str, int]:
     seen = (scored for score in scores for scored in score.evidence.edits)
-    return seen_splits.counted((scored.source.id, scored.pair.split) for scored in seen)
+    return seen_splits.counted((scored.source_id, scored.pair.split) for scored in seen)
 
 
 def _about(scores: Sequence[MethodScores], splits: Mapping[str, int]) -> str:

@@ -78,8 +78,8 @@ def _of_landmarks(score: MethodScores, name: str) -> Iterator[str]:
 
 
 def _of_dark_photos(scores: Sequence[MethodScores]) -> Iterator[str]:
-    sources = {scored.source.id: scored.source for score in scores for scored in score.evidence.edits}
-    n_dark = sum(source.gain != 1 for source in sources.values())
+    sources = {scored.source_id: scored for score in scores for scored in score.evidence.edits}
+    n_dark = sum(scored.source.gain != 1 for scored in sources.values())
     if n_dark:
         are = "is" if n_dark == 1 else "are"
         yield (

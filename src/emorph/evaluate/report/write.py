@@ -148,7 +148,7 @@ def per_edit(scores: Sequence[MethodScores]) -> str:
             pair = scored.pair
             shown = ["" if value != value else f"{value:.6g}" for value in (float(numbers[name][i]) for name in names)]
             row = [method, pair.source, pair.edited, pair.person, pair.split, pair.word, f"{pair.strength:g}"]
-            writer.writerow([*row, *shown, scored.edit.trouble, ""])
+            writer.writerow([*row, *shown, scored.edit.trouble if scored.is_lost else "", ""])
         for item in score.evidence.excluded:
             writer.writerow([method, "", item.edited, *[""] * (len(header) - 2 + len(names)), item.why])
     return file.getvalue()

@@ -130,7 +130,7 @@ class EmotionScores:
         def estimate(chosen: Bools) -> Estimate | None:
             sweeps: dict[tuple[str, str], list[int]] = {}
             for i in np.flatnonzero((self.column >= 0) & chosen):
-                sweeps.setdefault((edits[i].source.id, edits[i].pair.word), []).append(int(i))
+                sweeps.setdefault((edits[i].source_id, edits[i].pair.word), []).append(int(i))
             values, groups = [], []
             for (source, _), rows in sweeps.items():
                 dose = {0.0: float(self.before[rows[0]])} | {edits[i].pair.strength: float(self.after[i]) for i in rows}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,18 +33,29 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """An edit that counts: one that could be measured, or one in which no face is found (``is_lost``)."""
+    """An edit that counts: one that could be measured, or one in which no face is found.
+
+    source_id, edit_id: of the faces, which are read anew each time. is_lost: whether the edit destroyed the face, so
+    that it has no points and no descriptor.
+    """
 
     pair: Pair
-    source: SeenFace
-    edit: SeenFace
+    source_id: str
+    edit_id: str
+    is_lost: bool
+    faces: Mapping[str, SeenFace]
 
     @property
-    def is_lost(self) -> bool:
-        """Whether the edit destroyed the face, so that it has no points and no descriptor."""
-        return bool(self.edit.trouble)
+    def source(self) -> SeenFace:
+        """The unedited face."""
+        return self.faces[self.source_id]
+
+    @property
+    def edit(self) -> SeenFace:
+        """The edited face."""
+        return self.faces[self.edit_id]
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ class Evidence:
     @functools.cached_property
     def groups(self) -> list[str]:
         """What is drawn by the bootstrap: the source photo of each edit."""
-        return [scored.source.id for scored in self.edits]
+        return [scored.source_id for scored in self.edits]
 
     @functools.cached_property
     def dose(self) -> float:
@@ -118,27 +129,25 @@ class Evidence:
 
     def measured(self, metric: str, judge: str = "") -> Float64:
         """A number of each edit and its source, plain or by a network's id; NaN where it was not measured."""
-        known = [self.records.scores.get((scored.edit.id, judge), {}) for scored in self.edits]
+        known = [self.records.scores.get((scored.edit_id, judge), {}) for scored in self.edits]
         return np.array([found.get(metric, np.nan) for found in known], dtype=np.float64)
 
     def affect(self, judge: PanelJudge) -> tuple[Float64, Float64]:
         """The judge's valence and arousal of the sources and of the edits, (n, 2) each; NaN where it tells none."""
-        nothing = np.full(2, np.nan)
-        rows = [(scored.source.id, scored.edit.id) for scored in self.edits]
-        found = [[self.records.affect(id, judge) for id in ids] for ids in rows]
-        known = np.array([[nothing if row is None else row for row in pair] for pair in found]).reshape(-1, 2, 2)
-        return known[:, 0], known[:, 1]
+        return self._before_and_after(lambda id: self.records.affect(id, judge), 2)
 
     def answers(self, judge: PanelJudge) -> tuple[Float64, Float64]:
         """The judge's probabilities for the sources and for the edits, (n, n_emotions) each."""
-        n = len(judge.emotions)
-        before = [self.records.answer(scored.source.id, judge) for scored in self.edits]
-        after = [self.records.answer(scored.edit.id, judge) for scored in self.edits]
-        first, second = (
-            np.array([np.full(n, np.nan) if row is None else row for row in rows]).reshape(-1, n)
-            for rows in (before, after)
-        )
-        return first, second
+        return self._before_and_after(lambda id: self.records.answer(id, judge), len(judge.emotions))
+
+    def _before_and_after(self, told: Callable[[str], Float64 | None], n: int) -> tuple[Float64, Float64]:
+        """Rows of n numbers of the sources and of the edits; NaN where there are none. told: of a face's id."""
+        found = np.full((2, len(self.edits), n), np.nan)
+        for i, scored in enumerate(self.edits):
+            for k, id in enumerate((scored.source_id, scored.edit_id)):
+                if (row := told(id)) is not None:
+                    found[k, i] = row
+        return found[0], found[1]
 
 
 def join(judged: Sequence[Identified], records: Records, lost_faces: LostFaces = "fail") -> list[Evidence]:
@@ -152,28 +161,26 @@ def join(judged: Sequence[Identified], records: Records, lost_faces: LostFaces =
         for item in judged:
             if item.pair.method != method:
                 continue
-            why = _trouble(item, records)
-            if why and not (lost_faces == "fail" and _is_lost(item, records)):
+            source, edit = records.faces.get(item.source_id), records.faces.get(item.edit_id)
+            why = _trouble(item, source, edit)
+            if why and not (lost_faces == "fail" and _is_lost(item, source, edit)):
                 excluded.append(Excluded(item.pair.edited, why))
                 continue
-            source, edit = records.faces[item.source_id], records.faces[item.edit_id]
-            edits.append(Scored(item.pair, source, edit))
+            edits.append(Scored(item.pair, item.source_id, item.edit_id, bool(why), records.faces))
         found.append(Evidence(method, tuple(edits), tuple(excluded), records))
     return found
 
 
-def _is_lost(item: Identified, records: Records) -> bool:
+def _is_lost(item: Identified, source: SeenFace | None, edit: SeenFace | None) -> bool:
     """Whether the source shows a face, and the edit, which can be read, none."""
-    source, edit = records.faces.get(item.source_id), records.faces.get(item.edit_id)
     if item.trouble or source is None or edit is None:
         return False
     return not source.trouble and edit.trouble.startswith(NO_FACE)
 
 
-def _trouble(item: Identified, records: Records) -> str:
+def _trouble(item: Identified, source: SeenFace | None, edit: SeenFace | None) -> str:
     if item.trouble:
         return item.trouble
-    source, edit = records.faces.get(item.source_id), records.faces.get(item.edit_id)
     if source is not None and source.trouble:
         return f"its source: {source.trouble}"
     if source is None or edit is None:

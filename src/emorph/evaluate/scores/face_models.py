@@ -79,8 +79,8 @@ class FaceModelScores:
         for row in metrics(*COEFFICIENTS):
             found = [scored for scored in self.evidence.edits if not scored.is_lost]
             sources, edits = (
-                self.controls.coefficients([face.id for face in faces], row.takes)
-                for faces in ([s.source for s in found], [s.edit for s in found])
+                self.controls.coefficients(ids, row.takes)
+                for ids in ([s.source_id for s in found], [s.edit_id for s in found])
             )
             yield Line(
                 row,
@@ -96,6 +96,6 @@ class FaceModelScores:
     @functools.cached_property
     def n_untrusted(self) -> int:
         """Edits that this model's numbers leave out, because it or its source could not be fitted."""
-        pairs = [(scored.source.id, scored.edit.id) for scored in self.evidence.edits if not scored.is_lost]
+        pairs = [(scored.source_id, scored.edit_id) for scored in self.evidence.edits if not scored.is_lost]
         trusted = [self.controls.coefficients(ids, Takes.SHAPE) for ids in pairs]
         return sum(not np.isfinite(rows).all() for rows in trusted)

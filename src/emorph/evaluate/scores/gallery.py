@@ -181,9 +181,9 @@ def galleries(sets: Sequence[Evidence], panel: Panel, records: Records) -> tuple
     of one, nor where no person has two photos.
     """
     edits = [scored for evidence in sets for scored in evidence.edits]
-    photos = {scored.source.id: scored.source for scored in edits}
-    named = {id: id for id in photos} | {scored.source.id: scored.pair.person for scored in edits if scored.pair.person}
-    own = tuple(photos[id] for id in _drawn(named))
+    named = {scored.source_id: scored.source_id for scored in edits}
+    named |= {scored.source_id: scored.pair.person for scored in edits if scored.pair.person}
+    own = tuple(records.faces[id] for id in _drawn(named))
 
     def gallery(name: str, takes: Takes, distances: Distances, sees: Sight) -> Gallery:
         return Gallery(name, metrics(takes)[0], named, own, distances, sees)

@@ -19,6 +19,7 @@ from emorph.evaluate.scores.line import Line, of_itself
 from emorph.evaluate.scores.nearness import Nearness, each_nearness
 
 OWN_DISTANCE = (Takes.DESCRIPTORS, Takes.FEATURES, Takes.IDENTITIES)
+AT_ONCE = 1024  # edits whose vectors are held
 BY_RECOGNISER = (Takes.THRESHOLD, Takes.OTHER_PHOTOS, Takes.GALLERY, *OWN_DISTANCE, Takes.PAIRS)
 
 
@@ -95,8 +96,12 @@ class IdentityScores:
         gallery, found = self.gallery, [scored for scored in self.evidence.edits if not scored.is_lost]
         values = gallery.shown(self.distance)
         if row.takes != Takes.IDENTITIES and found:
-            sources, edits = (gallery.sees(faces) for faces in ([s.source for s in found], [s.edit for s in found]))
-            values = self.evidence.filled(np.asarray(row.load()(sources, edits), dtype=np.float64))
+            measure, parts = row.load(), []
+            for start in range(0, len(found), AT_ONCE):
+                part = found[start : start + AT_ONCE]
+                sources, edits = (gallery.sees(faces) for faces in ([s.source for s in part], [s.edit for s in part]))
+                parts.append(np.asarray(measure(sources, edits), dtype=np.float64))
+            values = self.evidence.filled(np.concatenate(parts))
         values = self._with_lost(row, values, self.evidence.lost)
         line = Line(row, self.evidence, gallery.name, values, unedited=of_itself(row))
         if row != gallery.metric:

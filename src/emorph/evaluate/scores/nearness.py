@@ -34,10 +34,10 @@ class Nearness:
         """Find each edit's source."""
         place, absent = gallery.place, dict[str, SeenFace]()
         for scored in edits:
-            if scored.source.id not in place:
-                absent.setdefault(scored.source.id, scored.source)
+            if scored.source_id not in place and scored.source_id not in absent:
+                absent[scored.source_id] = scored.source
         place = place | {id: len(place) + i for i, id in enumerate(absent)} if absent else place
-        own = np.array([place[scored.source.id] for scored in edits], dtype=np.int64)
+        own = np.array([place[scored.source_id] for scored in edits], dtype=np.int64)
         return cls(gallery, tuple(edits), (*gallery.photos, *absent.values()), own)
 
     @functools.cached_property
@@ -66,7 +66,7 @@ class Nearness:
     @functools.cached_property
     def is_same(self) -> Bools:
         """Whether a photo shows the edit's person, (m, n); said of photos that the gallery does not have, too."""
-        known = self.gallery.is_same([scored.source.id for scored in self.edits])
+        known = self.gallery.is_same([scored.source_id for scored in self.edits])
         n_absent = len(self.photos) - len(self.gallery.photos)
         return np.pad(known, ((0, 0), (0, n_absent)), constant_values=True)
 

@@ -40,11 +40,12 @@ class SetScores:
     def of(cls, network: PanelEncoder, evidence: Evidence, at: Bools) -> SetScores:
         """Read the features."""
         chosen = [scored for scored, is_in in zip(evidence.edits, at & ~evidence.lost, strict=True) if is_in]
-        ids = list(dict.fromkeys(scored.source.id for scored in chosen))
+        ids = list(dict.fromkeys(scored.source_id for scored in chosen))
+        place = {id: i for i, id in enumerate(ids)}
         rows = evidence.records.embeddings
         return cls(
-            _stacked([rows[scored.edit.id, network.id] for scored in chosen]),
-            np.array([ids.index(scored.source.id) for scored in chosen], dtype=np.int64),
+            _stacked([rows[scored.edit_id, network.id] for scored in chosen]),
+            np.array([place[scored.source_id] for scored in chosen], dtype=np.int64),
             _stacked([rows[id, network.id] for id in ids]),
         )
 
