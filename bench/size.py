@@ -151,7 +151,11 @@ def main() -> None:
                 for title in filter(None, (work, again)):
                     costs.setdefault(title, []).append(run(words(place)))
                     print(f"{title}, {n:,} items: {costs[title][-1]}", file=sys.stderr, flush=True)
-    counts = sorted(args.counts)
+        write_costs(args, sorted(args.counts)[: sorted(args.counts).index(n) + 1], costs)
+
+
+def write_costs(args: argparse.Namespace, counts: Sequence[int], costs: dict[str, list[Cost]]) -> None:
+    """The section, as far as the counts are measured."""
     command = f"python bench/size.py --counts {' '.join(map(str, counts))}"
     command += f" --dear {args.dear}" if args.dear else ""
     command += f" --works {' '.join(args.works)}" if args.works != list(WORKS) else ""
