@@ -17,28 +17,26 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
-import torch
-from PIL import Image
 
 import emorph
-from emorph.core.expressions import Emotion
-from emorph.core.files import file_digest
-from emorph.core.images import read_photo
-from emorph.core.types import CropSpec, UInt8
-from emorph.evaluate.measure.records import ID_DIGITS
 from emorph.evaluate.scores.gallery import MOST_PHOTOS
-from emorph.models.diffae import DiffAE, DiffAEConfig
-from emorph.models.directions import Directions, LatentStats
+from emorph.models.diffae import DiffAE
 from support.measure import table, write_section
+from support.size_items import (
+    PHOTO_PX,
+    ROW_GROUP,
+    Place,
+    copied,
+    ids,
+    lines_by_face,
+    write_edits,
+    write_faces,
+    write_model,
+    write_photos,
+)
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "astronaut.png"
-FACE = slice(20, 260), slice(110, 340)  # of the example
-PHOTO_PX = 120
-ROW_GROUP = 1000  # of a Parquet file, which is read a group at a time
 N_MEASURED = 12  # edits whose records stand for those of all, where records are made
 EDITED = "edit, all on record"
 ENCODE = "--encode"  # this script, as the process that encodes
@@ -57,33 +55,6 @@ class Cost:
 
     cpu_s: float
     peak_bytes: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the items of one count lie: photos in folders, a table of edits, faces in a Parquet file, and results."""
-
-    folder: Path
-    n: int
-
-    @property
-    def photos(self) -> Path:
-        return self.folder / "photos"
-
-    @property
-    def edits(self) -> Path:
-        return self.folder / "edits.csv"
-
-    @property
-    def listed(self) -> Path:
-        return self.folder / "listed.csv"
-
-    @property
-    def faces(self) -> Path:
-        return self.folder / "faces.parquet"
-
-    def out(self, name: str) -> str:
-        return str(self.folder / name)
 
 
 def scan(place: Place) -> list[str]:
@@ -179,33 +150,6 @@ def made(folder: Path, n: int, works: Sequence[str]) -> Place:
     return place
 
 
-def write_photos(place: Place) -> list[Path]:
-    """Photos of one face, each with shades of its own, so that none looks like another."""
-    example = read_photo(EXAMPLE).pixels[FACE]
-    face = cv2.resize(example, (PHOTO_PX, PHOTO_PX), interpolation=cv2.INTER_AREA)
-    rng = np.random.default_rng(0)
-    paths = []
-    for number in range(place.n):
-        shades = cv2.resize(rng.normal(0, 40, (6, 6, 3)), (PHOTO_PX, PHOTO_PX), interpolation=cv2.INTER_LINEAR)
-        path = place.photos / ("happy" if number % 2 else "sad") / f"{number:07d}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, np.clip(face + shades, 0, 255).astype(np.uint8))
-        paths.append(path)
-    return paths
-
-
-def write_edits(place: Place, photos: Sequence[Path]) -> None:
-    """An edit of each photo, a little blurred, and the table that lists them."""
-    (place.folder / "edits").mkdir()
-    with place.edits.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["source", "edited", "target", "strength"])
-        for photo in photos:
-            edited = place.folder / "edits" / photo.name
-            write(edited, cv2.GaussianBlur(read_photo(photo).pixels, (0, 0), 0.6))
-            rows.writerow([photo, edited, "happy", 1])
-
-
 def write_records(place: Place) -> None:
     """Edits and what is on record of them: a few measured ones again and again, as other files of other faces."""
     few = Place(place.folder / "few", N_MEASURED)
@@ -248,55 +192,6 @@ def write_edited(place: Place, photos: Sequence[Path]) -> None:
             os.link(record["edited"], result)
             row = {"id": result.name, "source": str(photo), "edited": str(result)}
             records.write(json.dumps(record | row) + "\n")
-
-
-def copied(path: Path, folder: Path, number: int) -> Path:
-    """The picture as another file, with a few bytes after its end."""
-    copy = folder / f"{number:07d}.jpg"
-    folder.mkdir(parents=True, exist_ok=True)
-    copy.write_bytes(path.read_bytes() + str(number).encode())
-    return copy
-
-
-def ids(pair: Sequence[Path]) -> tuple[str, str]:
-    """Of the faces of a source and its edit, as records have them."""
-    source, edited = (file_digest(path)[:ID_DIGITS] for path in pair)
-    return source, f"{source}-{edited}"
-
-
-def lines_by_face(path: Path) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
-        found.setdefault(line["id"], []).append(line)
-    return found
-
-
-def write_model(folder: Path) -> None:
-    """A small model with random weights, and directions for it."""
-    torch.manual_seed(0)
-    config = DiffAEConfig(
-        image_size=32, image_channels=1, patch_size=2, model_channels=32, channel_mult=(1, 1),
-        encoder_channel_mult=(1, 1, 1), num_res_blocks=1, attention_resolutions=(8,), embed_dim=32, z_dim=32,
-        prediction="v", crop=CropSpec(1.5, (0.0, 0.08)),
-    )  # fmt: skip
-    DiffAE(config).eval().save_pretrained(folder / "model")
-    stats = LatentStats(torch.zeros(config.z_dim), torch.ones(config.z_dim))
-    words = tuple(emotion.word for emotion in Emotion)
-    weight = torch.randn(len(words), config.z_dim)
-    Directions(weight, torch.zeros(len(words)), words, stats, means=weight).save_pretrained(folder / "directions")
-
-
-def write_faces(place: Place, photos: Sequence[Path]) -> None:
-    """The photos as one file of faces."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
-    columns = {"image": [path.read_bytes() for path in photos], "label": [path.parent.name for path in photos]}
-    parquet.write_table(pa.table(columns), place.faces, row_group_size=ROW_GROUP)
-
-
-def write(path: Path, pixels: UInt8) -> None:
-    Image.fromarray(pixels).save(path, quality=92)
 
 
 def encode(faces: Path, model: Path, cache: Path) -> None:
