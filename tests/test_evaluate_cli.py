@@ -88,6 +88,37 @@ def test_what_is_missing_stops_nothing(
     assert "not measured: no judge is available" in html
 
 
+def test_edits_by_action_units_are_measured_in_all_but_emotion(emorph: Command, place: Path, tmp_path: Path) -> None:
+    """Everything that needs no asked emotion is there as for an emotion; of emotion nothing is, nor is it missed."""
+    lines = ["source,edited,target,identity"]
+    lines += [f"{place / p}.png,{place / p}_happy_1.png,AU12=0.9,{p}" for p in ("ann", "bob")]
+    (tmp_path / "units.csv").write_text("\n".join(lines) + "\n")
+    words = [tmp_path / "units.csv", "-o", tmp_path / "report", *quick(place)]
+    status, printed, err = emorph("evaluate", *words, "--json")
+    assert status == 0, err
+    found = json.loads(printed)
+    assert set(found["tables"]) == {"units_summary", "units_fidelity", "units_papers"}
+    rows = {row["measure"]: row["edits"] for row in found["tables"]["units_summary"]["rows"]}
+    assert {type(value) for name, value in rows.items() if name.startswith(("Distance", "Expression dist"))} == {dict}
+    fidelity = found["tables"]["units_fidelity"]["rows"]
+    outside = next(row for row in fidelity if row["measure"].startswith("Change outside the face"))
+    assert outside["edits"]["n"] == 2
+    assert "valence" not in json.dumps(found["not_measured"])
+    edits = (tmp_path / "report" / "edits.csv").read_text().splitlines()
+    assert "judge" not in edits[0]
+    assert ",AU12=0.9,1," in edits[1]
+    html = (tmp_path / "report" / "report.html").read_text()
+    assert "ask for no emotion: nothing here says whether the face shows them" in html
+    assert "no judge is available" not in html
+    assert not any("probability" in line for line in (tmp_path / "report" / "scores.jsonl").read_text().splitlines())
+    with (tmp_path / "units.csv").open("a") as table:
+        table.write(f"{place / 'ann'}.png,{place / 'ann'}_sad_1.png,sad,ann\n")
+    status, printed, err = emorph("evaluate", *words)
+    assert status == 0, err
+    assert "2 of 3 edits set action units and ask for no emotion: no row of emotion counts them." in err
+    assert "Success gain" in printed
+
+
 def test_sets_are_compared(emorph: Command, place: Path) -> None:
     sets = [place / "made.csv", place / "none.csv"]
     status, printed, err = emorph("evaluate", *sets, "--compare", "-o", place / "report", *quick(place), "--json")

@@ -82,13 +82,18 @@ def test_a_folder_beside_its_sources(tmp_path: Path) -> None:
     ]
 
 
-def test_edits_by_action_units_alone_are_named(tmp_path: Path) -> None:
-    pictures(tmp_path, "me_AU12=0.9.png")
-    (tmp_path / "action_units.jsonl").write_text("")
-    with pytest.raises(DataError, match=r"its edits all set action units, .* edit towards emotions \(--to\)"):
-        read_pairs(tmp_path)
-    pictures(tmp_path, "me.png", "me_sad.png")
-    assert len(read_pairs(tmp_path)) == 1
+def test_edits_by_action_units_ask_for_no_emotion(tmp_path: Path) -> None:
+    pictures(tmp_path, "me.png", "me_AU12=0.9_0.5.png", "me_happy=0.6+AU26=0.8.png", "me_other=1.png")
+    found = read_pairs(tmp_path)
+    assert [(pair.word, pair.strength) for pair in found] == [("AU12=0.9", 0.5), ("happy=0.6,AU26=0.8", 1.0)]
+    assert [(pair.target, pair.blend, pair.sets_units, pair.asks_affect) for pair in found] == [
+        (None, (), True, False)
+    ] * 2
+    record = EditRecord("a", str(tmp_path / "me.png"), "b.png", "mouthSmile=0.9", 1.0, "DiffAE", "m", "ddim", 4, 1.0)
+    append(tmp_path / "action_units.jsonl", [record])
+    (pair,) = read_pairs(tmp_path)  # what emorph wrote goes before names of files
+    assert (pair.method, pair.word, pair.sets_units) == (tmp_path.name, "mouthSmile=0.9", True)
+    assert method_names([tmp_path / "action_units.jsonl"]) == [tmp_path.name]
 
 
 def test_a_folder_with_its_sources_elsewhere(tmp_path: Path) -> None:

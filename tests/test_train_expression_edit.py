@@ -21,6 +21,8 @@ from emorph.models.port import directions_beside, load
 from emorph.train.resources import estimated_activations
 from emorph.train.tasks.expression_edit import edited_in_one_step, smooth_motion
 from emorph.train.tasks.expression_task import ExpressionTask
+from emorph.train.tasks.mean_face import mean_faces
+from emorph.train.warm_up import warm_up
 from made_expression import (
     SIDE,
     expression_config,
@@ -116,8 +118,18 @@ def test_a_shift_learns_from_edits_and_a_weight_holds_it_small(folder: Path) -> 
     torch.testing.assert_close(parts[2.0]["loss"] - parts[0.0]["loss"], 2 * parts[2.0]["correction"])
 
 
-def test_edits_are_planned_without_a_trial(folder: Path) -> None:
+def test_edits_are_tried_on_a_made_face_and_not_on_shapes(folder: Path) -> None:
     """What moves hangs on landmarks' numbers, which a pass of shapes alone does not have."""
+    face = mean_faces(1)[0]
+    assert float(face.abs().max()) < 1
+    assert face[8, 1] > face[30, 1] > face[27, 1]  # the chin below the tip of the nose, and that below its root
+    config = expression_config(folder, "run", pictures={"way": "edit"}, trains="shift")
+    tried = warm_up(config, None, 2, 1, accelerator="cpu")
+    assert (tried.tried, tried.own_faces) == (2, False)
+    loss, inputs = config.trial(2)
+    parts = loss(*inputs)
+    assert {"expression", "surroundings"} < set(parts)
+    assert all(torch.isfinite(part) for part in parts.values())
     for way, has_trial in (("edit", False), ("one_step", True)):
         config = expression_config(folder, "run", pictures={"way": way}, trains="shift")
         estimate = estimated_activations(config.model_dump_json(), type(config))

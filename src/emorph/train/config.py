@@ -135,6 +135,11 @@ class RunConfig(TaskConfig):
         return None
 
     @property
+    def runs_on_shapes(self) -> bool:
+        """Whether the trial's loss asks for shapes alone, so that memory can be estimated without a number computed."""
+        return True
+
+    @property
     def validation_split(self) -> str:
         return self.samples.split
 

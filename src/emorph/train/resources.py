@@ -136,10 +136,12 @@ class SavedBytes:
 
 @cache
 def estimated_activations(config_json: str, config_class: type[RunConfig]) -> Activations | None:
-    """From shapes alone, without a number being computed; None where the task has no trial."""
+    """From shapes alone, without a number being computed; None where the task has no trial, or it takes more."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     config = config_class.model_validate_json(config_json)
+    if not config.runs_on_shapes:
+        return None
     n = 2  # a batch of one would let some shapes collapse
     with FakeTensorMode():
         trial = config.trial(n)

@@ -18,6 +18,7 @@ from emorph.evaluate.judges.open_networks import (
     load_judge,
     load_recogniser,
 )
+from emorph.evaluate.measure.inputs import Pair
 from emorph.evaluate.metrics.table import by_network, metrics
 from emorph.evaluate.metrics.takes import Takes
 from emorph.models.dlib_net import DLIB_DATA, DLIB_NAME, dlib_recogniser
@@ -36,6 +37,7 @@ class Panel:
     """What is here, and what is not. features: of FID's network, one at most.
 
     unfair: who is asked although it may not mark these edits, as sentences for the report's first lines.
+    tells_emotions: whether the edits ask for any; without, no judge of emotions is asked, and no report misses one.
     """
 
     judges: tuple[PanelJudge, ...]
@@ -45,6 +47,7 @@ class Panel:
     features: tuple[PanelEncoder, ...] = ()
     comparers: tuple[PanelComparer, ...] = ()
     unfair: tuple[str, ...] = ()
+    tells_emotions: bool = True
 
     @property
     def asked(self) -> tuple[PanelJudge | PanelEncoder, ...]:
@@ -99,6 +102,12 @@ class Panel:
         """Raises DataError if a judge was trained on ``split``, say "affectnet/train", which it is asked to judge."""
         for judge in self.asked:
             check_fair(judge.id.partition("@")[0], judge.trained_on, split)
+
+    def for_pairs(self, pairs: Sequence[Pair]) -> Panel:
+        """The panel for these edits: without judges of emotions where every edit sets action units."""
+        if not pairs or not all(pair.sets_units for pair in pairs):
+            return self
+        return replace(self, judges=(), tells_emotions=False)
 
     def without_loss_givers(self, losses: Sequence[LossNetwork], *, allowed: bool = False) -> Panel:
         """The panel for edits of a model that was trained with these losses; whoever gave one may not mark.

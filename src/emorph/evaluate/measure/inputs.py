@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from emorph.core import records
 from emorph.core.csv_rows import read_rows
@@ -19,7 +19,7 @@ from emorph.core.types import Target
 from emorph.evaluate.metrics.affect import NOT_ANNOTATED
 
 RECORDS_FILE = "edits.jsonl"
-UNIT_RECORDS_FILE = "action_units.jsonl"  # of edits that no judge of emotions can tell
+UNIT_RECORDS_FILE = "action_units.jsonl"  # of edits that ask for no emotion, or for more than one
 NEEDED_COLUMNS = ("source", "edited", "target")
 KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "split", "valence", "arousal", "landmarks")
 N_POINTS = 68
@@ -31,12 +31,22 @@ Affect = tuple[float | None, float | None]
 Blend = tuple[tuple[Emotion, float], ...]
 
 
+class _Asking(TypedDict):
+    """The fields of a ``Pair`` that say what was asked for."""
+
+    target: Emotion | None
+    asked_word: str
+    blend: Blend
+    sets_units: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A photo and what a method made of it.
 
-    method: what reports call the set. target: None where a blend, or valence or arousal, was asked for.
+    method: what reports call the set. target: None where a blend, valence or arousal, or action units were asked for.
     blend: the emotions of a blend with their weights; () of any other target. asked_word: what such a target is called.
+    sets_units: whether action units were asked for, alone or beside emotions, so that no judge of emotions can tell.
     person: whose photo the source is, "" if unknown.
     affect: the valence and the arousal that the edit should show: asked for, or annotated; None if unknown.
     mask: polygons x, y, x, y, ... in the source's pixels, outside which the editor says that it touched nothing.
@@ -58,11 +68,12 @@ class Pair:
     mask: Mask = ()
     blend: Blend = ()
     split: str = ""
+    sets_units: bool = False
 
     @property
     def asks_affect(self) -> bool:
         """Whether valence or arousal was asked for."""
-        return self.target is None and not self.blend
+        return self.target is None and not self.blend and not self.sets_units
 
     @property
     def word(self) -> str:
@@ -73,17 +84,17 @@ class Pair:
 def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None = None) -> list[Pair]:
     """The pairs of one set, in its order; nothing is said yet about whether the pictures can be read.
 
-    edits: an edits.jsonl, or a folder that holds one; a CSV with the columns source, edited, target and perhaps
-        strength, identity, split, valence and arousal (in [-1, 1]; empty or -2 where not known) and landmarks (of the
-        source, "x;y;x;y;..." of its 68 points in pixels, as AffectNet's lists have them); or a folder of pictures
-        STEM_EMOTION.png, STEM_EMOTION_STRENGTH.png or EMOTION/STEM.png, each beside its source STEM.* or with it in
-        ``sources``; a blend may stand for EMOTION in a file's name.
+    edits: an edits.jsonl, or a folder that holds one, or else an action_units.jsonl; a CSV with the columns source,
+        edited, target and perhaps strength, identity, split, valence and arousal (in [-1, 1]; empty or -2 where not
+        known) and landmarks (of the source, "x;y;x;y;..." of its 68 points in pixels, as AffectNet's lists have them);
+        or a folder of pictures STEM_EMOTION.png, STEM_EMOTION_STRENGTH.png or EMOTION/STEM.png, each beside its source
+        STEM.* or with it in ``sources``; a blend or action units may stand for EMOTION in a file's name.
     Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
     """
     try:
         name = method or method_name(edits)
-        if (edits / RECORDS_FILE).is_file():
-            edits = edits / RECORDS_FILE
+        found_in = (edits / records_file for records_file in (RECORDS_FILE, UNIT_RECORDS_FILE))
+        edits = next((path for path in found_in if path.is_file()), edits)
         edits.exists()
     except OSError as error:
         raise DataError(f"{str(edits)[:80]!r} cannot be looked up ({error.strerror}); check the path.") from None
@@ -95,11 +106,6 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
         found = list(_table_pairs(edits, name))
     else:
         raise DataError(f"{edits} is not a folder, edits.jsonl or CSV of source, edited, target; check the path.")
-    if not found and (edits / UNIT_RECORDS_FILE).is_file():
-        raise DataError(
-            f"{edits}: its edits all set action units, which no judge of emotions tells; to measure how a person and a "
-            "photo stay, edit towards emotions (--to), or blends of them without units."
-        )
     if not found:
         raise DataError(f"{edits} holds no edit; there is nothing to evaluate.")
     _refuse_repeats(found, edits)
@@ -109,7 +115,7 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
 def method_name(edits: Path) -> str:
     """What a set is called: its folder, or the name of its table."""
     path = edits.absolute()
-    if path.name == RECORDS_FILE:
+    if path.name in (RECORDS_FILE, UNIT_RECORDS_FILE):
         return path.parent.name
     return path.name if path.is_dir() else path.stem
 
@@ -132,7 +138,8 @@ def _record_pairs(path: Path, method: str) -> Iterator[Pair]:
         if record.source == "":
             raise DataError(f"{path}: {record.id} does not say which photo it was made from, so it cannot be judged.")
         where = f"{path}, {record.id}"
-        pair = _pair(fields | {"strength": record.strength}, method, path.parent, where)
+        of_units = path.name == UNIT_RECORDS_FILE
+        pair = _pair(fields | {"strength": record.strength}, method, path.parent, where, of_units=of_units)
         told = parse_losses(record.losses, where) or losses_by_id(str(record.model_id))
         yield replace(pair, losses=told, mask=_mask(record.mask, where))
 
@@ -152,19 +159,17 @@ def _readable(path: Path, read: Callable[[Path], T]) -> T:
         raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from None
 
 
-def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -> Pair:
-    """Check one row. Raises DataError naming ``where``."""
+def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str, *, of_units: bool = False) -> Pair:
+    """Check one row. of_units: its target is known to be action units, by any face's names. Raises DataError."""
     texts = {key: fields[key] for key in NEEDED_COLUMNS}
     for key, text in texts.items():
         if not isinstance(text, str) or not text.strip() or "\0" in text:
             raise DataError(f"{where}: {key} must be text, found {text!r}.")
     source, edited, target = (str(texts[key]).strip() for key in NEEDED_COLUMNS)
     try:
-        wanted = Target.parse(target)
+        wanted = None if of_units else Target.parse(target)
     except (UnknownNameError, ConfigError) as error:
         raise DataError(f"{where}: {error}") from None
-    if wanted.units:
-        raise DataError(f"{where}: {target!r} asks for action units, which no judge of emotions tells; leave it out.")
     said = fields.get("strength")
     strength = 1.0 if said is None or said == "" else _finite(said)
     if strength is None:
@@ -173,15 +178,33 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str) -
     try:
         files = _located(source, folder), _located(edited, folder)
         affect, points = _affect(fields, where), _points(fields.get("landmarks"), where)
-        if affect == (None, None) and strength == 1:  # what was asked for at another strength lies nobody knows where
+        if (
+            affect == (None, None) and strength == 1 and wanted
+        ):  # what was asked for at another strength lies nobody knows where
             affect = (wanted.valence, wanted.arousal)
-        word = wanted.word if wanted.emotion is None else ""
         split = known_split(str(fields.get("split") or ""))
+        asking = _asking_units(target) if wanted is None else _asking(wanted)
         return Pair(
-            method, *files, wanted.emotion, strength, person, affect, points, word, blend=wanted.blend, split=split
-        )  # fmt: skip
+            method, *files, strength=strength, person=person, affect=affect, points=points, split=split, **asking
+        )
     except OSError as error:
         raise DataError(f"{where}: a file name cannot be looked up ({error.strerror}).") from None
+
+
+def _asking(wanted: Target) -> _Asking:
+    """What a target asks for, as a pair has it; beside action units no emotion, for no judge tells one from the other.
+
+    >>> _asking(Target.parse("AU12=0.9"))["asked_word"]
+    'AU12=0.9'
+    """
+    if wanted.units:
+        return _asking_units(wanted.word)
+    word = wanted.word if wanted.emotion is None else ""
+    return {"target": wanted.emotion, "asked_word": word, "blend": wanted.blend, "sets_units": False}
+
+
+def _asking_units(word: str) -> _Asking:
+    return {"target": None, "asked_word": word, "blend": (), "sets_units": True}
 
 
 def _affect(fields: Mapping[str, object], where: str) -> Affect:
@@ -242,17 +265,14 @@ def _located(text: str, folder: Path) -> Path:
 
 
 def _folder_pairs(folder: Path, sources: Path, method: str) -> Iterator[Pair]:
-    """Pictures whose names or folders name an emotion; the others are sources, or not looked at."""
+    """Pictures whose names or folders name an emotion or action units; the others are sources, or not looked at."""
     originals = {path.stem: path for path in _pictures(sources) if _asked(path.stem) is None}
     for edited in _pictures(folder):
         asked = _asked(edited.stem)
         if asked is not None:
             stem, wanted = asked
-            word = wanted.word if wanted.emotion is None else ""
             source = _original(originals, stem, edited, sources)
-            yield Pair(
-                method, source, edited, wanted.emotion, wanted.strength, asked_word=word, blend=wanted.blend
-            )  # fmt: skip
+            yield Pair(method, source, edited, strength=wanted.strength, **_asking(wanted))
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
         emotion_of_all = Emotion.known(inner.name)
         if emotion_of_all is not None:
@@ -285,15 +305,14 @@ def _asked(stem: str) -> tuple[str, Target] | None:
 
 
 def _target(word: str, strength: float) -> Target | None:
-    """An emotion, or a blend of emotions, that a name ends with; None for another word."""
+    """An emotion, a blend of emotions, or action units, that a name ends with; None for another word."""
     emotion = Emotion.known(word)
     if emotion is not None:
         return Target(emotion, strength)
     try:
-        found = Target.parse(word, strength) if "=" in word else None
+        return Target.parse(word, strength) if "=" in word else None
     except (UnknownNameError, ConfigError):
         return None
-    return found if found is not None and not found.units else None
 
 
 def _refuse_repeats(pairs: Sequence[Pair], edits: Path) -> None:

@@ -87,6 +87,7 @@ def comparison(a: MethodScores, b: MethodScores) -> Table:
     several = (
         "Where a photo has several edits to one target, the last counts. " if _has_several(a) or _has_several(b) else ""
     )
+    end = ": only HES, success gain and identity at matched gain weigh both" if a.panel.tells_emotions else ""
     doses = [f"{scores.evidence.dose:g}" if scores.evidence.edits else "1" for scores in (a, b)]
     names = (a.evidence.method, b.evidence.method)
     return Table(
@@ -94,7 +95,7 @@ def comparison(a: MethodScores, b: MethodScores) -> Table:
         f"{names[1]} against {names[0]}",
         f"{len(rows)} edits of the same photos to the same targets at strength {' and '.join(dict.fromkeys(doses))}; "
         f"the difference's interval is a paired bootstrap by source photo. {several}Doing nothing wins every row of "
-        "identity: only HES, success gain and identity at matched gain weigh both.",
+        f"identity{end}.",
         ("measure", "better", names[0], names[1], f"{names[1]} less {names[0]}", "verdict"),
         tuple(_rows(a, b, rows)),
     )

@@ -26,7 +26,7 @@ def details(scores: MethodScores, name: str) -> Iterator[Table]:
         yield recognisers(scores, name)
     for affect in scores.affects:
         yield affect_table(affect, scores, name)
-    if not scores.affects:
+    if not scores.affects and scores.panel.tells_emotions:
         yield no_affect_table(scores, name)
     for emotion in scores.emotions:
         yield by_emotion(scores, emotion, name)

@@ -31,12 +31,14 @@ def parts(scores: MethodScores, name: str = "") -> Table:
     """What the headline scores are made of, with their controls: unedited photos, other photos, other persons."""
     evidence = scores.evidence
     photos = len(set(evidence.groups))
+    end = "Doing nothing wins every row of identity and geometry"
+    if scores.panel.tells_emotions:
+        end += ", and another person's smile every row of emotion: only the scores above weigh both"
     note = (
         f"{int(evidence.at_dose.sum())} edits at strength {evidence.dose:g} of {photos} "
         f"photo{'' if photos == 1 else 's'}. "
         "In brackets: 95 % interval (by source photo, of controls by person) and n. The controls say what "
-        "the same number is for photos that nobody edited. Doing nothing wins every row of identity and geometry, and "
-        "another person's smile every row of emotion: only the scores above weigh both."
+        f"the same number is for photos that nobody edited. {end}."
     )
     rows = tuple(_rows(scores, Shown.SUMMARY))
     return Table(slug(evidence.method, "summary"), f"{name}Summary with controls", note, WITH_CONTROLS, rows)
@@ -62,7 +64,7 @@ def _rows(scores: MethodScores, table: Shown) -> Iterator[tuple[Cell, ...]]:
     """The lines of a table, and after them the metrics that no judge is here for."""
     lines = list(scores.shown_in(table))
     told = {line.metric.name for line in lines}
-    if not scores.emotions:
+    if not scores.emotions and scores.panel.tells_emotions:
         for metric in shown_in(table):
             if metric.takes in JUDGED and metric.name not in told:
                 yield (metric.label, metric.better, "not measured: no judge is available", *[NOTHING] * 3)

@@ -63,11 +63,12 @@ def summarise(
     names = ["" if len(scores) == 1 else f"{score.evidence.method}: " for score in measured]
     heads = [(headline(score, name), parts(score, name)) for score, name in zip(measured, names, strict=True)]
     tables: list[Table] = []
+    told = slice(None) if panel.tells_emotions else slice(1, None)  # the headlines weigh emotion and identity together
     if len(measured) > 1:
-        tables += side_by_side([score.evidence.method for score in measured], heads)
+        tables += side_by_side([score.evidence.method for score in measured], heads)[told]
         tables += [comparison(measured[0], other) for other in measured[1:]]
-    lead = len(tables) or 2
-    tables += [table for head in heads for table in head]
+    lead = len(tables) or len(range(2)[told])
+    tables += [table for head in heads for table in list(head)[told]]
     for score, name in zip(measured, names, strict=True):
         tables += details(score, name)
     splits = _splits(scores)
@@ -96,7 +97,7 @@ def _about(scores: Sequence[MethodScores], splits: Mapping[str, int]) -> str:
 def _missing(panel: Panel) -> tuple[NotMeasured, ...]:
     """What no number of the report tells, and how to have it told."""
     found = list(panel.missing)
-    if not any(judge.has_va for judge in panel.judges):
+    if panel.tells_emotions and not any(judge.has_va for judge in panel.judges):
         found.append(NotMeasured(", ".join(AFFECT), GET_AFFECT))
     if not panel.recognisers:
         by_recogniser = ", ".join(row.short for row in metrics(Takes.FEATURES, Takes.IDENTITIES))

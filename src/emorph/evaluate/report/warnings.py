@@ -40,7 +40,8 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
                 f"Cosines of different persons average {Value(impostors)} by {identity.gallery.name}, not near 0: its "
                 "crops or features are wrong, or the people look alike. Do not read its CSIM as a success."
             )
-    if not panel.judges:
+    yield from _of_units(scores)
+    if not panel.judges and panel.tells_emotions:
         yield "No judge of emotions is available, so nothing here says whether the edits show what was asked for."
     asked = sum(scored.pair.asks_affect for score in scores for scored in score.evidence.edits)
     if asked and not any(judge.has_va for judge in panel.judges):
@@ -56,6 +57,15 @@ def warnings(scores: Sequence[MethodScores], gallery: Gallery, panel: Panel) -> 
                 f"{score.evidence.method}: {excluded} of {whole} edits could not be measured; they are not "
                 "counted, and are listed below."
             )
+
+
+def _of_units(scores: Sequence[MethodScores]) -> Iterator[str]:
+    edits = [scored for score in scores for scored in score.evidence.edits]
+    n_units = sum(scored.pair.sets_units for scored in edits)
+    if n_units == len(edits) > 0:
+        yield "These edits set action units and ask for no emotion: nothing here says whether the face shows them."
+    elif n_units:
+        yield f"{n_units} of {len(edits)} edits set action units and ask for no emotion: no row of emotion counts them."
 
 
 def _of_lost_faces(score: MethodScores, name: str) -> Iterator[str]:

@@ -73,6 +73,7 @@ def page(summary: Summary, panel: Panel, command: str) -> str:
         details=summary.tables[summary.lead :],
         metrics=METRICS.values(),
         plots=_plots(summary.scores),
+        ranked="what the judge's probability of the target gained, together with " if panel.judges else "",
         pictures=[(score.evidence.method, *best_and_worst(score)) for score in summary.scores],
         missing=summary.missing,
         excluded=excluded[:MOST_LISTED],
@@ -93,7 +94,10 @@ def facts(panel: Panel) -> list[tuple[str, str]]:
     versions += [f"{name} {version}" for name in VERSIONS_OF if (version := _version(name))]
     return [
         ("versions", ", ".join(versions)),
-        ("judges of emotions", ", ".join(judge.id for judge in panel.judges) or "none"),
+        (
+            "judges of emotions",
+            ", ".join(j.id for j in panel.judges) or ("none" if panel.tells_emotions else "not asked"),
+        ),
         ("trained on", "; ".join(f"{j.id}: {', '.join(j.trained_on)}" for j in panel.asked if j.trained_on) or "–"),
         ("recognisers", ", ".join([RECOGNISER_FILE, *(recogniser.id for recogniser in panel.recognisers)])),
         ("face models", ", ".join(model.id for model in panel.face_models) or "none"),

@@ -28,6 +28,7 @@ from emorph.train.tasks.expression_loss import ExpressionLoss, LossesConfig, Pic
 from emorph.train.tasks.expression_model import ExpressionModel
 from emorph.train.tasks.expression_networks import AUTO, AskedNetwork, Frozen, named_shape, open_network
 from emorph.train.tasks.expression_noise import CACHE_FOLDER, invert_share
+from emorph.train.tasks.mean_face import mean_faces
 
 FAR = 0.7  # deviations; of its own directions' mean, emorph-base puts the faces of four packs at 0.13 to 0.52
 
@@ -186,9 +187,11 @@ class ExpressionSettings(RunConfig):
             name = "deca" if blank else named_shape(name)
         return open_network(name, "shape", blank=blank)
 
-    def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]] | None:
-        if self.pictures.way == "edit":  # what moves is told by the landmarks' numbers, and not by shapes alone
-            return None
+    @property
+    def runs_on_shapes(self) -> bool:
+        return self.pictures.way != "edit"  # what moves there is told by the landmarks' numbers
+
+    def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
         model = self.new_model()
         z_dim, (side, channels) = model.config.z_dim, self.picture
         stats = LatentStats(torch.zeros(z_dim), torch.ones(z_dim))
@@ -197,7 +200,7 @@ class ExpressionSettings(RunConfig):
         )
         x, z = torch.zeros(n, channels, side, side), torch.zeros(n, z_dim)
         asked, strength = torch.zeros(n, N_ASKED), torch.ones(n, 1)
-        inputs = (x, x, z, z, asked, strength, torch.zeros(n, 68, 2), torch.zeros(n, dtype=torch.int64), x)
+        inputs = (x, x, z, z, asked, strength, mean_faces(n), torch.zeros(n, dtype=torch.int64), x)
         return self.loss_for(model, blank=True), inputs
 
     def closing_report(self, model: Path) -> Sequence[str]:
