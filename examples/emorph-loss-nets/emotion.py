@@ -30,6 +30,7 @@ N_FACES = 64  # of a step
 NAMES = {"fer2013": "fer2013/val"}  # the part of FER-2013 that the judge did not learn from
 BALANCE = 0.6  # an emotion is drawn as often as its number of pictures to the power of 1 - BALANCE
 SIDE_PX = 64
+LR = 2e-3
 LABEL_WEIGHT = 0.3  # of a face's own label beside what the teacher sees
 TEACHER = "face-api.js"
 
@@ -59,7 +60,7 @@ def main() -> None:
         model = EmotionNet(config)
         if start is not None:
             model.trunk.load_state_dict(start.trunk.state_dict())
-        mean = train(model, _loss(model, rows), arguments.steps, arguments.out)
+        mean = train(model, _loss(model, rows), arguments.steps, arguments.out, lr=LR)
         mean.save_pretrained(arguments.out, dtype=torch.float16)
     held = np.isin(columns["label"], (*LABELS, NOT_HAPPY)) & (columns["split"] == "val")
     rows = {name: values[held] for name, values in columns.items() if name != "units"}

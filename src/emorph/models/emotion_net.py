@@ -22,7 +22,7 @@ class EmotionNetConfig(EmotionLabels):
     """Sizes of the network.
 
     labels: the emotions it tells apart, in the order of its outputs. crop, image_size: what it looks at, and at which
-    side. trained_on: the sets whose photos it saw, such as "lfw/train".
+    side. trained_on: the sets whose photos it saw, such as "lfw/train", and networks whose answers it learnt.
     """
 
     labels: tuple[str, ...] = Field(min_length=2)
