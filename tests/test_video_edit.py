@@ -9,10 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,7 +22,6 @@ from emorph import Editor, Emotion  # noqa: E402
 from emorph.core.errors import ClipError, ConfigError, NoFaceError  # noqa: E402
 from emorph.core.images import read_photo, write_image  # noqa: E402
 from emorph.core.types import Target  # noqa: E402
-from emorph.core.workers import compute_with  # noqa: E402
 from emorph.edit.change import CropChange  # noqa: E402
 from emorph.faces.align import align  # noqa: E402
 from emorph.faces.detect import find_faces  # noqa: E402
@@ -31,7 +29,6 @@ from emorph.faces.warp import carried  # noqa: E402
 from emorph.video import draw as draw_module  # noqa: E402
 from emorph.video import edited as edited_module  # noqa: E402
 from emorph.video import passes as passes_module  # noqa: E402
-from emorph.video.ahead import ahead, side_by_side  # noqa: E402
 from emorph.video.draw import Drawn, drawings, read_code, steadied, track_code  # noqa: E402
 from emorph.video.keyframes import Keyframe, parse_strengths  # noqa: E402
 from emorph.video.plan import FilmPlan  # noqa: E402
@@ -321,22 +318,6 @@ def test_the_command_edits_films(emorph: Command, tmp_path: Path) -> None:
     status, _, err = emorph("edit", clip, tmp_path / "p.jpg", "--to", "happy", "-o", tmp_path / "o", *quick)
     assert status == 2
     assert "one after the other" in err
-
-
-def test_two_threads_share_the_processors() -> None:
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    try:
-        compute_with(4, 4)
-        with side_by_side():
-            (inside,) = ahead(_told())
-            assert inside == (2, 2) == (torch.get_num_threads(), cv2.getNumThreads())
-        assert (torch.get_num_threads(), cv2.getNumThreads()) == (4, 4)
-    finally:
-        compute_with(*before)
-
-
-def _told() -> Generator[tuple[int, int]]:
-    yield torch.get_num_threads(), cv2.getNumThreads()
 
 
 def test_frames_that_say_next_to_nothing_are_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:

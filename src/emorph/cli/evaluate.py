@@ -117,7 +117,8 @@ def evaluate(
             _annotations(edits[0], sources, division, panel, judge or [], out, crew, shard, as_json=as_json)
         else:
             pairs = division.told(_pairs(edits, sources, compare=compare))
-            fair = panel.for_pairs(pairs).without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
+            asked = panel.without_emotions() if pairs and all(pair.sets_units for pair in pairs) else panel
+            fair = asked.without_loss_givers(_losses(pairs, made_by), allowed=allow_loss_judge)
             _report(pairs, fair, out, lost_faces, crew, shard, as_json=as_json)
     if _named_and_missing(panel, [*(judge or []), *(recogniser or []), *(face_model or [])]):
         raise typer.Exit(1)

@@ -132,22 +132,21 @@ def _done(version: str, do: Callable[[Any], Any], task: Any) -> Any:
             f"{socket.gethostname()} has emorph {__version__}, and the command runs emorph {version}; install the same "
             "version on all machines."
         )
-    compute_with(1, 1)
+    _compute_with(1, 1)
     return do(task)
 
 
 def _alone(do: Callable[[Task], Result], task: Task) -> Result:
     """Do a task in this process as a worker does it: sums of several threads may differ in their last bit."""
     before = torch.get_num_threads(), cv2.getNumThreads()
-    compute_with(1, 1)
+    _compute_with(1, 1)
     try:
         return do(task)
     finally:
-        compute_with(*before)
+        _compute_with(*before)
 
 
-def compute_with(torch_threads: int, cv2_threads: int) -> None:
-    """Have torch and OpenCV use so many threads from now on."""
+def _compute_with(torch_threads: int, cv2_threads: int) -> None:
     torch.set_num_threads(torch_threads)
     cv2.setNumThreads(cv2_threads)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from emorph.core.errors import ShapeError
@@ -139,10 +137,7 @@ def _spline(places: Float64, values: Float64, stiffness: float) -> Float64:
     affine = np.concatenate([np.ones((n, 1)), places], axis=1)
     squared = ((places[:, None] - places) ** 2).sum(axis=2)
     system = np.block([[_bending(squared) + stiffness * np.eye(n), affine], [affine.T, np.zeros((3, 3))]])
-    right = np.concatenate([values, np.zeros((3, values.shape[1]))])
-    # torch's threads, not NumPy's: one of those waited at full load for more work, 45 ms of each frame of a 720p film
-    solved: Float64 = torch.linalg.solve(torch.from_numpy(system), torch.from_numpy(right)).numpy()
-    return solved
+    return np.linalg.solve(system, np.concatenate([values, np.zeros((3, values.shape[1]))]))
 
 
 def _field(centres: Float64, coefficients: Float64, side_px: int) -> Float32:
@@ -176,12 +171,9 @@ def anchors(before: Float64, side_px: int) -> Float64:
     return np.concatenate([before[BROWS] - HAIRLINE * down, _border(side_px)])
 
 
-@functools.lru_cache(maxsize=16)
 def _border(side_px: int) -> Float64:
     along = np.linspace(0, side_px - 1, ANCHORS_A_SIDE)
     low, high = np.zeros_like(along), np.full_like(along, side_px - 1)
     inner = slice(1, -1)  # the corners once
     sides = [(along, low), (along, high), (low[inner], along[inner]), (high[inner], along[inner])]
-    border = np.concatenate([np.stack(side, axis=1) for side in sides])
-    border.flags.writeable = False  # all callers share it
-    return border
+    return np.concatenate([np.stack(side, axis=1) for side in sides])

@@ -1,34 +1,15 @@
-"""Values that are made in a thread of their own while the ones before them are worked on, and what both may use."""
+"""Values that are made in a thread of their own while the ones before them are worked on."""
 
 from __future__ import annotations
 
 import contextlib
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import TypeVar
-
-import cv2
-import torch
-
-from emorph.core.workers import compute_with
 
 Value = TypeVar("Value")
 LOOK_S = 0.05  # how often a thread that waits looks whether it is still needed
-
-
-@contextlib.contextmanager
-def side_by_side() -> Iterator[None]:
-    """Torch and OpenCV with half their threads inside, where this thread and one that starts there both compute.
-
-    With all of them each, there would be more threads than processors. With one thread alone nothing changes.
-    """
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    compute_with(*(max(1, n // 2) for n in before))
-    try:
-        yield
-    finally:
-        compute_with(*before)
 
 
 def ahead(values: Generator[Value], n: int = 1) -> Generator[Value]:

@@ -23,7 +23,6 @@ from emorph.core.types import Float64, Landmarks, Photo
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch
 from emorph.edit.pipeline import Editor
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
-from emorph.video.ahead import side_by_side
 from emorph.video.clip import Clip, read_clip
 from emorph.video.draw import read_code, track_code
 from emorph.video.edited import FrameEditor, Script, Wish
@@ -76,8 +75,7 @@ def edit_film(
     key = key_of(editor, source, plan, out.suffix.lower())
     if not again and is_made(out, key):
         return FileEdit(source, (out,), 0.0, 0)
-    with side_by_side():
-        return resumed(out, key, lambda work: _Film(editor, clip, out, plan, work, tell).made(key), again=again)
+    return resumed(out, key, lambda work: _Film(editor, clip, out, plan, work, tell).made(key), again=again)
 
 
 class _Film:

@@ -18,7 +18,6 @@ from emorph.evaluate.judges.open_networks import (
     load_judge,
     load_recogniser,
 )
-from emorph.evaluate.measure.inputs import Pair
 from emorph.evaluate.metrics.table import by_network, metrics
 from emorph.evaluate.metrics.takes import Takes
 from emorph.models.dlib_net import DLIB_DATA, DLIB_NAME, dlib_recogniser
@@ -103,10 +102,8 @@ class Panel:
         for judge in self.asked:
             check_fair(judge.id.partition("@")[0], judge.trained_on, split)
 
-    def for_pairs(self, pairs: Sequence[Pair]) -> Panel:
-        """The panel for these edits: without judges of emotions where every edit sets action units."""
-        if not pairs or not all(pair.sets_units for pair in pairs):
-            return self
+    def without_emotions(self) -> Panel:
+        """The panel for edits that all set action units, which no judge of emotions can tell."""
         return replace(self, judges=(), tells_emotions=False)
 
     def without_loss_givers(self, losses: Sequence[LossNetwork], *, allowed: bool = False) -> Panel:

@@ -178,9 +178,7 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str, *
     try:
         files = _located(source, folder), _located(edited, folder)
         affect, points = _affect(fields, where), _points(fields.get("landmarks"), where)
-        if (
-            affect == (None, None) and strength == 1 and wanted
-        ):  # what was asked for at another strength lies nobody knows where
+        if wanted and affect == (None, None) and strength == 1:  # where other strengths should lie nobody knows
             affect = (wanted.valence, wanted.arousal)
         split = known_split(str(fields.get("split") or ""))
         asking = _asking_units(target) if wanted is None else _asking(wanted)
