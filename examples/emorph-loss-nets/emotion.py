@@ -1,6 +1,6 @@
-"""Train emorph-loss-emotion: a network that names emotions for losses, on other pictures than emorph-judge.
+"""Train emorph-loss-emotion: a network that names emotions for losses, and is not the judge.
 
-python examples/emorph-loss-nets/emotion.py faces.npz runs/emorph-loss-emotion --start runs/shape --edits edits.npz
+python emotion.py faces.npz runs/emorph-loss-emotion --start runs/emorph-shape --edits edits.npz
 
 It starts from the trunk that shape.py trained. It learns what teacher.py's network sees in every face of both files
 (Hinton et al. 2015), and of faces with a label that label, too. What is rarely seen is drawn more often. GENKI's "not
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--start", type=Path, help="folder of shape.py")
     parser.add_argument("--edits", type=Path, help="faces of edits.py, named by teacher.py as FACES are")
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--only-measure", action="store_true", help="of the network in OUT")
     arguments = parser.parse_args()
     torch.manual_seed(0)

@@ -1,7 +1,7 @@
 """A small network that names the emotion of a face, for losses: the judge that marks edits is another one.
 
 It was trained on other pictures than ``emorph.models.judge`` and is built otherwise, so that a model which learns to
-please it has not learnt to please the judge.
+please it has not thereby learnt to please the judge.
 """
 
 from __future__ import annotations
