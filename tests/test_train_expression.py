@@ -28,6 +28,7 @@ from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.judge import Judge
 from emorph.models.port import convert, directions_beside, load
+from emorph.models.shift import covering
 from emorph.train.loop import train
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from emorph.train.tasks.expression import ExpressionConfig, TargetsConfig
@@ -132,6 +133,36 @@ def test_a_shift_is_nothing_at_strength_0_and_at_the_start_of_its_training(folde
     task = task_of(expression_config(folder, "run", trains="shift"))
     code = task.draw(batch(task), [0, 1, 2, 3], CPU)
     assert torch.equal(task.model.shifted(code[2], code[3], code[4], code[5]), code[3])
+
+
+def test_a_shift_adds_nothing_to_what_it_was_not_trained_for(folder: Path, tmp_path: Path) -> None:
+    """Not to contempt, which the network of the losses does not know, nor to valence; on the way of a whole run."""
+    task = task_of(expression_config(folder, "run", trains="shift"))
+    assert task.model.shift is not None
+    assert task.model.directions is not None
+    assert Emotion.CONTEMPT not in task.known
+    for own, other in zip(task.model.shift.parameters(), made_shift(hidden=256).held().values(), strict=True):
+        own.data.copy_(other)
+    task.model.save_pretrained(tmp_path / "model")
+    found = directions_beside(tmp_path / "model")
+    assert found is not None
+    assert found.shift is not None
+    z = torch.randn(3, 32)
+    for target in (Target(Emotion.CONTEMPT, 1.0), Target(task.known[0], 1.0)):
+        shifted, plain = (edited_codes(z, which, [target]) for which in (found, replace(found, shift=None)))
+        assert torch.equal(shifted, plain) == (target.emotion == Emotion.CONTEMPT)
+    assert not found.shift.step_for(z, Target(None, 1.0, -0.5, 0.5)).any()
+
+
+def test_a_shift_covers_what_it_goes_on_from_and_its_own_targets() -> None:
+    sad, pleasant = Target(Emotion.SAD), Target(None, 1.0, 0.7)
+    before = covering(None, [sad])
+    shift = replace(made_shift(), covers=covering(before, [pleasant]))
+    z = torch.randn(1, 32)
+    assert shift.step_for(z, sad).any()
+    assert shift.step_for(z, pleasant).any()
+    assert not shift.step_for(z, Target(Emotion.HAPPY)).any()
+    assert not shift.step_for(z, Target(None, 1.0, None, 1)).any()
 
 
 # -- what the losses are

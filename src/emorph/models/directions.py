@@ -25,7 +25,7 @@ from emorph.models.weights import read_model
 KIND = "directions"
 LEAST_AXIS = 1e-2  # of the largest singular value: what varies less along an axis is rounding
 _NEEDED = ("weight", "bias", "conds_mean", "conds_std")
-_ALONE = ("means", "landmarks", "shift.axes")
+_ALONE = ("means", "landmarks", "shift.axes", "shift.covers")
 _UNITS = ("units.weight", "units.bias", "units.patterns")
 Axes = TypeVar("Axes", "AffectAxes", MouthAxes, CodeShift)
 
@@ -138,6 +138,7 @@ class Directions:
                 "shift.outer_weight": (z_dim, hidden),
                 "shift.outer_bias": (z_dim,),
                 "shift.axes": (0 if self.shift.axes is None else len(self.shift.axes), z_dim),
+                "shift.covers": (N_ASKED,),
             }
         found = {"bias": self.bias, "stats.mean": self.stats.mean, "stats.std": self.stats.std}
         for name, tensor in (found | self._optional()).items():

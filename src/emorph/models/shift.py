@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,6 +14,11 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import Target
 
 N_ASKED = len(Emotion) + 4  # one emotion of eight; valence and arousal, and whether each is asked for
+KINDS = (
+    *range(len(Emotion)),
+    N_ASKED - 2,
+    N_ASKED - 1,
+)  # places of what can be asked for: an emotion, valence, arousal
 
 
 def asked_for(target: Target) -> Tensor:
@@ -28,12 +34,25 @@ def asked_for(target: Target) -> Tensor:
     return torch.tensor([*emotions, *values, *given])
 
 
+def covering(known: Tensor | None, targets: Sequence[Target]) -> Tensor:
+    """The places, float (N_ASKED,), of all that ``targets`` ask for, and of what is known already (N_ASKED,) or None.
+
+    >>> covering(None, [Target(Emotion.HAPPY), Target(Emotion.SAD)]).tolist()
+    [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    asked = torch.stack([asked_for(target) for target in targets] + ([] if known is None else [known.cpu()]))
+    kinds = torch.zeros(N_ASKED)
+    kinds[list(KINDS)] = asked[:, list(KINDS)].amax(dim=0)
+    return kinds
+
+
 @dataclass(frozen=True)
 class CodeShift:
     """Two linear layers with SiLU between them, times the strength: at strength 0 nothing moves.
 
     inner_weight: float (H, z_dim + N_ASKED + 1); inner_bias: (H,); outer_weight: (z_dim, H); outer_bias: (z_dim,).
-    axes: (r, z_dim), orthonormal, along which it moves alone; None for everywhere.
+    axes: (r, z_dim), orthonormal, along which it moves alone; None for everywhere. covers: (N_ASKED,), 1 where it was
+    trained to be asked, in the places ``KINDS``; it adds nothing to other targets. None for all of them.
     """
 
     inner_weight: Tensor
@@ -41,6 +60,7 @@ class CodeShift:
     outer_weight: Tensor
     outer_bias: Tensor
     axes: Tensor | None = None
+    covers: Tensor | None = None
 
     def step(self, z: Tensor, asked: Tensor, strength: Tensor) -> Tensor:
         """What is added to the directions' step, (B, z_dim), normalised.
@@ -48,8 +68,10 @@ class CodeShift:
         z: (B, z_dim), normalised z_sem; asked: (B, N_ASKED) of ``asked_for``; strength: (B, 1).
         """
         hidden = F.silu(F.linear(torch.cat([z, asked, strength], dim=1), self.inner_weight, self.inner_bias))
-        step = F.linear(hidden, self.outer_weight, self.outer_bias)
-        return strength * (step if self.axes is None else step @ self.axes.mT @ self.axes)
+        step = strength * F.linear(hidden, self.outer_weight, self.outer_bias)
+        if self.covers is not None:
+            step = step * (asked * self.covers)[:, list(KINDS)].amax(dim=1, keepdim=True)
+        return step if self.axes is None else step @ self.axes.mT @ self.axes
 
     def step_for(self, z: Tensor, target: Target) -> Tensor:
         """``step`` of several faces for one target; z: (B, z_dim), normalised z_sem."""
@@ -72,13 +94,15 @@ class CodeShift:
 class ShiftNet(nn.Module):
     """A ``CodeShift`` that learns; it starts as no shift at all.
 
-    axes: as of the shift.
+    axes, covers: as of the shift.
     """
 
-    def __init__(self, z_dim: int, hidden: int, axes: Tensor | None = None) -> None:
+    def __init__(self, z_dim: int, hidden: int, axes: Tensor | None = None, covers: Tensor | None = None) -> None:
         super().__init__()
         self.axes: Tensor | None
+        self.covers: Tensor | None
         self.register_buffer("axes", axes)
+        self.register_buffer("covers", covers)
         inner = nn.Linear(z_dim + N_ASKED + 1, hidden)
         self.inner_weight, self.inner_bias = inner.weight, inner.bias
         self.outer_weight = nn.Parameter(torch.zeros(z_dim, hidden))
@@ -87,11 +111,11 @@ class ShiftNet(nn.Module):
     @property
     def shift(self) -> CodeShift:
         """The shift of the present weights, through which gradients flow back to them."""
-        return CodeShift(self.inner_weight, self.inner_bias, self.outer_weight, self.outer_bias, self.axes)
+        return CodeShift(self.inner_weight, self.inner_bias, self.outer_weight, self.outer_bias, self.axes, self.covers)
 
     @classmethod
     def of(cls, shift: CodeShift) -> Self:
         """One that learns on from a copy of a shift."""
-        net = cls(len(shift.outer_bias), len(shift.inner_bias), shift.axes)
+        net = cls(len(shift.outer_bias), len(shift.inner_bias), shift.axes, shift.covers)
         net.load_state_dict({name: tensor.detach().clone() for name, tensor in shift.held().items()})
         return net

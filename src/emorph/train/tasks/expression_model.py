@@ -127,10 +127,12 @@ It comes under the terms of what it was trained from and on.
 
 
 def started(name: str, own: ExpressionModel) -> ExpressionModel:
-    """Another model's weights as ``own`` takes them: with its own shift where the other has none."""
+    """Another model's weights as ``own`` takes them: with its own shift where the other has none, for its targets."""
     model = ExpressionModel.from_pretrained(name)
     if own.shift is None:
         model.shift = None
     elif model.shift is None:
         model.shift = ShiftNet.of(own.shift.shift)
+    else:
+        model.shift.covers = own.shift.covers
     return model

@@ -24,7 +24,7 @@ from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, known_axes
 from emorph.models.painter import painter_folder
 from emorph.models.port import fit_note, load, losses_of
-from emorph.models.shift import ShiftNet, asked_for
+from emorph.models.shift import CodeShift, ShiftNet, asked_for, covering
 from emorph.train.sheets import N_STEPS, Sheet, Shown, sheet_of
 from emorph.train.task import Task, check_started, hash_seed
 from emorph.train.tasks.autoencoder import Batch, device_noise, flip_and_step, mirrored
@@ -60,6 +60,8 @@ class ExpressionTask(Task[ExpressionModel]):
         else:
             self.known = known_targets(config, found, self.loss)
             self.usable = check_labels(getattr(faces, "labels", None), config.data.path)
+        if config.trains != "unet" and self.model.shift is not None:
+            self.model.shift.covers = self._covered(found.shift)
         self.watched = {"shift": self.model.shift} if config.trains != "unet" and self.model.shift else {}
         self.mirror = config.data.mirror
         self.moves = config.pictures.way == "one_step" and config.pictures.move and found.landmarks is not None
@@ -92,6 +94,13 @@ class ExpressionTask(Task[ExpressionModel]):
             )
         model.painter = painter_folder(config.start_model)
         return model
+
+    def _covered(self, shift: CodeShift | None) -> Tensor | None:
+        """What the shift will have been trained to be asked, and the one that it goes on from before it."""
+        if shift is not None and shift.covers is None:
+            return None
+        targets = [Target(emotion) for emotion in self.known] or [Target(None, 1.0, 1.0, 1.0)]
+        return covering(shift and shift.covers, targets)
 
     def _noise(self) -> KeptNoise | MadeNoise:
         config = self.config
