@@ -12,11 +12,11 @@ import torch
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
-from emorph.core.landmarks import BROWS, CHIN, INNER, LOWER_LIP, STABLE
+from emorph.core.landmarks import BROWS, CHIN, INNER, INNER_BROWS_TO_EYES, LOWER_LIP, STABLE
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change
-from emorph.faces.warp import HAIRLINE, SPACINGS, STIFFNESS, THICKEST, anchors, warped
+from emorph.faces.warp import HAIRLINE, LEAST_FROWN, SPACINGS, STIFFNESS, THICKEST, anchors, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
 from emorph.train.tasks.head import HeadConfig
@@ -104,6 +104,20 @@ def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
         own = (before[pair.lower] - before[pair.upper]) @ down
         assert (found[pair.lower] - found[pair.upper]) @ down >= pair.share * own - 1e-6
     np.testing.assert_array_equal(in_order(before, before + 4), before + 4)
+
+
+def test_a_frown_pulls_no_brow_into_the_nose(face: AlignedFace) -> None:
+    before = face.crop_points()
+    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
+    down /= np.linalg.norm(down)
+    for upper, lower in INNER_BROWS_TO_EYES:
+        own = (before[lower] - before[upper]) @ down
+        for share in (0.2, 0.5):
+            after = before.copy()
+            after[BROWS] += share * own * down
+            found = in_order(before, after)
+            left = (found[lower] - found[upper]) @ down / own
+            assert left == pytest.approx(max(1 - share, LEAST_FROWN), abs=1e-6)
 
 
 def test_a_mouth_that_opens_parts_its_lips_and_does_not_swell_them(face: AlignedFace) -> None:

@@ -39,6 +39,7 @@ LIP_GAPS = ((61, 67), (62, 66), (63, 65))
 UPPER_LIP = ((50, 61), (51, 62), (52, 63))
 LOWER_LIP = ((67, 58), (66, 57), (65, 56))
 BROWS_TO_LIDS = ((19, 37), (20, 38), (23, 43), (24, 44))
+INNER_BROWS_TO_EYES = ((21, 39), (22, 42))  # the ends over the nose, and the inner corners of the eyes
 
 STABLE = (36, 39, 42, 45, 27, 28, 29, 30, 33)  # eye corners, bridge and base of the nose: no expression moves the skull
 EXPRESSIVE = (*range(17, 27), 37, 38, 40, 41, 43, 44, 46, 47, *range(48, 68))  # brows, lids, mouth
