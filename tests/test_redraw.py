@@ -12,7 +12,7 @@ import torch
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
-from emorph.core.landmarks import BROWS, CHIN, INNER, INNER_BROWS_TO_EYES, LOWER_LIP, STABLE
+from emorph.core.landmarks import BROWS, CHIN, INNER, INNER_BROWS_TO_EYES, LIP_SIDES, LOWER_LIP, STABLE
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change
@@ -104,6 +104,18 @@ def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
         own = (before[pair.lower] - before[pair.upper]) @ down
         assert (found[pair.lower] - found[pair.upper]) @ down >= pair.share * own - 1e-6
     np.testing.assert_array_equal(in_order(before, before + 4), before + 4)
+
+
+def test_a_mouth_that_closes_does_not_turn_its_lips_over(face: AlignedFace) -> None:
+    before = face.crop_points()
+    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
+    down /= np.linalg.norm(down)
+    for upper, lower in LIP_SIDES:
+        own = (before[lower] - before[upper]) @ down
+        after = before.copy()
+        after[lower] -= 1.2 * own * down
+        found = in_order(before, after)
+        assert (found[lower] - found[upper]) @ down >= 0.3 * own - 1e-6
 
 
 def test_a_frown_pulls_no_brow_into_the_nose(face: AlignedFace) -> None:

@@ -36,6 +36,7 @@ INNER_LOWER_LIP = (60, 67, 66, 65, 64)
 # Pairs of which the first lies above the second
 LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 LIP_GAPS = ((61, 67), (62, 66), (63, 65))
+LIP_SIDES = ((49, 59), (53, 55))  # outer edges of the upper and lower lip, beside the corners
 UPPER_LIP = ((50, 61), (51, 62), (52, 63))
 LOWER_LIP = ((67, 58), (66, 57), (65, 56))
 BROWS_TO_LIDS = ((19, 37), (20, 38), (23, 43), (24, 44))

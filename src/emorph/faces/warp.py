@@ -20,6 +20,7 @@ from emorph.core.landmarks import (
     INNER_BROWS_TO_EYES,
     LIDS,
     LIP_GAPS,
+    LIP_SIDES,
     LOWER_LIP,
     MOUTH_CORNERS,
     UPPER_LIP,
@@ -55,6 +56,7 @@ THICKEST = 1.1  # of a lip's own thickness: a mouth that opens parts its lips an
 SPACINGS = (
     *(Spacing(upper, lower, 0.35, "both") for upper, lower in LIDS),
     *(Spacing(upper, lower, 0.02, "both") for upper, lower in LIP_GAPS),
+    *(Spacing(upper, lower, 0.3, "both") for upper, lower in LIP_SIDES),
     *(Spacing(upper, lower, 0.5, "upper", THICKEST) for upper, lower in UPPER_LIP),
     *(Spacing(upper, lower, 0.5, "lower", THICKEST) for upper, lower in LOWER_LIP),
     *(Spacing(upper, lower, 0.55, "upper") for upper, lower in BROWS_TO_LIDS),
