@@ -29,7 +29,9 @@ from emorph.models.directions import Directions, LatentStats
 from emorph.models.judge import Judge
 from emorph.models.port import convert, directions_beside, load
 from emorph.models.shift import covering
+from emorph.train.draws import KnownFaces
 from emorph.train.loop import train
+from emorph.train.plan import plan_of
 from emorph.train.tasks.autoencoder import AutoencoderConfig
 from emorph.train.tasks.expression import ExpressionConfig, TargetsConfig
 from emorph.train.tasks.expression_crops import ffhq_crop
@@ -343,7 +345,11 @@ def test_unlabelled_faces_are_refused(folder: Path) -> None:
     with pytest.raises(DataError, match="no column 'landmarks68'"):
         task_of(expression_config(folder, "run"), without)
     half = TensorFaces(faces.images, torch.arange(24) % 8 - 1, faces.landmarks)
-    assert task_of(expression_config(folder, "run"), half).usable is not None
+    config = expression_config(folder, "run")
+    usable = task_of(config, half).usable
+    assert usable is not None
+    said = plan_of(config, KnownFaces.read(config.data, half), usable=usable).warnings
+    assert f"{(~usable).sum()} of {len(half)} faces are not labelled with an emotion; they are left out." in said
 
 
 def test_directions_of_another_model_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -14,11 +14,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import Target
 
 N_ASKED = len(Emotion) + 4  # one emotion of eight; valence and arousal, and whether each is asked for
-KINDS = (
-    *range(len(Emotion)),
-    N_ASKED - 2,
-    N_ASKED - 1,
-)  # places of what can be asked for: an emotion, valence, arousal
+KINDS = (*range(len(Emotion)), N_ASKED - 2, N_ASKED - 1)  # the places of an emotion, and of valence and arousal
 
 
 def asked_for(target: Target) -> Tensor:

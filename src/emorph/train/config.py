@@ -98,12 +98,13 @@ class FitConfig(TaskConfig):
 class RunConfig(TaskConfig):
     """A task that is trained in steps and saved at checkpoints; each adds its own settings.
 
-    preparing: what ``prepare`` does, for a progress bar.
+    preparing: what ``prepare`` does, for a progress bar. unusable: what is said of faces that are never drawn.
     """
 
     way: ClassVar[str] = "steps"
     names_of_models: ClassVar[tuple[str, ...]] = ("init",)
     preparing: ClassVar[str] = "reading faces"
+    unusable: ClassVar[str] = "cannot be used"
 
     init: str | None = Field(
         None, description="A model to start from: folder, checkpoint or name; random weights if left out."

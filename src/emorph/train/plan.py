@@ -178,7 +178,7 @@ def plan_of(
         warnings=(),
     )
     left_out = int((~usable).sum()) if usable is not None else 0
-    return replace(plan, warnings=tuple(_warnings(plan, left_out) + _slow(optim, device)))
+    return replace(plan, warnings=tuple(_warnings(plan, left_out, config.unusable) + _slow(optim, device)))
 
 
 def make_plan(
@@ -268,10 +268,10 @@ def _stop_step(config: RunConfig, steps: int, tried: WarmUp | None) -> int | Non
     return step if step < steps else None
 
 
-def _warnings(plan: Plan, left_out: int) -> list[str]:
+def _warnings(plan: Plan, left_out: int, reason: str) -> list[str]:
     warnings = []
     if left_out:
-        warnings.append(f"{left_out:,} of {plan.faces:,} faces could not be read as 3D faces; they are left out.")
+        warnings.append(f"{left_out:,} of {plan.faces:,} faces {reason}; they are left out.")
     if plan.epochs is not None and plan.epochs < FEW_EPOCHS:
         unit, amount = next(iter(plan.budget.items()))
         ten = math.ceil(10 * (plan.epoch_size or 0) / plan.batch_size)

@@ -76,6 +76,7 @@ class ExpressionSettings(RunConfig):
 
     names_of_models = ("init", "directions")
     preparing: ClassVar[str] = "inverting faces"
+    unusable: ClassVar[str] = "are not labelled with an emotion"
 
     task: Literal["expression"] = "expression"
     model: DiffAEConfig | None = None

@@ -69,6 +69,7 @@ class RigRunConfig(RunConfig):
     """A training run of the rig. stage 2 starts from a rig of stage 1, ``init``."""
 
     preparing: ClassVar[str] = "fitting 3D faces"
+    unusable: ClassVar[str] = "could not be read as 3D faces"
 
     task: Literal["rig"] = "rig"
     stage: int = Field(
