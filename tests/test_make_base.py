@@ -21,7 +21,7 @@ from tiny import tiny_directions, tiny_model
 
 pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra 'train'")
 EXAMPLES = Path(__file__).parents[1] / "examples"
-RECIPES = [EXAMPLES / "emorph-base" / "1_faces.toml", EXAMPLES / "emorph-base" / "2_directions.toml"]
+RECIPES = [EXAMPLES / "emorph-base" / f"{name}.toml" for name in ("1_faces", "2_directions", "3_edits")]
 
 
 def script(name: str) -> ModuleType:
@@ -64,6 +64,9 @@ def pretend(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *, fails: str =
             (half / STATE_FILE).write_text("half")
         elif "2_directions" in words:
             tiny_directions().save_pretrained(part.done.parent)
+        elif "3_edits" in words:
+            tiny_model().save_pretrained(part.done.parent)
+            tiny_directions().save_pretrained(part.done.parent / "directions")
         elif part.done.suffix == ".json":
             tiny_model().save_pretrained(part.done.parent)
         else:
@@ -78,8 +81,8 @@ def test_everything_is_made_once_and_in_order(make_base: ModuleType, monkeypatch
     ran = pretend(make_base, monkeypatch)
     assert make_base.main() == 0
     told = [words.split("/")[-1] for words in ran]
-    assert told[3:5] == ["1_faces.toml", "2_directions.toml"]
-    assert told[6:] == ["1_coarse.toml", "2_fine.toml", "3_last.toml", "4_sharp.toml"]
+    assert told[3:6] == ["1_faces.toml", "2_directions.toml", "3_edits.toml"]
+    assert told[7:] == ["1_coarse.toml", "2_fine.toml", "3_last.toml", "4_sharp.toml"]
     model = make_base.HERE / "runs" / "model"
     assert (model / "painter" / "config.json").exists()
     (model / "painter").rename(model / "p")  # it is no real one
@@ -87,7 +90,7 @@ def test_everything_is_made_once_and_in_order(make_base: ModuleType, monkeypatch
     assert Directions.from_pretrained(model / "directions").labels == tiny_directions().labels
     (model / "p").rename(model / "painter")
     assert make_base.main() == 0
-    assert len(ran) == 10  # nothing is made again
+    assert len(ran) == 11  # nothing is made again
 
 
 def test_a_stopped_part_goes_on(
@@ -109,7 +112,9 @@ def test_the_recipes_are_read_and_fit_together(path: Path) -> None:
     values = read_toml(path)
     assert read_task(path).seed == values["seed"] == 1
     first = read_toml(RECIPES[0])
-    assert read_toml(RECIPES[1])["model"] == f"{first['out']}/step_{first['budget']['steps']:08d}/ema"
+    autoencoder = f"{first['out']}/step_{first['budget']['steps']:08d}/ema"
+    assert read_toml(RECIPES[1])["model"] == read_toml(RECIPES[2])["init"] == autoencoder
+    assert read_toml(RECIPES[2])["directions"] == read_toml(RECIPES[1])["out"]
 
 
 def test_one_pack_is_cut_like_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

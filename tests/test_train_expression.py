@@ -27,7 +27,7 @@ from emorph.edit.pipeline import Editor
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.judge import Judge
-from emorph.models.port import convert, directions_beside, load
+from emorph.models.port import convert, directions_beside, fit_note, load
 from emorph.models.shift import covering
 from emorph.train.draws import KnownFaces
 from emorph.train.loop import train
@@ -149,6 +149,7 @@ def test_a_shift_adds_nothing_to_what_it_was_not_trained_for(folder: Path, tmp_p
     found = directions_beside(tmp_path / "model")
     assert found is not None
     assert found.shift is not None
+    assert fit_note(tmp_path / "model", task.model.autoencoder, tmp_path / "model" / "directions") == ""
     z = torch.randn(3, 32)
     for target in (Target(Emotion.CONTEMPT, 1.0), Target(task.known[0], 1.0)):
         shifted, plain = (edited_codes(z, which, [target]) for which in (found, replace(found, shift=None)))

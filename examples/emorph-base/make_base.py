@@ -1,4 +1,4 @@
-"""Make the bundled model again from its data: packs, autoencoder, directions, painter, and the folder of them all.
+"""Make the bundled model again from its data: packs, autoencoder, directions, Step 1, painter, and the folder of them all.
 
 python examples/emorph-base/make_base.py PACKS_FOLDER CLIPS_FOLDER
 
@@ -72,6 +72,7 @@ def parts(packs: Path, clips: Path) -> list[Part]:
         Part("their crops", clipped, [python, str(HERE / "packs.py"), str(films), str(clipped)]),
         trained(HERE / "1_faces.toml"),
         trained(HERE / "2_directions.toml"),
+        trained(HERE / "3_edits.toml"),
         Part("mouths", mouths, [python, str(PAINTER / "prepare.py"), str(mouths), *mouth_packs, str(films)]),
         *(trained(PAINTER / f"{name}.toml") for name in ("1_coarse", "2_fine", "3_last", "4_sharp")),
         Part("the model's folder", HERE / "runs" / "model" / "painter" / "config.json", assemble),
@@ -98,11 +99,10 @@ def final(config: Path) -> Path:
 
 def assemble() -> None:
     """Autoencoder in 16 bits, directions and painter in one folder, as ``Editor.from_pretrained`` takes it."""
-    target = HERE / "runs" / "model"
+    target, edits = HERE / "runs" / "model", final(HERE / "3_edits.toml")
     shutil.rmtree(target, ignore_errors=True)
-    model = DiffAE.from_pretrained(final(HERE / "1_faces.toml"))
-    model.save_pretrained(target, dtype=torch.float16)
-    shutil.copytree(final(HERE / "2_directions.toml"), target / "directions")
+    DiffAE.from_pretrained(edits).save_pretrained(target, dtype=torch.float16)  # with what it says of losses
+    shutil.copytree(edits / "directions", target / "directions")
     shutil.copytree(final(PAINTER / "4_sharp.toml"), target / "painter")  # the last: where it is, all is
 
 

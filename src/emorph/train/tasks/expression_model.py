@@ -15,6 +15,7 @@ from emorph.core.errors import MissingAssetError
 from emorph.core.pretrained import MODEL_FILES, atomic_folder
 from emorph.models.diffae import KIND, DiffAE, DiffAEConfig
 from emorph.models.directions import Directions
+from emorph.models.fitted_on import FITTED_FILE, FittedOn, short_name
 from emorph.models.painter import PAINTER_FOLDER
 from emorph.models.port import DIRECTIONS_FOLDER, directions_beside, load, read_directions
 from emorph.models.shift import ShiftNet
@@ -72,8 +73,9 @@ class ExpressionModel(PretrainedModule):
         own = (*MODEL_FILES, DIRECTIONS_FOLDER, PAINTER_FOLDER, CARD_FILE)
         with atomic_folder(Path(folder), own=own) as draft:
             self.autoencoder.save_pretrained(draft, dtype=dtype)
-            if self.directions is not None:
-                self.directions_now().save_pretrained(draft / DIRECTIONS_FOLDER)
+            if self.directions is not None:  # the encoder, which they are of, has not learnt
+                fitted = FittedOn(model=short_name(folder), weights=self.autoencoder.encoder_digest).text()
+                self.directions_now().save_pretrained(draft / DIRECTIONS_FOLDER, notes={FITTED_FILE: fitted})
             if self.painter is not None:
                 shutil.copytree(self.painter, draft / PAINTER_FOLDER)
             if self.card:
