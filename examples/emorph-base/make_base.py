@@ -1,4 +1,4 @@
-"""Make the bundled model again from its data: packs, autoencoder, directions, Step 1, painter, and the folder of them all.
+"""Make the bundled model again from its data: packs, autoencoder, directions, Step 1, painter, and one folder of them.
 
 python examples/emorph-base/make_base.py PACKS_FOLDER CLIPS_FOLDER
 
