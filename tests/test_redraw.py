@@ -12,11 +12,11 @@ import torch
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
-from emorph.core.landmarks import BROWS, CHIN, INNER, INNER_BROWS_TO_EYES, LIP_SIDES, LOWER_LIP, STABLE
+from emorph.core.landmarks import BROWS, CHIN, INNER, INNER_BROWS_TO_EYES, LIDS, LIP_SIDES, LOWER_LIP, STABLE
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change
-from emorph.faces.warp import HAIRLINE, LEAST_FROWN, SPACINGS, STIFFNESS, THICKEST, anchors, warped
+from emorph.faces.warp import HAIRLINE, LEAST_FROWN, SPACINGS, STIFFNESS, THICKEST, WIDEST_EYE, anchors, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
 from emorph.train.tasks.head import HeadConfig
@@ -116,6 +116,19 @@ def test_a_mouth_that_closes_does_not_turn_its_lips_over(face: AlignedFace) -> N
         after[lower] -= 1.2 * own * down
         found = in_order(before, after)
         assert (found[lower] - found[upper]) @ down >= 0.3 * own - 1e-6
+
+
+def test_eyes_open_no_wider_than_people_open_them(face: AlignedFace) -> None:
+    before = face.crop_points()
+    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
+    down /= np.linalg.norm(down)
+    for upper, lower in LIDS:
+        own = (before[lower] - before[upper]) @ down
+        for share in (0.2, 0.9):
+            after = before.copy()
+            after[upper] -= share * own * down
+            found = in_order(before, after)
+            assert (found[lower] - found[upper]) @ down / own == pytest.approx(min(1 + share, WIDEST_EYE), abs=1e-6)
 
 
 def test_a_frown_pulls_no_brow_into_the_nose(face: AlignedFace) -> None:
