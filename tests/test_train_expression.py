@@ -28,7 +28,7 @@ from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.judge import Judge
 from emorph.models.port import convert, directions_beside, fit_note, load
-from emorph.models.shift import covering
+from emorph.models.shift import asked_for, covering
 from emorph.train.draws import KnownFaces
 from emorph.train.loop import train
 from emorph.train.plan import plan_of
@@ -115,7 +115,7 @@ def test_a_face_does_not_depend_on_its_batch_and_its_code_is_the_editors(folder:
         target = Target(Emotion(int(row[:8].argmax())), float(strength[i]))
         (expected,) = edited_codes(z[i : i + 1], task.model.directions_now(), [target])[:, 0]
         torch.testing.assert_close(shifted[i], expected)
-        assert not torch.allclose(shifted[i], z_to[i], atol=1e-3)
+    assert not torch.allclose(shifted, z_to, atol=1e-3)
 
 
 def test_a_shift_is_nothing_at_strength_0_and_at_the_start_of_its_training(folder: Path, tmp_path: Path) -> None:
@@ -154,18 +154,42 @@ def test_a_shift_adds_nothing_to_what_it_was_not_trained_for(folder: Path, tmp_p
     for target in (Target(Emotion.CONTEMPT, 1.0), Target(task.known[0], 1.0)):
         shifted, plain = (edited_codes(z, which, [target]) for which in (found, replace(found, shift=None)))
         assert torch.equal(shifted, plain) == (target.emotion == Emotion.CONTEMPT)
-    assert not found.shift.step_for(z, Target(None, 1.0, -0.5, 0.5)).any()
+    assert not shift_for(found, z, Target(None, 1.0, -0.5, 0.5)).any()
 
 
-def test_a_shift_covers_what_it_goes_on_from_and_its_own_targets() -> None:
+def test_a_shift_covers_what_it_goes_on_from_and_its_own_targets(folder: Path) -> None:
     sad, pleasant = Target(Emotion.SAD), Target(None, 1.0, 0.7)
     before = covering(None, [sad])
-    shift = replace(made_shift(), covers=covering(before, [pleasant]))
+    plain = directions_beside(folder / "start")
+    assert plain is not None
+    found = replace(plain, shift=replace(made_shift(), covers=covering(before, [pleasant])))
     z = torch.randn(1, 32)
-    assert shift.step_for(z, sad).any()
-    assert shift.step_for(z, pleasant).any()
-    assert not shift.step_for(z, Target(Emotion.HAPPY)).any()
-    assert not shift.step_for(z, Target(None, 1.0, None, 1)).any()
+    assert shift_for(found, z, sad).any()
+    assert shift_for(found, z, pleasant).any()
+    assert not shift_for(found, z, Target(Emotion.HAPPY)).any()
+    assert not shift_for(found, z, Target(None, 1.0, None, 1)).any()
+
+
+def test_a_face_that_shows_what_is_asked_for_is_hardly_shifted(folder: Path) -> None:
+    plain = directions_beside(folder / "start")
+    assert plain is not None
+    found = replace(plain, shift=made_shift())
+    row = [Emotion.known(label) for label in found.labels].index(Emotion.SAD)
+    z = torch.randn(3, 32)
+    for amount in (-2.0, 0.0, 2.0):
+        shown = found.stats.denormalise(found.stats.normalise(z) + amount * found.weight[row])
+        seen = found.logits(shown).softmax(dim=1)[:, row : row + 1]
+        assert found.shift is not None
+        whole = found.shift.step(found.stats.normalise(shown), *as_asked(Target(Emotion.SAD), 3))
+        torch.testing.assert_close(shift_for(found, shown, Target(Emotion.SAD)), (1 - seen) * found.stats.std * whole)
+
+
+def as_asked(target: Target, n: int) -> tuple[Tensor, Tensor]:
+    return asked_for(target).expand(n, -1), torch.full((n, 1), target.strength)
+
+
+def shift_for(directions: Directions, z: Tensor, target: Target) -> Tensor:
+    return directions.shifted_by(z, *as_asked(target, len(z)))
 
 
 # -- what the losses are

@@ -16,6 +16,7 @@ from emorph.face3d.action_units import units_among
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import AffectAxes, Directions, move
 from emorph.models.latent import sample_latents
+from emorph.models.shift import asked_for
 from emorph.models.unit_axes import UnitAxes
 
 # The amplitude of the official notebook for its "Smiling", in units of sqrt(z_dim); strength 1 where class means are
@@ -125,7 +126,8 @@ def _shifted(z_to: Tensor, z: Tensor, directions: Directions, target: Target) ->
     """z_to (B, z_dim), and what a learned shift adds to the step from z; itself where there is none, or for units."""
     if directions.shift is None or target.units:
         return z_to
-    return z_to + directions.stats.std * directions.shift.step_for(directions.stats.normalise(z), target)
+    asked, strength = asked_for(target).to(z).expand(len(z), -1), z.new_full((len(z), 1), target.strength)
+    return z_to + directions.shifted_by(z, asked, strength)
 
 
 def _emotion_step(z: Tensor, directions: Directions, means: Tensor, row: int) -> Tensor:

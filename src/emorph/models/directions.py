@@ -16,6 +16,7 @@ from torch import Tensor
 
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, ShapeError
+from emorph.core.expressions import Emotion
 from emorph.core.pretrained import MODEL_FILES, atomic_folder, write_model
 from emorph.models.mouth import MEASURES, MouthAxes
 from emorph.models.shift import N_ASKED, CodeShift
@@ -152,6 +153,26 @@ class Directions:
     def logits(self, z: Tensor) -> Tensor:
         """How much z_sem (..., z_dim) looks like each class, (..., K), before softmax or sigmoid."""
         return F.linear(self.stats.normalise(z), self.weight, self.bias)
+
+    def shifted_by(self, z: Tensor, asked: Tensor, strength: Tensor) -> Tensor:
+        """What the learned shift adds to z_sem, (B, z_dim); a face that shows what is asked for already hardly moves.
+
+        z: (B, z_dim); asked: (B, N_ASKED) of ``asked_for``; strength: (B, 1). Raises ShapeError without a shift.
+        """
+        if self.shift is None:
+            raise ShapeError("these directions hold no learned shift.")
+        step = self.shift.step(self.stats.normalise(z), asked, strength)
+        return self.stats.std * self.unseen(z, asked) * step
+
+    def unseen(self, z: Tensor, asked: Tensor) -> Tensor:
+        """How much of what is asked for faces do not show yet, (B, 1): 1 less the emotion's probability.
+
+        z: (B, z_dim); asked: (B, N_ASKED) of ``asked_for``. 1 for what is no class of these, as valence and arousal.
+        """
+        emotions = [Emotion.known(label) for label in self.labels]
+        rows = [i for i, emotion in enumerate(emotions) if emotion is not None]
+        wanted = asked[:, [int(emotion) for emotion in emotions if emotion is not None]]
+        return 1 - (wanted * self.logits(z).softmax(dim=-1)[:, rows]).sum(dim=1, keepdim=True)
 
     def check_length(self, z_dim: int, source: str) -> None:
         """Raises CheckpointError if they are for z_sem of another length. source: where they are from."""

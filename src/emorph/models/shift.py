@@ -69,11 +69,6 @@ class CodeShift:
             step = step * (asked * self.covers)[:, list(KINDS)].amax(dim=1, keepdim=True)
         return step if self.axes is None else step @ self.axes.mT @ self.axes
 
-    def step_for(self, z: Tensor, target: Target) -> Tensor:
-        """``step`` of several faces for one target; z: (B, z_dim), normalised z_sem."""
-        asked = asked_for(target).to(z.device).expand(len(z), -1)
-        return self.step(z, asked, z.new_full((len(z), 1), target.strength))
-
     def to(self, device: torch.device | str) -> Self:
         """The same on a device."""
         return type(self)(**{name: tensor.to(device) for name, tensor in self.held().items()})

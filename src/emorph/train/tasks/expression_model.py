@@ -60,8 +60,7 @@ class ExpressionModel(PretrainedModule):
         """
         if self.shift is None or self.directions is None:
             return z_to
-        stats = self.directions.stats.to(z.device)
-        return z_to + stats.std * self.shift.shift.step(stats.normalise(z), asked, strength)
+        return z_to + self.directions_now().to(z.device).shifted_by(z, asked, strength)
 
     def directions_now(self) -> Directions:
         """The directions with the shift as it is."""
