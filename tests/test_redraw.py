@@ -12,11 +12,22 @@ import torch
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
-from emorph.core.landmarks import BROWS, CHIN, INNER, INNER_BROWS_TO_EYES, LIDS, LIP_SIDES, LOWER_LIP, STABLE
+from emorph.core.landmarks import BROWS, CHIN, INNER, INNER_BROWS_TO_EYES, LIDS, LIP_SIDES, LOWER_LIP, MOUTH, STABLE
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change
-from emorph.faces.warp import HAIRLINE, LEAST_FROWN, SPACINGS, STIFFNESS, THICKEST, WIDEST_EYE, anchors, warped
+from emorph.faces.warp import (
+    HAIRLINE,
+    LEAST_FROWN,
+    MOST_DROP,
+    NARROWEST,
+    SPACINGS,
+    STIFFNESS,
+    THICKEST,
+    WIDEST_EYE,
+    anchors,
+    warped,
+)
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
 from emorph.train.tasks.head import HeadConfig
@@ -129,6 +140,32 @@ def test_eyes_open_no_wider_than_people_open_them(face: AlignedFace) -> None:
             after[upper] -= share * own * down
             found = in_order(before, after)
             assert (found[lower] - found[upper]) @ down / own == pytest.approx(min(1 + share, WIDEST_EYE), abs=1e-6)
+
+
+def test_corners_of_a_mouth_hang_no_lower_than_peoples(face: AlignedFace) -> None:
+    before = face.crop_points()
+    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
+    unit, down = np.linalg.norm(before[42:48].mean(axis=0) - before[36:42].mean(axis=0)), down / np.linalg.norm(down)
+    line = before[[62, 66]].mean(axis=0)
+    for share in (0.05, 0.3):
+        after = before.copy()
+        after[[48, 54, 60, 64]] += (line + share * unit * down - before[[48, 54, 60, 64]]) @ down[:, None] * down
+        found = in_order(before, after)
+        drops = (found[[48, 54]] - found[[62, 66]].mean(axis=0)) @ down / unit
+        np.testing.assert_allclose(drops, min(share, MOST_DROP), atol=1e-6)
+
+
+def test_a_mouth_purses_no_further_than_peoples(face: AlignedFace) -> None:
+    before = face.crop_points()
+    across = before[42:48].mean(axis=0) - before[36:42].mean(axis=0)
+    across /= np.linalg.norm(across)
+    for share in (0.9, 0.5):
+        after = before.copy()
+        reach = (before[MOUTH] - before[[62, 66]].mean(axis=0)) @ across
+        after[MOUTH] += ((share - 1) * reach)[:, None] * across
+        found = in_order(before, after)
+        own, now = ((each[54] - each[48]) @ across for each in (before, found))
+        assert now / own == pytest.approx(max(share, NARROWEST), abs=0.01)
 
 
 def test_a_frown_pulls_no_brow_into_the_nose(face: AlignedFace) -> None:

@@ -18,11 +18,16 @@ from emorph.core.landmarks import (
     EYES,
     INNER,
     INNER_BROWS_TO_EYES,
+    LEFT_EYE,
     LIDS,
     LIP_GAPS,
+    LIP_MIDDLES,
     LIP_SIDES,
     LOWER_LIP,
+    MOUTH,
     MOUTH_CORNERS,
+    MOUTH_SIDES,
+    RIGHT_EYE,
     UPPER_LIP,
 )
 from emorph.core.types import Float32, Float64
@@ -52,6 +57,10 @@ class Spacing:
 LEAST_FROWN = 0.6
 # Of surprised faces the median is 1.17 of neutral ones', the widest in twenty 1.56; wider, irises are drawn out.
 WIDEST_EYE = 1.4
+# Corners of the mouth below the middle of the lips' line, in eye distances: as of the lowest in twenty sad faces; and its
+# width over its own: surprised mouths' over smiles'. Beyond either, the cheeks of a smile that closes tear at the corners.
+MOST_DROP, NARROWEST = 0.09, 0.75
+BESIDE = 0.5  # how far lips beside the corners go with them
 THICKEST = 1.1  # of a lip's own thickness: a mouth that opens parts its lips and does not swell them
 # Eyes do not fall shut, lips neither cross, vanish nor swell, brows do not sink into eyes. In this order: lips before
 # skin.
@@ -71,9 +80,9 @@ def in_order(before: Float64, after: Float64) -> Float64:
 
     before, after: (68, 2) (x, y). A distance that was 0 or negative before stays free.
     """
-    apart = after.copy()
     down = before[list(MOUTH_CORNERS)].mean(axis=0) - before[EYES].mean(axis=0)
     down = down / max(float(np.linalg.norm(down)), 1e-6)
+    apart = _held_corners(before, after, down)
     for pair in SPACINGS:
         own, now = (float((points[pair.lower] - points[pair.upper]) @ down) for points in (before, apart))
         if own <= 0:
@@ -85,6 +94,32 @@ def in_order(before: Float64, after: Float64) -> Float64:
         apart[pair.upper] -= up_share * missing * down
         apart[pair.lower] += (1 - up_share) * missing * down
     return apart
+
+
+def _held_corners(before: Float64, after: Float64, down: Float64) -> Float64:
+    """A copy of the moved landmarks (68, 2) with a mouth no narrower than NARROWEST, no corner of it below MOST_DROP.
+
+    A corner that hung lower before may stay there.
+    """
+    unit = float(np.linalg.norm(before[RIGHT_EYE].mean(axis=0) - before[LEFT_EYE].mean(axis=0)))
+    held = after.copy()
+    for corner, inner, beside in MOUTH_SIDES:
+        was, now = (float((points[corner] - _lip_line(points)) @ down) for points in (before, after))
+        excess = max(0.0, now - max(was, MOST_DROP * unit))
+        held[[corner, inner]] -= excess * down
+        held[list(beside)] -= BESIDE * excess * down
+    across = np.array([down[1], -down[0]])
+    was, now = (float((points[MOUTH_CORNERS[1]] - points[MOUTH_CORNERS[0]]) @ across) for points in (before, held))
+    if 0 < now < NARROWEST * was:
+        reach = (held[MOUTH] - _lip_line(held)) @ across
+        held[MOUTH] += ((NARROWEST * was / now - 1) * reach)[:, None] * across
+    return held
+
+
+def _lip_line(points: Float64) -> Float64:
+    """The middle between the lips (2,) of landmarks (68, 2)."""
+    middle: Float64 = points[list(LIP_MIDDLES)].mean(axis=0)
+    return middle
 
 
 def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
