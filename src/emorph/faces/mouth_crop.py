@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import NoFaceError, ShapeError
-from emorph.core.landmarks import INNER_LIPS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
+from emorph.core.landmarks import INNER_LIPS, INNER_MOUTH_CORNERS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 from emorph.core.types import Float32, Float64, UInt8
 from emorph.faces.mask import shifted
 from emorph.faces.mouth import REC601
@@ -122,8 +122,14 @@ def around_inside(points: Float64, size: tuple[int, int], rim_px: float) -> Floa
 
 
 def lip_gap(landmarks: Float64) -> float:
-    """The opening between the inner lips, in units of the face."""
-    return float(np.linalg.norm(landmarks[66] - landmarks[62])) / face_unit(landmarks)
+    """The opening between the inner lips, across the line of the mouth, in units of the face.
+
+    Lips that are moved along each other do not part.
+    """
+    left, right = landmarks[list(INNER_MOUTH_CORNERS)]
+    along, apart = right - left, landmarks[66] - landmarks[62]
+    across = (along[0] * apart[1] - along[1] * apart[0]) / max(float(np.linalg.norm(along)), 1e-6)
+    return abs(float(across)) / face_unit(landmarks)
 
 
 def is_shut(gap: float) -> bool:

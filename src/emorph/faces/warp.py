@@ -57,8 +57,8 @@ class Spacing:
 LEAST_FROWN = 0.6
 # Of surprised faces the median is 1.17 of neutral ones', the widest in twenty 1.56; wider, irises are drawn out.
 WIDEST_EYE = 1.4
-# Corners of the mouth below the middle of the lips' line, in eye distances: as of the lowest in twenty sad faces; and its
-# width over its own: surprised mouths' over smiles'. Beyond either, the cheeks of a smile that closes tear at the corners.
+# Corners of the mouth below the middle of the lips' line, in eye distances: as of the lowest in twenty sad faces. Its
+# width over its own: surprised mouths over smiles. Beyond either, the cheeks of a closing smile tear at the corners.
 MOST_DROP, NARROWEST = 0.09, 0.75
 BESIDE = 0.5  # how far lips beside the corners go with them
 THICKEST = 1.1  # of a lip's own thickness: a mouth that opens parts its lips and does not swell them
