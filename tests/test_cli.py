@@ -17,9 +17,11 @@ import pytest
 import torch
 import typer
 from PIL import Image
+from rich.text import Text
 
 from emorph.cli import options
 from emorph.cli.console import items, unbroken
+from emorph.cli.main import app
 from emorph.core import records
 from emorph.core.errors import ConfigError, ImageError, NoFaceError
 from emorph.core.expressions import Emotion
@@ -567,6 +569,20 @@ def test_help_shows_the_default_of_an_option_that_may_be_refused(
     text = " ".join(re.sub(r"[^\x20-\x7e]", " ", out).split())
     after = text[text.index(f" {option} <") :]
     assert after[after.index("[default: ") :].startswith(f"[default: ({default})]")
+
+
+def test_help_says_all_that_is_written_and_breaks_lines_by_the_terminal() -> None:
+    waiting: list[Any] = [typer.main.get_command(app)]
+    seen = 0
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        helps = [command.help, *(param.help for param in command.params if param.help)]
+        for text in helps:
+            assert Text.from_markup(text).plain == text, command.name  # "[search]" would be taken for a style
+            assert not re.search(r"[^\n]\n[^\n]", text), command.name
+        seen += len(helps)
+    assert seen > 100
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ Judges = Annotated[
     list[str] | None,
     typer.Option(
         help="emorph-judge, a folder, emonet_8, emonet_5, an ONNX judge's name, or its .onnx file beside its card; "
-        "may be repeated."
+        "may be repeated.",
+        show_default="emorph-judge",
     ),
 ]
 Recognisers = Annotated[
@@ -56,7 +57,8 @@ FaceModels = Annotated[
     list[str] | None,
     typer.Option(
         help="Face model whose coefficients measure expression, pose and shape: ict-facekit (fitted to the "
-        "landmarks), deca, emoca, or a file; may be repeated.  [default: ict-facekit]"
+        "landmarks), deca, emoca, or a file; may be repeated.",
+        show_default="ict-facekit",
     ),
 ]
 Without = Annotated[
