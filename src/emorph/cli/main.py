@@ -38,7 +38,7 @@ class _Verbs(TyperGroup):
 
 
 def _flow_help(command: Any) -> None:
-    """Join the lines of each paragraph of a command's help, and of its commands': a terminal breaks them by its width."""
+    """Join the lines of each paragraph of help, of a command and of those below it: a terminal breaks them anew."""
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
     for each in getattr(command, "commands", {}).values():
