@@ -231,6 +231,11 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
     ("words", "status", "sentence"),
     [
         (["edit", "PHOTO", "--to", "hapy"], 2, "did you mean 'happy'"),
+        (["edit", "PHOTO", "--to", "happy:0.6"], 2, "no number as its weight; a blend is written happy=0.6,surprise"),
+        (["edit", "PHOTO", "--to", "happy+sad"], 2, "no number as its weight; a blend is written happy=0.6,surprise"),
+        (["edit", "PHOTO", "--to", "happy", "--to", "sad"], 2, "2 times (happy and sad), but an edit has one goal"),
+        (["edit", "PHOTO", "--au", "AU12"], 2, "not an action unit with a value from 0 to 1, as in AU12=0.8."),
+        (["edit", "PHOTO", "--au", "AU12=0.5", "--au", "AU12=0.8"], 2, "names AU12 twice"),
         (["edit", "PHOTO", "--to", "happy", "--strength", "lots"], 2, "'lots' is neither a number"),
         (["edit", "PHOTO", "--to", "happy", "--model", "emorph-bas"], 2, "model 'emorph-bas' is not known"),
         (["edit", "PHOTO", "--to", "happy", "--model", "PHOTO"], 2, "astronaut.png"),
