@@ -52,6 +52,7 @@ def test_what_is_no_share_is_refused() -> None:
 def test_an_interval_of_no_width_is_not_shown() -> None:
     assert str(Value(Estimate(1, 1, 1, 6), is_share=True)) == "100.0 % (no interval; n = 6)"
     assert str(Value(Estimate(0.5, 0.5, 0.5, 1))) == "0.5 (no interval; n = 1)"
+    assert str(Value(Estimate(0.5, 0.5, 0.5, 4))) == "0.5 (no interval; n = 4)"
     assert str(Value(Estimate(0, 0, 0, 6))) == "0 (0 to 0; n = 6)"  # six equal numbers are what they are
 
 
