@@ -36,7 +36,10 @@ Out = Annotated[
 Compare = Annotated[bool, typer.Option("--compare", help="Compare several sets of edits with the first.")]
 Sources = Annotated[
     Path | None,
-    typer.Option(help="Folder of the source photos, for a folder of pictures; of films the source, or its folder."),
+    typer.Option(
+        help="Folder of the source photos, for a folder of pictures, or where photos are no longer where they were "
+        "edited; of films the source, or its folder."
+    ),
 ]
 Judges = Annotated[
     list[str] | None,
