@@ -158,7 +158,7 @@ def test_the_same_command_goes_on_after_a_stop(
     (out / "b_happy_0-0.5-1_strip.png").unlink()
     os.utime(folder / "c.png")  # another photo of that name since
     status, again, err = emorph(*words)
-    assert (status, err) == (0, "1 already done; use --again to redo them.\n")
+    assert (status, err) == (0, "1 already done; use --again to redo it.\n")
     assert [row["edited"] for row in json.loads(again)] == [row["edited"] for row in json.loads(first)]
     anew = {path.name for path, time_ns in written.items() if path.stat().st_mtime_ns != time_ns}
     assert anew == {f"{name}_happy_{ending}.png" for name in "bc" for ending in ("0", "0.5", "1", "0-0.5-1_strip")}
@@ -200,7 +200,7 @@ def test_action_units_go_on_after_a_stop(emorph: Command, example_photo: Path, i
     status, first, err = emorph(*words)
     assert (status, err) == (0, "")
     status, again, err = emorph(*words)
-    assert (status, json.loads(again), err) == (0, json.loads(first), "1 already done; use --again to redo them.\n")
+    assert (status, json.loads(again), err) == (0, json.loads(first), "1 already done; use --again to redo it.\n")
     assert emorph("edit", example_photo, "--au", "AU12=0.7", *common)[2] == ""
     assert not (tmp_path / "out" / "edits.jsonl").exists()  # it holds what can be judged
 
@@ -278,6 +278,8 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
         (["sheet", "HUGE"], 1, "huge.png has 30000x30000 px (900 million), the limit is 120 million"),
         (["sheet", "PHOTO", "--solver", "dim"], 2, "did you mean 'ddim'"),
         (["train", "run", "none.toml"], 2, "no such configuration file"),
+        (["train", "run", "EMPTY"], 2, "is a folder; name the configuration file itself"),
+        (["train", "resume", "EMPTY"], 2, "is no run: it has no run.toml"),
         (["train", "resume", "EMPTY"], 2, "run.toml"),
         (["models", "info", "PHOTO"], 2, "astronaut.png"),
         (["models", "get", "ffhq256-autoenc"], 2, "https://github.com/phizaz/diffae"),
