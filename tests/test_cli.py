@@ -17,9 +17,11 @@ import pytest
 import torch
 import typer
 from PIL import Image
+from rich.text import Text
 
 from emorph.cli import options
 from emorph.cli.console import items, unbroken
+from emorph.cli.main import app
 from emorph.core import records
 from emorph.core.errors import ConfigError, ImageError, NoFaceError
 from emorph.core.expressions import Emotion
@@ -156,7 +158,7 @@ def test_the_same_command_goes_on_after_a_stop(
     (out / "b_happy_0-0.5-1_strip.png").unlink()
     os.utime(folder / "c.png")  # another photo of that name since
     status, again, err = emorph(*words)
-    assert (status, err) == (0, "1 already done; use --again to redo them.\n")
+    assert (status, err) == (0, "1 already done; use --again to redo it.\n")
     assert [row["edited"] for row in json.loads(again)] == [row["edited"] for row in json.loads(first)]
     anew = {path.name for path, time_ns in written.items() if path.stat().st_mtime_ns != time_ns}
     assert anew == {f"{name}_happy_{ending}.png" for name in "bc" for ending in ("0", "0.5", "1", "0-0.5-1_strip")}
@@ -198,7 +200,7 @@ def test_action_units_go_on_after_a_stop(emorph: Command, example_photo: Path, i
     status, first, err = emorph(*words)
     assert (status, err) == (0, "")
     status, again, err = emorph(*words)
-    assert (status, json.loads(again), err) == (0, json.loads(first), "1 already done; use --again to redo them.\n")
+    assert (status, json.loads(again), err) == (0, json.loads(first), "1 already done; use --again to redo it.\n")
     assert emorph("edit", example_photo, "--au", "AU12=0.7", *common)[2] == ""
     assert not (tmp_path / "out" / "edits.jsonl").exists()  # it holds what can be judged
 
@@ -229,6 +231,11 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
     ("words", "status", "sentence"),
     [
         (["edit", "PHOTO", "--to", "hapy"], 2, "did you mean 'happy'"),
+        (["edit", "PHOTO", "--to", "happy:0.6"], 2, "no number as its weight; a blend is written happy=0.6,surprise"),
+        (["edit", "PHOTO", "--to", "happy+sad"], 2, "no number as its weight; a blend is written happy=0.6,surprise"),
+        (["edit", "PHOTO", "--to", "happy", "--to", "sad"], 2, "2 times (happy and sad), but an edit has one goal"),
+        (["edit", "PHOTO", "--au", "AU12"], 2, "not an action unit with a value from 0 to 1, as in AU12=0.8."),
+        (["edit", "PHOTO", "--au", "AU12=0.5", "--au", "AU12=0.8"], 2, "names AU12 twice"),
         (["edit", "PHOTO", "--to", "happy", "--strength", "lots"], 2, "'lots' is neither a number"),
         (["edit", "PHOTO", "--to", "happy", "--model", "emorph-bas"], 2, "model 'emorph-bas' is not known"),
         (["edit", "PHOTO", "--to", "happy", "--model", "PHOTO"], 2, "astronaut.png"),
@@ -271,6 +278,8 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
         (["sheet", "HUGE"], 1, "huge.png has 30000x30000 px (900 million), the limit is 120 million"),
         (["sheet", "PHOTO", "--solver", "dim"], 2, "did you mean 'ddim'"),
         (["train", "run", "none.toml"], 2, "no such configuration file"),
+        (["train", "run", "EMPTY"], 2, "is a folder; name the configuration file itself"),
+        (["train", "resume", "EMPTY"], 2, "is no run: it has no run.toml"),
         (["train", "resume", "EMPTY"], 2, "run.toml"),
         (["models", "info", "PHOTO"], 2, "astronaut.png"),
         (["models", "get", "ffhq256-autoenc"], 2, "https://github.com/phizaz/diffae"),
@@ -567,6 +576,20 @@ def test_help_shows_the_default_of_an_option_that_may_be_refused(
     text = " ".join(re.sub(r"[^\x20-\x7e]", " ", out).split())
     after = text[text.index(f" {option} <") :]
     assert after[after.index("[default: ") :].startswith(f"[default: ({default})]")
+
+
+def test_help_says_all_that_is_written_and_breaks_lines_by_the_terminal() -> None:
+    waiting: list[Any] = [typer.main.get_command(app)]
+    seen = 0
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        helps = [command.help, *(param.help for param in command.params if param.help)]
+        for text in helps:
+            assert Text.from_markup(text).plain == text, command.name  # "[search]" would be taken for a style
+            assert not re.search(r"[^\n]\n[^\n]", text), command.name
+        seen += len(helps)
+    assert seen > 100
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ def test_emotions_have_affectnets_codes() -> None:
         (" sad ", Emotion.SAD),
         (4, Emotion.FEAR),
         ("軽蔑", Emotion.CONTEMPT),
+        ("幸せ", Emotion.HAPPY),
+        ("恐怖", Emotion.FEAR),
     ],
 )
 def test_other_label_sets_map_by_name(name: str | int, emotion: Emotion) -> None:

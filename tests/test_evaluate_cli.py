@@ -17,11 +17,13 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with judge/ and made.csv, and rest.csv, whose edit is missing, and none.csv of unedited photos."""
+    """A folder with judge/, made.csv, rest.csv, which lacks an edit and a photo, and none.csv of unedited photos."""
     folder = tmp_path_factory.mktemp("evaluate")
     save_judge(folder / "judge")
     made_set(folder)
-    (folder / "rest.csv").write_text("source,edited,target\nann.png,ann_happy_1.png,happy\nann.png,gone.png,sad\n")
+    (folder / "rest.csv").write_text(
+        "source,edited,target\nann.png,ann_happy_1.png,happy\nann.png,gone.png,sad\nmoved.png,bob_happy_1.png,happy\n"
+    )
     (folder / "none.csv").write_text("source,edited,target\nann.png,ann.png,happy\nbob.png,bob.png,happy\n")
     return folder
 
@@ -83,8 +85,9 @@ def test_what_is_missing_stops_nothing(
     assert status == 1
     assert "emonet_8: not measured: emonet_8 needs emonet_8.pth: get it with emorph models get emonet_8" in err
     assert "left out: gone.png: gone.png cannot be read" in err
+    assert "Photos that are not where the edits say: 1, such as moved.png; name their folder: --sources." in err
     html = (tmp_path / "out" / "report.html").read_text()
-    assert "1 of 2 edits could not be measured" in html
+    assert "2 of 3 edits could not be measured" in html
     assert "not measured: no judge is available" in html
 
 

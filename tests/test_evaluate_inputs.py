@@ -49,6 +49,16 @@ def test_records_of_emorph_edit(tmp_path: Path) -> None:
     assert pair.source == tmp_path / "a.png"
 
 
+def test_photos_that_lie_elsewhere_by_now(tmp_path: Path) -> None:
+    pictures(tmp_path / "out", "a_happy.png", "a.png")  # an a.png of the results' folder is another one
+    pictures(tmp_path / "moved", "a.png", "a_happy.png")
+    append(tmp_path / "out" / "edits.jsonl", [record(source="gone/a.png")])
+    (pair,) = read_pairs(tmp_path / "out", sources=tmp_path / "moved")
+    assert (pair.source, pair.edited) == (tmp_path / "moved" / "a.png", tmp_path / "out" / "a_happy.png")
+    (tmp_path / "edits.csv").write_text(f"source,edited,target\ngone/a.png,{tmp_path}/out/a_happy.png,happy\n")
+    assert read_pairs(tmp_path / "edits.csv", sources=tmp_path / "moved")[0].source == tmp_path / "moved" / "a.png"
+
+
 def test_edits_to_valence_and_arousal(tmp_path: Path) -> None:
     asked = [("valence_0.5", 1.0), ("valence_-0.5_arousal_0.25", 1.0), ("arousal_1", 0.5)]
     append(tmp_path / "edits.jsonl", [record(id=f"{word}.png", target=word, strength=s) for word, s in asked])

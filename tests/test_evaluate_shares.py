@@ -9,7 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.evaluate.metrics.shares import share, signed_share
-from emorph.evaluate.metrics.statistics import Estimate
+from emorph.evaluate.metrics.statistics import Estimate, bootstrap
 from emorph.evaluate.report.tables import Value
 from evaluate_sets import PANEL, Made
 
@@ -52,6 +52,7 @@ def test_what_is_no_share_is_refused() -> None:
 def test_an_interval_of_no_width_is_not_shown() -> None:
     assert str(Value(Estimate(1, 1, 1, 6), is_share=True)) == "100.0 % (no interval; n = 6)"
     assert str(Value(Estimate(0.5, 0.5, 0.5, 1))) == "0.5 (no interval; n = 1)"
+    assert str(Value(bootstrap([0.25, 0.75], ["one", "one"]))) == "0.5 (no interval; n = 2)"
     assert str(Value(Estimate(0, 0, 0, 6))) == "0 (0 to 0; n = 6)"  # six equal numbers are what they are
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from emorph.cli.edit_options import all_units
 from emorph.cli.main import app
 from emorph.core.action_units import EMOTION_UNITS, WORDS
 from emorph.core.errors import ConfigError
@@ -28,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def test_units_are_read_as_written() -> None:
     assert parse_units(" mouthSmile_L=0.8, jawOpen=1,") == {"mouthSmile_L": 0.8, "jawOpen": 1.0}
-    for wrong in ("", "jawOpen", "jawOpen=2", "jawOpen=nan", "=0.5", "jawOpen=wide"):
+    assert all_units(["AU6=0.7,AU1=0.1", "AU12=0.9"]) == {"AU6": 0.7, "AU1": 0.1, "AU12": 0.9}
+    for wrong in ("", "jawOpen", "jawOpen=2", "jawOpen=nan", "=0.5", "jawOpen=wide", "jawOpen=0.5,jawOpen=1"):
         with pytest.raises(ConfigError, match="--au"):
             parse_units(wrong)
 

@@ -273,6 +273,8 @@ def test_saves_are_counted_with_their_size() -> None:
     assert (saves.written, saves.stay) == (10, 5)
     one = resources(config, 4).checkpoint
     assert saves.disk_bytes == 6 * one  # and the one that is being written
+    assert "5 are kept" in full_text(plan_of(config, known()))
+    assert "1 is kept" in full_text(plan_of(run_config(budget={"steps": 12}, checkpoint={"every_steps": 50}), known()))
     assert plan_of(run_config(checkpoint={"every_minutes": 5}), known()).saves.written is None
     assert CheckpointConfig().minutes == 10
     assert CheckpointConfig(every_steps=5).minutes is None

@@ -318,6 +318,9 @@ def test_the_command_edits_films(emorph: Command, tmp_path: Path) -> None:
     status, _, err = emorph("edit", clip, tmp_path / "p.jpg", "--to", "happy", "-o", tmp_path / "o", *quick)
     assert status == 2
     assert "one after the other" in err
+    status, _, err = emorph("edit", clip, "--to", "happy", "-o", tmp_path / "x.png", *quick)
+    assert (status, (tmp_path / "x.png").exists()) == (2, False)
+    assert "films are not written as .png; use .mp4, " in err
 
 
 def test_frames_that_say_next_to_nothing_are_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:

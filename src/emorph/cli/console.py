@@ -80,7 +80,7 @@ class Bar(Watch):
         self._done, self._total = 0, n_photos
         self._progress.update(self._bar, total=float(n_photos), completed=0)
         if n_before:
-            say(f"{n_before} already done; use --again to redo them.")
+            say(f"{n_before} already done; use --again to redo {'it' if n_before == 1 else 'them'}.")
 
     def begin(self, name: str) -> None:
         self._name = name

@@ -226,7 +226,7 @@ def _summarise(out: Path, summary: Summary, *, as_json: bool) -> None:
         print_json({"path": str(out), **asdict(summary)})
         return
     splits = ", ".join(f"{n:,} {split}" for split, n in summary.splits.items())
-    typer.echo(f"{out}: {summary.n_rows:,} faces ({splits}).")
+    typer.echo(f"{out}: {summary.n_rows:,} face{'s' * (summary.n_rows != 1)} ({splits}).")
     n_rejects = sum(summary.rejects.values())
     typer.echo(f"Left out: {n_rejects:,}{f', each with its reason in {out / REJECTS}' if n_rejects else ''}.")
     for reason, n in summary.rejects.items():

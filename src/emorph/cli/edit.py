@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import typer
 
@@ -19,6 +19,19 @@ from emorph.cli.console import (
     mention_other_faces,
     print_json,
     say,
+)
+from emorph.cli.edit_options import (
+    Again,
+    Arousal,
+    FaceModelFile,
+    ModelName,
+    Out,
+    Strength,
+    To,
+    Units,
+    Valence,
+    all_units,
+    one_goal,
 )
 from emorph.cli.film import DrawEveryOption, EasingOption, FilmOptions, PreviewOption, edit_films_of, films_among
 from emorph.cli.options import (
@@ -44,7 +57,6 @@ from emorph.cli.options import (
     parse_strengths,
     refuse_options,
 )
-from emorph.core.action_units import WORDS, spelled
 from emorph.core.errors import ConfigError
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.pretrained import CONFIG_FILE, locate
@@ -57,50 +69,7 @@ if TYPE_CHECKING:
     from emorph.edit.rig.editor import RigEditor
 
 
-_TOLD = ("source", "edited", "strength", "n_faces", "n_edited", "score")
-
-
-To = Annotated[
-    str | None,
-    typer.Option(
-        help="neutral, happy, sad, surprise, fear, disgust, anger or contempt; or a blend: happy=0.6,surprise=0.4, "
-        "also with action units: happy=0.6,AU4=0.5."
-    ),
-]
-Strength = Annotated[
-    str,
-    typer.Option(
-        help="0 changes nothing, 1 is the usual amount; 0:1.5:0.25 gives a strip of strengths. "
-        "Of films, keyframes: 0@0s,1@2s,1@5s,0@6s."
-    ),
-]
-Valence = Annotated[
-    float | None,
-    typer.Option(help="Instead of --to: from -1 (displeased) to 1 (pleased). On its own, arousal stays as it is."),
-]
-Arousal = Annotated[
-    float | None,
-    typer.Option(help="Instead of --to: from -1 (calm) to 1 (excited). On its own, valence stays as it is."),
-]
-Out = Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")]
-ModelName = Annotated[
-    str | None,
-    typer.Option(
-        help="A bundled model, a folder, a hub id, or an official checkpoint.",
-        show_default="emorph-base; emorph-rig for action units that it does not know, or with --face-model",
-    ),
-]
 E = TypeVar("E", "Editor", "RigEditor")
-Units = Annotated[
-    str | None,
-    typer.Option(
-        help="Action units from 0 to 1: by their numbers in FACS, as in AU6=0.7,AU12=0.9, AU14_R for the "
-        "right side alone, or by the names of ICT-FaceKit's face: mouthSmile_L=0.8,jawOpen=0.3. "
-        f"{', '.join(map(spelled, WORDS))}."
-    ),
-]
-FaceModelFile = Annotated[Path | None, typer.Option(help="The rig's ict_face.npz, if it is not in the usual place.")]
-Again = Annotated[bool, typer.Option("--again", help="Redo photos that were already edited this way.")]
 
 
 def edit(
@@ -141,28 +110,16 @@ def edit(
     In a folder, finished photos are not done twice: after an interruption, run the same command again. A film goes on
     where it was stopped; its --strength and --to may be keyframes: 0@0s,1@2s and happy@0s,sad@3s.
     """
-    from emorph.edit.pipeline import DEFAULT_MODEL
-    from emorph.edit.rig.action_units import parse_units
-    from emorph.models.port import is_rig
-
+    goal, units = one_goal(to), all_units(au)
     films = films_among(photos, out, frame)
-    units = None if au is None else parse_units(au)
-    asked_units = {} if films else {**(units or {}), **dict(Target.asked(to).units if to is not None else ())}
-    name = model or (DEFAULT_MODEL if directions else _usual_model(asked_units, face_model))
-    is_folder = (locate(name) / CONFIG_FILE).is_file()  # an official file may be a rig
-    by_rig = is_rig(name) or (bool(asked_units) and not is_folder)
-
+    name, by_rig = _chosen_model(goal, units, model, directions, face_model, films=bool(films))
     editor = _Loader(
         load_editor, (name, directions, device, steps, solver, detector, min_score),
         (("anyway", anyway), ("reuse", reuse), ("backend", backend)),
     )  # fmt: skip
     if films:
-        if by_rig:
-            raise ConfigError(
-                f"{name} is a rig, and films are edited with a model that is none; choose another --model."
-            )
         refuse_options("films", {"--frame": frame, "--strip-location": strip_location or None, "--cluster": cluster})
-        asked = FilmOptions(to, strength, valence, arousal, units, easing, face, min_face, preview, draw_every)
+        asked = FilmOptions(goal, strength, valence, arousal, units, easing, face, min_face, preview, draw_every)
         edit_films_of(films, out, asked, again=again, as_json=as_json, load=editor)
         return
     refuse_options("photos", {"--easing": easing, "--preview": preview or None, "--draw-every": draw_every})
@@ -179,12 +136,34 @@ def edit(
             },
         )  # fmt: skip
         _edit_by_rig(
-            job, _target(to, None, None, units),
+            job, _target(goal, None, None, units),
             _Loader(load_rig_editor, (name, face_model, device, steps, solver, None, None, detector, min_score)),
         )  # fmt: skip
     else:
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
-        _edit_by_code(job, _target(to, valence, arousal, units), editor)
+        _edit_by_code(job, _target(goal, valence, arousal, units), editor)
+
+
+def _chosen_model(
+    goal: str | None,
+    units: Mapping[str, float] | None,
+    model: str | None,
+    directions: Path | None,
+    face_model: Path | None,
+    *,
+    films: bool,
+) -> tuple[str, bool]:
+    """The model that edits, and whether it is a rig. Raises ConfigError for films by a rig."""
+    from emorph.edit.pipeline import DEFAULT_MODEL
+    from emorph.models.port import is_rig
+
+    asked_units = {} if films else {**(units or {}), **dict(Target.asked(goal).units if goal is not None else ())}
+    name = model or (DEFAULT_MODEL if directions else _usual_model(asked_units, face_model))
+    is_folder = (locate(name) / CONFIG_FILE).is_file()  # an official file may be a rig
+    by_rig = is_rig(name) or (bool(asked_units) and not is_folder)
+    if films and by_rig:
+        raise ConfigError(f"{name} is a rig, and films are edited with a model that is none; choose another --model.")
+    return name, by_rig
 
 
 def _usual_model(units: Mapping[str, float], face_model: Path | None) -> str:

@@ -225,7 +225,11 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
     if compare and len(edits) < 2:
         raise ConfigError("--compare needs at least two sets of edits; name another one.")
     named = zip(edits, method_names(edits), strict=True)
-    return [pair for path, name in named for pair in read_pairs(path, sources=sources, method=name)]
+    pairs = [pair for path, name in named for pair in read_pairs(path, sources=sources, method=name)]
+    gone = {pair.source for pair in pairs if not pair.source.is_file()}
+    if gone:
+        say(f"Photos that are not where the edits say: {len(gone)}, such as {min(gone)}; name their folder: --sources.")
+    return pairs
 
 
 def _losses(pairs: list[Pair], model: str | None) -> list[LossNetwork]:

@@ -36,13 +36,17 @@ Out = Annotated[
 Compare = Annotated[bool, typer.Option("--compare", help="Compare several sets of edits with the first.")]
 Sources = Annotated[
     Path | None,
-    typer.Option(help="Folder of the source photos, for a folder of pictures; of films the source, or its folder."),
+    typer.Option(
+        help="Folder of the source photos, for a folder of pictures, or where photos are no longer where they were "
+        "edited; of films the source, or its folder."
+    ),
 ]
 Judges = Annotated[
     list[str] | None,
     typer.Option(
         help="emorph-judge, a folder, emonet_8, emonet_5, an ONNX judge's name, or its .onnx file beside its card; "
-        "may be repeated."
+        "may be repeated.",
+        show_default="emorph-judge",
     ),
 ]
 Recognisers = Annotated[
@@ -56,7 +60,8 @@ FaceModels = Annotated[
     list[str] | None,
     typer.Option(
         help="Face model whose coefficients measure expression, pose and shape: ict-facekit (fitted to the "
-        "landmarks), deca, emoca, or a file; may be repeated.  [default: ict-facekit]"
+        "landmarks), deca, emoca, or a file; may be repeated.",
+        show_default="ict-facekit",
     ),
 ]
 Without = Annotated[

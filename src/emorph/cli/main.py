@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import re
 import sys
@@ -24,12 +25,24 @@ KEPT = "What was finished is kept."
 class _Verbs(TyperGroup):
     """Commands that say on Ctrl-C what is kept."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _flow_help(self)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stopped:
             say(f"Stopped. {str(stopped) or KEPT}")
             raise typer.Exit(STOPPED) from None
+
+
+def _flow_help(command: Any) -> None:
+    """Join the lines of each paragraph of help, of a command and of those below it: a terminal breaks them anew."""
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+    command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+    for each in getattr(command, "commands", {}).values():
+        _flow_help(each)
 
 
 app = typer.Typer(

@@ -20,7 +20,7 @@ BUNDLED_ROLES = {
     "emorph-rig": "action units and transfer between photos",
     "emorph-shape": "reads shape and expression off a face, for losses in training",
 }
-app = typer.Typer(help="List, download, inspect and convert models.", no_args_is_help=True)
+app = typer.Typer(help="Models: list, download, tell what a file is, convert.", no_args_is_help=True)
 
 
 @app.command("list")

@@ -14,7 +14,7 @@ from emorph.cli.options import Json
 
 
 def search(
-    config: Annotated[Path, typer.Argument(help="A TOML file with ranges and a section [search].")],
+    config: Annotated[Path, typer.Argument(help="A TOML file with ranges, and with a section named search.")],
     trials: Annotated[
         int | None, typer.Option(min=1, help="How many settings to try in all.", show_default="the file's, or 40")
     ] = None,

@@ -44,8 +44,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The values of a TOML file. Raises ConfigError if it is missing or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such configuration file.") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a folder; name the configuration file itself, which ends in .toml.") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}); check the path.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

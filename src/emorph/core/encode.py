@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +32,6 @@ TRANSPARENCY, LOCATION = "transparency", "location"
 _EXIF_IFD, _EXIF_USER_COMMENT = 0x8769, 0x9286
 _ASCII_COMMENT = b"ASCII\0\0\0"  # EXIF 2.3, 4.6.5: UserComment starts with its character code
 _MAX_KEY_CHARS = 79  # PNG keywords
-_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 _LOSSY: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95},
@@ -102,6 +103,13 @@ def write_photo(
         "colour profile": photo.icc is not None,
     }
     return Carried(tuple(word for word, is_there in has.items() if is_there), tuple(lost))
+
+
+def jpeg_url(pixels: UInt8, quality: int) -> str:
+    """A picture, uint8 (H, W, 3) RGB, as the data URL of a JPEG, for pages that hold their pictures. quality: to 95."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -75,12 +75,12 @@ class _Facts:
 # Valence and arousal: prototypes on Russell's circumplex (1980) as AffectNet's annotators used it
 # (Mollahosseini et al. 2017, Fig. 1); for sorting and display, not a measurement.
 _FACTS: dict[Emotion, _Facts] = {
-    Emotion.NEUTRAL: _Facts("無表情", (0.0, 0.0), ("neutrality", "calm")),
-    Emotion.HAPPY: _Facts("喜び", (0.8, 0.3), ("happiness", "joy", "smile", "smiling")),
-    Emotion.SAD: _Facts("悲しみ", (-0.7, -0.3), ("sadness",)),
-    Emotion.SURPRISE: _Facts("驚き", (0.2, 0.8), ("surprised",)),
-    Emotion.FEAR: _Facts("恐れ", (-0.4, 0.8), ("fearful", "afraid")),
-    Emotion.DISGUST: _Facts("嫌悪", (-0.7, 0.4), ("disgusted",)),
+    Emotion.NEUTRAL: _Facts("無表情", (0.0, 0.0), ("neutrality", "calm", "真顔", "中立")),
+    Emotion.HAPPY: _Facts("喜び", (0.8, 0.3), ("happiness", "joy", "smile", "smiling", "幸せ", "幸福", "笑顔")),
+    Emotion.SAD: _Facts("悲しみ", (-0.7, -0.3), ("sadness", "悲しい")),
+    Emotion.SURPRISE: _Facts("驚き", (0.2, 0.8), ("surprised", "びっくり")),
+    Emotion.FEAR: _Facts("恐れ", (-0.4, 0.8), ("fearful", "afraid", "恐怖", "怖い")),
+    Emotion.DISGUST: _Facts("嫌悪", (-0.7, 0.4), ("disgusted", "嫌悪感")),
     Emotion.ANGER: _Facts("怒り", (-0.5, 0.7), ("angry",)),
     Emotion.CONTEMPT: _Facts("軽蔑", (-0.5, 0.3), ("contemptuous",)),
 }

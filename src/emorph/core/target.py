@@ -15,6 +15,7 @@ from emorph.core.expressions import Emotion
 
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _AFFECT_WORD = re.compile(rf"valence_({_NUMBER})(?:_arousal_({_NUMBER}))?|arousal_({_NUMBER})")
+_MIXED = re.compile(r"[=,+:]")  # of a blend, also where it is written as blends are not
 MOST_FILE_WORD = 100  # characters of a name that what was asked for may take
 MOST_STRENGTH = 3.0
 MOST_WEIGHT = MOST_STRENGTH  # of an emotion in a blend
@@ -91,7 +92,7 @@ class Target:
             return cls(to, 1.0, valence, arousal, more)
         if not isinstance(to, str):
             raise ConfigError(f"what a face should show is an emotion's word or a blend, found {to!r:.60}.")
-        parsed = cls.parse(to) if "=" in to or "," in to else cls(Emotion.parse(to))
+        parsed = cls.parse(to) if _MIXED.search(to) else cls(Emotion.parse(to))
         return cls(parsed.emotion, 1.0, valence, arousal, (*parsed.units, *more), parsed.blend)
 
     @classmethod
@@ -106,7 +107,7 @@ class Target:
             texts = (numbers[1], numbers[2] or numbers[3])
             valence, arousal = (None if text is None else float(text) for text in texts)
             return cls(None, strength, valence, arousal)
-        if "=" in word or "," in word:
+        if _MIXED.search(word):
             return cls(_weights(word), strength)
         return cls(Emotion.parse(word), strength)
 

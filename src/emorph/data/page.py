@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from emorph.core.encode import jpeg_url
 from emorph.core.errors import DataError, EmorphError
 from emorph.core.expressions import Emotion
 from emorph.core.files import replace_file
@@ -19,6 +19,7 @@ from emorph.data.index import KINDS, FaceIndex
 from emorph.data.report import COLUMNS, ScanReport, code_name, table_rows, used_columns
 
 THUMB_PX = 88
+QUALITY = 82  # of JPEGs on the page
 N_THUMBS = 10
 CELLS = 40  # of the valence/arousal plane, along each side
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -100,8 +101,7 @@ def _thumb(index: FaceIndex, face: FaceRecord) -> str | None:
     except EmorphError:
         return None
     small = cv2.resize(pixels, (THUMB_PX, THUMB_PX), interpolation=cv2.INTER_AREA)
-    ok, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}" if ok else None
+    return jpeg_url(small.astype(np.uint8, copy=False), QUALITY)
 
 
 def _square(pixels: UInt8, face: FaceRecord) -> UInt8:

@@ -117,6 +117,13 @@ def result_paths(out: Path, names: Sequence[str], given: str = "photos are given
     return [out]
 
 
+def ends_as_a_file(out: Path) -> bool:
+    """Whether ``out`` ends as files do, and is no folder: "out.txt" and "out.png", not "edits.2024"."""
+    suffix = out.suffix.lower()
+    known = suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES, *OTHER_SUFFIXES)
+    return (known or any(MimeTypes().guess_type(f"_{suffix}"))) and not _is_folder(out)
+
+
 def names_a_picture(out: Path) -> bool:
     """Whether ``out`` names a picture rather than a folder. Raises ConfigError for a kind that is not written.
 
@@ -128,7 +135,7 @@ def names_a_picture(out: Path) -> bool:
     if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in known:
         needs = f" without pillow-heif (`{install('heif')}`)" if suffix in HEIF_SUFFIXES_WRITTEN else ""
         raise ConfigError(f"{out}: emorph does not write {suffix}{needs}; use {', '.join(known)}, or a folder.")
-    if suffix not in known and (suffix in OTHER_SUFFIXES or any(MimeTypes().guess_type(f"_{suffix}"))):
+    if suffix not in known and ends_as_a_file(out):
         raise ConfigError(f"{out}: emorph does not write {suffix}; use {', '.join(known)}, or a folder.")
     return suffix in known
 

@@ -11,7 +11,7 @@ The path that the bundled model takes, in order:
     mouth ........... gets its inside painted at that resolution                    painted_mouth.py
 
 Directions that do not know landmarks, such as the official ones, take the path of the diffusion autoencoder's paper:
-z_sem alone moves. It comes second. Many photos, on disk: files.py. Through a 3D face: rig/editor.py.
+z_sem alone moves (by_code.py). Many photos, on disk: files.py. Through a 3D face: rig/editor.py.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from torch import Tensor
 
 from emorph.core.device import choose_device, laid_out
 from emorph.core.errors import CheckpointError, ConfigError
-from emorph.core.images import luminance, read_photo, to_levels, to_tensor
+from emorph.core.images import luminance, read_photo, to_tensor
 from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.target import checked_strengths
 from emorph.core.types import AlignedFace, Expression, FaceCode, Landmarks, OnStep, Photo, Target
 from emorph.edit import latent
+from emorph.edit.by_code import code_changes, drawn_targets, read_code
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
 from emorph.edit.moving import moved_changes
@@ -282,9 +283,10 @@ class Editor:
 
         Raises MissingAssetError without directions, UnknownNameError for an emotion that they do not know.
         """
+        crops = self.pictures(faces)
         if self.directions is not None and self.directions.landmarks is not None:
-            return moved_changes(self.model, self.codec, self.directions, faces, self.pictures(faces), targets, on_step)
-        return self._changes_by_z_alone(faces, targets, on_step)
+            return moved_changes(self.model, self.codec, self.directions, faces, crops, targets, on_step)
+        return code_changes(self.codec, self.model_id, self.directions, crops, targets, on_step)
 
     # -- the paper's path: z_sem alone moves, and x_T holds the rest
 
@@ -297,11 +299,7 @@ class Editor:
     @torch.inference_mode()
     def encode(self, faces: Sequence[AlignedFace], *, on_step: OnStep | None = None) -> FaceCode:
         """z_sem and x_T of faces; a face's code does not depend on the others."""
-        crops = self.pictures(faces)
-        tone = self.model.tone(crops)
-        seen = tone.take_off(crops)
-        z = self.model.encode(seen)
-        return FaceCode(z, self.codec.invert(seen, z, on_step), self.model_id, tone)
+        return read_code(self.codec, self.model_id, self.pictures(faces), on_step)
 
     @torch.inference_mode()
     def decode(self, x_T: Tensor, z: Tensor, *, on_step: OnStep | None = None) -> Tensor:
@@ -319,30 +317,7 @@ class Editor:
         """
         if code.model_id != self.model_id:
             raise CheckpointError(f"this code was made by {code.model_id!r} and cannot be read by {self.model_id!r}.")
-        if code.x_T is None:
-            raise CheckpointError("this code has no x_T, so it cannot be decoded; encode the face again.")
-        active = [i for i, target in enumerate(targets) if target.strength]
-        rows = code.z_sem[:, None]
-        if active:
-            z_to = latent.edited_codes(code.z_sem, self.known_directions(), [targets[i] for i in active])
-            rows = torch.cat([rows, z_to], dim=1)
-        x_T = code.x_T[:, None].expand(-1, rows.shape[1], -1, -1, -1)
-        flat = self.decode(x_T.flatten(0, 1), rows.flatten(0, 1), on_step=on_step)
-        pictures = torch.unflatten(flat, 0, rows.shape[:2])
-        pictures = pictures if code.tone is None else code.tone.put_back(pictures)
-        row_of = {i: 1 + k for k, i in enumerate(active)}
-        return pictures[:, [0, *(row_of.get(i, 0) for i in range(len(targets)))]]
-
-    def _changes_by_z_alone(
-        self, faces: Sequence[AlignedFace], targets: Sequence[Target], on_step: OnStep | None
-    ) -> list[list[CropChange]]:
-        """The way of the paper: crops are inverted as they are, and drawn again with the target's z_sem."""
-        total = 2 * self.steps
-        code = self.encode(faces, on_step=on_step and (lambda done, _: on_step(done, total)))
-        decoded = self.decode_targets(
-            code, targets, on_step=on_step and (lambda done, _: on_step(self.steps + done, total))
-        )
-        return [[CropChange(rows[0], after) for after in rows[1:]] for rows in map(to_levels, decoded)]
+        return drawn_targets(self.codec, self.directions, code, targets, on_step)
 
     # -- sheets, and new faces
 

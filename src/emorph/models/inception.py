@@ -18,7 +18,6 @@ from emorph.core.errors import ShapeError
 from emorph.models.weights import filled, read_state
 
 SIDE_PX = 299
-N_FEATURES = 2048
 BN_EPS = 1e-3
 _UNUSED = ("fc.", "AuxLogits.")  # of the file: the classifier
 

@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 from emorph.core.errors import ConfigError
 from emorph.study.commits import Commits
-from emorph.study.export import opened
 from emorph.study.opening import check_study
-from emorph.study.records import PICTURES_FOLDER, VOTES_FILE, Design, Vote
+from emorph.study.records import PICTURES_FOLDER, Vote
 from emorph.study.steps import ShownStep, Step, meaning, show, steps_of
 from emorph.study.store import Counts, NewSeat, Seat, Store
 from emorph.study.texts import read_words
@@ -222,12 +221,3 @@ def _vote(seat: Seat, step: Step, key: str, seconds: float, waited: float | None
 def _new_code() -> str:
     letters = "".join(secrets.choice(_CODE_LETTERS) for _ in range(8))
     return f"{letters[:4]}-{letters[4:]}"
-
-
-def first_design(study: Path) -> Design | None:
-    """The design that a study began with, as far as anybody has begun; None before ``serve`` was first run."""
-    if not (study / VOTES_FILE).is_file():
-        return None
-    with opened(study) as store:
-        text = store.fact("design")
-    return None if text is None else Design.parse(json.loads(text), "the design that the study began with")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from emorph.core.encode import jpeg_url
 from emorph.core.errors import DataError, ImageError
 from emorph.core.files import replace_file
 from emorph.core.images import read_metadata
-from emorph.core.types import AlignedFace, Float32, Landmarks
+from emorph.core.types import AlignedFace, Float32, Landmarks, UInt8
 from emorph.edit.latent import directions_digest
 from emorph.edit.pipeline import Editor
 from emorph.edit.sheet import Row
@@ -21,7 +23,7 @@ from emorph.models.fitted_on import weights_digest
 from emorph.train.config import OnPart
 from emorph.train.emotion_stages import Stage, Training
 from emorph.train.samples import LAYOUT_KEY, shown_faces, write_sheet
-from emorph.train.samples_page import SHOWN_PX, StepSheet, data_url, read_sheet
+from emorph.train.samples_page import QUALITY, SHOWN_PX, StepSheet, read_sheet
 from emorph.train.sections import SamplesConfig
 from emorph.train.sheets import LEAST_TILE_PX, N_STEPS, Sheet, Shown
 
@@ -51,9 +53,9 @@ def write_emotion_page(
         tile_px=min(SHOWN_PX, sheets[0].tiles.shape[2]),
         faces=[
             {
-                "original": data_url(sheets[0].tiles[row, 0]),
+                "original": jpeg_url(sheets[0].tiles[row, 0], QUALITY),
                 "rows": [
-                    (stage.words, list(zip(emotions, map(data_url, sheet.tiles[row, 1:]), strict=True)))
+                    (stage.words, _named(emotions, sheet.tiles[row, 1:]))
                     for stage, sheet in zip(training.stages, sheets, strict=True)
                 ],
             }
@@ -65,6 +67,11 @@ def write_emotion_page(
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); choose another -o.") from None
     return sheets
+
+
+def _named(emotions: Sequence[str], tiles: UInt8) -> list[tuple[str, str]]:
+    """Each emotion with its tile, uint8 (n, side, side, 3), as a data URL."""
+    return [(emotion, jpeg_url(tile, QUALITY)) for emotion, tile in zip(emotions, tiles, strict=True)]
 
 
 def _is_held_out(training: Training) -> bool:

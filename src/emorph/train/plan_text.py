@@ -130,6 +130,10 @@ def _batch(plan: Plan) -> str:
     return f"{plan.batch_size} = {plan.micro_batch} at a time x {plan.rounds} accumulated x {devices}"
 
 
+def _kept(stay: int) -> str:
+    return "1 is kept" if stay == 1 else f"{stay:,} are kept"
+
+
 def _saves(plan: Plan) -> str:
     saves = plan.saves
     when = [f"every {saves.every_steps:,} steps"] if saves.every_steps else []
@@ -138,7 +142,7 @@ def _saves(plan: Plan) -> str:
     number = "" if saves.written is None else f", {saves.written:,} in all"
     return (
         f"{' and '.join(when)}, and at the end{number}{kept}; {size(plan.needs.checkpoint)} each (model, average, "
-        f"optimiser), {saves.stay} are kept, at most {size(saves.disk_bytes)} on disk at once"
+        f"optimiser), {_kept(saves.stay)}, at most {size(saves.disk_bytes)} on disk at once"
     )
 
 

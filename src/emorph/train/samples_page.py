@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from emorph.core.encode import jpeg_url
 from emorph.core.errors import DataError, ImageError
 from emorph.core.files import replace_file
 from emorph.core.images import read_metadata, read_photo
@@ -19,6 +18,7 @@ from emorph.edit.sheet import GAP_PX, LABEL_PX
 from emorph.train.samples import FOLDER, LAYOUT_KEY
 
 TEMPLATE = Path(__file__).with_name("samples.html.j2")
+QUALITY = 92  # of JPEGs on the page
 SHOWN_PX = 144  # side of a tile on the page, at most
 
 
@@ -121,13 +121,6 @@ def _comparison(sheets: Sequence[StepSheet]) -> Comparison:
     first, n = sheets[0], sheets[0].n_fixed
     rows = []
     for i in range(len(first.tiles)):
-        fixed = tuple(data_url(tile) for tile in first.tiles[i, :n])
-        rows.append((fixed, tuple(tuple(data_url(tile) for tile in sheet.tiles[i, n:]) for sheet in sheets)))
+        fixed = tuple(jpeg_url(tile, QUALITY) for tile in first.tiles[i, :n])
+        rows.append((fixed, tuple(tuple(jpeg_url(tile, QUALITY) for tile in sheet.tiles[i, n:]) for sheet in sheets)))
     return Comparison(tuple(sheets), first.titles[:n], first.titles[n:], tuple(rows))
-
-
-def data_url(tile: UInt8) -> str:
-    """A tile, uint8 (side, side, 3), as a data URL."""
-    bgr = cv2.cvtColor(np.ascontiguousarray(tile), cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 92])
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"

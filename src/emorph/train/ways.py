@@ -11,7 +11,7 @@ from threading import Timer
 from typing import Any
 
 from emorph.core.commands import command
-from emorph.core.errors import ConfigError
+from emorph.core.errors import CheckpointError, ConfigError
 from emorph.core.types import OnStep
 from emorph.data.store import FaceStore
 from emorph.train import checkpoint
@@ -202,6 +202,8 @@ def plan_resume(run: Path, wishes: Wishes) -> Planned:
 
 
 def _of_run(run: Path) -> RunConfig:
+    if not (run / CONFIG_FILE).is_file():
+        raise CheckpointError(f"{run} is no run: it has no {CONFIG_FILE}. Name the folder that its file calls out.")
     config = read_task(run / CONFIG_FILE)
     if not isinstance(config, RunConfig):
         raise ConfigError(f"{run} holds a task that has no checkpoints: run it again with emorph train run.")

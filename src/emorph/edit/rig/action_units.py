@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from emorph.core.action_units import unit_code
 from emorph.core.errors import ConfigError
 from emorph.face3d.action_units import check_numbers
 
@@ -22,7 +23,10 @@ def parse_units(text: str) -> dict[str, float]:
         except ValueError:
             number = float("nan")
         if not name or not 0 <= number <= 1:
-            raise ConfigError(f"--au {part!r} is not an action unit with a value from 0 to 1, as in jawOpen=0.8.")
+            example = f"{name}=0.8" if unit_code(name) else "jawOpen=0.8"
+            raise ConfigError(f"--au {part!r} is not an action unit with a value from 0 to 1, as in {example}.")
+        if name in asked:
+            raise ConfigError(f"--au names {name} twice; give each action unit one value.")
         asked[name] = number
     check_numbers(asked)
     if not asked:

@@ -89,7 +89,8 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
         known) and landmarks (of the source, "x;y;x;y;..." of its 68 points in pixels, as AffectNet's lists have them);
         or a folder of pictures STEM_EMOTION.png, STEM_EMOTION_STRENGTH.png or EMOTION/STEM.png, each beside its source
         STEM.* or with it in ``sources``; a blend or action units may stand for EMOTION in a file's name.
-    Files are looked for as they are written, then from the folder of the table. Raises DataError, naming the line.
+    sources: where photos lie that are not where a record or a table says. Files are looked for as they are written,
+        then there (photos alone), then from the folder of the table. Raises DataError, naming the line.
     """
     try:
         name = method or method_name(edits)
@@ -101,9 +102,9 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
     if edits.is_dir():
         found = list(_folder_pairs(edits, sources or edits, name))
     elif edits.suffix.lower() == ".jsonl":
-        found = list(_record_pairs(edits, name))
+        found = list(_record_pairs(edits, name, sources))
     elif edits.suffix.lower() == ".csv":
-        found = list(_table_pairs(edits, name))
+        found = list(_table_pairs(edits, name, sources))
     else:
         raise DataError(f"{edits} is not a folder, edits.jsonl or CSV of source, edited, target; check the path.")
     if not found:
@@ -132,22 +133,23 @@ def method_names(sets: Iterable[Path]) -> list[str]:
     return names
 
 
-def _record_pairs(path: Path, method: str) -> Iterator[Pair]:
+def _record_pairs(path: Path, method: str, sources: Path | None) -> Iterator[Pair]:
     for record in _readable(path, records.read):
         fields = {"source": record.source, "edited": record.edited, "target": record.target}
         if record.source == "":
             raise DataError(f"{path}: {record.id} does not say which photo it was made from, so it cannot be judged.")
         where = f"{path}, {record.id}"
         of_units = path.name == UNIT_RECORDS_FILE
-        pair = _pair(fields | {"strength": record.strength}, method, path.parent, where, of_units=of_units)
+        places = _Places(path.parent, sources)
+        pair = _pair(fields | {"strength": record.strength}, method, places, where, of_units=of_units)
         told = parse_losses(record.losses, where) or losses_by_id(str(record.model_id))
         yield replace(pair, losses=told, mask=_mask(record.mask, where))
 
 
-def _table_pairs(path: Path, method: str) -> Iterator[Pair]:
+def _table_pairs(path: Path, method: str, sources: Path | None) -> Iterator[Pair]:
     for row in read_rows(path, NEEDED_COLUMNS):
         fields = {column: row.cells[column] for column in KNOWN_COLUMNS if column in row.cells}
-        yield _pair(fields, method, path.parent, f"{path}, line {row.line}")
+        yield _pair(fields, method, _Places(path.parent, sources), f"{path}, line {row.line}")
 
 
 def _readable(path: Path, read: Callable[[Path], T]) -> T:
@@ -159,7 +161,7 @@ def _readable(path: Path, read: Callable[[Path], T]) -> T:
         raise DataError(f"{path} cannot be read ({error.strerror}); check the path.") from None
 
 
-def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str, *, of_units: bool = False) -> Pair:
+def _pair(fields: Mapping[str, object], method: str, places: _Places, where: str, *, of_units: bool = False) -> Pair:
     """Check one row. of_units: its target is known to be action units, by any face's names. Raises DataError."""
     texts = {key: fields[key] for key in NEEDED_COLUMNS}
     for key, text in texts.items():
@@ -176,7 +178,7 @@ def _pair(fields: Mapping[str, object], method: str, folder: Path, where: str, *
         raise DataError(f"{where}: strength must be a finite number, found {fields['strength']!r}.")
     person = str(fields.get("identity") or "").strip()
     try:
-        files = _located(source, folder), _located(edited, folder)
+        files = places.source(source), places.edited(edited)
         affect, points = _affect(fields, where), _points(fields.get("landmarks"), where)
         if wanted and affect == (None, None) and strength == 1:  # where other strengths should lie nobody knows
             affect = (wanted.valence, wanted.arousal)
@@ -249,14 +251,28 @@ def _finite(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _located(text: str, folder: Path) -> Path:
-    """The file as it is written if it is there, else as seen from the table's folder, else beside the table.
+@dataclass(frozen=True)
+class _Places:
+    """Where files are looked for that are not where a table says: in its folder, and photos in ``sources`` before."""
+
+    table: Path
+    sources: Path | None
+
+    def source(self, text: str) -> Path:
+        return _located(text, [folder for folder in (self.sources, self.table) if folder])
+
+    def edited(self, text: str) -> Path:
+        return _located(text, [self.table])
+
+
+def _located(text: str, folders: Sequence[Path]) -> Path:
+    """The file as it is written if it is there, else as seen from the first of the folders that has it, or within it.
 
     A table of Windows has back-slashes; they are tried as such first.
     """
     written = Path(text)
     for path in (written, Path(text.replace("\\", "/"))):
-        for place in (path, folder / path, folder / path.name):
+        for place in (path, *(place for folder in folders for place in (folder / path, folder / path.name))):
             if place.is_file():
                 return place
     return written

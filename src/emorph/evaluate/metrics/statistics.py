@@ -18,13 +18,17 @@ MOST_PAIR_COUNTS = 1 << 18  # the same beside tables of all pairs, which take as
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n values with its bootstrap interval; ``low`` and ``high`` hold it with ``level`` confidence."""
+    """A mean over n values with its bootstrap interval; ``low`` and ``high`` hold it with ``level`` confidence.
+
+    alone: all values belong to one photo or person, so that nothing tells how far others differ from it.
+    """
 
     mean: float
     low: float
     high: float
     n: int
     level: float = 0.95
+    alone: bool = False
 
     @property
     def is_point(self) -> bool:
@@ -54,7 +58,7 @@ def bootstrap(
     counts = np.bincount(of_group).astype(np.int64)
     means = _resampled(sums, counts, np.random.default_rng(seed))
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(numbers.mean()), float(low), float(high), len(numbers), level)
+    return Estimate(float(numbers.mean()), float(low), float(high), len(numbers), level, len(counts) == 1)
 
 
 def bootstrap_pairs(

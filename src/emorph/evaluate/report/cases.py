@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from emorph.core.encode import jpeg_url
 from emorph.core.errors import EmorphError
 from emorph.core.images import read_photo
 from emorph.core.records import SeenFace
@@ -95,9 +94,7 @@ def _thumb(path: Path, face: SeenFace) -> str:
     corner, side = _window(face, image.size)
     cut = image.crop((*corner, corner[0] + side, corner[1] + side))
     cut = cut.resize((THUMB_PX, THUMB_PX), Image.Resampling.LANCZOS)
-    file = io.BytesIO()
-    cut.save(file, "JPEG", quality=JPEG_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return jpeg_url(np.asarray(cut), JPEG_QUALITY)
 
 
 def _window(face: SeenFace, size: tuple[int, int]) -> tuple[tuple[int, int], int]:

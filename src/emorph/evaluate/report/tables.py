@@ -26,9 +26,9 @@ class Value:
 
     @property
     def interval(self) -> str:
-        """The interval and n; a share or a single number with an interval of no width has none."""
+        """The interval and n; of no width, a share, or what comes from a single photo or person, has none."""
         low, high, n = self.estimate.low, self.estimate.high, self.estimate.n
-        if self.estimate.is_point and (self.is_share or n == 1):
+        if self.estimate.is_point and (self.is_share or n == 1 or self.estimate.alone):
             return f"no interval; n = {n}"
         text = f"{100 * low:.1f} to {100 * high:.1f}" if self.is_share else f"{low:.3g} to {high:.3g}"
         return f"{text}; n = {n}"

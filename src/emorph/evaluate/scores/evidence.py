@@ -206,4 +206,4 @@ def bootstrapped(
     found = [statistic(np.repeat(rows, times[of_group])) for block in blocks for times in block]
     kept = np.array(found)[np.isfinite(found)]
     low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2]) if len(kept) else (value, value)
-    return Estimate(float(value), float(low), float(high), n, level)
+    return Estimate(float(value), float(low), float(high), n, level, n_groups == 1)
