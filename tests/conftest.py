@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import forked
 from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
 from emorph.faces.detect import find_faces
@@ -44,6 +45,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=lambda item: [mark.args[0] for mark in item.iter_markers("xdist_group")] != ["processes"])
+
+
+@pytest.fixture(autouse=True)
+def processes_are_forked(request: pytest.FixtureRequest) -> None:
+    """Those that tests of the group "processes" start come from one server."""
+    if (group := request.node.get_closest_marker("xdist_group")) is not None and group.args == ("processes",):
+        forked.server()
 
 
 @pytest.fixture(scope="session")

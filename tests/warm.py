@@ -9,13 +9,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from multiprocessing import get_context
 from pathlib import Path
 
-_CONTEXT = get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    ["emorph.cli.main", "emorph.edit.files", "emorph.models.port", "emorph.evaluate.measure.run", "emorph.train.loop"]
-)
+from forked import server
 
 
 def run_warm(
@@ -26,7 +22,7 @@ def run_warm(
     folder: to run in. env: the whole environment.
     """
     streams = [folder.parent / f"{folder.name}.{name}" for name in ("out", "err")]
-    process = _CONTEXT.Process(target=_begin, args=(job, str(folder), dict(env), [str(path) for path in streams]))
+    process = server().Process(target=_begin, args=(job, str(folder), dict(env), [str(path) for path in streams]))
     process.start()
     process.join(limit_s)
     if process.is_alive():
