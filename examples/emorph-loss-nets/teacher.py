@@ -117,7 +117,9 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         teacher = Teacher(arguments.package)
-    except (OSError, tarfile.TarError, ValueError) as error:
+    except tarfile.TarError:
+        sys.exit(f"{arguments.package} is not an archive, such as npm packs.")
+    except (OSError, ValueError) as error:
         sys.exit(str(error))
     for path in arguments.files:
         columns = read(path)
