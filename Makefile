@@ -30,8 +30,9 @@ demo: $(VENV)/.core
 	@$(BIN)/emorph sheet examples/astronaut.png -o demo
 
 # Each process has one thread, or they would wait for each other; and takes whole groups, in the order of conftest.py.
+# What is compiled is kept, whatever the environment says: tests start Python a hundred times.
 test: $(VENV)/.dev
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 field: $(VENV)/.dev
 	@OMP_NUM_THREADS=1 $(BIN)/python tests/field/table.py

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import forked
 from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
 from emorph.faces.detect import find_faces
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"  # beside the repository; a test asks for it by ``shared_file``
+LONGEST = ("processes", "test_readme", "test_docs_thesis", "test_web_browser", "test_study_browser")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 
@@ -34,7 +36,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Keep what was asked for, and say what pytest-xdist runs in one process.
 
     The tests of a file stay together, where they share its fixtures. Those that start, time or kill processes are one
-    group of all files (``xdist_group("processes")``), so that no two of them run at once; it goes first.
+    group of all files (``xdist_group("processes")``), so that no two of them run at once. The longest groups go first:
+    one of them at the end would keep one process at work alone.
     """
     if config.getoption("--only-shared"):
         left_out = [item for item in items if "shared_file" not in getattr(item, "fixturenames", ())]
@@ -43,7 +46,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=lambda item: [mark.args[0] for mark in item.iter_markers("xdist_group")] != ["processes"])
+    items.sort(key=lambda item: _place(*(mark.args[0] for mark in item.iter_markers("xdist_group"))))
+
+
+def _place(group: str) -> int:
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+
+
+@pytest.fixture(autouse=True)
+def processes_are_forked(request: pytest.FixtureRequest) -> None:
+    """Those that tests of the group "processes" start come from one server."""
+    if (group := request.node.get_closest_marker("xdist_group")) is not None and group.args == ("processes",):
+        forked.server()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -17,6 +16,7 @@ from emorph.data.memory import Sample, TensorFaces
 from emorph.train.config import RunConfig
 from emorph.train.loop import train
 from emorph.train.tasks.autoencoder import AutoencoderConfig
+from forked import server
 from tiny import tiny_config
 
 N_FACES = 24
@@ -83,8 +83,7 @@ def kill_this_process(run: Path, n_rows: int, delay_s: float) -> None:
 
 def in_own_processes(works: Sequence[Callable[[], None]], timeout_s: float = 240) -> list[int | None]:
     """Run some work side by side, each in a process that shares nothing with this one; their exit codes."""
-    context = multiprocessing.get_context("forkserver")  # torch is loaded once, before any of its threads
-    context.set_forkserver_preload(["emorph.train.loop", "emorph.train.tasks.autoencoder", "lightning_fabric"])
+    context = server()
     processes = [context.Process(target=work) for work in works]
     for process in processes:
         process.start()

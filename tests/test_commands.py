@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -34,9 +35,11 @@ AWKWARD = [
 VERBS = "|".join(sorted(getattr(CLI, "commands", {})))  # type: ignore[attr-defined]
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
+def trees(having: str = "") -> Iterator[tuple[str, ast.Module]]:
+    """The files of the package, by name; having: only those in whose text this stands."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+        if having in (text := path.read_text(encoding="utf-8")):
+            yield path.relative_to(PACKAGE).as_posix(), ast.parse(text)
 
 
 def is_command(node: ast.AST) -> bool:
@@ -50,7 +53,7 @@ def is_suggested(node: ast.AST) -> bool:
     )
 
 
-SUGGESTED = [(name, node) for name, tree in trees() for node in ast.walk(tree) if is_command(node)]
+SUGGESTED = [(name, node) for name, tree in trees("command(") for node in ast.walk(tree) if is_command(node)]
 
 
 def filled(call: ast.Call, value: str) -> tuple[str | Path, ...]:
@@ -98,8 +101,13 @@ def literal_parts(node: ast.JoinedStr) -> list[str | ast.expr]:
     return [str(v.value) if isinstance(v, ast.Constant) else v.value for v in node.values]  # type: ignore[attr-defined]
 
 
-def texts() -> Iterator[tuple[str, int, list[str | ast.expr]]]:
+@cache
+def texts() -> list[tuple[str, int, list[str | ast.expr]]]:
     """The parts of every text of the program, literal ones and those that are put in."""
+    return list(_texts())
+
+
+def _texts() -> Iterator[tuple[str, int, list[str | ast.expr]]]:
     for name, tree in trees():
         inner = {id(v) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for v in node.values}
         for node in ast.walk(tree):

@@ -132,6 +132,16 @@ def test_gradient_is_that_of_finite_differences(photo: Photo, landmarks: Landmar
         network.float()
 
 
+def test_gradients_pass_although_it_was_first_asked_for_without_them(photo: Photo, landmarks: Landmarks) -> None:
+    dlib_recogniser.cache_clear()
+    with torch.inference_mode():
+        descriptor_of(photo, landmarks)
+    x = to_tensor(photo.pixels[None]).requires_grad_()
+    dlib_recogniser()(chips(x, torch.from_numpy(landmarks.points)[None])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().max() > 0
+
+
 def test_rounded_chip_passes_the_gradient_through(photo: Photo, landmarks: Landmarks) -> None:
     x = to_tensor(photo.pixels[None])
     marks = torch.from_numpy(landmarks.points.round())[None]

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from markdown_blocks import Block, blocks
+from warm import run_warm
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "extend").glob("*.md"))
@@ -76,8 +75,7 @@ def apply(house: Path, block: Block, where: str) -> None:
 def run(house: Path, block: Block, where: str) -> None:
     """Run the program of a block."""
     env = {**os.environ, "PYTHONPATH": str(house / "src"), "EMORPH_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
-    program = [sys.executable, "-c", block.text]
-    done = subprocess.run(program, cwd=house, env=env, capture_output=True, text=True, timeout=LIMIT_S)
+    done = run_warm(block.text, house, env, LIMIT_S, source=house / "src")
     if done.returncode:
         raise RecipeError(
             f"{where}: the program ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"

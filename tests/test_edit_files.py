@@ -106,6 +106,21 @@ def test_whoever_replaces_another_result_is_told(editor: Editor, folder: Path, t
     assert other.remark.startswith("a_happy.png was there already, made with other settings, and was replaced;")
 
 
+def test_whoever_replaces_a_named_picture_is_told_unless_it_is_the_same(
+    editor: Editor, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.png"
+    remarks = [
+        edit_files(editor, [folder / "a.png"], out, to, face=face).edits[0].remark
+        for to, face in (("happy", "largest"), ("happy", "largest"), ("sad", "largest"))
+    ]
+    assert remarks == ["", "", "x.png was there already and was replaced; to keep both, name another -o."]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a_happy.png").write_bytes(b"mine")
+    (edit,) = edit_files(editor, [folder / "a.png"], tmp_path / "out", "happy").edits
+    assert edit.remark.startswith("a_happy.png was there already and was replaced;")
+
+
 def test_no_strength_or_wish_takes_the_place_of_another(tmp_path: Path) -> None:
     """Only the run's own plan tells the names: two runs into one folder must not meet in a file."""
     names = [

@@ -159,3 +159,14 @@ def test_a_judges_file_that_is_not_there_is_named(emorph: Command, tmp_path: Pat
     status, _, err = emorph("evaluate", made_set(tmp_path), "--judge", tmp_path / "gone.onnx", "-o", tmp_path / "out")
     assert status == 2
     assert "gone.onnx is not there; check the path" in " ".join(err.split())
+
+
+def test_of_two_files_of_records_the_one_that_is_not_read_is_named(emorph: Command, tmp_path: Path) -> None:
+    for name in ("edits.jsonl", "action_units.jsonl"):
+        (tmp_path / name).touch()
+    status, _, err = emorph("evaluate", tmp_path)
+    assert status == 2
+    other = tmp_path / "action_units.jsonl"
+    assert err.splitlines()[0] == f"{other} is not read; to measure it, too: emorph evaluate {other}"
+    (tmp_path / "edits.jsonl").unlink()
+    assert "is not read" not in emorph("evaluate", tmp_path)[2]

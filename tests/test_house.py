@@ -164,14 +164,15 @@ class MadeTest:
 @pytest.mark.parametrize("only_shared", [False, True])
 def test_which_tests_are_run_and_which_of_them_together(only_shared: bool) -> None:
     alone, of_data = MadeTest(("tmp_path",)), MadeTest(("ict", "ict_file", "shared_file"), Path("test_other.py"))
+    long = MadeTest(("shared_file",), Path("test_readme.py"))
     killing = MadeTest(("shared_file",), marks=[pytest.mark.xdist_group("processes").mark])
     left_out: list[MadeTest] = []
     config = SimpleNamespace(
         getoption={"--only-shared": only_shared}.__getitem__,
         hook=SimpleNamespace(pytest_deselected=lambda items: left_out.extend(items)),
     )
-    items = [alone, of_data, killing]
+    items = [alone, of_data, long, killing]
     conftest.pytest_collection_modifyitems(config, items)  # type: ignore[arg-type]
-    assert items == ([killing, of_data] if only_shared else [killing, alone, of_data])
+    assert items == ([killing, long, of_data] if only_shared else [killing, long, alone, of_data])
     assert left_out == ([alone] if only_shared else [])
     assert [item.marks[0].args for item in items if item is not killing] == [(item.path.stem,) for item in items[1:]]

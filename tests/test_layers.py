@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,11 @@ def imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[i
             yield node.lineno, str(node.value).replace(":", ".")
 
 
+@lru_cache(maxsize=1)
+def parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def layer_faults(module: str, text: str, *, is_package: bool = False) -> list[str]:
     """What ``module`` with the source ``text`` imports against the table, one sentence each."""
     here = room(module)
@@ -76,7 +82,7 @@ def layer_faults(module: str, text: str, *, is_package: bool = False) -> list[st
         return [f"{module}: {here} has no layer; add it to the table of docs/architecture.md"]
     allowed = _ALL if here in FACADE else MAY_IMPORT[here] | {here}
     faults = []
-    for line, name in imports(ast.parse(text), module, is_package=is_package):
+    for line, name in imports(parsed(text), module, is_package=is_package):
         top, _, rest = name.partition(".")
         if top in NOT_OURS_TO_IMPORT:
             faults.append(f"{module}:{line} imports {top}")
@@ -92,7 +98,7 @@ def layer_faults(module: str, text: str, *, is_package: bool = False) -> list[st
 
 def content_faults(module: str, text: str) -> list[str]:
     """What a file may not lack or contain: docstring, size, print, eval, a device by name."""
-    tree = ast.parse(text)
+    tree = parsed(text)
     faults = [] if ast.get_docstring(tree) else [f"{module}:1 has no docstring"]
     n_lines = len(text.splitlines())
     if n_lines > MAX_LINES:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,3 +212,15 @@ def test_bundled_gradient_moves_a_face_towards_a_smile(photo: Photo, landmarks: 
         (gradient,) = torch.autograd.grad(before, x)
         after = nn.functional.cross_entropy(network(x.detach() - 0.02 * gradient.sign()), wanted)
         assert after < before - 0.1
+
+
+def test_a_package_that_is_not_the_teachers_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "examples" / "emorph-loss-nets"))
+    package = tmp_path / "left-pad-1.0.0.tgz"
+    with tarfile.open(package, "w:gz") as archive:
+        archive.add(Path(__file__), "package/index.js")
+    monkeypatch.setattr(sys, "argv", ["teacher.py", str(package), "faces.npz"])
+    with pytest.raises(
+        SystemExit, match=r"left-pad-1\.0\.0\.tgz has no package/model/.*: it is not @vladmandic/face-api\.$"
+    ):
+        importlib.import_module("teacher").main()

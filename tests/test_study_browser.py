@@ -6,6 +6,7 @@ EMORPH_SHOTS=FOLDER keeps a picture of every kind of page, to be looked at.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -43,11 +44,12 @@ BROKEN_WORDS = """all => all.filter(span => {
 KEYS = {"←": "ArrowLeft", "→": "ArrowRight", "↓": "ArrowDown"}
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    """Both tasks, every kind of question."""
-    made_study(tmp_path, n_photos=6, trials=3, side_px=256, title="Faces")
-    path = tmp_path / "study" / "study.toml"
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study before anybody took part: both tasks, every kind of question."""
+    folder = tmp_path_factory.mktemp("untouched")
+    made_study(folder, n_photos=6, trials=3, side_px=256, title="Faces")
+    path = folder / "study" / "study.toml"
     text = path.read_text(encoding="utf-8")
     for before, after in {
         "ties = false": "ties = true",
@@ -56,6 +58,13 @@ def study(tmp_path: Path) -> Path:
         assert before in text
         text = text.replace(before, after)
     path.write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def study(untouched: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(untouched, tmp_path, dirs_exist_ok=True)
     return tmp_path / "study"
 
 

@@ -367,6 +367,7 @@ def test_a_rig_whose_encoder_ends_in_one_pixel_can_be_planned(tmp_path: Path) ->
     model = {"image_size": 32, "model_channels": 32, "channel_mult": [1], "num_res_blocks": 1, "encoder_width": 8}
     config = RigRunConfig.parse(
         {"task": "rig", "out": str(tmp_path), "data": {"path": "x"}, "budget": {"steps": 1}, "model": model}
+        | {"optim": {"batch_size": 4}}
     )
     plan = make_plan(config, None, None, accelerator="cpu")
     assert plan.warm_up is not None

@@ -53,23 +53,24 @@ def log(folder: Path) -> list[dict[str, float]]:
 @pytest.mark.xdist_group("processes")
 def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     sheet = {"n": 1, "seeds": []}  # so that a kill may meet one, too
-    whole, broken = (run_config(tmp_path / name, samples=sheet) for name in ("whole", "broken"))
+    steps = {"samples": sheet, "budget": {"steps": 30}}
+    whole, broken = (run_config(tmp_path / name, **steps) for name in ("whole", "broken"))
     assert in_own_processes([partial(train_here, whole)]) == [0]
     rng = random.Random(int(time.time()))
     for i in range(N_KILLS):
-        # the log has 20 lines: each start gets on for some, and is killed within a few steps or in a save
+        # the log has 15 lines: each start gets on for some, and is killed within a few steps or in a save
         delay_s = 0.1 * rng.random()
-        death = partial(train_here, broken, resume=i > 0, n_rows=3 + 15 * i // N_KILLS, delay_s=delay_s)
+        death = partial(train_here, broken, resume=i > 0, n_rows=3 + 10 * i // N_KILLS, delay_s=delay_s)
         assert in_own_processes([death]) == [-signal.SIGKILL], f"kill {i} after {delay_s} s"
     last = latest(tmp_path / "broken")
     (tmp_path / "broken" / f".{last.name}.draft").mkdir()  # as if the last kill had met a save
     assert in_own_processes([partial(train_here, broken, resume=True)]) == [0]
     end = json.loads((tmp_path / "broken" / "outcome.json").read_text())
-    assert (end["ended_by"], end["step"]) == ("budget", 40)
-    expected, found = (weights(tmp_path / name / "step_00000040") for name in ("whole", "broken"))
+    assert (end["ended_by"], end["step"]) == ("budget", 30)
+    expected, found = (weights(tmp_path / name / "step_00000030") for name in ("whole", "broken"))
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
     rows = log(tmp_path / "broken")
-    assert [row["step"] for row in rows] == list(range(2, 41, 2))
+    assert [row["step"] for row in rows] == list(range(2, 31, 2))
     assert rows == log(tmp_path / "whole")
     assert not list((tmp_path / "broken").glob(".*"))
 

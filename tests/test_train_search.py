@@ -49,11 +49,11 @@ batch_size = 32
 """
 
 
-def search_file(folder: Path, text: str = CLASSIFIER) -> Path:
-    """A search on 96 made faces and a tiny model."""
+def search_file(folder: Path, text: str = CLASSIFIER, n: int = 120) -> Path:
+    """A search on n made faces, a fifth of them for validation, and a tiny model."""
     folder.mkdir(exist_ok=True)
     if not (folder / "faces.parquet").exists():
-        make_store(folder / "faces.parquet", 120)
+        make_store(folder / "faces.parquet", n)
         tiny_model().save_pretrained(folder / "tiny")
     (folder / "search.toml").write_text(text)
     return folder / "search.toml"
@@ -197,7 +197,7 @@ def test_the_command_reports_the_best_as_a_file_that_runs(tmp_path: Path, emorph
 
 
 def steps_file(folder: Path, search: str = 'measure = "loss"', optim: str = "") -> Path:
-    """A search for the learning rate of an autoencoder, ten steps a trial."""
+    """A search for the learning rate of an autoencoder, ten steps a trial, with six validation faces."""
     values = AutoencoderConfig.parse(
         {
             "out": "found",
@@ -209,7 +209,7 @@ def steps_file(folder: Path, search: str = 'measure = "loss"', optim: str = "") 
     before = "lr = 0.0001\n"
     assert before in values
     values = values.replace(before, f"lr = {{ low = 1e-5, high = 1e-1, log = true }}\n{optim}")
-    return search_file(folder, values.replace("batch_size = 32", "batch_size = 4") + f"\n[search]\n{search}\n")
+    return search_file(folder, values.replace("batch_size = 32", "batch_size = 4") + f"\n[search]\n{search}\n", 30)
 
 
 @pytest.mark.xdist_group("processes")
@@ -225,7 +225,7 @@ def test_a_run_of_steps_is_searched_by_its_losses_and_goes_on_after_a_kill(tmp_p
     assert not kept.exists()
     looks = Looks.read(tmp_path / "broken" / "found" / "trials" / "0002.npz")
     assert [seen.step for seen in looks.seen] == list(range(1, 11))
-    assert len(looks.seen[0].labels) == 24  # the validation faces
+    assert len(looks.seen[0].labels) == 6  # the validation faces
     first = rows(tmp_path / "whole")[0]
     assert (first["values"], first["state"]) == ({"optim.lr": 1e-4}, "complete")
 

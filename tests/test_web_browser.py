@@ -14,6 +14,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ from emorph.core.images import read_metadata, read_photo
 from emorph.web.words import words_of
 
 sys.path.append(str(Path(__file__).parents[1] / "bench"))
-pytest.importorskip("gradio", reason="the page needs the extra emorph[web]")
+if find_spec("gradio") is None:  # which takes seconds to import; here it runs in the page's process alone
+    pytest.skip("the page needs the extra emorph[web]", allow_module_level=True)
 pytest.importorskip("playwright.sync_api", reason="a browser is driven with playwright")
 pytest.importorskip("axe_playwright_python.sync_playwright", reason="accessibility is judged by axe-core")
 

@@ -32,6 +32,10 @@ def threads_of(number: int) -> tuple[int, int]:
     return torch.get_num_threads(), cv2.getNumThreads()
 
 
+def parent_of(number: int) -> int:
+    return os.getppid()
+
+
 def leave_mark(path: Path) -> bool:
     path.write_text(str(os.getpid()))
     return signal.getsignal(signal.SIGINT) == signal.SIG_IGN
@@ -58,6 +62,15 @@ def test_results_come_in_the_order_of_the_tasks(workers: int) -> None:
         assert list(results) == [number / 2 for number in range(9)]
     with pytest.raises(DataError, match="0 is refused"), spread(refuse, range(9), workers) as results:
         list(results)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_workers_come_from_a_server_that_has_imported_for_all() -> None:
+    with spread(parent_of, range(9), WORKERS) as results:
+        (server,) = set(results)
+    with spread(parent_of, range(9), WORKERS) as results:
+        assert set(results) == {server}
+    assert server != os.getpid()
 
 
 def test_one_process_computes_as_a_worker_does_and_then_as_before() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tarfile
 from pathlib import Path
 
@@ -90,7 +91,10 @@ def weights_of(package: Path) -> dict[str, Tensor]:
 
 def member(archive: tarfile.TarFile, name: str) -> bytes:
     """A file of an archive, of a sane size. Raises ValueError."""
-    info = archive.getmember(name)
+    try:
+        info = archive.getmember(name)
+    except KeyError:
+        raise ValueError(f"{archive.name} has no {name}: it is not @vladmandic/face-api.") from None
     file = archive.extractfile(info)
     if file is None or info.size > LARGEST:
         raise ValueError(f"{name} is not a file of up to {LARGEST} bytes.")
@@ -111,7 +115,12 @@ def main() -> None:
     parser.add_argument("package", type=Path)
     parser.add_argument("files", type=Path, nargs="+", help="of faces.py and edits.py")
     arguments = parser.parse_args()
-    teacher = Teacher(arguments.package)
+    try:
+        teacher = Teacher(arguments.package)
+    except tarfile.TarError:
+        sys.exit(f"{arguments.package} is not an archive, such as npm packs.")
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
     for path in arguments.files:
         columns = read(path)
         pixels = columns["pixels"]

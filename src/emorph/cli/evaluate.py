@@ -39,6 +39,7 @@ from emorph.cli.evaluate_options import (
 )
 from emorph.cli.options import ClusterOption, Json, crew_of, refuse_options
 from emorph.cli.reconstructions import reconstructions
+from emorph.core.commands import command
 from emorph.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -218,12 +219,14 @@ def _annotations(
 
 
 def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pair]:
-    from emorph.evaluate.measure.inputs import method_names, read_pairs
+    from emorph.evaluate.measure.inputs import left_unread, method_names, read_pairs
 
     if len(edits) > 1 and not compare:
         raise ConfigError(f"{len(edits)} sets of edits are given; add --compare to compare them, or name one.")
     if compare and len(edits) < 2:
         raise ConfigError("--compare needs at least two sets of edits; name another one.")
+    for other in filter(None, map(left_unread, edits)):
+        say(f"{other} is not read; to measure it, too: {command('evaluate', other)}")
     named = zip(edits, method_names(edits), strict=True)
     pairs = [pair for path, name in named for pair in read_pairs(path, sources=sources, method=name)]
     gone = {pair.source for pair in pairs if not pair.source.is_file()}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from emorph.core.commands import install
 from emorph.core.errors import ConfigError, DataError, MissingAssetError
-from emorph.core.workers import LOOK_S, Crew
+from emorph.core.workers import LOOK_S, Crew, forking
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -101,20 +101,26 @@ def connected(where: str) -> Iterator[Cluster]:
 @contextmanager
 def _local(n_workers: int) -> Iterator[Client]:
     """Processes that listen to this process alone: other people on the machine lack the certificate."""
+    import dask
     from distributed import Client, LocalCluster
     from distributed.security import Security
+    from distributed.utils import get_mp_context
 
     if not 1 <= n_workers <= MOST_LOCAL:
         raise ConfigError(f"--cluster local:{n_workers}: expected from 1 to {MOST_LOCAL} processes.")
     security = Security.temporary()
-    with (
-        LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", protocol="tls://", security=security,
-            dashboard_address="127.0.0.1:0", memory_limit=None, silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, security=security, set_as_default=False) as client,
-    ):  # fmt: skip
-        yield client
+    method = forking().get_start_method()
+    with dask.config.set({"distributed.worker.multiprocessing-method": method}):
+        get_mp_context()  # lets Dask say, once, what its workers import, before it is said better
+        forking(["distributed", "distributed.worker"])
+        with (
+            LocalCluster(
+                n_workers=n_workers, threads_per_worker=1, host="127.0.0.1", protocol="tls://", security=security,
+                dashboard_address="127.0.0.1:0", memory_limit=None, silence_logs=logging.CRITICAL,
+            ) as cluster,
+            Client(cluster, security=security, set_as_default=False) as client,
+        ):  # fmt: skip
+            yield client
 
 
 def _first_line(error: Exception) -> str:

@@ -7,14 +7,15 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +28,6 @@ from emorph.core.errors import ConfigError, DataError
 OUTSTANDING = 2  # tasks a worker that are given out and not done: it need not wait for its next one
 AHEAD = 8  # the same with those that are done, and wait for a slower one: results must not pile up in memory
 LOOK_S = 5.0  # so often it is looked whether workers came or went
-WATCH_S = 1.0
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -49,11 +49,10 @@ class Crew(ABC):
 
 
 class Processes(Crew):
-    """Processes of this machine. They end with this one, also if it is killed."""
+    """Processes of this machine. They end with this one, also if it is killed. modules: what their tasks need."""
 
-    def __init__(self, n_processes: int) -> None:
-        context = multiprocessing.get_context("spawn")  # a forked dlib or OpenCV may hang
-        super().__init__(ProcessPoolExecutor(n_processes, context, _start, (os.getpid(),)))
+    def __init__(self, n_processes: int, modules: Sequence[str] = ()) -> None:
+        super().__init__(ProcessPoolExecutor(n_processes, forking(modules), _start))
         self._n_processes = n_processes
 
     def n_at_once(self) -> int:
@@ -66,6 +65,18 @@ class Processes(Crew):
             "a worker process died, perhaps because memory ran out; run the same command again with fewer --workers: "
             "what is finished is kept."
         )
+
+
+def forking(modules: Sequence[str] = ()) -> BaseContext:
+    """How processes start: forked from a server that has imported the modules, and torch, once for all of them.
+
+    The server has no threads; a dlib or OpenCV that is forked from this process may hang. Only Linux forks safely.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *modules])
+    return context
 
 
 @contextmanager
@@ -86,7 +97,7 @@ def spread(do: Callable[[Task], Result], tasks: Sequence[Task], workers: int | C
     elif workers <= 1 or len(tasks) <= 1:
         yield (_alone(do, task) for task in tasks)
     else:
-        crew = Processes(min(workers, len(tasks)))
+        crew = Processes(min(workers, len(tasks)), [do.__module__])
         try:
             with spread(do, tasks, crew) as results:
                 yield results
@@ -151,13 +162,13 @@ def _compute_with(torch_threads: int, cv2_threads: int) -> None:
     cv2.setNumThreads(cv2_threads)
 
 
-def _start(parent: int) -> None:
+def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """A killed parent cannot end its workers, and they would work on beside those of the next run."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_S)
-    os._exit(1)
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emorph.core.encode import Carried, write_image, write_photo
+from emorph.core.files import file_digest
 from emorph.core.images import read_photo
 from emorph.core.records import EditRecord, append, mend, read
 from emorph.core.target import short_word, strength_word
@@ -131,13 +132,11 @@ class Job:
         wanted = self._wanted(recipe)
         there = [path.name for path in self.files if path.name in known and path.is_file()]
         names = [name for name in there if _planned(known[name]) not in wanted]
-        if not names:
-            return ""
-        were = "was" if len(names) == 1 else "were"
-        return (
-            f"{', '.join(names)} {were} there already, made with other settings, and {were} replaced; "
-            "to keep both, name another -o."
-        )
+        return _said_of_replaced(names, ", made with other settings,")
+
+    def unknown(self, known: Mapping[str, EditRecord]) -> dict[Path, str]:
+        """The digest of each file that lies where a result will, and that no record tells of."""
+        return {path: file_digest(path) for path in self.files if path.name not in known and path.is_file()}
 
     def _is_up_to_date(self) -> bool:
         try:
@@ -145,6 +144,13 @@ class Job:
             return all(path.stat().st_mtime >= changed_s for path in self.all_files)
         except OSError:
             return False
+
+
+def _said_of_replaced(names: Sequence[str], how: str = "") -> str:
+    if not names:
+        return ""
+    were = "was" if len(names) == 1 else "were"
+    return f"{', '.join(names)} {were} there already{how} and {were} replaced; to keep both, name another -o."
 
 
 def _planned(record: EditRecord) -> EditRecord:
@@ -191,9 +197,11 @@ def change_files(
     batch.watch.start(len(left), n_before)
 
     lost = {} if again else {job: said for job in left if (said := job.replaced(recipe, known))}
+    there = {} if again else {job: digests for job in left if (digests := job.unknown(known))}
 
     def keep(job: Job, edit: FileEdit) -> None:
-        edit = edits[job] = replace(edit, remark=lost.get(job, ""))
+        others = [path.name for path, before in there.get(job, {}).items() if file_digest(path) != before]
+        edit = edits[job] = replace(edit, remark=lost.get(job) or _said_of_replaced(others))
         if log:
             append(log, edit.records)
         batch.watch.written(edit)

@@ -189,4 +189,5 @@ def _unlike(name: str) -> CheckpointError:
 @functools.cache
 def dlib_recogniser() -> DlibRecogniser:
     """The recogniser of the installed package, read once. Raises MissingAssetError, CheckpointError."""
-    return DlibRecogniser.from_file(packaged_file(RECOGNISER_PACKAGE, f"models/{RECOGNISER_FILE}"))
+    with torch.inference_mode(False):  # else gradients could not pass through it later
+        return DlibRecogniser.from_file(packaged_file(RECOGNISER_PACKAGE, f"models/{RECOGNISER_FILE}"))

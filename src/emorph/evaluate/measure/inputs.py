@@ -113,6 +113,12 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
     return found
 
 
+def left_unread(edits: Path) -> Path | None:
+    """The other file of records in a folder that holds both, which ``read_pairs`` does not read."""
+    other = edits / UNIT_RECORDS_FILE
+    return other if (edits / RECORDS_FILE).is_file() and other.is_file() else None
+
+
 def method_name(edits: Path) -> str:
     """What a set is called: its folder, or the name of its table."""
     path = edits.absolute()
