@@ -15,7 +15,7 @@ from emorph.core.types import Landmarks, Photo  # noqa: E402
 from emorph.faces.detect import find_faces  # noqa: E402
 from emorph.video import look as look_module  # noqa: E402
 from emorph.video.frames import Frame  # noqa: E402
-from emorph.video.look import DETECT_EVERY, Described, Stretch, cuts, look  # noqa: E402
+from emorph.video.look import DETECT_EVERY, Described, Repeats, Stretch, cuts, look  # noqa: E402
 from made_clips import RATE, moving_face, wall  # noqa: E402
 
 NOBODY = Described(np.zeros(128, np.float32), np.zeros(3, np.float32))
@@ -40,6 +40,19 @@ def test_few_frames_are_held_however_long_the_film_is() -> None:
     stretch = look(frames(), lambda photo: [], lambda photo, face: NOBODY)
     assert len(stretch.pts) == 10 * DETECT_EVERY
     assert most <= DETECT_EVERY + 3
+
+
+def test_pictures_that_are_shown_again_are_told_from_those_that_hardly_move() -> None:
+    """What encoding makes of the same picture counts as a repeat; motion does not, nor what drifts away slowly."""
+    noise = np.random.default_rng(0)
+    shown = np.repeat(np.arange(2 * DETECT_EVERY), 2)  # across the chunks that are looked at together
+    pictures = [moving_face(number / RATE) for number in range(2 * DETECT_EVERY)]
+    pixels = [np.clip(pictures[i] + noise.normal(0, 2, pictures[i].shape), 0, 255).astype(np.uint8) for i in shown]
+    stretch = look((frame(i, each) for i, each in enumerate(pixels)), lambda photo: [], lambda photo, face: NOBODY)
+    assert stretch.repeats == (False, True) * (2 * DETECT_EVERY)
+    is_repeat = Repeats()
+    drift = [is_repeat(np.full((54, 96, 3), 100 + level, np.uint8)) for level in range(14)]
+    assert [i for i, again in enumerate(drift) if not again] == [0, 6, 12]
 
 
 def test_a_face_is_followed_back_to_where_it_came_and_not_over_a_cut(tmp_path: Path) -> None:
@@ -67,7 +80,7 @@ def test_a_face_is_followed_back_to_where_it_came_and_not_over_a_cut(tmp_path: P
     stretch.save(tmp_path / "look.npz")
     again = Stretch.load(tmp_path / "look.npz")
     assert again is not None
-    assert again.pts == stretch.pts
+    assert (again.pts, again.repeats) == (stretch.pts, stretch.repeats)
     np.testing.assert_array_equal(again.faces[-1].points, stretch.faces[-1].points)
     assert again.faces[-1].described is not None
     (tmp_path / "look.npz").write_bytes((tmp_path / "look.npz").read_bytes()[:-40])

@@ -71,6 +71,25 @@ def test_points_stay_with_a_head_that_moves_in_steps() -> None:
     assert (track.points - SHAPE).std() < 0.75 * noise.std()
 
 
+def test_a_picture_that_is_shown_twice_has_one_set_of_points() -> None:
+    """A film of 12.5 pictures a second stored as 25: read twice, a picture's points differ, and smoothing moves them."""
+    steps = np.repeat(np.arange(15), 2) * 3.0
+    noise = np.random.default_rng(0).normal(0, 0.2, (30, 68, 2))
+    read = SHAPE + np.stack([steps, 0 * steps], axis=1)[:, None] + noise
+    faces = [Seen(i, row.astype(np.float32), 1.0, Described(person(0), np.float32([0]))) for i, row in enumerate(read)]
+    shown_s = np.repeat(TIMES[:30:2], 2)
+    (track,) = tracks_of(faces, TIMES[:30], [], shown_s)
+    for points in (track.points, track.crop_points):
+        np.testing.assert_array_equal(points[::2], points[1::2])
+    np.testing.assert_allclose(track.points[:, :, 0].mean(axis=1) - SHAPE[:, 0].mean(), steps, atol=0.1)
+    (apart,) = tracks_of(faces, TIMES[:30], [])
+    assert np.abs(apart.points[::2] - apart.points[1::2]).mean() > 0.1
+    later = [seen(i, i) for i in range(5, 20)]  # the picture was there before the face was seen in it
+    (track,) = tracks_of(later, TIMES[:30], [], shown_s)
+    assert track.frames == range(5, 20)
+    np.testing.assert_array_equal(track.points[1::2][:7], track.points[2::2][:7])
+
+
 def test_an_edit_fades_where_a_face_comes_and_goes_but_not_at_cuts() -> None:
     (track,) = tracks_of([seen(i, 0) for i in range(10, 40)], TIMES, [])
     assert track.presence[0] == 0

@@ -19,7 +19,7 @@ from emorph.edit.painted_mouth import face_whites
 from emorph.edit.pipeline import Editor
 from emorph.edit.redraw import Motions, motions, move_crops
 from emorph.faces.align import align, crop_quad
-from emorph.faces.warp import carried
+from emorph.faces.warp import carried_each
 from emorph.video.frames import Part
 from emorph.video.tracks import Track
 
@@ -139,13 +139,14 @@ def steadied(move: CropChange, around: Sequence[tuple[float, Drawn]]) -> CropCha
     around: of frames of the same track, and how many seconds after this one each comes; its own may be among them.
     Where the crop moves to is its own. What is drawn is the mean, carried along by the landmarks.
     """
+    shares = shares_by_time([apart_s for apart_s, _ in around])
+    kept = [(share, drawn) for share, (_, drawn) in zip(shares, around, strict=True) if share]
+    changes, places = [drawn.change for _, drawn in kept], [drawn.landmarks for _, drawn in kept]
+    known = [each for each in places if each is not None]
+    if move.landmarks is not None and len(known) == len(places):
+        changes = carried_each(changes, known, move.landmarks)
     mean = np.zeros_like(move.before)
-    for share, (_, drawn) in zip(shares_by_time([apart_s for apart_s, _ in around]), around, strict=True):
-        if not share:
-            continue
-        change = drawn.change
-        if move.landmarks is not None and drawn.landmarks is not None:
-            change = carried(change, drawn.landmarks, move.landmarks)
+    for (share, _), change in zip(kept, changes, strict=True):
         mean += np.float32(share) * change
     return replace(move, after=np.clip(move.before + mean, 0, 255))
 

@@ -17,7 +17,8 @@ from emorph.faces.detect import known_face, refine_points
 from emorph.video.frames import Frame
 
 DETECT_EVERY = 12  # frames; faces are followed in between
-THUMB_PX = (32, 18)
+SMALL_PX, THUMB_PX = (96, 54), (32, 18)
+REPEAT_LEVELS = 5  # most change of a small frame's levels that encoding makes of one picture shown twice (8 upwards else)
 CUT_LEVELS = 28.0  # mean change of a thumb's levels between two frames that is a cut, unless such changes are usual
 LEAST_LEVELS = 1.0  # mean change below which nothing is a cut
 CUT_ALIKE = 0.5  # correlation of two frames' brightness; pans stay above it, scenes lie below (0 to 0.3 in test films)
@@ -52,11 +53,15 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """What was seen in some frames: pts and duration (n,) in ticks, thumbs uint8 (n, h, w, 3), faces."""
+    """What was seen in some frames: pts (n,) in ticks, thumbs uint8 (n, h, w, 3), faces.
+
+    repeats: (n,), whether each shows the picture of the frame before once more.
+    """
 
     first: int
     pts: tuple[int, ...]
     thumbs: UInt8
+    repeats: tuple[bool, ...]
     faces: tuple[Seen, ...]
 
     def save(self, path: Path) -> None:
@@ -66,6 +71,7 @@ class Stretch:
             "first": np.array(self.first),
             "pts": np.array(self.pts, np.int64),
             "thumbs": self.thumbs,
+            "repeats": np.array(self.repeats, bool),
             "frame": np.array([face.frame for face in self.faces], np.int64),
             "points": np.array([face.points for face in self.faces], np.float32).reshape(-1, 68, 2),
             "score": np.array([face.score for face in self.faces], np.float64),
@@ -88,7 +94,8 @@ class Stretch:
                         rows["frame"], rows["points"], rows["score"], rows["is_described"], strict=True
                     )
                 )
-                return cls(int(rows["first"]), tuple(map(int, rows["pts"])), rows["thumbs"], faces)
+                pts, repeats = tuple(map(int, rows["pts"])), tuple(map(bool, rows["repeats"]))
+                return cls(int(rows["first"]), pts, rows["thumbs"], repeats, faces)
         except (*NPZ_ERRORS, StopIteration):
             return None
 
@@ -99,18 +106,35 @@ def look(frames: Iterable[Frame], detect: Detect, describe: Describe) -> Stretch
     Frames are held DETECT_EVERY at a time. A face that comes within so many frames is followed back to where it came.
     """
     first, pts, thumbs, faces, carried = -1, [], [], [], None
+    repeats, is_repeat = [], Repeats()
     for chunk, is_last in _chunks(frames):
         first = chunk[0].number if first < 0 else first
         photos = [Photo(frame.pixels()) for frame in chunk]
-        small = np.stack([thumb(photo.pixels) for photo in photos])
+        small = [cv2.resize(photo.pixels, SMALL_PX, interpolation=cv2.INTER_AREA) for photo in photos]
+        least = np.stack([thumb(pixels) for pixels in small])
         keep = len(chunk) if is_last else len(chunk) - 1
-        found = _in_chunk([frame.number for frame in chunk], photos, small, detect, describe, carried)
+        found = _in_chunk([frame.number for frame in chunk], photos, least, detect, describe, carried)
         carried = [face for face in found if face.frame == chunk[-1].number]
         faces += [face for face in found if is_last or face.frame < chunk[-1].number]
         pts += [frame.pts for frame in chunk[:keep]]
-        thumbs += list(small[:keep])
+        thumbs += list(least[:keep])
+        repeats += [is_repeat(pixels) for pixels in small[:keep]]
         del chunk, photos  # or they would be held while the next are read
-    return Stretch(first, tuple(pts), np.array(thumbs, np.uint8), tuple(faces))
+    return Stretch(first, tuple(pts), np.array(thumbs, np.uint8), tuple(repeats), tuple(faces))
+
+
+class Repeats:
+    """Tells whether a frame shows the picture before once more, as in a film of 20 pictures stored as 25 a second."""
+
+    def __init__(self) -> None:
+        self._shown: UInt8 | None = None
+
+    def __call__(self, small: UInt8) -> bool:
+        """small: the next frame, (h, w, 3). It is held against the first of those that are alike: none drifts away."""
+        again = self._shown is not None and int(cv2.absdiff(small, self._shown).max()) <= REPEAT_LEVELS
+        if not again:
+            self._shown = small
+        return again
 
 
 def thumb(pixels: UInt8) -> UInt8:

@@ -12,7 +12,7 @@ from emorph.core.types import AlignedFace, Float32, Photo, Target, UInt8
 from emorph.edit.change import CropChange
 from emorph.edit.painted_mouth import MouthChange, UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
 from emorph.faces.mouth_crop import lip_gap
-from emorph.faces.warp import carried
+from emorph.faces.warp import carried_each
 from emorph.models.painter import Painter
 from emorph.video.draw import of_sum, shares_by_time
 
@@ -84,10 +84,11 @@ def with_mouth(photo: Photo, own: PaintedMouth, around: Sequence[tuple[float, Pa
     shares = shares_by_time([apart_s for apart_s, _ in around])
     gaps = np.array([lip_gap(other.mouth.change.after) for _, other in around])
     shares = of_sum(shares * np.exp(-0.5 * ((gaps - gap) / GAP_ALIKE) ** 2))
+    kept = [(share, other) for share, (_, other) in zip(shares, around, strict=True) if share]
+    paintings = carried_each([other.levels for _, other in kept], [_points(other) for _, other in kept], goals)
     mean = np.zeros_like(own.levels)
-    for share, (_, other) in zip(shares, around, strict=True):
-        if share:
-            mean += np.float32(share) * carried(other.levels, _points(other), goals)
+    for (share, _), painting in zip(kept, paintings, strict=True):
+        mean += np.float32(share) * painting
     return lay_over(photo, own.mouth.moved, own.mouth.unpainted, mean, share=own.mouth.share)
 
 
