@@ -15,8 +15,7 @@ from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
 from emorph.core.landmarks import BROWS, CHIN, INNER, LOWER_LIP, STABLE
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
-from emorph.faces import align, face_mask, in_order, motion_between, paste_change
-from emorph.faces import warp
+from emorph.faces import align, face_mask, in_order, motion_between, paste_change, warp
 from emorph.faces.warp import HAIRLINE, SPACINGS, STIFFNESS, THICKEST, anchors, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
@@ -317,4 +316,4 @@ def test_a_spline_is_solved_as_numpy_solves_it_and_without_its_threads(monkeypat
     before = generator.uniform(20, 44, (68, 2))
     monkeypatch.delattr(np.linalg, "solve")
     np.testing.assert_allclose(warp._solved(system, right), expected, atol=1e-9)
-    assert motion_between(before, before + [3, 0], side_px=64)[40, 32, 0] < -2
+    assert motion_between(before, before + np.array([3, 0]), side_px=64)[40, 32, 0] < -2

@@ -72,7 +72,7 @@ def test_points_stay_with_a_head_that_moves_in_steps() -> None:
 
 
 def test_a_picture_that_is_shown_twice_has_one_set_of_points() -> None:
-    """A film of 12.5 pictures a second stored as 25: read twice, a picture's points differ, and smoothing moves them."""
+    """A film of 12.5 pictures a second stored as 25: read twice, points differ, and smoothing moves them apart."""
     steps = np.repeat(np.arange(15), 2) * 3.0
     noise = np.random.default_rng(0).normal(0, 0.2, (30, 68, 2))
     read = SHAPE + np.stack([steps, 0 * steps], axis=1)[:, None] + noise

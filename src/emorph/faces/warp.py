@@ -123,7 +123,7 @@ def carried(picture: Float32, before: Float64, after: Float64) -> Float32:
 
 
 def carried_each(pictures: Sequence[Float32], befores: Sequence[Float64], after: Float64) -> list[Float32]:
-    """``carried`` for several pictures of one size, whose landmarks all go to ``after``: they share most of the work."""
+    """``carried`` for several pictures of one size, whose landmarks all go to ``after``: they share most work."""
     moving = [i for i, before in enumerate(befores) if not np.array_equal(before, after)]
     results = list(pictures)
     if not moving:
@@ -160,7 +160,7 @@ def _spline(places: Float64, values: Float64, stiffness: float) -> Float64:
 
 
 def _solved(system: Float64, right: Float64) -> Float64:
-    """x (n, d) with ``system`` (n, n) @ x = ``right`` (n, d): Crout's elimination, the largest pivot of each column first.
+    """x (n, d) with ``system`` (n, n) @ x = ``right`` (n, d): Crout's elimination, with each column's largest pivot.
 
     Libraries do so small a system with threads, which then wait for the next one at full speed, and whose number may
     change the last bits.

@@ -23,7 +23,7 @@ from emorph.faces.warp import carried_each
 from emorph.video.frames import Part
 from emorph.video.tracks import Track
 
-STEADY_S = 0.06  # standard deviation of the window in which what is drawn is averaged
+STEADY_S = 0.12  # standard deviation of the window in which what is drawn and painted is averaged
 AROUND_CROP, AROUND_CROP_PX = 0.15, 16.0  # of a crop's side, and px: what is read of a frame around its crops
 LEAST_SHARE = 0.005  # of a mean: frames that have less are left out of it, and need not be carried
 FULL_STRENGTH = 0.25  # below it the drawing fades in as well, or its own small errors would appear at once

@@ -18,7 +18,7 @@ from emorph.video.frames import Frame
 
 DETECT_EVERY = 12  # frames; faces are followed in between
 SMALL_PX, THUMB_PX = (96, 54), (32, 18)
-REPEAT_LEVELS = 5  # most change of a small frame's levels that encoding makes of one picture shown twice (8 upwards else)
+REPEAT_LEVELS = 5  # most that encoding changes a small frame of a picture that is shown twice; motion changes 6 or more
 CUT_LEVELS = 28.0  # mean change of a thumb's levels between two frames that is a cut, unless such changes are usual
 LEAST_LEVELS = 1.0  # mean change below which nothing is a cut
 CUT_ALIKE = 0.5  # correlation of two frames' brightness; pans stay above it, scenes lie below (0 to 0.3 in test films)
@@ -26,7 +26,8 @@ CUT_RATIO = 4.0  # times the median of the changes around it
 SAME_PATCH = 0.6  # correlation of a followed face with itself a frame before; below, it is lost
 PATCH_PX = 32
 SAME_POINTS = 0.03  # of a face's diagonal: points that lie nearer on average are those of one face
-FAR_POINTS, MOST_READINGS = 0.04, 3  # the same, beyond which a face is read again in its frame, and how often at most
+FAR_POINTS, MOST_READINGS = 0.04, 3  # the same, beyond which a face is looked for, or read again, so often at most
+OFF_POINTS = 0.02  # the same, beyond which points read in the box around them are off those of the detector's own box
 SAME_BOX = 0.3  # share of two boxes' union that both cover
 
 Detect = Callable[[Photo], list[Landmarks]]
@@ -202,10 +203,10 @@ def _in_chunk(
                 known = [_detected(photos[at], face, numbers[at], describe) for face in detect(photos[at])]
             seen[at] = list(known)
         for face in seen[start]:
-            for at, points in _followed(photos, face.points, range(start, stop - 1), +1):
+            for at, points in _followed(photos, face.points, range(start, stop - 1), +1, detect):
                 seen.setdefault(at, []).append(Seen(numbers[at], points, face.score))
         for face in seen[stop - 1] if stop - 1 > start else []:
-            for at, points in _followed(photos, face.points, range(stop - 1, start, -1), -1):
+            for at, points in _followed(photos, face.points, range(stop - 1, start, -1), -1, detect):
                 others = seen.setdefault(at, [])
                 if any(_is_same(points, other.points) for other in others):
                     break  # it has met itself on its way from the start
@@ -228,17 +229,20 @@ def _apart(one: Float32, other: Float32) -> float:
 
 
 def _detected(photo: Photo, face: Landmarks, number: int, describe: Describe) -> Seen:
-    """With points as those of faces that are followed, whose boxes are drawn around points."""
+    """With points as those of faces that are followed, whose boxes are drawn around points; unless these are off."""
     points = refine_points(photo, known_face(face.points)).points
+    points = points if _apart(points, face.points) < OFF_POINTS else face.points
     return Seen(number, points, face.score, describe(photo, face))
 
 
-def _followed(photos: Sequence[Photo], points: Float32, steps: range, way: int) -> Iterator[tuple[int, Float32]]:
+def _followed(
+    photos: Sequence[Photo], points: Float32, steps: range, way: int, detect: Detect
+) -> Iterator[tuple[int, Float32]]:
     """Places and points of a face from frame to frame, up to where it is lost; not at the last step, which detects."""
     before = _patch(photos[steps[0]].pixels, points) if len(steps) else None
     for at in steps[:-1] if len(steps) else ():
         there = photos[at + way]
-        points = _read_again(there, points)
+        points = _in_next(there, points, detect)
         patch = _patch(there.pixels, points)
         if before is None or _correlation(before, patch) < SAME_PATCH:
             return
@@ -246,16 +250,32 @@ def _followed(photos: Sequence[Photo], points: Float32, steps: range, way: int) 
         before = patch
 
 
-def _read_again(photo: Photo, points: Float32) -> Float32:
-    """A face's points in the next frame: again from where they were read, if that is far from where they were sought.
+def _in_next(photo: Photo, points: Float32, detect: Detect) -> Float32:
+    """A face's points in the next frame, by those in the last; a face that has gone far is looked for.
 
-    The predictor looks in a box around the last points, and reads a face that has left its middle only roughly.
+    The predictor looks in a box around the last points, and reads a face that has left its middle only roughly. One
+    that the detector does not see is read again from where it was read.
     """
-    for _ in range(MOST_READINGS):
+    for reading in range(MOST_READINGS):
         before, points = points, refine_points(photo, known_face(points)).points
         if _apart(before, points) < FAR_POINTS:
             break
+        found = _found_near(photo, before, detect) if not reading else None
+        if found is not None:
+            return found
     return points
+
+
+def _found_near(photo: Photo, points: Float32, detect: Detect) -> Float32 | None:
+    """The points (68, 2) of the face that the detector sees about where these lie, or None."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = float((high - low).max())
+    left, top = np.maximum(np.floor(low - margin), 0).astype(int)
+    right, bottom = np.ceil(high + margin).astype(int)
+    part = np.ascontiguousarray(photo.pixels[top : max(bottom, top + 1), left : max(right, left + 1)])
+    faces = [face.points + np.float32([left, top]) for face in (detect(Photo(part)) if part.size else [])]
+    nearest = max(faces, key=lambda found: overlap(points, found), default=points)
+    return nearest if faces and overlap(points, nearest) >= SAME_BOX else None
 
 
 def _patch(pixels: UInt8, points: Float32) -> Float64:
