@@ -337,7 +337,7 @@ def test_frames_that_say_next_to_nothing_are_not_carried(monkeypatch: pytest.Mon
     points = np.zeros((68, 2))
     drawn = Drawn(np.ones((4, 4, 3), np.float32), points)
     move = CropChange(np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.float32), landmarks=points)
-    around = [(number / 25, drawn) for number in range(-6, 7)]
+    around = [(number / 12.5, drawn) for number in range(-6, 7)]
     mean = steadied(move, around)
     assert asked == [9]
     np.testing.assert_allclose(mean.after, 1.0, atol=1e-6)

@@ -16,6 +16,7 @@ from emorph.faces.warp import carried_each
 from emorph.models.painter import Painter
 from emorph.video.draw import of_sum, shares_by_time
 
+STEPS = 5  # evaluations of the painter: what is averaged over frames gains nothing by more
 GAP_ALIKE = 0.05  # units of the face: paintings of lips whose gaps differ by so much have six tenths of a say
 
 
@@ -70,7 +71,7 @@ def painted(painter: Painter, mouths: Sequence[OpenMouth]) -> list[PaintedMouth]
     """The mouths, painted as one batch."""
     if not mouths:
         return []
-    levels = painted_mouths([mouth.unpainted for mouth in mouths], painter)
+    levels = painted_mouths([mouth.unpainted for mouth in mouths], painter, steps=STEPS)
     return [PaintedMouth(mouth, each) for mouth, each in zip(mouths, levels, strict=True)]
 
 

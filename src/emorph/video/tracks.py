@@ -18,7 +18,7 @@ LEAST_FRAMES = 3  # of a track; shorter ones are mistakes of the detector
 SAME_PERSON = 0.55  # distance of two descriptors; dlib's own limit for one person is 0.6
 POINTS_SIGMA_S = 0.04  # smoothing of the points, about a frame
 CROP_SIGMA_S = 0.2  # smoothing of where crops are cut out: faces move in them, their edges do not tremble
-POINTS_SLACK, CROP_SLACK = 0.03, 0.3  # of the eyes' distance: how far smoothing may move them, see ``held_near``
+POINTS_SLACK, CROP_SLACK = 0.015, 0.3  # of the eyes' distance: how far smoothing may move them, see ``held_near``
 FADE_S = 0.25  # over which an edit comes and goes where a face comes and goes within a scene
 
 
