@@ -112,14 +112,14 @@ def drawings(
     seen = code.tone.take_off(editor.pictures(faces))
     known = editor.known_directions()
     step = torch.stack([(latent.edited_codes(code.z, known, row)[0] - code.z).sum(dim=0) for row in targets])
-    z = editor.model.encode(seen)
     shares = [min(1.0, sum(abs(target.strength) for target in row) / FULL_STRENGTH) for row in targets]
     if known.landmarks is None:
+        z = editor.model.encode(seen)
         x_T = editor.codec.invert(seen, z)
         before, after = (to_levels(code.tone.put_back(editor.codec.decode(x_T, each))) for each in (z, z + step))
         moves = [CropChange.nothing(levels) for levels in before]
         return moves, [Drawn(share * (a - b), None) for b, a, share in zip(before, after, shares, strict=True)]
-    motion = motions(faces, latent.landmark_steps(z, z + step, known)[:, None], frontal=True)
+    motion = motions(faces, latent.landmark_steps(code.z, code.z + step, known)[:, None], frontal=True)
     fields = (motion.fields[:, 0], motion.opened[:, 0], motion.landmarks[:, 0])
     levels = to_levels(code.tone.put_back(move_crops(seen, motion.fields)[:, 0]))
     moves = [CropChange(own, own, *of_face) for own, *of_face in zip(levels, *fields, strict=True)]
@@ -127,7 +127,8 @@ def drawings(
     if not len(rows):
         return moves, []
     picked = Motions(motion.fields[rows], motion.opened[rows], motion.landmarks[rows], motion.drawable[rows])
-    pictures = redrawn(editor.codec, seen[rows], (z + step)[rows][:, None], picked)
+    z_to = editor.model.encode(seen[rows]) + step[rows]
+    pictures = redrawn(editor.codec, seen[rows], z_to[:, None], picked)
     before, after = (to_levels(code.tone.put_back(each[:, 0])) for each in pictures)
     found = zip(rows, before, after, strict=True)
     return moves, [Drawn(shares[row] * (a - b), motion.landmarks[row, 0]) for row, b, a in found]
