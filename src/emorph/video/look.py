@@ -273,7 +273,8 @@ def _found_near(photo: Photo, points: Float32, detect: Detect) -> Float32 | None
     left, top = np.maximum(np.floor(low - margin), 0).astype(int)
     right, bottom = np.ceil(high + margin).astype(int)
     part = np.ascontiguousarray(photo.pixels[top : max(bottom, top + 1), left : max(right, left + 1)])
-    faces = [face.points + np.float32([left, top]) for face in (detect(Photo(part)) if part.size else [])]
+    corner = np.array([left, top], np.float32)
+    faces = [face.points + corner for face in (detect(Photo(part)) if part.size else [])]
     nearest = max(faces, key=lambda found: overlap(points, found), default=points)
     return nearest if faces and overlap(points, nearest) >= SAME_BOX else None
 
