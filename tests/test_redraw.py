@@ -15,7 +15,7 @@ from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
 from emorph.core.landmarks import BROWS, CHIN, INNER, INNER_BROWS_TO_EYES, LIDS, LIP_SIDES, LOWER_LIP, MOUTH, STABLE
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
-from emorph.faces import align, face_mask, in_order, motion_between, paste_change
+from emorph.faces import align, face_mask, in_order, motion_between, paste_change, warp
 from emorph.faces.warp import (
     HAIRLINE,
     LEAST_FROWN,
@@ -381,3 +381,15 @@ def test_without_known_landmarks_z_alone_moves(photo: Photo) -> None:
     assert all(
         change.motion is None for change in tiny_editor().changes(tiny_editor().faces(photo), [Target(Emotion.SAD)])[0]
     )
+
+
+def test_a_spline_is_solved_as_numpy_solves_it_and_without_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the largest pivot lies elsewhere than on the diagonal, as in the zeros of a spline's affine part."""
+    generator = np.random.default_rng(3)
+    system, right = generator.normal(size=(60, 60)), generator.normal(size=(60, 4))
+    system[:20, :20] = 0
+    expected = np.linalg.solve(system, right)
+    before = generator.uniform(20, 44, (68, 2))
+    monkeypatch.delattr(np.linalg, "solve")
+    np.testing.assert_allclose(warp._solved(system, right), expected, atol=1e-9)
+    assert motion_between(before, before + np.array([3, 0]), side_px=64)[40, 32, 0] < -2

@@ -190,7 +190,7 @@ def editor(monkeypatch: pytest.MonkeyPatch) -> RigEditor:
                 seen.append(Seen(frame.number, points[frame.number], 1.0, described))
             pts.append(frame.pts)
             thumbs.append(thumb(frame.pixels()))
-        return Stretch(0, tuple(pts), np.array(thumbs, np.uint8), tuple(seen))
+        return Stretch(0, tuple(pts), np.array(thumbs, np.uint8), (False,) * len(pts), tuple(seen))
 
     monkeypatch.setattr(passes_module, "look", looked)
     known = marks(FACE, performed(0.5), SIDE).numpy()[0]

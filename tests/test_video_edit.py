@@ -25,7 +25,7 @@ from emorph.core.types import Target  # noqa: E402
 from emorph.edit.change import CropChange  # noqa: E402
 from emorph.faces.align import align  # noqa: E402
 from emorph.faces.detect import find_faces  # noqa: E402
-from emorph.faces.warp import carried  # noqa: E402
+from emorph.faces.warp import carried, carried_each  # noqa: E402
 from emorph.video import draw as draw_module  # noqa: E402
 from emorph.video import edited as edited_module  # noqa: E402
 from emorph.video import passes as passes_module  # noqa: E402
@@ -241,6 +241,12 @@ def test_what_is_drawn_is_carried_along_by_the_landmarks() -> None:
     rows, columns = np.nonzero(moved[..., 0] > 5)
     np.testing.assert_allclose([columns.mean() - x, rows.mean() - y], [4, -3], atol=0.6)
     assert 0.8 < moved.sum() / spot.sum() < 1.2
+    stays, again, other = carried_each(
+        [spot, spot, 2 * spot], [points + np.array([4, -3]), points, points + 1.5], points + np.array([4, -3])
+    )
+    assert stays is spot
+    np.testing.assert_allclose(again, moved, atol=1e-3)
+    np.testing.assert_allclose(other, 2 * carried(spot, points + 1.5, points + np.array([4, -3])), atol=1e-3)
 
 
 def test_frames_between_those_that_are_drawn_are_changed_alike(editor: Editor, source: Path, tmp_path: Path) -> None:
@@ -325,11 +331,16 @@ def test_the_command_edits_films(emorph: Command, tmp_path: Path) -> None:
 
 def test_frames_that_say_next_to_nothing_are_not_carried(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(draw_module, "carried", lambda picture, before, after: asked.append(1) or picture)
+
+    def carried_each(pictures: list[np.ndarray], befores: object, after: object) -> list[np.ndarray]:
+        asked.append(len(pictures))
+        return pictures
+
+    monkeypatch.setattr(draw_module, "carried_each", carried_each)
     points = np.zeros((68, 2))
     drawn = Drawn(np.ones((4, 4, 3), np.float32), points)
     move = CropChange(np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.float32), landmarks=points)
-    around = [(number / 25, drawn) for number in range(-6, 7)]
+    around = [(number / 12.5, drawn) for number in range(-6, 7)]
     mean = steadied(move, around)
-    assert len(asked) == 9
+    assert asked == [9]
     np.testing.assert_allclose(mean.after, 1.0, atol=1e-6)

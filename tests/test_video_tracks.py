@@ -10,6 +10,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import Float32, Target
 from emorph.video.keyframes import Keyframe, parse_strengths, parse_words, strength_at
 from emorph.video.look import Described, Seen, cuts
+from emorph.video.opening import within_reach
 from emorph.video.plan import FilmPlan
 from emorph.video.smooth import smoothed
 from emorph.video.tracks import FADE_S, chosen, persons_of, tracks_of
@@ -69,6 +70,25 @@ def test_points_stay_with_a_head_that_moves_in_steps() -> None:
     still = [Seen(face.frame, (SHAPE + n).astype(np.float32), 1.0, face.described) for n, face in pairs]
     (track,) = tracks_of(still, TIMES[:30], [])
     assert (track.points - SHAPE).std() < 0.75 * noise.std()
+
+
+def test_a_picture_that_is_shown_twice_has_one_set_of_points() -> None:
+    """A film of 12.5 pictures a second stored as 25: read twice, points differ, and smoothing moves them apart."""
+    steps = np.repeat(np.arange(15), 2) * 3.0
+    noise = np.random.default_rng(0).normal(0, 0.2, (30, 68, 2))
+    read = SHAPE + np.stack([steps, 0 * steps], axis=1)[:, None] + noise
+    faces = [Seen(i, row.astype(np.float32), 1.0, Described(person(0), np.float32([0]))) for i, row in enumerate(read)]
+    shown_s = np.repeat(TIMES[:30:2], 2)
+    (track,) = tracks_of(faces, TIMES[:30], [], shown_s)
+    for points in (track.points, track.crop_points):
+        np.testing.assert_array_equal(points[::2], points[1::2])
+    np.testing.assert_allclose(track.points[:, :, 0].mean(axis=1) - SHAPE[:, 0].mean(), steps, atol=0.1)
+    (apart,) = tracks_of(faces, TIMES[:30], [])
+    assert np.abs(apart.points[::2] - apart.points[1::2]).mean() > 0.1
+    later = [seen(i, i) for i in range(5, 20)]  # the picture was there before the face was seen in it
+    (track,) = tracks_of(later, TIMES[:30], [], shown_s)
+    assert track.frames == range(5, 20)
+    np.testing.assert_array_equal(track.points[1::2][:7], track.points[2::2][:7])
 
 
 def test_an_edit_fades_where_a_face_comes_and_goes_but_not_at_cuts() -> None:
@@ -171,3 +191,19 @@ def test_emotions_give_way_to_each_other() -> None:
     assert (happy.strength, sad.strength) == (pytest.approx(0.2), pytest.approx(0.2))
     assert plan.targets_at(1.0, presence=0) == ()
     assert plan.word == "happy@0s_sad@2s_0.8"
+
+
+def test_a_mouth_that_is_open_already_is_opened_no_further_than_mouths_open() -> None:
+    """A closed mouth takes the whole step, a wide one what is left, a wider one none; corners and brows go free."""
+    points = np.zeros((68, 2))
+    points[36:42], points[42:48], points[[48, 54]] = [-50, 0], [50, 0], [[-30, 100], [30, 100]]  # a face's unit: 100 px
+    step = np.zeros((68, 2))
+    step[[*range(6, 11), *range(55, 60), 65, 66, 67], 1], step[62, 1], step[48, 0] = 15, -10, -7
+    for gap, left in ((5.0, 25.0), (30.0, 12.0), (60.0, 0.0)):
+        points[[61, 62, 63], 1], points[[65, 66, 67], 1] = 100 - gap / 2, 100 + gap / 2
+        held = within_reach(points, step)
+        assert held[66, 1] - held[62, 1] == pytest.approx(left)
+        np.testing.assert_allclose(held[8], held[66])  # the chin goes with the jaw
+        np.testing.assert_array_equal(held[[48, 19]], step[[48, 19]])
+    closing = -step
+    np.testing.assert_array_equal(within_reach(points, closing), closing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -134,9 +135,7 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
     >>> bool(motion[40, 32, 0] < -2), bool(abs(motion[0, 0]).max() < 0.5)  # ... so pixels come from the left
     (True, True)
     """
-    for points in (before, after):
-        if points.shape != (68, 2) or not np.isfinite(points).all():
-            raise ShapeError(f"expected 68 finite landmarks (68, 2), found {points.shape}.")
+    before, after = _checked(before), _checked(after)
     fixed = anchors(before, side_px)
     start, end = (np.concatenate([points[CHIN], points[INNER], fixed]) for points in (before, after))
     return _field(end, _spline(end, start - end, STIFFNESS * side_px**2), side_px)
@@ -160,18 +159,38 @@ def warped(picture: NDArray[Any], motion: Float32) -> Float32:
 def carried(picture: Float32, before: Float64, after: Float64) -> Float32:
     """A picture (H, W, C) in which landmarks (68, 2) lie at ``before``, moved so that they lie at ``after``, in its px.
 
-    As ``motion_between`` moves a crop, with a field that is told at FIELD_PX, since it is smooth. Raises ShapeError.
+    As ``motion_between`` moves a crop, with a field that is told at FIELD_PX, since it is smooth; the hairline that
+    stays is that of ``after``. Raises ShapeError.
     """
-    if np.array_equal(before, after):
-        return picture
-    height, width = picture.shape[:2]
+    return carried_each([picture], [before], after)[0]
+
+
+def carried_each(pictures: Sequence[Float32], befores: Sequence[Float64], after: Float64) -> list[Float32]:
+    """``carried`` for several pictures of one size, whose landmarks all go to ``after``: they share most work."""
+    moving = [i for i, before in enumerate(befores) if not np.array_equal(before, after)]
+    results = list(pictures)
+    if not moving:
+        return results
+    height, width = pictures[0].shape[:2]
     side = max(height, width)
     coarse = min(side, FIELD_PX)
     scale = side / coarse
-    points, goals = ((each + 0.5) / scale - 0.5 for each in (before, after))
-    field = motion_between(points, goals, coarse) * np.float32(scale)
-    field = cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR)
-    return warped(picture, np.ascontiguousarray(field[:height, :width]))
+    goals, *starts = ((_checked(each) + 0.5) / scale - 0.5 for each in (after, *(befores[i] for i in moving)))
+    fixed = anchors(goals, coarse)
+    places = np.concatenate([goals[CHIN], goals[INNER], fixed])
+    apart = [np.concatenate([points[CHIN] - goals[CHIN], points[INNER] - goals[INNER], 0 * fixed]) for points in starts]
+    fields = _field(places, _spline(places, np.concatenate(apart, axis=1), STIFFNESS * coarse**2), coarse)
+    for n, i in enumerate(moving):
+        field = np.ascontiguousarray(fields[..., 2 * n : 2 * n + 2]) * np.float32(scale)
+        field = cv2.resize(field, (side, side), interpolation=cv2.INTER_LINEAR)
+        results[i] = warped(pictures[i], np.ascontiguousarray(field[:height, :width]))
+    return results
+
+
+def _checked(points: Float64) -> Float64:
+    if points.shape != (68, 2) or not np.isfinite(points).all():
+        raise ShapeError(f"expected 68 finite landmarks (68, 2), found {points.shape}.")
+    return points
 
 
 def _spline(places: Float64, values: Float64, stiffness: float) -> Float64:
@@ -180,7 +199,27 @@ def _spline(places: Float64, values: Float64, stiffness: float) -> Float64:
     affine = np.concatenate([np.ones((n, 1)), places], axis=1)
     squared = ((places[:, None] - places) ** 2).sum(axis=2)
     system = np.block([[_bending(squared) + stiffness * np.eye(n), affine], [affine.T, np.zeros((3, 3))]])
-    return np.linalg.solve(system, np.concatenate([values, np.zeros((3, values.shape[1]))]))
+    return _solved(system, np.concatenate([values, np.zeros((3, values.shape[1]))]))
+
+
+def _solved(system: Float64, right: Float64) -> Float64:
+    """x (n, d) with ``system`` (n, n) @ x = ``right`` (n, d): Crout's elimination, with each column's largest pivot.
+
+    Libraries do so small a system with threads, which then wait for the next one at full speed, and whose number may
+    change the last bits.
+    """
+    n, rows = len(system), np.concatenate([system, right], axis=1)
+    for k in range(n):
+        rows[k:, k] -= rows[k:, :k] @ rows[:k, k]
+        pivot = k + int(np.abs(rows[k:, k]).argmax())
+        if pivot != k:
+            rows[[k, pivot]] = rows[[pivot, k]]
+        rows[k, k + 1 :] -= rows[k, :k] @ rows[:k, k + 1 :]
+        rows[k, k + 1 :] /= rows[k, k]
+    found = rows[:, n:]
+    for k in range(n - 1, 0, -1):
+        found[:k] -= rows[:k, k : k + 1] * found[k]
+    return found
 
 
 def _field(centres: Float64, coefficients: Float64, side_px: int) -> Float32:
@@ -192,7 +231,7 @@ def _field(centres: Float64, coefficients: Float64, side_px: int) -> Float32:
     weights, (constant, per_x, per_y) = coefficients[:n].T, coefficients[n:]
     across, down = (at - centres[:, :1]) ** 2, (at - centres[:, 1:]) ** 2  # (n, S) each: squared distances are sums
     values = at[None, :, None] * per_x + at[:, None, None] * per_y + constant
-    n_rows = max(1, KERNELS_AT_ONCE // (n * side_px))
+    n_rows = max(1, 2 * KERNELS_AT_ONCE // (n * side_px * max(2, values.shape[2])))
     for top in range(0, side_px, n_rows):
         band = slice(top, top + n_rows)
         kernel = _bending(down[:, band, None] + across[:, None]).reshape(n, -1)

@@ -19,11 +19,12 @@ from emorph.edit.painted_mouth import face_whites
 from emorph.edit.pipeline import Editor
 from emorph.edit.redraw import Motions, motions, move_crops
 from emorph.faces.align import align, crop_quad
-from emorph.faces.warp import carried
+from emorph.faces.warp import carried_each
 from emorph.video.frames import Part
+from emorph.video.opening import within_reach
 from emorph.video.tracks import Track
 
-STEADY_S = 0.06  # standard deviation of the window in which what is drawn is averaged
+STEADY_S = 0.12  # standard deviation of the window in which what is drawn and painted is averaged
 AROUND_CROP, AROUND_CROP_PX = 0.15, 16.0  # of a crop's side, and px: what is read of a frame around its crops
 LEAST_SHARE = 0.005  # of a mean: frames that have less are left out of it, and need not be carried
 FULL_STRENGTH = 0.25  # below it the drawing fades in as well, or its own small errors would appear at once
@@ -112,14 +113,14 @@ def drawings(
     seen = code.tone.take_off(editor.pictures(faces))
     known = editor.known_directions()
     step = torch.stack([(latent.edited_codes(code.z, known, row)[0] - code.z).sum(dim=0) for row in targets])
-    z = editor.model.encode(seen)
     shares = [min(1.0, sum(abs(target.strength) for target in row) / FULL_STRENGTH) for row in targets]
     if known.landmarks is None:
+        z = editor.model.encode(seen)
         x_T = editor.codec.invert(seen, z)
         before, after = (to_levels(code.tone.put_back(editor.codec.decode(x_T, each))) for each in (z, z + step))
         moves = [CropChange.nothing(levels) for levels in before]
         return moves, [Drawn(share * (a - b), None) for b, a, share in zip(before, after, shares, strict=True)]
-    motion = motions(faces, latent.landmark_steps(z, z + step, known)[:, None], frontal=True)
+    motion = motions(faces, _steps(faces, latent.landmark_steps(code.z, code.z + step, known)), frontal=True)
     fields = (motion.fields[:, 0], motion.opened[:, 0], motion.landmarks[:, 0])
     levels = to_levels(code.tone.put_back(move_crops(seen, motion.fields)[:, 0]))
     moves = [CropChange(own, own, *of_face) for own, *of_face in zip(levels, *fields, strict=True)]
@@ -127,10 +128,19 @@ def drawings(
     if not len(rows):
         return moves, []
     picked = Motions(motion.fields[rows], motion.opened[rows], motion.landmarks[rows], motion.drawable[rows])
-    pictures = redrawn(editor.codec, seen[rows], (z + step)[rows][:, None], picked)
+    z_to = editor.model.encode(seen[rows]) + step[rows]
+    pictures = redrawn(editor.codec, seen[rows], z_to[:, None], picked)
     before, after = (to_levels(code.tone.put_back(each[:, 0])) for each in pictures)
     found = zip(rows, before, after, strict=True)
     return moves, [Drawn(shares[row] * (a - b), motion.landmarks[row, 0]) for row, b, a in found]
+
+
+def _steps(faces: Sequence[AlignedFace], steps: Tensor) -> Tensor:
+    """Steps (n, 68, 2) of landmarks as ``motions`` takes them, none of which opens its face's mouth too far."""
+    half = faces[0].side_px / 2
+    in_px = steps.double().cpu().numpy() * half
+    held = [within_reach(face.crop_points(), step) for face, step in zip(faces, in_px, strict=True)]
+    return torch.from_numpy(np.stack(held) / half)[:, None]
 
 
 def steadied(move: CropChange, around: Sequence[tuple[float, Drawn]]) -> CropChange:
@@ -139,13 +149,14 @@ def steadied(move: CropChange, around: Sequence[tuple[float, Drawn]]) -> CropCha
     around: of frames of the same track, and how many seconds after this one each comes; its own may be among them.
     Where the crop moves to is its own. What is drawn is the mean, carried along by the landmarks.
     """
+    shares = shares_by_time([apart_s for apart_s, _ in around])
+    kept = [(share, drawn) for share, (_, drawn) in zip(shares, around, strict=True) if share]
+    changes, places = [drawn.change for _, drawn in kept], [drawn.landmarks for _, drawn in kept]
+    known = [each for each in places if each is not None]
+    if move.landmarks is not None and len(known) == len(places):
+        changes = carried_each(changes, known, move.landmarks)
     mean = np.zeros_like(move.before)
-    for share, (_, drawn) in zip(shares_by_time([apart_s for apart_s, _ in around]), around, strict=True):
-        if not share:
-            continue
-        change = drawn.change
-        if move.landmarks is not None and drawn.landmarks is not None:
-            change = carried(change, drawn.landmarks, move.landmarks)
+    for (share, _), change in zip(kept, changes, strict=True):
         mean += np.float32(share) * change
     return replace(move, after=np.clip(move.before + mean, 0, 255))
 

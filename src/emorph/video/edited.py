@@ -51,13 +51,13 @@ class Wish:
 class Script:
     """What a film is to show. wishes: of each frame that is changed. every: how many frames the network draws one of.
 
-    codes: of the tracks. times_s: (n,) of all frames.
+    codes: of the tracks. shown_s: (n,) of all frames, see ``Watched``.
     """
 
     tracks: Sequence[Track]
     codes: Sequence[TrackCode]
     wishes: Mapping[int, Sequence[Wish]]
-    times_s: Float64
+    shown_s: Float64
     every: int
 
     def is_drawn(self, wish: Wish, frame: int) -> bool:
@@ -211,9 +211,9 @@ class FrameEditor:
     def _around(self, key: _Key, of_frames: Mapping[_Key, T]) -> list[tuple[float, T]]:
         """What there is of a track around a frame, and how many seconds after it."""
         track, at = key
-        times_s = self._script.times_s
+        shown_s = self._script.shown_s
         near = [number for number in range(at - REACH_FRAMES, at + REACH_FRAMES + 1) if (track, number) in of_frames]
-        return [(float(times_s[number] - times_s[at]), of_frames[track, number]) for number in near]
+        return [(float(shown_s[number] - shown_s[at]), of_frames[track, number]) for number in near]
 
     def _forget(self, before: int) -> None:
         self._drawn = {key: drawn for key, drawn in self._drawn.items() if key[1] >= before}

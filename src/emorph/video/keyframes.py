@@ -14,7 +14,7 @@ Easing = Literal["smooth", "linear"]
 _KEY = re.compile(r"(.+)@([0-9.]+)s?")
 _AFTER_TIME = re.compile(r"(@[^,@]*),")  # a comma that ends a keyframe; others are of a blend's weights
 LEAST, MOST = -3.0, 3.0
-DRAW_EVERY, MOST_APART = 3, 6  # frames, of which the network draws one: by default, and at most
+DRAW_EVERY, MOST_APART = 4, 6  # frames, of which the network draws one: by default, and at most
 T = TypeVar("T")
 
 

@@ -17,7 +17,8 @@ from emorph.faces.detect import known_face, refine_points
 from emorph.video.frames import Frame
 
 DETECT_EVERY = 12  # frames; faces are followed in between
-THUMB_PX = (32, 18)
+SMALL_PX, THUMB_PX = (96, 54), (32, 18)
+REPEAT_LEVELS = 5  # most that encoding changes a small frame of a picture that is shown twice; motion changes 6 or more
 CUT_LEVELS = 28.0  # mean change of a thumb's levels between two frames that is a cut, unless such changes are usual
 LEAST_LEVELS = 1.0  # mean change below which nothing is a cut
 CUT_ALIKE = 0.5  # correlation of two frames' brightness; pans stay above it, scenes lie below (0 to 0.3 in test films)
@@ -25,7 +26,8 @@ CUT_RATIO = 4.0  # times the median of the changes around it
 SAME_PATCH = 0.6  # correlation of a followed face with itself a frame before; below, it is lost
 PATCH_PX = 32
 SAME_POINTS = 0.03  # of a face's diagonal: points that lie nearer on average are those of one face
-FAR_POINTS, MOST_READINGS = 0.04, 3  # the same, beyond which a face is read again in its frame, and how often at most
+FAR_POINTS, MOST_READINGS = 0.04, 3  # the same, beyond which a face is looked for, or read again, so often at most
+OFF_POINTS = 0.02  # the same, beyond which points read in the box around them are off those of the detector's own box
 SAME_BOX = 0.3  # share of two boxes' union that both cover
 
 Detect = Callable[[Photo], list[Landmarks]]
@@ -52,11 +54,15 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """What was seen in some frames: pts and duration (n,) in ticks, thumbs uint8 (n, h, w, 3), faces."""
+    """What was seen in some frames: pts (n,) in ticks, thumbs uint8 (n, h, w, 3), faces.
+
+    repeats: (n,), whether each shows the picture of the frame before once more.
+    """
 
     first: int
     pts: tuple[int, ...]
     thumbs: UInt8
+    repeats: tuple[bool, ...]
     faces: tuple[Seen, ...]
 
     def save(self, path: Path) -> None:
@@ -66,6 +72,7 @@ class Stretch:
             "first": np.array(self.first),
             "pts": np.array(self.pts, np.int64),
             "thumbs": self.thumbs,
+            "repeats": np.array(self.repeats, bool),
             "frame": np.array([face.frame for face in self.faces], np.int64),
             "points": np.array([face.points for face in self.faces], np.float32).reshape(-1, 68, 2),
             "score": np.array([face.score for face in self.faces], np.float64),
@@ -88,7 +95,8 @@ class Stretch:
                         rows["frame"], rows["points"], rows["score"], rows["is_described"], strict=True
                     )
                 )
-                return cls(int(rows["first"]), tuple(map(int, rows["pts"])), rows["thumbs"], faces)
+                pts, repeats = tuple(map(int, rows["pts"])), tuple(map(bool, rows["repeats"]))
+                return cls(int(rows["first"]), pts, rows["thumbs"], repeats, faces)
         except (*NPZ_ERRORS, StopIteration):
             return None
 
@@ -99,18 +107,35 @@ def look(frames: Iterable[Frame], detect: Detect, describe: Describe) -> Stretch
     Frames are held DETECT_EVERY at a time. A face that comes within so many frames is followed back to where it came.
     """
     first, pts, thumbs, faces, carried = -1, [], [], [], None
+    repeats, is_repeat = [], Repeats()
     for chunk, is_last in _chunks(frames):
         first = chunk[0].number if first < 0 else first
         photos = [Photo(frame.pixels()) for frame in chunk]
-        small = np.stack([thumb(photo.pixels) for photo in photos])
+        small = [cv2.resize(photo.pixels, SMALL_PX, interpolation=cv2.INTER_AREA) for photo in photos]
+        least = np.stack([thumb(pixels) for pixels in small])
         keep = len(chunk) if is_last else len(chunk) - 1
-        found = _in_chunk([frame.number for frame in chunk], photos, small, detect, describe, carried)
+        found = _in_chunk([frame.number for frame in chunk], photos, least, detect, describe, carried)
         carried = [face for face in found if face.frame == chunk[-1].number]
         faces += [face for face in found if is_last or face.frame < chunk[-1].number]
         pts += [frame.pts for frame in chunk[:keep]]
-        thumbs += list(small[:keep])
+        thumbs += list(least[:keep])
+        repeats += [is_repeat(pixels) for pixels in small[:keep]]
         del chunk, photos  # or they would be held while the next are read
-    return Stretch(first, tuple(pts), np.array(thumbs, np.uint8), tuple(faces))
+    return Stretch(first, tuple(pts), np.array(thumbs, np.uint8), tuple(repeats), tuple(faces))
+
+
+class Repeats:
+    """Tells whether a frame shows the picture before once more, as in a film of 20 pictures stored as 25 a second."""
+
+    def __init__(self) -> None:
+        self._shown: UInt8 | None = None
+
+    def __call__(self, small: UInt8) -> bool:
+        """small: the next frame, (h, w, 3). It is held against the first of those that are alike: none drifts away."""
+        again = self._shown is not None and int(cv2.absdiff(small, self._shown).max()) <= REPEAT_LEVELS
+        if not again:
+            self._shown = small
+        return again
 
 
 def thumb(pixels: UInt8) -> UInt8:
@@ -178,10 +203,10 @@ def _in_chunk(
                 known = [_detected(photos[at], face, numbers[at], describe) for face in detect(photos[at])]
             seen[at] = list(known)
         for face in seen[start]:
-            for at, points in _followed(photos, face.points, range(start, stop - 1), +1):
+            for at, points in _followed(photos, face.points, range(start, stop - 1), +1, detect):
                 seen.setdefault(at, []).append(Seen(numbers[at], points, face.score))
         for face in seen[stop - 1] if stop - 1 > start else []:
-            for at, points in _followed(photos, face.points, range(stop - 1, start, -1), -1):
+            for at, points in _followed(photos, face.points, range(stop - 1, start, -1), -1, detect):
                 others = seen.setdefault(at, [])
                 if any(_is_same(points, other.points) for other in others):
                     break  # it has met itself on its way from the start
@@ -204,17 +229,20 @@ def _apart(one: Float32, other: Float32) -> float:
 
 
 def _detected(photo: Photo, face: Landmarks, number: int, describe: Describe) -> Seen:
-    """With points as those of faces that are followed, whose boxes are drawn around points."""
+    """With points as those of faces that are followed, whose boxes are drawn around points; unless these are off."""
     points = refine_points(photo, known_face(face.points)).points
+    points = points if _apart(points, face.points) < OFF_POINTS else face.points
     return Seen(number, points, face.score, describe(photo, face))
 
 
-def _followed(photos: Sequence[Photo], points: Float32, steps: range, way: int) -> Iterator[tuple[int, Float32]]:
+def _followed(
+    photos: Sequence[Photo], points: Float32, steps: range, way: int, detect: Detect
+) -> Iterator[tuple[int, Float32]]:
     """Places and points of a face from frame to frame, up to where it is lost; not at the last step, which detects."""
     before = _patch(photos[steps[0]].pixels, points) if len(steps) else None
     for at in steps[:-1] if len(steps) else ():
         there = photos[at + way]
-        points = _read_again(there, points)
+        points = _in_next(there, points, detect)
         patch = _patch(there.pixels, points)
         if before is None or _correlation(before, patch) < SAME_PATCH:
             return
@@ -222,16 +250,33 @@ def _followed(photos: Sequence[Photo], points: Float32, steps: range, way: int) 
         before = patch
 
 
-def _read_again(photo: Photo, points: Float32) -> Float32:
-    """A face's points in the next frame: again from where they were read, if that is far from where they were sought.
+def _in_next(photo: Photo, points: Float32, detect: Detect) -> Float32:
+    """A face's points in the next frame, by those in the last; a face that has gone far is looked for.
 
-    The predictor looks in a box around the last points, and reads a face that has left its middle only roughly.
+    The predictor looks in a box around the last points, and reads a face that has left its middle only roughly. One
+    that the detector does not see is read again from where it was read.
     """
-    for _ in range(MOST_READINGS):
+    for reading in range(MOST_READINGS):
         before, points = points, refine_points(photo, known_face(points)).points
         if _apart(before, points) < FAR_POINTS:
             break
+        found = _found_near(photo, before, detect) if not reading else None
+        if found is not None:
+            return found
     return points
+
+
+def _found_near(photo: Photo, points: Float32, detect: Detect) -> Float32 | None:
+    """The points (68, 2) of the face that the detector sees about where these lie, or None."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = float((high - low).max())
+    left, top = np.maximum(np.floor(low - margin), 0).astype(int)
+    right, bottom = np.ceil(high + margin).astype(int)
+    part = np.ascontiguousarray(photo.pixels[top : max(bottom, top + 1), left : max(right, left + 1)])
+    corner = np.array([left, top], np.float32)
+    faces = [face.points + corner for face in (detect(Photo(part)) if part.size else [])]
+    nearest = max(faces, key=lambda found: overlap(points, found), default=points)
+    return nearest if faces and overlap(points, nearest) >= SAME_BOX else None
 
 
 def _patch(pixels: UInt8, points: Float32) -> Float64:

@@ -12,10 +12,11 @@ from emorph.core.types import AlignedFace, Float32, Photo, Target, UInt8
 from emorph.edit.change import CropChange
 from emorph.edit.painted_mouth import MouthChange, UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
 from emorph.faces.mouth_crop import lip_gap
-from emorph.faces.warp import carried
+from emorph.faces.warp import carried_each
 from emorph.models.painter import Painter
 from emorph.video.draw import of_sum, shares_by_time
 
+STEPS = 5  # evaluations of the painter: what is averaged over frames gains nothing by more
 GAP_ALIKE = 0.05  # units of the face: paintings of lips whose gaps differ by so much have six tenths of a say
 
 
@@ -70,7 +71,7 @@ def painted(painter: Painter, mouths: Sequence[OpenMouth]) -> list[PaintedMouth]
     """The mouths, painted as one batch."""
     if not mouths:
         return []
-    levels = painted_mouths([mouth.unpainted for mouth in mouths], painter)
+    levels = painted_mouths([mouth.unpainted for mouth in mouths], painter, steps=STEPS)
     return [PaintedMouth(mouth, each) for mouth, each in zip(mouths, levels, strict=True)]
 
 
@@ -84,10 +85,11 @@ def with_mouth(photo: Photo, own: PaintedMouth, around: Sequence[tuple[float, Pa
     shares = shares_by_time([apart_s for apart_s, _ in around])
     gaps = np.array([lip_gap(other.mouth.change.after) for _, other in around])
     shares = of_sum(shares * np.exp(-0.5 * ((gaps - gap) / GAP_ALIKE) ** 2))
+    kept = [(share, other) for share, (_, other) in zip(shares, around, strict=True) if share]
+    paintings = carried_each([other.levels for _, other in kept], [_points(other) for _, other in kept], goals)
     mean = np.zeros_like(own.levels)
-    for share, (_, other) in zip(shares, around, strict=True):
-        if share:
-            mean += np.float32(share) * carried(other.levels, _points(other), goals)
+    for (share, _), painting in zip(kept, paintings, strict=True):
+        mean += np.float32(share) * painting
     return lay_over(photo, own.mouth.moved, own.mouth.unpainted, mean, share=own.mouth.share)
 
 

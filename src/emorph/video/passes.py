@@ -32,9 +32,13 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Watched:
-    """What a film shows. times_s: (n,) of its frames, the first at 0. pts: the same as ticks. persons: their tracks."""
+    """What a film shows. times_s: (n,) of its frames, the first at 0. pts: the same as ticks. persons: their tracks.
+
+    shown_s: (n,), since when each frame's picture is shown: of frames that repeat it, the time of the first.
+    """
 
     times_s: Float64
+    shown_s: Float64
     pts: tuple[int, ...]
     scenes: tuple[int, ...]
     persons: tuple[list[Track], ...]
@@ -59,8 +63,10 @@ class Passes:
         self.n_frames = len(pts)
         seen: list[Seen] = [face for stretch in stretches for face in stretch.faces]
         scenes = cuts(np.concatenate([stretch.thumbs for stretch in stretches]))
-        persons = persons_of(tracks_of(seen, times_s, scenes))
-        return Watched(times_s, tuple(map(int, pts)), tuple(scenes), tuple(persons))
+        repeats = np.concatenate([stretch.repeats for stretch in stretches])
+        shown_s = np.maximum.accumulate(np.where(repeats, 0.0, times_s))
+        persons = persons_of(tracks_of(seen, times_s, scenes, shown_s))
+        return Watched(times_s, shown_s, tuple(map(int, pts)), tuple(scenes), tuple(persons))
 
     def groups(self) -> Iterator[tuple[int, Iterator[Frame]]]:
         """The frames of each segment, with its number."""

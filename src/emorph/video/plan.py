@@ -21,8 +21,8 @@ from emorph.edit.pipeline import Editor
 from emorph.video.clip import FILM_NAMES, FILM_SUFFIXES
 from emorph.video.keyframes import DRAW_EVERY, MOST_APART, Easing, Keyframe, between, parse_strengths, strength_at
 
-MOST_APART_S = 0.125  # between frames that the network draws, whatever ``draw_every`` says
-VERSION = 4  # of how films are edited: results of another are not gone on with
+MOST_APART_S = 0.17  # between frames that the network draws, whatever ``draw_every`` says
+VERSION = 5  # of how films are edited: results of another are not gone on with
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class FilmPlan:
     def draw_every_at(self, rate: float) -> int:
         """The same in a film of ``rate`` frames a second, where frames that are drawn lie MOST_APART_S apart at most.
 
-        >>> plan = FilmPlan((Keyframe(Target.parse("happy"), 0.0),), draw_every=3)
+        >>> plan = FilmPlan((Keyframe(Target.parse("happy"), 0.0),), draw_every=4)
         >>> plan.draw_every_at(25), plan.draw_every_at(12), plan.draw_every_at(5)
-        (3, 1, 1)
+        (4, 2, 1)
         """
         return max(1, min(self.draw_every, int(MOST_APART_S * rate)))
 

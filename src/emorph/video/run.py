@@ -30,7 +30,7 @@ from emorph.video.encode import Stored, check_gif, check_holds, join, segment, s
 from emorph.video.frames import previewed
 from emorph.video.look import Described
 from emorph.video.pace import Tell
-from emorph.video.passes import Passes, is_made, person_of, resumed, sure_faces
+from emorph.video.passes import Passes, Watched, is_made, person_of, resumed, sure_faces
 from emorph.video.plan import FilmPlan, film_metadata, film_paths, key_of
 from emorph.video.tracks import Track, chosen
 
@@ -94,7 +94,7 @@ class _Film:
         started = time.perf_counter()
         seen = self.passes.watched(self._detect, self._describe)
         tracks = chosen(seen.persons, person_of(self.plan.face, self.editor.detector), self.clip.name)
-        n_edited = self._edit(tracks, seen.times_s)
+        n_edited = self._edit(tracks, seen)
         metadata = film_metadata(self.editor, self.plan, key)
         with self.clock.of("encode"):
             join(self.clip, self.passes.segments(), self.out, self.stored, metadata, self.stored.form.until_s)
@@ -122,16 +122,16 @@ class _Film:
 
     # -- editing
 
-    def _edit(self, tracks: Sequence[Track], times_s: Float64) -> int:
+    def _edit(self, tracks: Sequence[Track], seen: Watched) -> int:
         """Write the segments that are missing. Returns how many frames the film has that are changed."""
-        wishes = self._wishes(tracks, times_s)
+        wishes = self._wishes(tracks, seen.times_s)
         pace = self.passes.pace("editing")
         if self.passes.all_made:
             return len(wishes)
         done = set(self.passes.segments())
         codes = [track_code(self.editor, track.code) for track in tracks]
         every = self.plan.draw_every_at(float(self.clip.rate))
-        edited = FrameEditor(self.editor, Script(tracks, codes, wishes, times_s, every), self.clock)
+        edited = FrameEditor(self.editor, Script(tracks, codes, wishes, seen.shown_s, every), self.clock)
 
         def is_wanted(number: int) -> bool:
             return self.passes.path_of(number) not in done

@@ -18,7 +18,7 @@ LEAST_FRAMES = 3  # of a track; shorter ones are mistakes of the detector
 SAME_PERSON = 0.55  # distance of two descriptors; dlib's own limit for one person is 0.6
 POINTS_SIGMA_S = 0.04  # smoothing of the points, about a frame
 CROP_SIGMA_S = 0.2  # smoothing of where crops are cut out: faces move in them, their edges do not tremble
-POINTS_SLACK, CROP_SLACK = 0.03, 0.3  # of the eyes' distance: how far smoothing may move them, see ``held_near``
+POINTS_SLACK, CROP_SLACK = 0.015, 0.3  # of the eyes' distance: how far smoothing may move them, see ``held_near``
 FADE_S = 0.25  # over which an edit comes and goes where a face comes and goes within a scene
 
 
@@ -56,11 +56,14 @@ class _Open:
         return np.mean(rows, axis=0) if rows else None
 
 
-def tracks_of(faces: Sequence[Seen], times_s: Float64, cuts: Sequence[int]) -> list[Track]:
+def tracks_of(
+    faces: Sequence[Seen], times_s: Float64, cuts: Sequence[int], shown_s: Float64 | None = None
+) -> list[Track]:
     """Tracks in the order in which they begin, left to right.
 
     faces: of all frames, in their order. times_s: (n,) of all frames. cuts: frames that begin a scene: no track crosses
-    one. Faces are joined by their place, unless the recogniser is sure that they are two people.
+    one. shown_s: (n,), of ``Watched``, by default the times. Faces are joined by their place, unless the recogniser is
+    sure that they are two people.
     """
     scene = np.searchsorted(np.asarray(sorted(cuts), dtype=np.int64), np.arange(len(times_s)), side="right")
     ended: list[_Open] = []
@@ -87,7 +90,8 @@ def tracks_of(faces: Sequence[Seen], times_s: Float64, cuts: Sequence[int]) -> l
             taken.add(j)
         going += [_Open([face]) for j, face in enumerate(free) if j not in taken]
     whole = [track for track in ended + going if _is_whole(track, len(times_s))]
-    made = [_closed(track.seen, times_s, scene) for track in whole]
+    shown_s = times_s if shown_s is None else shown_s
+    made = [_closed(track.seen, times_s, shown_s, scene) for track in whole]
     return sorted(made, key=lambda track: (track.frames.start, float(track.points[0, :, 0].mean())))
 
 
@@ -177,7 +181,7 @@ def _together(one: Track, other: Track) -> bool:
     return one.frames.start < other.frames.stop and other.frames.start < one.frames.stop
 
 
-def _closed(seen: Sequence[Seen], times_s: Float64, scene: np.ndarray) -> Track:
+def _closed(seen: Sequence[Seen], times_s: Float64, shown_s: Float64, scene: np.ndarray) -> Track:
     first, last = seen[0].frame, seen[-1].frame
     frames = range(first, last + 1)
     times = times_s[first : last + 1]
@@ -192,16 +196,24 @@ def _closed(seen: Sequence[Seen], times_s: Float64, scene: np.ndarray) -> Track:
         presence = np.minimum(presence, _ramp(times - times[0]))
     if goes:
         presence = np.minimum(presence, _ramp(times[-1] - times))
-    unit_px = np.linalg.norm(whole[:, LEFT_EYE].mean(axis=1) - whole[:, RIGHT_EYE].mean(axis=1), axis=1)
-    points, crop_points = (
-        held_near(whole, smoothed(times, whole, sigma_s), slack * unit_px)
-        for sigma_s, slack in ((POINTS_SIGMA_S, POINTS_SLACK), (CROP_SIGMA_S, CROP_SLACK))
-    )
+    points, crop_points = _steady(whole, shown_s[first : last + 1])
     return Track(
         frames, points, crop_points, presence,
         np.mean([each.person for each in sure], axis=0), np.mean([each.code for each in sure], axis=0),
         max(face.score for face in seen),
     )  # fmt: skip
+
+
+def _steady(read: Float64, shown_s: Float64) -> tuple[Float64, Float64]:
+    """Points (n, 68, 2) as they were read, smoothed for features and for the crop; the same where pictures are."""
+    moments, starts, picture = np.unique(shown_s, return_index=True, return_inverse=True)
+    means = np.add.reduceat(read, starts) / np.bincount(picture)[:, None, None]
+    unit_px = np.linalg.norm(means[:, LEFT_EYE].mean(axis=1) - means[:, RIGHT_EYE].mean(axis=1), axis=1)
+    points, crop_points = (
+        held_near(means, smoothed(moments, means, sigma_s), slack * unit_px)[picture]
+        for sigma_s, slack in ((POINTS_SIGMA_S, POINTS_SLACK), (CROP_SIGMA_S, CROP_SLACK))
+    )
+    return points, crop_points
 
 
 def _ramp(apart_s: Float64) -> Float64:
