@@ -220,6 +220,9 @@ def test_export_and_delete_one_participant(tmp_path: Path, emorph: Callable[...,
     status, text, _ = emorph("study", "export", study)
     assert text.count("\n") == 1 + len(read_votes(study))
     assert emorph("study", "delete", study, people[0].id, "--yes")[0] == 2
+    status, text, error = emorph("study", "delete", study, people[0].id)
+    assert (status, text) == (2, ""), "asked for confirmation, but there is nobody to delete"
+    assert "nobody in" in error
 
 
 def test_a_vote_tells_what_was_seen(tmp_path: Path) -> None:

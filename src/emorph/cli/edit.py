@@ -56,6 +56,7 @@ from emorph.cli.options import (
     load_rig_editor,
     parse_strengths,
     refuse_options,
+    refuse_wishes_as_files,
 )
 from emorph.core.errors import ConfigError
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
@@ -111,6 +112,7 @@ def edit(
     where it was stopped; its --strength and --to may be keyframes: 0@0s,1@2s and happy@0s,sad@3s.
     """
     goal, units = one_goal(to), all_units(au)
+    refuse_wishes_as_files(photos, "or edit once for each; emorph sheet shows several side by side")
     films = films_among(photos, out, frame)
     name, by_rig = _chosen_model(goal, units, model, directions, face_model, films=bool(films))
     editor = _Loader(

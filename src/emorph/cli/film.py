@@ -13,6 +13,7 @@ import typer
 
 from emorph.cli.console import finish, items, print_json, say
 from emorph.core.errors import ConfigError
+from emorph.core.files import is_folder
 from emorph.core.types import Target
 from emorph.edit.paths import ends_as_a_file
 from emorph.video.clip import FILM_NAMES, FILM_SUFFIXES, is_film, library
@@ -62,14 +63,14 @@ def films_among(photos: Sequence[Path], out: Path, frame: int | None) -> list[Pa
 
     An animated GIF is a film unless one of its frames is asked for. Raises ConfigError for films and photos together.
     """
-    names_a_film = out.suffix.lower() in FILM_NAMES and not _is_folder(out)
+    names_a_film = out.suffix.lower() in FILM_NAMES and not is_folder(out)
     given = [path for photo in photos for path in _files(photo)]
     films = [path for path in given if is_film(path, gifs=frame is None)]
     if not films and not names_a_film:
         return []
     if names_a_film or len(films) == len(given):
         return given
-    folders_only = all(map(_is_folder, photos))
+    folders_only = all(map(is_folder, photos))
     if folders_only:  # photos come first; films in their folder are named as left out
         return []
     raise ConfigError(
@@ -118,18 +119,11 @@ def _targets(asked: FilmOptions) -> tuple[Keyframe[Target], ...]:
 
 
 def _files(path: Path) -> list[Path]:
-    if not _is_folder(path):
+    if not is_folder(path):
         return [path]
     with contextlib.suppress(OSError):  # whoever reads its photos says why it cannot be read
         return [each for each in sorted(path.iterdir()) if each.is_file() and not each.name.startswith(".")]
     return [path]
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name that cannot be looked up
-        return False
 
 
 def tell(as_json: bool, done: FileEdit) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emorph.cli.console import items, say
-from emorph.core.errors import ConfigError
+from emorph.core.errors import ConfigError, EmorphError
 from emorph.core.landmarks import SURE_SCORE
+from emorph.core.types import Target
 
 if TYPE_CHECKING:
     from emorph.core.workers import Crew
@@ -206,6 +207,24 @@ def refuse_options(what: str, given: Mapping[str, object]) -> None:
     if unfit:
         names = " and ".join([", ".join(unfit[:-1]), unfit[-1]] if unfit[1:] else unfit)
         raise ConfigError(f"{names} {'do' if unfit[1:] else 'does'} not apply to {what}; leave out {names}.")
+
+
+def refuse_wishes_as_files(photos: Sequence[Path], otherwise: str) -> None:
+    """Raises ConfigError for the second word of "--to happy sad", which is read as a photo and is the name of none.
+
+    otherwise: what to do instead of a blend, in the words of the command.
+    """
+    for photo in photos:
+        with suppress(EmorphError, OSError):
+            Target.parse(str(photo))
+            if not photo.exists():
+                break
+    else:
+        return
+    raise ConfigError(
+        f"there is no file {photo}, and as an emotion or a unit it is apart from its option, which takes one word: "
+        f"join them, as in --to happy=0.6,sad=0.4 or --au AU6=0.7,AU12=0.9, {otherwise}."
+    )
 
 
 def parse_strengths(text: str) -> list[float]:

@@ -26,6 +26,7 @@ from emorph.cli.options import (
     Solver,
     Steps,
     load_editor,
+    refuse_wishes_as_files,
 )
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 
@@ -59,6 +60,7 @@ def sheet(
     """Make one sheet of photos: Original, Neutral, Happy, Sad, Surprise, Fear, Disgust, Anger, Contempt."""
     from emorph.edit.files import plan_sheet, sheet_file
 
+    refuse_wishes_as_files(photos, "or repeat --to: --to happy --to sad")
     started = time.perf_counter()
     sources, path = plan_sheet(photos, out, strength, to or ())  # a word that is none is said before a model is loaded
     mention_left_out(photos)

@@ -162,9 +162,10 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Forget one participant: their answers are overwritten, and their block goes to somebody else."""
-    from emorph.study.export import forget
+    from emorph.study.export import forget, n_votes_of
 
-    if not yes and not typer.confirm(f"Delete all that {participant} has answered? It cannot be undone."):
+    n_votes = n_votes_of(study, participant)  # nobody is asked about a person who does not exist
+    if not yes and not typer.confirm(f"Delete the {n_votes} votes of {participant}? It cannot be undone."):
         raise typer.Exit(1)
     typer.echo(f"{forget(study, participant)} votes deleted.")
 

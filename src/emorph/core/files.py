@@ -47,6 +47,22 @@ def replace_file(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def is_folder(path: Path) -> bool:
+    """As ``path.is_dir()``; a name that cannot be looked up counts as no folder, and reading or writing it says why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """As ``path.is_file()``; a name that cannot be looked up, as one that is too long, counts as none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits. Raises OSError."""
     with path.open("rb") as file:

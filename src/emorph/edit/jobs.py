@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emorph.core.encode import Carried, write_image, write_photo
-from emorph.core.files import file_digest
+from emorph.core.files import file_digest, is_file
 from emorph.core.images import read_photo
 from emorph.core.records import EditRecord, append, mend, read
 from emorph.core.target import short_word, strength_word
@@ -136,7 +136,7 @@ class Job:
 
     def unknown(self, known: Mapping[str, EditRecord]) -> dict[Path, str]:
         """The digest of each file that lies where a result will, and that no record tells of."""
-        return {path: file_digest(path) for path in self.files if path.name not in known and path.is_file()}
+        return {path: file_digest(path) for path in self.files if path.name not in known and is_file(path)}
 
     def _is_up_to_date(self) -> bool:
         try:

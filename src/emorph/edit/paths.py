@@ -11,6 +11,7 @@ from pathlib import Path
 
 from emorph.core.commands import install
 from emorph.core.errors import ConfigError, ImageError
+from emorph.core.files import is_folder
 from emorph.core.formats import HEIC_SUFFIXES, HEIF_SUFFIXES_WRITTEN, READABLE_SUFFIXES, writable_suffixes
 from emorph.core.images import list_folder, list_photos
 from emorph.core.photo_list import LIST_FILE
@@ -28,7 +29,7 @@ def photo_files(photos: Iterable[str | Path]) -> list[Path]:
     ['astronaut.png', 'me.jpg']
     """
     given = [Path(photo) for photo in photos]
-    each = [path for photo in given for path in (_in_folder(photo) if _is_folder(photo) else [photo])]
+    each = [path for photo in given for path in (_in_folder(photo) if is_folder(photo) else [photo])]
     return list(dict.fromkeys(each))
 
 
@@ -57,7 +58,7 @@ def left_out(photos: Iterable[str | Path]) -> list[str]:
     """
     said = []
     for folder in dict.fromkeys(Path(photo) for photo in photos):
-        if not _is_folder(folder):
+        if not is_folder(folder):
             continue
         found, others = list_folder(folder)
         others = [path for path in others if path.name != LIST_FILE]
@@ -67,7 +68,7 @@ def left_out(photos: Iterable[str | Path]) -> list[str]:
             said.append(
                 f"{folder}: {n_results} {are} of earlier edits, and left out; to edit one again, name its file."
             )
-        files, folders = ([path for path in others if _is_folder(path) is want] for want in (False, True))
+        files, folders = ([path for path in others if is_folder(path) is want] for want in (False, True))
         if files:
             are = "files is not a picture and is" if len(files) == 1 else "files are not pictures and are"
             total = len(found) + len(files)
@@ -121,7 +122,7 @@ def ends_as_a_file(out: Path) -> bool:
     """Whether ``out`` ends as files do, and is no folder: "out.txt" and "out.png", not "edits.2024"."""
     suffix = out.suffix.lower()
     known = suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES, *OTHER_SUFFIXES)
-    return (known or any(MimeTypes().guess_type(f"_{suffix}"))) and not _is_folder(out)
+    return (known or any(MimeTypes().guess_type(f"_{suffix}"))) and not is_folder(out)
 
 
 def names_a_picture(out: Path) -> bool:
@@ -130,7 +131,7 @@ def names_a_picture(out: Path) -> bool:
     What ends as other files do is no folder either, unless it is one: "out.txt", not "edits.2024".
     """
     suffix, known = out.suffix.lower(), writable_suffixes()
-    if _is_folder(out):
+    if is_folder(out):
         return False
     if suffix in (*READABLE_SUFFIXES, *HEIC_SUFFIXES) and suffix not in known:
         needs = f" without pillow-heif (`{install('heif')}`)" if suffix in HEIF_SUFFIXES_WRITTEN else ""
@@ -163,14 +164,6 @@ class SourcePhotos:
         for path in paths:
             if _file_id(path) in self._ids:
                 raise ImageError(f"{path} is a source photo itself; choose another output name.")
-
-
-def _is_folder(path: Path) -> bool:
-    """As ``path.is_dir()``; a name that cannot be looked up counts as no folder, and reading or writing it says why."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def _file_id(path: Path) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from emorph.core.commands import command
 from emorph.core.errors import DataError
@@ -31,11 +32,24 @@ def as_csv(rows: list[tuple[object, ...]]) -> str:
 
 def participant_json(study: Path, participant: str) -> str:
     """All that is stored about one person. Raises DataError if nobody has this id."""
+    return json.dumps(_stored(study, participant), indent=2, ensure_ascii=False) + "\n"
+
+
+def n_votes_of(study: Path, participant: str) -> int:
+    """How many votes are stored of one person. Raises DataError if nobody has this id."""
+    return len(_stored(study, participant)["votes"])
+
+
+def _stored(study: Path, participant: str) -> dict[str, Any]:
     with opened(study) as store:
         found = store.export(participant)
     if found is None:
-        raise DataError(f"nobody in {study} has the id {participant}; the last page of the study shows it.")
-    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+        raise _nobody(study, participant)
+    return found
+
+
+def _nobody(study: Path, participant: str) -> DataError:
+    return DataError(f"nobody in {study} has the id {participant}; the last page of the study shows it.")
 
 
 def forget(study: Path, participant: str) -> int:
@@ -47,7 +61,7 @@ def forget(study: Path, participant: str) -> int:
         with store.transaction():
             n_votes = store.delete(participant)
         if n_votes is None:
-            raise DataError(f"nobody in {study} has the id {participant}; the last page of the study shows it.")
+            raise _nobody(study, participant)
         store.empty_log()
     return n_votes
 
