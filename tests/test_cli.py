@@ -158,12 +158,12 @@ def test_the_same_command_goes_on_after_a_stop(
     (out / "b_happy_0-0.5-1_strip.png").unlink()
     os.utime(folder / "c.png")  # another photo of that name since
     status, again, err = emorph(*words)
-    assert (status, err) == (0, "1 already done; use --again to redo it.\n")
+    assert (status, err) == (0, f"1 already done: {out}/a_happy_0-0.5-1_strip.png; use --again to redo it.\n")
     assert [row["edited"] for row in json.loads(again)] == [row["edited"] for row in json.loads(first)]
     anew = {path.name for path, time_ns in written.items() if path.stat().st_mtime_ns != time_ns}
     assert anew == {f"{name}_happy_{ending}.png" for name in "bc" for ending in ("0", "0.5", "1", "0-0.5-1_strip")}
     assert len(records.read(out / "edits.jsonl")) == 9
-    assert "3 already done" in emorph(*words)[2]
+    assert emorph(*words)[2] == f"3 already done, in {out}; use --again to redo them.\n"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,8 @@ def test_action_units_go_on_after_a_stop(emorph: Command, example_photo: Path, i
     status, first, err = emorph(*words)
     assert (status, err) == (0, "")
     status, again, err = emorph(*words)
-    assert (status, json.loads(again), err) == (0, json.loads(first), "1 already done; use --again to redo it.\n")
+    assert (status, json.loads(again)) == (0, json.loads(first))
+    assert err == f"1 already done: {tmp_path}/out/astronaut_AU12=0.8.png; use --again to redo it.\n"
     assert emorph("edit", example_photo, "--au", "AU12=0.7", *common)[2] == ""
     assert not (tmp_path / "out" / "edits.jsonl").exists()  # it holds what can be judged
 

@@ -79,8 +79,11 @@ class Bar(Watch):
     def start(self, n_photos: int, n_before: int = 0) -> None:
         self._done, self._total = 0, n_photos
         self._progress.update(self._bar, total=float(n_photos), completed=0)
-        if n_before:
-            say(f"{n_before} already done; use --again to redo {'it' if n_before == 1 else 'them'}.")
+
+    def done_before(self, edits: Sequence[FileEdit]) -> None:
+        last = edits[0].files[-1]
+        where, them = (f": {last}", "it") if len(edits) == 1 else (f", in {last.parent}", "them")
+        say(f"{len(edits)} already done{where}; use --again to redo {them}.")
 
     def begin(self, name: str) -> None:
         self._name = name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +67,9 @@ class Watch:
 
     def start(self, n_photos: int, n_before: int = 0) -> None:
         """Work on ``n_photos`` photos begins; ``n_before`` more were done by an earlier run."""
+
+    def done_before(self, edits: Sequence[FileEdit]) -> None:
+        """What an earlier run had done, if anything."""
 
     def begin(self, name: str) -> None:
         """Work on one of them begins."""

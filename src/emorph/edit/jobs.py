@@ -195,6 +195,8 @@ def change_files(
     batch, n_before = Batch(watch), len(edits)
     left = [job for job in jobs if job not in edits]
     batch.watch.start(len(left), n_before)
+    if edits:
+        batch.watch.done_before(tuple(edits.values()))
 
     lost = {} if again else {job: said for job in left if (said := job.replaced(recipe, known))}
     there = {} if again else {job: digests for job in left if (digests := job.unknown(known))}
