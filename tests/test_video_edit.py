@@ -160,6 +160,8 @@ def test_one_that_fails_does_not_end_the_others_and_leaves_nothing(editor: Edito
     report = edit_films(editor, sorted(films.iterdir()), out, plan())
     assert [type(failure.error) for failure in report.failures] == [ClipError, NoFaceError]
     assert [path.name for path in out.iterdir()] == ["face_happy.mp4"]
+    assert len(edit_films(editor, [films / "wall.mp4"], tmp_path / "new", plan()).failures) == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_full_disk_is_a_sentence(
@@ -179,6 +181,9 @@ def test_the_result_may_not_take_the_films_place(editor: Editor, source: Path, t
         edit_films(editor, [source], source, plan())
     with pytest.raises(ConfigError, match="is one film, but 2 are given"):
         edit_films(editor, [source, source], tmp_path / "x.mp4", plan())
+    with pytest.raises(ConfigError, match=r"films are not written as \.png; use "):
+        edit_films(editor, [source], tmp_path / "x.png", plan())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_still_chooses_the_person(editor: Editor, source: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ UNEVEN = [0, 500, 1100, 1200, 3000, 3100, 3900, 5000]
 def rewritten(clip: Clip, out: Path, every: int = 5) -> list[str]:
     """The film as it is, by way of segments. Returns remarks."""
     held = stored(clip, out.suffix)
-    check_holds(clip, out.suffix, out.parent)
+    check_holds(clip, out.suffix)
     frames, paths = list(read_frames(clip, held.form)), []
     for start in range(0, len(frames), every):
         paths.append(out.parent / f"{start:04d}.nut")
@@ -294,9 +294,9 @@ def test_frames_of_an_absurd_size_are_refused() -> None:
 def test_sound_that_a_kind_does_not_hold_is_refused_before_any_work(tmp_path: Path) -> None:
     clip = read_clip(face_clip(tmp_path / "a.mp4", 3, n_sounds=1))
     with pytest.raises(ClipError, match=r"\.webm does not hold sound as aac"):
-        check_holds(clip, ".webm", tmp_path)
+        check_holds(clip, ".webm")
     with pytest.raises(ClipError, match=r"use \.mp4"):
-        check_holds(clip, ".avi", tmp_path)
+        check_holds(clip, ".avi")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 

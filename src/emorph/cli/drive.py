@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emorph.cli.console import finish, items, print_json
-from emorph.cli.film import refuse_other_files, row_of, tell
+from emorph.cli.film import row_of, tell
 from emorph.core.errors import ConfigError
 from emorph.video.clip import is_film, library
 
@@ -40,7 +40,6 @@ def drive_photo(
             "others."
         )
     library()
-    refuse_other_files(out)
     from emorph.video.drive import DrivePlan, drive_film, drive_paths
 
     (film,) = films

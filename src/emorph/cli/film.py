@@ -15,8 +15,7 @@ from emorph.cli.console import finish, items, print_json, say
 from emorph.core.errors import ConfigError
 from emorph.core.files import is_folder
 from emorph.core.types import Target
-from emorph.edit.paths import ends_as_a_file
-from emorph.video.clip import FILM_NAMES, FILM_SUFFIXES, is_film, library
+from emorph.video.clip import FILM_NAMES, is_film, library
 from emorph.video.keyframes import DRAW_EVERY, MOST_APART, Keyframe, as_easing, parse_strengths, parse_words
 
 if TYPE_CHECKING:
@@ -83,7 +82,6 @@ def edit_films_of(
 ) -> None:
     """Edit films and say what became of them; exits with 1 if some failed."""
     library()
-    refuse_other_files(out)
     plan = _plan(asked)
     from emorph.video.plan import film_paths
     from emorph.video.run import edit_films
@@ -95,12 +93,6 @@ def edit_films_of(
     if as_json:
         print_json([row_of(done) for done in report.edits])
     finish(report.failures, len(films))
-
-
-def refuse_other_files(out: Path) -> None:
-    """Raises ConfigError for a name that is neither a film's nor a folder's."""
-    if ends_as_a_file(out) and out.suffix.lower() not in (*FILM_NAMES, *FILM_SUFFIXES):
-        raise ConfigError(f"{out}: films are not written as {out.suffix}; use {', '.join(FILM_SUFFIXES)}, or a folder.")
 
 
 def _plan(asked: FilmOptions) -> Any:

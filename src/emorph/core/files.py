@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -61,6 +62,18 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def check_room(folder: Path) -> None:
+    """Whether files can be written into a folder or, where it is not there yet, it can be made. Nothing is left there.
+
+    Raises OSError.
+    """
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    for name in folder.relative_to(there).parts:
+        (there / name).exists()  # raises where a name is too long
+    with tempfile.TemporaryFile(dir=there):
+        pass
 
 
 def file_digest(path: Path) -> str:

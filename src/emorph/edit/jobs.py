@@ -25,6 +25,7 @@ from emorph.edit.paths import (
     output_names,
     photo_files,
     result_paths,
+    unwritable,
 )
 from emorph.edit.result import Edit
 from emorph.edit.sheet import Row, grid, tile
@@ -162,7 +163,7 @@ def plan_jobs(photos: Iterable[str | Path], out: str | Path, word: str, strength
     """What is to be written for each photo, before anything is loaded; ``word`` ends the names in a folder.
 
     A single strength that is not 1 ends them too: results of different strengths do not take each other's place.
-    photos: files, or folders of them. out: a folder, which is made; or a picture's name, for one photo.
+    photos: files, or folders of them. out: a folder, which need not be there; or a picture's name, for one photo.
     Raises ConfigError where ``out`` cannot be written or is one picture for several photos, ImageError for an empty
     folder, or where a result would take a source photo's place.
     """
@@ -215,6 +216,7 @@ def change_files(
                 with unbroken():
                     keep(job, write_edits(drawn, job, recipe))
     else:
+        _make_for_workers(left)
         with elsewhere.edited(left) as results:
             for job in left:
                 with batch.item(job.source.name):
@@ -224,6 +226,15 @@ def change_files(
                     with unbroken():
                         keep(job, done)
     return FileReport(tuple(edits[job] for job in jobs if job in edits), tuple(batch.failures), n_before)
+
+
+def _make_for_workers(jobs: Sequence[Job]) -> None:
+    """Make the folder of results, which every worker is to see. Raises ConfigError."""
+    for folder in {job.files[0].parent for job in jobs}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(folder, error) from None
 
 
 def _known(log: Path | None) -> dict[str, EditRecord]:

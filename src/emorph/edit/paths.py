@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Iterable, Sequence
 from mimetypes import MimeTypes
 from pathlib import Path
 
 from emorph.core.commands import install
 from emorph.core.errors import ConfigError, ImageError
-from emorph.core.files import is_folder
+from emorph.core.files import check_room, is_folder
 from emorph.core.formats import HEIC_SUFFIXES, HEIF_SUFFIXES_WRITTEN, READABLE_SUFFIXES, writable_suffixes
 from emorph.core.images import list_folder, list_photos
 from emorph.core.photo_list import LIST_FILE
@@ -142,15 +141,17 @@ def names_a_picture(out: Path) -> bool:
 
 
 def check_writable(out: Path) -> None:
-    """Make the folder and try it, before any work is done. Raises ConfigError."""
-    folder = out.parent if names_a_picture(out) else out
+    """Try whether results can be written, before any work is done; no folder is made yet. Raises ConfigError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        check_room(out.parent if names_a_picture(out) else out)
         out.exists()  # a picture's name may be too long where its folder's is not
     except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another output.") from None
+        raise unwritable(out, error) from None
+
+
+def unwritable(out: Path, error: OSError) -> ConfigError:
+    """What to say of a place that nothing can be written to."""
+    return ConfigError(f"{out} cannot be written ({error.strerror}); choose another output.")
 
 
 class SourcePhotos:

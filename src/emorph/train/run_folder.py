@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from emorph.core.commands import command
 from emorph.core.errors import ConfigError
+from emorph.core.files import check_room
 from emorph.train import checkpoint
 from emorph.train.config import RunConfig
 from emorph.train.logbook import cut_back
@@ -33,15 +33,24 @@ def check_folder(run: Path, *, resume: bool) -> None:
             "--epochs, --steps or --samples; or choose another 'out')"
         )
     try:
-        run.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=run):
-            pass
+        check_room(run)
     except OSError as error:
-        raise ConfigError(f"{run} cannot be written ({error.strerror}); choose another 'out'.") from None
+        raise _unwritable(run, error) from None
+
+
+def _unwritable(run: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{run} cannot be written ({error.strerror}); choose another 'out'.")
 
 
 def begin(run: Path, config: RunConfig, plan: Plan) -> None:
-    """Write the configuration and the plan of a run that begins, or that goes on to another budget."""
+    """Write the configuration and the plan of a run that begins, or that goes on to another budget.
+
+    Its folder is made if need be. Raises ConfigError, CheckpointError.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(run, error) from None
     checkpoint.write_whole(run / CONFIG_FILE, config.to_toml())
     write_json(run / PLAN_FILE, plan.to_json())
     checkpoint.write_whole(run / PLAN_TEXT, full_text(plan) + "\n")

@@ -91,7 +91,7 @@ def drive_film(
     """
     (path,) = drive_paths(film, photo, out, plan)
     clip = read_clip(film)
-    check_holds(clip, path.suffix.lower(), path.parent)
+    check_holds(clip, path.suffix.lower())
     key = _key(editor, film, photo, plan, path.suffix.lower())
     if not again and is_made(path, key):
         return FileEdit(film, (path,), 0.0, 0)

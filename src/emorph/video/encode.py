@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -106,7 +107,7 @@ def check_gif(clip: Clip) -> None:
         )
 
 
-def check_holds(clip: Clip, suffix: str, folder: Path) -> None:
+def check_holds(clip: Clip, suffix: str) -> None:
     """Raises ClipError if a file of this kind does not hold the clip's sound as it is."""
     if suffix not in CONTAINERS:
         raise ClipError(
@@ -114,10 +115,9 @@ def check_holds(clip: Clip, suffix: str, folder: Path) -> None:
         )
     if not clip.audio or suffix == ".gif":
         return
-    trial = folder / ".sound.part"
     av = library()
     try:
-        with opened(clip.path, clip.parser) as source, av.open(f"file:{trial}", "w", format=CONTAINERS[suffix]) as to:
+        with opened(clip.path, clip.parser) as source, av.open(io.BytesIO(), "w", format=CONTAINERS[suffix]) as to:
             _add_audio(source, to)
             to.start_encoding()
     except (av.error.FFmpegError, ValueError):
@@ -125,8 +125,6 @@ def check_holds(clip: Clip, suffix: str, folder: Path) -> None:
             f"{suffix} does not hold sound as {' and '.join(clip.audio)}, which {clip.name} has; "
             "name the result as .mkv, which holds all, or as the source is."
         ) from None
-    finally:
-        trial.unlink(missing_ok=True)
 
 
 class Segment:

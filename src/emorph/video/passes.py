@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -140,6 +141,7 @@ def resumed(out: Path, key: str, make: Callable[[Path], Made], *, again: bool) -
     make: is given the folder, in which lies what an earlier run of the same key left there. Raises as it does;
     KeyboardInterrupt says what is kept.
     """
+    is_new = not out.parent.exists()
     work = _work_folder(out, key, again=again)
     try:
         made = make(work)
@@ -150,6 +152,9 @@ def resumed(out: Path, key: str, make: Callable[[Path], Made], *, again: bool) -
     except EmorphError:
         if not any(work.glob("film_*.nut")):
             shutil.rmtree(work, ignore_errors=True)
+            if is_new:
+                with contextlib.suppress(OSError):
+                    out.parent.rmdir()  # unless something else lies there by now
         raise
     shutil.rmtree(work, ignore_errors=True)
     return made
@@ -162,7 +167,7 @@ def _work_folder(out: Path, key: str, *, again: bool) -> Path:
     if again or not told.is_file() or told.read_text(encoding="utf-8", errors="replace") != key:
         shutil.rmtree(work, ignore_errors=True)
     with writing(out):
-        work.mkdir(exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
         replace_file(told, key.encode())
     return work
 

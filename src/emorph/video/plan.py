@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emorph.core.errors import ClipError, ConfigError
-from emorph.core.files import file_digest
+from emorph.core.files import check_room, file_digest
 from emorph.core.landmarks import MIN_FACE_PX
 from emorph.core.target import short_word, strength_word
 from emorph.core.types import Target
 from emorph.edit.files import made_by
 from emorph.edit.metadata import described
-from emorph.edit.paths import output_names
+from emorph.edit.paths import ends_as_a_file, output_names, unwritable
 from emorph.edit.pipeline import Editor
 from emorph.video.clip import FILM_NAMES, FILM_SUFFIXES
 from emorph.video.keyframes import DRAW_EVERY, MOST_APART, Easing, Keyframe, between, parse_strengths, strength_at
@@ -111,21 +110,21 @@ def film_metadata(editor: Editor, plan: FilmPlan, key: str) -> dict[str, str]:
 
 
 def film_paths(sources: Sequence[Path], out: Path, word: str) -> list[Path]:
-    """A file for each film: ``out`` itself if it names one, else NAME_happy.mp4 in the folder ``out``, which is made.
+    """A file for each film: ``out`` itself if it names one, else NAME_happy.mp4 in the folder ``out``.
 
-    Raises ConfigError where ``out`` cannot be written or is one film for several, ClipError where a result would take a
-    source's place.
+    No folder is made yet. Raises ConfigError where ``out`` cannot be written, is named as neither films nor folders
+    are, or is one film for several, ClipError where a result would take a source's place.
     """
     is_file = out.suffix.lower() in FILM_NAMES + FILM_SUFFIXES and not out.is_dir()
     if is_file and len(sources) > 1:
         raise ConfigError(f"{out} is one film, but {len(sources)} are given; name a folder.")
+    if not is_file and ends_as_a_file(out):
+        raise ConfigError(f"{out}: films are not written as {out.suffix}; use {', '.join(FILM_SUFFIXES)}, or a folder.")
     folder = out.parent if is_file else out
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        check_room(folder)
     except OSError as error:
-        raise ConfigError(f"{out} cannot be written ({error.strerror}); choose another output.") from None
+        raise unwritable(out, error) from None
     named = zip(sources, output_names(sources), strict=True)
     paths = [out] if is_file else [folder / f"{name}_{word}{_suffix(source)}" for source, name in named]
     for path in paths:

@@ -69,7 +69,7 @@ def edit_film(
 ) -> FileEdit:
     """Edit the faces of one film. Raises ClipError, NoFaceError; KeyboardInterrupt says what is kept."""
     clip = read_clip(source)
-    check_holds(clip, out.suffix.lower(), out.parent)
+    check_holds(clip, out.suffix.lower())
     if out.suffix.lower() == ".gif" and not plan.preview:
         check_gif(clip)
     key = key_of(editor, source, plan, out.suffix.lower())
