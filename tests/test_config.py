@@ -49,6 +49,7 @@ class Outer(Config):
     optional: Inner | None = None
     several: tuple[Inner, ...] = ()
     numbers: dict[str, float] = Field(default_factory=dict)
+    on: bool = False
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,26 @@ def test_any_text_and_any_table_come_back(tmp_path: Path) -> None:
 def test_wrong_type_says_what_was_found() -> None:
     with pytest.raises(ConfigError, match=r"num_heads.*found 'two'"):
         DiffAEConfig.parse({**tiny_config().model_dump(), "num_heads": "two"})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"several": [{}, {"size": "6"}]}, r"several\.1\.size: write a number, without quotes \(found '6'\)"),
+        ({"optional": {"size": True}}, r"optional\.size: write a number, without quotes \(found True\)"),
+        ({"numbers": {"a": "1e-4"}}, r"numbers\.a: write a number"),
+        ({"on": 1}, r"on: write true or false, without quotes \(found 1\)"),
+        ({"on": "yes"}, "on: write true or false"),
+    ],
+)
+def test_text_is_no_number_and_a_number_no_truth(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Outer.parse(values)
+
+
+def test_numbers_are_taken_however_they_are_written() -> None:
+    found = Outer.parse({"optional": {"size": 1e4, "text": "6"}, "numbers": {"a": 1}, "on": True})
+    assert found == Outer(optional=Inner(size=10_000, text="6"), numbers={"a": 1.0}, on=True)
 
 
 @pytest.mark.parametrize(("budget", "found"), [({}, "none of them"), ({"max_minutes": 5}, "none of them")])

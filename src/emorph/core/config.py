@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from emorph.core.errors import ConfigError
@@ -25,9 +25,12 @@ class Config(BaseModel):
     def parse(cls, values: dict[str, Any], source: str = "the configuration") -> Self:
         """Check ``values``. Raises ConfigError naming each key that is unknown or has the wrong type."""
         try:
-            return cls.model_validate(values)
+            found = cls.model_validate(values)
         except ValidationError as error:
             raise ConfigError(f"{source}: {_explain(cls, error)}") from None
+        if misread := list(_misread(values, found)):
+            raise ConfigError(f"{source}: {'; '.join(misread)}")
+        return found
 
     @classmethod
     def from_toml(cls, path: Path | str) -> Self:
@@ -115,6 +118,26 @@ def _explain(model: type[BaseModel], error: ValidationError) -> str:
         else:
             problems.append(_said(item))
     return "; ".join(problems)
+
+
+def _misread(given: object, found: object, where: str = "") -> Iterator[str]:
+    """What pydantic takes for a number or a truth value though another kind was given, as "6" for 6.
+
+    Its strict mode would not do: it takes no list for a tuple, and no 1e4 for a whole number.
+    """
+    found = found.root if isinstance(found, RootModel) else found
+    if isinstance(given, dict):
+        for key, value in given.items():
+            inner = found.get(key) if isinstance(found, dict) else getattr(found, str(key), None)
+            yield from _misread(value, inner, f"{where}.{key}" if where else str(key))
+    elif isinstance(given, list | tuple) and isinstance(found, list | tuple):
+        for i, (value, inner) in enumerate(zip(given, found, strict=False)):
+            yield from _misread(value, inner, f"{where}.{i}")
+    elif isinstance(found, bool):
+        if not isinstance(given, bool):
+            yield f"{where}: write true or false, without quotes (found {given!r})"
+    elif isinstance(found, int | float) and isinstance(given, str | bool):
+        yield f"{where}: write a number, without quotes (found {given!r})"
 
 
 def _said(item: ErrorDetails) -> str:
