@@ -24,10 +24,11 @@ from emorph.diffusion.process import q_sample, x0_from
 from emorph.diffusion.samplers import solver
 from emorph.edit.latent import edited_codes
 from emorph.edit.pipeline import Editor
+from emorph.models.beside import directions_beside, fit_note
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.judge import Judge
-from emorph.models.port import convert, directions_beside, fit_note, load
+from emorph.models.port import convert, load
 from emorph.models.shift import asked_for, covering
 from emorph.train.draws import KnownFaces
 from emorph.train.loop import train

@@ -16,8 +16,9 @@ from emorph.edit.redraw import motions, move_crops
 from emorph.edit.steady import held_steady
 from emorph.face3d.camera import screen_to_pixels
 from emorph.faces.warp import in_order, motion_between
+from emorph.models.beside import directions_beside
 from emorph.models.directions import known_axes
-from emorph.models.port import directions_beside, load
+from emorph.models.port import load
 from emorph.train.resources import estimated_activations
 from emorph.train.tasks.expression_edit import edited_in_one_step, smooth_motion
 from emorph.train.tasks.expression_task import ExpressionTask

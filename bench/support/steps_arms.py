@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emorph.models.port import losses_of
+from emorph.models.beside import losses_of
 from emorph.train.checkpoint import latest, step_folders
 from emorph.train.loop import train
 from emorph.train.plan import make_plan

@@ -177,7 +177,7 @@ def _usual_model(units: Mapping[str, float], face_model: Path | None) -> str:
     from emorph.edit.rig.editor import DEFAULT_RIG
     from emorph.face3d.action_units import unknown_among
     from emorph.face3d.ict_source import UNIT_NAMES
-    from emorph.models.port import directions_beside
+    from emorph.models.beside import directions_beside
 
     if not units:
         return DEFAULT_MODEL

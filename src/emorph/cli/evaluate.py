@@ -238,7 +238,7 @@ def _pairs(edits: list[Path], sources: Path | None, *, compare: bool) -> list[Pa
 def _losses(pairs: list[Pair], model: str | None) -> list[LossNetwork]:
     """The networks that gave a loss while any of the models was trained."""
     from emorph.core.loss_networks import parse_losses
-    from emorph.models.port import losses_of
+    from emorph.models.beside import losses_of
 
     named = parse_losses(losses_of(model), model) if model else ()
     return list(dict.fromkeys([*named, *(network for pair in pairs for network in pair.losses)]))

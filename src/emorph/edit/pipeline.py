@@ -46,10 +46,11 @@ from emorph.faces.align import align
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, find_faces, select_faces
 from emorph.models.backends.choose import load_for, place_for
 from emorph.models.backends.graphs import TORCH
+from emorph.models.beside import directions_beside, fit_note, losses_of
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
 from emorph.models.painter import Painter, painter_beside
-from emorph.models.port import directions_beside, fit_note, losses_of, read_directions
+from emorph.models.port import read_directions
 
 DEFAULT_MODEL = "emorph-base"
 DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"

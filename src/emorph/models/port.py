@@ -17,12 +17,11 @@ from emorph.core.commands import command
 from emorph.core.config import Config
 from emorph.core.errors import CheckpointError, ConfigError, MissingAssetError
 from emorph.core.files import file_digest
-from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate, stated_losses
+from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE, locate
 from emorph.models.deca import DecaEncoder
 from emorph.models.deca_file import FaceEncoderFile
 from emorph.models.diffae import DiffAE, DiffAEConfig, latent_stats_from
 from emorph.models.directions import Directions, LatentStats
-from emorph.models.fitted_on import FittedOn, unchecked
 from emorph.models.kinds import all_kinds, kind_of_file, kind_of_folder
 from emorph.models.kinds.autoencoder import AUTOENCODER, file_config, folder_config
 from emorph.models.kinds.directions import DIRECTIONS
@@ -30,11 +29,9 @@ from emorph.models.kinds.face_encoders import ENCODERS, encoder_of
 from emorph.models.kinds.kind import Hints, ModelKind, Weights
 from emorph.models.kinds.rig import RIG
 from emorph.models.rig import Rig
-from emorph.models.sources import MEAN, OFFICIAL_NOISE, STATISTICS, Source, read_safetensors
+from emorph.models.sources import MEAN, OFFICIAL_FILE, OFFICIAL_NOISE, STATISTICS, Source, inside, read_safetensors
 from emorph.models.weights import COUNTER
 
-OFFICIAL_FILE = "last.ckpt"
-DIRECTIONS_FOLDER = "directions"
 _BATCH_STATISTICS = ("running_mean", "running_var", COUNTER)
 _NO_PARAMETERS = (*STATISTICS, OFFICIAL_NOISE)
 M = TypeVar("M")
@@ -71,7 +68,7 @@ def load_any(name: str | Path, *, image_size: int | None = None) -> Any:
     >>> load_any("emorph-judge").config.image_size
     48
     """
-    return _load_any(_inside(locate(name)), Hints(image_size))[1]
+    return _load_any(inside(locate(name)), Hints(image_size))[1]
 
 
 def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
@@ -91,7 +88,7 @@ def load(name: str | Path, *, image_size: int | None = None) -> DiffAE:
 
 def autoencoder_config(name: str | Path, *, image_size: int | None = None) -> DiffAEConfig:
     """The sizes of an autoencoder, without its numbers. As ``load``."""
-    path = _inside(locate(name))
+    path = inside(locate(name))
     if path.is_dir():
         return folder_config(path)
     source = Source.read(path, numbers=False)
@@ -115,39 +112,6 @@ def read_directions(name: str | Path) -> Directions:
     are called class_0, class_1, ... Raises UnknownNameError or CheckpointError, as ``load``.
     """
     return _load(name, DIRECTIONS, "directions (a classifier)", Hints())
-
-
-def directions_beside(name: str | Path) -> Directions | None:
-    """The directions that lie in ``directions`` beside an autoencoder's file or in its folder; None without any.
-
-    Raises as ``load``.
-    """
-    place = _inside(locate(name))
-    folder = (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
-    return read_directions(folder) if folder.is_dir() else None
-
-
-def losses_of(name: str | Path) -> tuple[Mapping[str, Any], ...]:
-    """The networks that gave a loss while a model was trained, see ``emorph.core.pretrained.stated_losses``.
-
-    Of files, which cannot say it, none. Raises as ``load``.
-    """
-    path = _inside(locate(name))
-    return stated_losses(path) if path.is_dir() else ()
-
-
-def fit_note(name: str | Path, model: DiffAE, directions: str | Path | None, *, anyway: bool = False) -> str:
-    """What there is to say of how directions fit a model, or "".
-
-    name: of the model; directions: a folder or file; None are those beside the model, of which nothing is said where
-    they do not tell what they were fitted on. anyway: let others pass, and say so. Raises CheckpointError for these.
-    """
-    place = locate(directions if directions is not None else name)
-    folder = place if directions is not None else (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
-    fitted = FittedOn.beside(folder)
-    if fitted is not None:
-        return fitted.check(str(directions or folder), name, model.encoder_digest, anyway=anyway)
-    return unchecked(str(directions), name) if directions is not None else ""
 
 
 def read_latent_stats(path: str | Path) -> LatentStats:
@@ -182,13 +146,13 @@ def kind_of(name: str | Path) -> str:
     >>> kind_of("emorph-base")
     'autoencoder'
     """
-    path = _inside(locate(name))
+    path = inside(locate(name))
     return (kind_of_folder(path) if path.is_dir() else kind_of_file(Source.read(path, numbers=False))[0]).name
 
 
 def is_rig(name: str | Path) -> bool:
     """Whether a folder, a bundled model or a hub id is a rig; no weights are read. Raises as ``load``."""
-    path = _inside(locate(name))
+    path = inside(locate(name))
     return path.is_dir() and kind_of_folder(path) is RIG
 
 
@@ -210,7 +174,7 @@ def convert(
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists already; give a new folder, nothing was written.")
-    path = _inside(locate(source))
+    path = inside(locate(source))
     for kind in all_kinds():
         if kind.release and kind.release.fits(path):
             _refuse_version(version if not kind.release.has_versions else None, path)
@@ -247,7 +211,7 @@ def _refuse_what_is_no_model(path: Path) -> None:
 
 def model_info(name: str | Path, *, image_size: int | None = None) -> ModelInfo:
     """What a file or folder is; its weights are hashed but not loaded. Raises as ``load``."""
-    path = _inside(locate(name))
+    path = inside(locate(name))
     for kind in all_kinds():
         if kind.release and kind.release.fits(path):
             raise CheckpointError(
@@ -286,7 +250,7 @@ def _load(name: str | Path, kind: ModelKind[M], wanted: str, hints: Hints) -> M:
     """A model of one kind. wanted: what messages call it where something else is found."""
     assert kind.folder is not None
     assert kind.file is not None
-    path = _inside(locate(name))
+    path = inside(locate(name))
     if path.is_dir():
         _refuse_graphs(path, kind)
         return kind.folder.load(path)
@@ -331,17 +295,3 @@ def _told(kind: ModelKind[Any], weights: Weights) -> str:
 def _is_parameter(key: str) -> bool:
     """Not a BatchNorm's statistics, a buffer of official files, nor the latent net's second name for a tensor."""
     return not key.endswith(_BATCH_STATISTICS) and ".cond_layers." not in key and key not in _NO_PARAMETERS
-
-
-def _inside(path: Path) -> Path:
-    """The folder or file to read: of a run's checkpoint its EMA, of an official folder its last.ckpt.
-
-    The weights of a folder of ours stand for the folder, whose config.json says more than they do.
-    """
-    if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).exists():
-        return path.parent
-    if path.is_dir() and not (path / CONFIG_FILE).exists():
-        for inner in (path / "ema", path / OFFICIAL_FILE):
-            if (inner / CONFIG_FILE).exists() or inner.is_file():
-                return inner
-    return path

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from emorph.core.errors import CheckpointError
+from emorph.models.beside import directions_beside
 from emorph.models.diffae import DiffAE
 from emorph.models.kinds.autoencoder import AUTOENCODER
-from emorph.models.port import directions_beside, kind_of, load, load_rig
+from emorph.models.port import kind_of, load, load_rig
 from emorph.models.rig import Rig, RigConfig
 
 CODE_SHARE = 0.1  # of the usual first weights that read the code, so that it changes little at first

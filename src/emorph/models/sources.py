@@ -13,11 +13,13 @@ from torch import Tensor
 
 from emorph.core.errors import CheckpointError
 from emorph.core.inert import Placeholder
+from emorph.core.pretrained import CONFIG_FILE, WEIGHTS_FILE
 from emorph.core.stand_ins import refuse_stand_in
 from emorph.core.unpickle import read_torch_file
 
 MEAN, STD = STATISTICS = ("conds_mean", "conds_std")  # of z_sem, as official files and our folders call them
 OFFICIAL_NOISE = "x_T"  # a buffer of official autoencoders: noise for the pictures of their log
+OFFICIAL_FILE = "last.ckpt"  # in the folder that an official run leaves
 _FACTS = ("epoch", "global_step", "pytorch-lightning_version")
 # Keys under which training programs keep a state dict, averaged weights first; of torch, GFPGAN, timm and others.
 _WRAPPERS = ("params_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model", "params", "net")
@@ -30,6 +32,20 @@ _FOREIGN = (
     ("E_flame", "a DECA model"),
     ("lin0.model.", "the LPIPS metric's weights"),
 )
+
+
+def inside(path: Path) -> Path:
+    """The folder or file to read: of a run's checkpoint its EMA, of an official folder its last.ckpt.
+
+    The weights of a folder of ours stand for the folder, whose config.json says more than they do.
+    """
+    if path.name == WEIGHTS_FILE and (path.parent / CONFIG_FILE).exists():
+        return path.parent
+    if path.is_dir() and not (path / CONFIG_FILE).exists():
+        for inner in (path / "ema", path / OFFICIAL_FILE):
+            if (inner / CONFIG_FILE).exists() or inner.is_file():
+                return inner
+    return path
 
 
 class NoStateDictError(CheckpointError):

@@ -30,8 +30,9 @@ from emorph.edit.rig.read import PhotoReader
 from emorph.face3d.action_units import with_blend
 from emorph.face3d.model import FaceModel
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector
+from emorph.models.beside import losses_of
 from emorph.models.painter import Painter, painter_beside
-from emorph.models.port import load_rig, losses_of
+from emorph.models.port import load_rig
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import FaceReader, NetworkReader, open_face, open_reader
 from emorph.models.weights import fingerprint

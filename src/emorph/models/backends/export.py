@@ -32,11 +32,12 @@ from emorph.models.backends.exported import (
 )
 from emorph.models.backends.exported_judge import JUDGE_FILE, JudgeExportConfig
 from emorph.models.backends.graphs import EXTRA, engine, open_graph
+from emorph.models.beside import DIRECTIONS_FOLDER, folder_beside
 from emorph.models.diffae import DiffAE
 from emorph.models.fitted_on import short_name
 from emorph.models.judge import Judge
 from emorph.models.painter import PAINTER_FOLDER, painter_folder
-from emorph.models.port import DIRECTIONS_FOLDER, load_any
+from emorph.models.port import load_any
 from emorph.models.sizes import unfold
 from emorph.models.weights import count_parameters, fingerprint
 
@@ -136,7 +137,7 @@ def _autoencoder(name: str | Path, model: DiffAE) -> _Plan:
         _Part(OUTER_FILE, _Outer(model), {**at, "deep": deep.detach()}, ("raw",), ("t",)),
     )
     place = locate(name)
-    directions = (place if place.is_dir() else place.parent) / DIRECTIONS_FOLDER
+    directions = folder_beside(place, DIRECTIONS_FOLDER)
     painter = painter_folder(name)
     beside = {DIRECTIONS_FOLDER: directions} if directions.is_dir() else {}
     in_graphs = count_parameters(model) - (count_parameters(model.latent_net) if model.latent_net else 0)

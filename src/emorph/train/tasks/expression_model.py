@@ -13,11 +13,12 @@ from torch import Tensor
 
 from emorph.core.errors import MissingAssetError
 from emorph.core.pretrained import MODEL_FILES, atomic_folder
+from emorph.models.beside import DIRECTIONS_FOLDER, directions_beside
 from emorph.models.diffae import KIND, DiffAE, DiffAEConfig
 from emorph.models.directions import Directions
 from emorph.models.fitted_on import FITTED_FILE, FittedOn, short_name
 from emorph.models.painter import PAINTER_FOLDER
-from emorph.models.port import DIRECTIONS_FOLDER, directions_beside, load, read_directions
+from emorph.models.port import load, read_directions
 from emorph.models.shift import ShiftNet
 from emorph.models.weights import PretrainedModule
 

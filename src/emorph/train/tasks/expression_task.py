@@ -20,10 +20,11 @@ from emorph.edit.codec import Codec
 from emorph.edit.latent import edited_codes, landmark_steps
 from emorph.edit.redraw import motions, move_crops
 from emorph.face3d.camera import screen_to_pixels
+from emorph.models.beside import fit_note, losses_of
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions, known_axes
 from emorph.models.painter import painter_folder
-from emorph.models.port import fit_note, load, losses_of
+from emorph.models.port import load
 from emorph.models.shift import CodeShift, ShiftNet, asked_for, covering
 from emorph.train.sheets import N_STEPS, Sheet, Shown, sheet_of
 from emorph.train.task import Task, check_started, hash_seed
@@ -100,7 +101,7 @@ class ExpressionTask(Task[ExpressionModel]):
         if shift is not None and shift.covers is None:
             return None
         targets = [Target(emotion) for emotion in self.known] or [Target(None, 1.0, 1.0, 1.0)]
-        return covering(shift and shift.covers, targets)
+        return covering(None if shift is None else shift.covers, targets)
 
     def _noise(self) -> KeptNoise | MadeNoise:
         config = self.config
