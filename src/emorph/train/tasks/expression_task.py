@@ -100,7 +100,7 @@ class ExpressionTask(Task[ExpressionModel]):
         if shift is not None and shift.covers is None:
             return None
         targets = [Target(emotion) for emotion in self.known] or [Target(None, 1.0, 1.0, 1.0)]
-        return covering(shift and shift.covers, targets)
+        return covering(None if shift is None else shift.covers, targets)
 
     def _noise(self) -> KeptNoise | MadeNoise:
         config = self.config
