@@ -216,14 +216,19 @@ def refuse_wishes_as_files(photos: Sequence[Path], otherwise: str) -> None:
     """
     for photo in photos:
         with suppress(EmorphError, OSError):
-            Target.parse(str(photo))
+            wish = Target.parse(str(photo))
             if not photo.exists():
                 break
     else:
         return
+    if wish.units and not wish.weights:
+        raise ConfigError(
+            f"{photo} is an action unit, and there is no file of that name; --au takes one word, so join them, as in "
+            "--au AU6=0.7,AU12=0.9."
+        )
     raise ConfigError(
-        f"there is no file {photo}, and as an emotion or a unit it is apart from its option, which takes one word: "
-        f"join them, as in --to happy=0.6,sad=0.4 or --au AU6=0.7,AU12=0.9, {otherwise}."
+        f"{photo} is an emotion, and there is no file of that name; --to takes one word, so join them, as in "
+        f"--to happy=0.6,sad=0.4, {otherwise}."
     )
 
 
