@@ -80,6 +80,7 @@ def main() -> None:
     )
     size = f"{budget.steps:,} steps of {budget.batch} faces for each arm and seed, {recipe.trains}, {recipe.way}. "
     cut = f"--window {' '.join(map(str, window))} " if window else ""
+    cut += f"--directions {Path(asked.directions).name} " if asked.directions else ""
     command = (
         f"python bench/steps.py --data {asked.data.name} {cut}"
         f"--trains {recipe.trains} --way {recipe.way} --steps {budget.steps} --batch {budget.batch} --lr {budget.lr:g} "
