@@ -12,13 +12,25 @@ import torch
 
 from emorph import Editor, Emotion
 from emorph.core.errors import CheckpointError, MissingAssetError, ShapeError
-from emorph.core.landmarks import BROWS, CHIN, INNER, INNER_BROWS_TO_EYES, LIDS, LIP_SIDES, LOWER_LIP, MOUTH, STABLE
+from emorph.core.landmarks import (
+    BROWS,
+    CHIN,
+    INNER,
+    INNER_BROWS_TO_EYES,
+    LIDS,
+    LIP_SIDES,
+    LIP_SPREADS,
+    LOWER_LIP,
+    MOUTH,
+    STABLE,
+)
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change, warp
 from emorph.faces.warp import (
     HAIRLINE,
     LEAST_FROWN,
+    LEAST_SPREAD,
     MOST_DROP,
     NARROWEST,
     SPACINGS,
@@ -103,10 +115,15 @@ def test_crops_on_apples_gpu_are_moved_on_the_cpu(monkeypatch: pytest.MonkeyPatc
     assert sent[-1] == torch.device("mps")
 
 
+def downwards(points: np.ndarray) -> np.ndarray:
+    """The unit vector (2,) from the eyes to the mouth."""
+    down: np.ndarray = points[[48, 54]].mean(axis=0) - points[36:48].mean(axis=0)
+    return down / np.linalg.norm(down)
+
+
 def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
     before = face.crop_points()
-    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
-    down /= np.linalg.norm(down)
+    down = downwards(before)
     after = before.copy()
     after[[37, 38, 43, 44, 61, 62, 63]] += 9 * down  # upper lids and the upper lip's inside far below the lower ones
     assert ((after[[41, 40, 47, 46]] - after[[37, 38, 43, 44]]) @ down < 0).all()
@@ -119,8 +136,7 @@ def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
 
 def test_a_mouth_that_closes_does_not_turn_its_lips_over(face: AlignedFace) -> None:
     before = face.crop_points()
-    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
-    down /= np.linalg.norm(down)
+    down = downwards(before)
     for upper, lower in LIP_SIDES:
         own = (before[lower] - before[upper]) @ down
         after = before.copy()
@@ -131,8 +147,7 @@ def test_a_mouth_that_closes_does_not_turn_its_lips_over(face: AlignedFace) -> N
 
 def test_eyes_open_no_wider_than_people_open_them(face: AlignedFace) -> None:
     before = face.crop_points()
-    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
-    down /= np.linalg.norm(down)
+    down = downwards(before)
     for upper, lower in LIDS:
         own = (before[lower] - before[upper]) @ down
         for share in (0.2, 0.9):
@@ -144,8 +159,7 @@ def test_eyes_open_no_wider_than_people_open_them(face: AlignedFace) -> None:
 
 def test_corners_of_a_mouth_hang_no_lower_than_peoples(face: AlignedFace) -> None:
     before = face.crop_points()
-    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
-    unit, down = np.linalg.norm(before[42:48].mean(axis=0) - before[36:42].mean(axis=0)), down / np.linalg.norm(down)
+    down, unit = downwards(before), np.linalg.norm(before[42:48].mean(axis=0) - before[36:42].mean(axis=0))
     line = before[[62, 66]].mean(axis=0)
     for share in (0.05, 0.3):
         after = before.copy()
@@ -168,10 +182,21 @@ def test_a_mouth_purses_no_further_than_peoples(face: AlignedFace) -> None:
         assert now / own == pytest.approx(max(share, NARROWEST), abs=0.01)
 
 
+def test_inner_lips_do_not_run_into_a_point(face: AlignedFace) -> None:
+    before = face.crop_points()
+    across = before[42:48].mean(axis=0) - before[36:42].mean(axis=0)
+    across /= np.linalg.norm(across)
+    after = before.copy()
+    after[[61, 63]], after[[67, 65]] = before[62], before[66]
+    found = in_order(before, after)
+    for left, right in LIP_SPREADS:
+        own, now = ((each[right] - each[left]) @ across for each in (before, found))
+        assert now >= 0.95 * LEAST_SPREAD * own  # the face's vertical and its eyes are not quite at right angles
+
+
 def test_a_frown_pulls_no_brow_into_the_nose(face: AlignedFace) -> None:
     before = face.crop_points()
-    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
-    down /= np.linalg.norm(down)
+    down = downwards(before)
     for upper, lower in INNER_BROWS_TO_EYES:
         own = (before[lower] - before[upper]) @ down
         for share in (0.2, 0.5):
@@ -184,8 +209,7 @@ def test_a_frown_pulls_no_brow_into_the_nose(face: AlignedFace) -> None:
 
 def test_a_mouth_that_opens_parts_its_lips_and_does_not_swell_them(face: AlignedFace) -> None:
     before = face.crop_points()
-    down = before[[48, 54]].mean(axis=0) - before[36:48].mean(axis=0)
-    down /= np.linalg.norm(down)
+    down = downwards(before)
     after = before.copy()
     after[55:60] += 0.2 * SIDE * down  # the lower lip's lower edge alone
     found = in_order(before, after)

@@ -185,6 +185,15 @@ def test_a_face_that_shows_what_is_asked_for_is_hardly_shifted(folder: Path) -> 
         torch.testing.assert_close(shift_for(found, shown, Target(Emotion.SAD)), (1 - seen) * found.stats.std * whole)
 
 
+def test_beyond_strength_1_a_shift_adds_no_more(folder: Path) -> None:
+    plain = directions_beside(folder / "start")
+    assert plain is not None
+    found, z = replace(plain, shift=made_shift()), torch.randn(2, 32)
+    half, whole, more = (shift_for(found, z, Target(Emotion.SAD, strength)) for strength in (0.5, 1.0, 1.5))
+    assert torch.equal(whole, more)
+    assert not torch.allclose(half, whole)
+
+
 def as_asked(target: Target, n: int) -> tuple[Tensor, Tensor]:
     return asked_for(target).expand(n, -1), torch.full((n, 1), target.strength)
 

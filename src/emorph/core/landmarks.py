@@ -39,6 +39,7 @@ LIP_GAPS = ((61, 67), (62, 66), (63, 65))
 LIP_SIDES = ((49, 59), (53, 55))  # outer edges of the upper and lower lip, beside the corners
 LIP_MIDDLES = (62, 66)  # of the inner lips, upper and lower
 MOUTH_SIDES = ((48, 60, (49, 59)), (54, 64, (53, 55)))  # outer and inner corner, and the lips' edges beside them
+LIP_SPREADS = ((61, 63), (67, 65))  # of the inner lips, left and right of their middles
 UPPER_LIP = ((50, 61), (51, 62), (52, 63))
 LOWER_LIP = ((67, 58), (66, 57), (65, 56))
 BROWS_TO_LIDS = ((19, 37), (20, 38), (23, 43), (24, 44))

@@ -24,6 +24,7 @@ from emorph.core.landmarks import (
     LIP_GAPS,
     LIP_MIDDLES,
     LIP_SIDES,
+    LIP_SPREADS,
     LOWER_LIP,
     MOUTH,
     MOUTH_CORNERS,
@@ -61,6 +62,7 @@ WIDEST_EYE = 1.4
 # Corners of the mouth below the middle of the lips' line, in eye distances: as of the lowest in twenty sad faces. Its
 # width over its own: surprised mouths over smiles. Beyond either, the cheeks of a closing smile tear at the corners.
 MOST_DROP, NARROWEST = 0.09, 0.75
+LEAST_SPREAD = 0.6  # of the inner lips beside their middles, where the mouth's width is as it was: else they cross
 BESIDE = 0.5  # how far lips beside the corners go with them
 THICKEST = 1.1  # of a lip's own thickness: a mouth that opens parts its lips and does not swell them
 # Eyes do not fall shut, lips neither cross, vanish nor swell, brows do not sink into eyes. In this order: lips before
@@ -114,6 +116,12 @@ def _held_corners(before: Float64, after: Float64, down: Float64) -> Float64:
     if 0 < now < NARROWEST * was:
         reach = (held[MOUTH] - _lip_line(held)) @ across
         held[MOUTH] += ((NARROWEST * was / now - 1) * reach)[:, None] * across
+    narrower = min(1.0, max(now / max(was, 1e-6), NARROWEST))
+    for left, right in LIP_SPREADS:
+        was, now = (float((points[right] - points[left]) @ across) for points in (before, held))
+        missing = max(0.0, LEAST_SPREAD * narrower * was - now)
+        held[left] -= missing / 2 * across
+        held[right] += missing / 2 * across
     return held
 
 

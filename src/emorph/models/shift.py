@@ -46,6 +46,8 @@ def covering(known: Tensor | None, targets: Sequence[Target]) -> Tensor:
 class CodeShift:
     """Two linear layers with SiLU between them, times the strength: at strength 0 nothing moves.
 
+    Beyond strength 1 (and -1) it stays as it is there: the directions' own step goes on, and faces break soon enough.
+
     inner_weight: float (H, z_dim + N_ASKED + 1); inner_bias: (H,); outer_weight: (z_dim, H); outer_bias: (z_dim,).
     axes: (r, z_dim), orthonormal, along which it moves alone; None for everywhere. covers: (N_ASKED,), 1 where it was
     trained to be asked, in the places ``KINDS``; it adds nothing to other targets. None for all of them.
@@ -63,6 +65,7 @@ class CodeShift:
 
         z: (B, z_dim), normalised z_sem; asked: (B, N_ASKED) of ``asked_for``; strength: (B, 1).
         """
+        strength = strength.clamp(-1, 1)
         hidden = F.silu(F.linear(torch.cat([z, asked, strength], dim=1), self.inner_weight, self.inner_bias))
         step = strength * F.linear(hidden, self.outer_weight, self.outer_bias)
         if self.covers is not None:
