@@ -34,7 +34,6 @@ Arousal = Annotated[
     float | None,
     typer.Option(help="Instead of --to: from -1 (calm) to 1 (excited). On its own, valence stays as it is."),
 ]
-Out = Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")]
 ModelName = Annotated[
     str | None,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emorph.cli.console import items, mention_left_out, print_json, say, unbroken
-from emorph.cli.options import DetectorOption, Face, Frame, Json, MinFace, MinScore, Photos
+from emorph.cli.options import DetectorOption, Face, Frame, Json, MinFace, MinScore, Out, Photos
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def face(
     photos: Photos,
-    out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")] = Path(
-        "faces3d"
-    ),
+    out: Out = Path("faces3d"),
     face: Face = "largest",
     min_face: MinFace = MIN_FACE_PX,
     min_score: MinScore = SURE_SCORE,

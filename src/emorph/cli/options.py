@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from emorph.edit.rig.editor import RigEditor
 
 Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")]
 Model = Annotated[str, typer.Option(help="A bundled model, a folder, a hub id, or an official checkpoint.")]
 DirectionsOption = Annotated[
     Path | None, typer.Option(help="A directions folder or classifier checkpoint, if the model's folder has none.")

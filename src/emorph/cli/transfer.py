@@ -31,6 +31,7 @@ from emorph.cli.options import (
     Json,
     MinFace,
     MinScore,
+    Out,
     Solver,
     Steps,
     StripLocation,
@@ -57,7 +58,6 @@ Photos = Annotated[
 PartNames = Annotated[
     str, typer.Option(help="What to take over: expression, pose, light, code (the other looks); several with commas.")
 ]
-Out = Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")]
 Album = Annotated[
     bool, typer.Option("--album", help="All sources show the same person: use the mean of their face shapes.")
 ]
