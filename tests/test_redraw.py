@@ -37,6 +37,7 @@ from emorph.faces.warp import (
     STIFFNESS,
     THICKEST,
     WIDEST_EYE,
+    WIDEST_MOUTH,
     anchors,
     warped,
 )
@@ -169,17 +170,17 @@ def test_corners_of_a_mouth_hang_no_lower_than_peoples(face: AlignedFace) -> Non
         np.testing.assert_allclose(drops, min(share, MOST_DROP), atol=1e-6)
 
 
-def test_a_mouth_purses_no_further_than_peoples(face: AlignedFace) -> None:
+def test_a_mouth_purses_and_widens_no_further_than_peoples(face: AlignedFace) -> None:
     before = face.crop_points()
     across = before[42:48].mean(axis=0) - before[36:42].mean(axis=0)
     across /= np.linalg.norm(across)
-    for share in (0.9, 0.5):
+    for share in (0.9, 0.5, 1.2, 1.5):
         after = before.copy()
         reach = (before[MOUTH] - before[[62, 66]].mean(axis=0)) @ across
         after[MOUTH] += ((share - 1) * reach)[:, None] * across
         found = in_order(before, after)
         own, now = ((each[54] - each[48]) @ across for each in (before, found))
-        assert now / own == pytest.approx(max(share, NARROWEST), abs=0.01)
+        assert now / own == pytest.approx(np.clip(share, NARROWEST, WIDEST_MOUTH), abs=0.01)
 
 
 def test_inner_lips_do_not_run_into_a_point(face: AlignedFace) -> None:

@@ -62,6 +62,7 @@ WIDEST_EYE = 1.4
 # Corners of the mouth below the middle of the lips' line, in eye distances: as of the lowest in twenty sad faces. Its
 # width over its own: surprised mouths over smiles. Beyond either, the cheeks of a closing smile tear at the corners.
 MOST_DROP, NARROWEST = 0.09, 0.75
+WIDEST_MOUTH = 1.27  # of its own width: of people's smiles over their neutral mouths, the widest in four
 LEAST_SPREAD = 0.6  # of the inner lips beside their middles, where the mouth's width is as it was: else they cross
 BESIDE = 0.5  # how far lips beside the corners go with them
 THICKEST = 1.1  # of a lip's own thickness: a mouth that opens parts its lips and does not swell them
@@ -100,7 +101,7 @@ def in_order(before: Float64, after: Float64) -> Float64:
 
 
 def _held_corners(before: Float64, after: Float64, down: Float64) -> Float64:
-    """A copy of the moved landmarks (68, 2) with a mouth no narrower than NARROWEST, no corner of it below MOST_DROP.
+    """A copy of the moved landmarks (68, 2), the mouth's width and the drop of its corners within their bounds.
 
     A corner that hung lower before may stay there.
     """
@@ -113,9 +114,10 @@ def _held_corners(before: Float64, after: Float64, down: Float64) -> Float64:
         held[list(beside)] -= BESIDE * excess * down
     across = np.array([down[1], -down[0]])
     was, now = (float((points[MOUTH_CORNERS[1]] - points[MOUTH_CORNERS[0]]) @ across) for points in (before, held))
-    if 0 < now < NARROWEST * was:
+    wide = float(np.clip(now, NARROWEST * was, WIDEST_MOUTH * was))
+    if now > 0 < was and wide != now:
         reach = (held[MOUTH] - _lip_line(held)) @ across
-        held[MOUTH] += ((NARROWEST * was / now - 1) * reach)[:, None] * across
+        held[MOUTH] += ((wide / now - 1) * reach)[:, None] * across
     narrower = min(1.0, max(now / max(was, 1e-6), NARROWEST))
     for left, right in LIP_SPREADS:
         was, now = (float((points[right] - points[left]) @ across) for points in (before, held))
