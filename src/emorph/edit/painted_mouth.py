@@ -63,8 +63,7 @@ class MouthChange:
         """The landmarks of a face, and where an edit moves them to: (68, 2) in its crop's pixels. Raises ShapeError."""
         if after.shape != (68, 2) or not np.isfinite(after).all():
             raise ShapeError(f"expected 68 finite landmarks (68, 2), found {after.shape}.")
-        to_photo = face.crop_to_photo
-        return cls(face.landmarks.points.astype(np.float64), after @ to_photo[:2, :2].T + to_photo[:2, 2])
+        return cls(face.landmarks.points.astype(np.float64), face.in_photo(after))
 
     @property
     def shows_inside(self) -> bool:

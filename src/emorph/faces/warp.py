@@ -29,6 +29,9 @@ from emorph.core.landmarks import (
     MOUTH,
     MOUTH_CORNERS,
     MOUTH_SIDES,
+    NOSE_RIDGE,
+    NOSE_SIDES,
+    NOSE_WINGS,
     RIGHT_EYE,
     UPPER_LIP,
 )
@@ -63,6 +66,10 @@ WIDEST_EYE = 1.4
 # width over its own: surprised mouths over smiles. Beyond either, the cheeks of a closing smile tear at the corners.
 MOST_DROP, NARROWEST = 0.09, 0.75
 WIDEST_MOUTH = 1.27  # of its own width: of people's smiles over their neutral mouths, the widest in four
+# A nose is bone and gristle: in photos of one person with and without an expression its length is the same, its width
+# 0.97 (surprise) to 1.1 times (smiles), in the median. Up or down, in eye distances: its ridge, its wings.
+MOST_RIDGE, MOST_WING = 0.02, 0.04
+WINGS = (0.95, 1.1)
 LEAST_SPREAD = 0.6  # of the inner lips beside their middles, where the mouth's width is as it was: else they cross
 BESIDE = 0.5  # how far lips beside the corners go with them
 THICKEST = 1.1  # of a lip's own thickness: a mouth that opens parts its lips and does not swell them
@@ -86,7 +93,7 @@ def in_order(before: Float64, after: Float64) -> Float64:
     """
     down = before[list(MOUTH_CORNERS)].mean(axis=0) - before[EYES].mean(axis=0)
     down = down / max(float(np.linalg.norm(down)), 1e-6)
-    apart = _held_corners(before, after, down)
+    apart = _held_nose(before, _held_corners(before, after, down), down)
     for pair in SPACINGS:
         own, now = (float((points[pair.lower] - points[pair.upper]) @ down) for points in (before, apart))
         if own <= 0:
@@ -124,6 +131,20 @@ def _held_corners(before: Float64, after: Float64, down: Float64) -> Float64:
         missing = max(0.0, LEAST_SPREAD * narrower * was - now)
         held[left] -= missing / 2 * across
         held[right] += missing / 2 * across
+    return held
+
+
+def _held_nose(before: Float64, after: Float64, down: Float64) -> Float64:
+    """A copy of the moved landmarks (68, 2) whose nose hardly goes up or down, its wings as wide as expressions do."""
+    unit = float(np.linalg.norm(before[RIGHT_EYE].mean(axis=0) - before[LEFT_EYE].mean(axis=0)))
+    held, across = after.copy(), np.array([down[1], -down[0]])
+    for part, most in ((NOSE_RIDGE, MOST_RIDGE), (NOSE_WINGS, MOST_WING)):
+        went = (after[part] - before[part]) @ down
+        held[part] += (np.clip(went, -most * unit, most * unit) - went)[:, None] * down
+    was, now = (float((points[NOSE_SIDES[1]] - points[NOSE_SIDES[0]]) @ across) for points in (before, held))
+    if was > 0 and now > 0:
+        reach = (held[NOSE_WINGS] - held[NOSE_WINGS].mean(axis=0)) @ across
+        held[NOSE_WINGS] += ((np.clip(now / was, *WINGS) * was / now - 1) * reach)[:, None] * across
     return held
 
 
