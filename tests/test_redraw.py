@@ -18,6 +18,7 @@ from emorph.core.landmarks import (
     INNER,
     INNER_BROWS_TO_EYES,
     LIDS,
+    LIP_GAPS,
     LIP_SIDES,
     LIP_SPREADS,
     LOWER_LIP,
@@ -133,6 +134,23 @@ def test_lids_and_lips_never_cross(face: AlignedFace) -> None:
         own = (before[pair.lower] - before[pair.upper]) @ down
         assert (found[pair.lower] - found[pair.upper]) @ down >= pair.share * own - 1e-6
     np.testing.assert_array_equal(in_order(before, before + 4), before + 4)
+
+
+def test_lips_that_are_read_as_touching_or_crossed_cross_no_further(face: AlignedFace) -> None:
+    down = downwards(face.crop_points())
+    for read in (0.0, -0.5):
+        before = face.crop_points()
+        for upper, lower in LIP_GAPS:
+            before[lower] += (read - (before[lower] - before[upper]) @ down) * down
+        after = before.copy()
+        lower_lip = [*range(55, 60), 65, 66, 67]
+        after[lower_lip] -= 6 * down  # contempt raises lower lips more than upper ones
+        found = in_order(before, after)
+        apart = [(found[lower] - found[upper]) @ down for upper, lower in LIP_GAPS]
+        np.testing.assert_allclose(apart, read, atol=1e-6)
+        after[lower_lip] += 16 * down
+        found = in_order(before, after)
+        assert min((found[lower] - found[upper]) @ down for upper, lower in LIP_GAPS) > 5  # and open as they are asked
 
 
 def test_a_mouth_that_closes_does_not_turn_its_lips_over(face: AlignedFace) -> None:

@@ -89,16 +89,15 @@ SPACINGS = (
 def in_order(before: Float64, after: Float64) -> Float64:
     """The moved landmarks, set right where they came too close, or too far apart, along the face's own vertical.
 
-    before, after: (68, 2) (x, y). A distance that was 0 or negative before stays free.
+    before, after: (68, 2) (x, y). What touched or crossed before, as closed lips are often read, crosses no further.
     """
     down = before[list(MOUTH_CORNERS)].mean(axis=0) - before[EYES].mean(axis=0)
     down = down / max(float(np.linalg.norm(down)), 1e-6)
     apart = _held_nose(before, _held_corners(before, after, down), down)
     for pair in SPACINGS:
         own, now = (float((points[pair.lower] - points[pair.upper]) @ down) for points in (before, apart))
-        if own <= 0:
-            continue
-        missing = float(np.clip(now, pair.share * own, pair.most * own)) - now
+        least, most = (pair.share * own, pair.most * own) if own > 0 else (own, math.inf)
+        missing = float(np.clip(now, least, most)) - now
         up_share = {"both": 0.5, "upper": 1.0, "lower": 0.0}[pair.yields]
         if missing < 0:
             up_share = 1 - up_share
