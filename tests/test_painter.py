@@ -549,7 +549,7 @@ def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> Non
 
 
 def test_a_mouth_outside_the_photo_is_left_alone(photo: Photo, points: np.ndarray) -> None:
-    gone = MouthChange(points, opened(points, 8.0) + [0, 5000])
+    gone = MouthChange(points, opened(points, 8.0) + 5000)
     assert paint_mouth(photo, photo.pixels, gone, OneColour(TINY)) is photo
     cut_off = Photo(np.ascontiguousarray(photo.pixels[: int(points[30, 1])]))  # below the nose
     assert face_whites(cut_off, points, OneColour(TINY)) == 1

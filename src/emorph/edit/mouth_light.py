@@ -46,7 +46,7 @@ def light_of(emotions: Sequence[tuple[Emotion, float]]) -> float | None:
 def whites_over_skin(photo: Photo, points: Float64, crop: MouthCrop) -> float:
     """How much lighter teeth are, over the skin around the mouth, than on most faces: 1 to 2.6.
 
-    points: the face's landmarks (68, 2) in photo pixels. crop: around its mouth. Where no eye is seen, or no mouth, it is 1.
+    points: the face's landmarks (68, 2) in photo pixels. crop: around its mouth. 1 where no eye is seen, or no mouth.
     Teeth are as white on dark skin as on bright, which the eyes tell; how the photo was exposed tells neither.
     """
     eyes = np.zeros(photo.pixels.shape[:2], np.uint8)
