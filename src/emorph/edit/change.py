@@ -76,7 +76,8 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace 
     )
     if change.landmarks is not None:
         mask = face_mask(face, photo.pixels.shape) if moved is None else moved.mask
-        result = without_folds(result, face.landmarks.points, face.in_photo(change.landmarks), mask)
+        before = face.landmarks.points.astype(np.float64)
+        result = without_folds(result, before, face.in_photo(change.landmarks), mask)
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
 
 
