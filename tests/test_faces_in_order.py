@@ -25,12 +25,14 @@ from emorph.faces.warp import (
     LEAST_SPREAD,
     MOST_DROP,
     MOST_RIDGE,
+    MOST_WING,
     NARROWEST,
     SPACINGS,
     THICKEST,
     WIDEST_EYE,
     WIDEST_MOUTH,
     WINGS,
+    with_own_nose,
 )
 
 SIDE = 64
@@ -164,17 +166,23 @@ def test_a_mouth_that_opens_parts_its_lips_and_does_not_swell_them(face: Aligned
 
 def test_a_nose_keeps_its_length_and_about_its_width(face: AlignedFace) -> None:
     before = face.crop_points()
-    down = downwards(before)
     unit = np.linalg.norm(before[42:48].mean(axis=0) - before[36:42].mean(axis=0))
+    across = (before[42:48].mean(axis=0) - before[36:42].mean(axis=0)) / unit
+    down = np.array([-across[1], across[0]])
     for up in (0.1, -0.1, 0.01):
         after = before.copy()
         after[NOSE_RIDGE] += up * unit * down  # as where a brow that frowns takes the root of the nose along
-        after[NOSE_WINGS] -= up * unit * down
+        after[NOSE_WINGS] += up * unit * down
         middle = after[NOSE_WINGS].mean(axis=0)
         after[NOSE_WINGS] = middle + (1 + 3 * up) * (after[NOSE_WINGS] - middle)
-        found = in_order(before, after)
+        found = with_own_nose(before, after)
         went = (found - before) @ down / unit
         np.testing.assert_allclose(went[NOSE_RIDGE], np.clip(up, -MOST_RIDGE, MOST_RIDGE), atol=1e-6)
-        own, now = (np.linalg.norm(np.subtract(*points[list(NOSE_SIDES)])) for points in (before, found))
-        assert now / own == pytest.approx(np.clip(1 + 3 * up, *WINGS), abs=0.01)
-    np.testing.assert_array_equal(in_order(before, before), before)
+        assert np.abs(went[NOSE_WINGS]).max() <= MOST_WING + 1e-6
+        own, now = ((points[NOSE_SIDES[1]] - points[NOSE_SIDES[0]]) @ across for points in (before, found))
+        assert now / own == pytest.approx(np.clip(1 + 3 * up, *WINGS), abs=1e-6)
+
+
+def test_a_nose_goes_with_its_head(face: AlignedFace) -> None:
+    before = face.crop_points()
+    np.testing.assert_allclose(with_own_nose(before, before + 4), before + 4, atol=1e-9)

@@ -93,7 +93,7 @@ def in_order(before: Float64, after: Float64) -> Float64:
     """
     down = before[list(MOUTH_CORNERS)].mean(axis=0) - before[EYES].mean(axis=0)
     down = down / max(float(np.linalg.norm(down)), 1e-6)
-    apart = _held_nose(before, _held_corners(before, after, down), down)
+    apart = _held_corners(before, after, down)
     for pair in SPACINGS:
         own, now = (float((points[pair.lower] - points[pair.upper]) @ down) for points in (before, apart))
         least, most = (pair.share * own, pair.most * own) if own > 0 else (own, math.inf)
@@ -104,6 +104,26 @@ def in_order(before: Float64, after: Float64) -> Float64:
         apart[pair.upper] -= up_share * missing * down
         apart[pair.lower] += (1 - up_share) * missing * down
     return apart
+
+
+def with_own_nose(before: Float64, after: Float64) -> Float64:
+    """The moved landmarks of a head that does not turn, with a nose about as long and as wide as it was.
+
+    before, after: (68, 2) (x, y). The nose is held in its place under the eyes.
+    """
+    apart = after[RIGHT_EYE].mean(axis=0) - after[LEFT_EYE].mean(axis=0)
+    unit = max(float(np.linalg.norm(apart)), 1e-6)
+    across = apart / unit
+    down = np.array([-across[1], across[0]])
+    held, with_eyes = after.copy(), before + after[EYES].mean(axis=0) - before[EYES].mean(axis=0)
+    for part, most in ((NOSE_RIDGE, MOST_RIDGE), (NOSE_WINGS, MOST_WING)):
+        went = (after[part] - with_eyes[part]) @ down
+        held[part] += (np.clip(went, -most * unit, most * unit) - went)[:, None] * down
+    was, now = (float((points[NOSE_SIDES[1]] - points[NOSE_SIDES[0]]) @ across) for points in (before, held))
+    if was > 0 and now > 0:
+        reach = (held[NOSE_WINGS] - held[NOSE_WINGS].mean(axis=0)) @ across
+        held[NOSE_WINGS] += ((np.clip(now / was, *WINGS) * was / now - 1) * reach)[:, None] * across
+    return held
 
 
 def _held_corners(before: Float64, after: Float64, down: Float64) -> Float64:
@@ -130,20 +150,6 @@ def _held_corners(before: Float64, after: Float64, down: Float64) -> Float64:
         missing = max(0.0, LEAST_SPREAD * narrower * was - now)
         held[left] -= missing / 2 * across
         held[right] += missing / 2 * across
-    return held
-
-
-def _held_nose(before: Float64, after: Float64, down: Float64) -> Float64:
-    """A copy of the moved landmarks (68, 2) whose nose hardly goes up or down, its wings as wide as expressions do."""
-    unit = float(np.linalg.norm(before[RIGHT_EYE].mean(axis=0) - before[LEFT_EYE].mean(axis=0)))
-    held, across = after.copy(), np.array([down[1], -down[0]])
-    for part, most in ((NOSE_RIDGE, MOST_RIDGE), (NOSE_WINGS, MOST_WING)):
-        went = (after[part] - before[part]) @ down
-        held[part] += (np.clip(went, -most * unit, most * unit) - went)[:, None] * down
-    was, now = (float((points[NOSE_SIDES[1]] - points[NOSE_SIDES[0]]) @ across) for points in (before, held))
-    if was > 0 and now > 0:
-        reach = (held[NOSE_WINGS] - held[NOSE_WINGS].mean(axis=0)) @ across
-        held[NOSE_WINGS] += ((np.clip(now / was, *WINGS) * was / now - 1) * reach)[:, None] * across
     return held
 
 
