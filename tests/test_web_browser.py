@@ -224,6 +224,19 @@ def test_the_picture_stays_in_view_beside_the_last_slider(phone: Visit, desk: Vi
         assert seen.page.locator(".em-after").bounding_box()["y"] >= 0  # type: ignore[index]
 
 
+def test_words_stay_in_their_buttons_on_a_phone(desk: Visit) -> None:
+    """In English, whose names of emotions are the longest."""
+    desk.open_tab("edit")
+    desk.page.get_by_role("tab", name=desk.say("emotion.tab"), exact=True).click()
+    try:
+        for width in (390, 320):
+            desk.page.set_viewport_size({**PHONE, "width": width})
+            wider = "buttons => buttons.filter(b => b.scrollWidth > b.clientWidth).map(b => b.textContent.trim())"
+            assert desk.page.eval_on_selector_all("#emotions button", wider) == []
+    finally:
+        desk.page.set_viewport_size(DESK)
+
+
 def test_without_the_face_model_a_command_is_named(phone: Visit, pictures: dict[str, Path]) -> None:
     phone.begin(pictures["one"])
     phone.open_tab("mesh")
