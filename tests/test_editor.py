@@ -14,7 +14,7 @@ from emorph.core.images import read_photo, to_levels
 from emorph.core.types import FaceCode, Photo, Target
 from emorph.edit import latent
 from emorph.edit.pipeline import DEFAULT_STEPS
-from emorph.edit.sheet import grid, tile, tiles
+from emorph.edit.sheet import grid, rows_of, tile, tiles
 from emorph.faces.mask import face_mask
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions
@@ -142,6 +142,16 @@ def test_sheet_has_a_tile_for_each(editor: Editor, photo: Photo) -> None:
     assert np.array_equal(first_row, second_row)
     assert [edit.target.emotion for edit in edits] == list(Emotion)
     assert editor.sheet(photo).size == (sheet.width, 28 + 256)
+
+
+def test_a_sheet_of_all_faces_has_a_row_for_each(editor: Editor, photo: Photo) -> None:
+    pair = Photo(np.hstack([photo.pixels, photo.pixels[:, ::-1]]))
+    edits = editor.edit_many(pair, [Target(Emotion.SAD)], face="all")
+    rows = rows_of(edits, "two.png")
+    assert [row.name for row in rows] == ["two.png (1 of 2)", "two.png (2 of 2)"]
+    for row, face in zip(rows, edits[0].faces, strict=True):
+        assert row.tiles == (tile(pair, face), tile(edits[0].photo, face))
+    assert editor.sheet(pair, to=["sad"], face="all").height == 28 + 2 * 256 + 4
 
 
 def test_sampling_needs_a_latent_net(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from emorph.edit.paths import (
 )
 from emorph.edit.pipeline import Editor
 from emorph.edit.result import Edit
-from emorph.edit.sheet import Row, grid, tiles, title
+from emorph.edit.sheet import Row, grid, rows_of, title
 from emorph.faces.detect import MIN_FACE_PX
 
 
@@ -106,7 +106,7 @@ def sheet_file(
 ) -> FileReport:
     """Write one sheet: a row for each photo, original and the eight emotions, or what ``to`` lists instead.
 
-    out: as for ``plan_sheet``. to: emotions, their words, or blends, as for ``Editor.edit``.
+    out: as for ``plan_sheet``. to: emotions, their words, or blends, as for ``Editor.edit``. face: all gives a row each.
     Nothing is written if no photo could be done. Ctrl-C writes the rows that are done and says so in what it raises.
     Raises as ``plan_sheet``, and MissingAssetError if the editor knows no emotions.
     """
@@ -122,7 +122,7 @@ def sheet_file(
                 photo = read_photo(source, frame=frame)
                 drawn = editor.edit_many(photo, targets, face=face, min_face_px=min_face_px, on_step=batch.watch.step)
                 with unbroken():
-                    rows.append(tiles(drawn, source.name))
+                    rows += rows_of(drawn, source.name)
                     first = drawn[0]
                     edits.append(
                         FileEdit(
@@ -137,7 +137,7 @@ def sheet_file(
                     batch.watch.written(edits[-1])
     except KeyboardInterrupt:
         _write_sheet(path, rows, targets, editor)
-        left = f"{path} has the {len(rows)} of {len(sources)} photos that were finished."
+        left = f"{path} has the {len(edits)} of {len(sources)} photos that were finished."
         raise KeyboardInterrupt(left if rows else "No photo was finished, so no sheet was written.") from None
     _write_sheet(path, rows, targets, editor)
     return FileReport(tuple(edits), tuple(batch.failures))

@@ -41,7 +41,7 @@ from emorph.edit.codec import Codec
 from emorph.edit.moving import moved_changes
 from emorph.edit.painted_mouth import inside_painted_by
 from emorph.edit.result import Edit, pasted_edits
-from emorph.edit.sheet import grid, tiles
+from emorph.edit.sheet import grid, rows_of
 from emorph.faces.align import align
 from emorph.faces.detect import MIN_FACE_PX, SURE_SCORE, Detector, as_detector, find_faces, select_faces
 from emorph.models.backends.choose import load_for, place_for
@@ -328,13 +328,14 @@ class Editor:
     ) -> Image.Image:  # fmt: skip
         """Original and the eight emotions side by side, cropped around the face: one picture, a row for each photo.
 
-        Several rows stand under their files' names. to: emotions or blends in place of the eight, as for ``edit``.
+        With ``face="all"`` a row for each face. Several rows stand under their files' names. to: emotions or blends in
+        place of the eight, as for ``edit``.
         """
         targets = self.sheet_targets(strength, to)
         several = photos if isinstance(photos, list) else [photos]
         names = [Path(photo).name if isinstance(photo, str | Path) else "" for photo in several]
         edits = (self.edit_many(photo, targets, face=face) for photo in several)
-        return grid([tiles(each, name) for each, name in zip(edits, names, strict=True)])
+        return grid([row for each, name in zip(edits, names, strict=True) for row in rows_of(each, name)])
 
     def sheet_targets(self, strength: float = 1.0, to: Sequence[Expression] = ()) -> list[Target]:
         """What ``to`` lists, or every emotion that the directions know, in AffectNet's order.

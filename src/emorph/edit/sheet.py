@@ -26,17 +26,26 @@ _BACKGROUND, _INK = (255, 255, 255), (32, 32, 32)
 
 @dataclass(frozen=True)
 class Row:
-    """One photo's part of a sheet: tiles of one size and the title of each. name: the photo's, or ""."""
+    """One face's part of a sheet: tiles of one size and the title of each. name: what stands over it, or ""."""
 
     tiles: tuple[Image.Image, ...]
     titles: tuple[str, ...]
     name: str = ""
 
 
-def tiles(edits: Sequence[Edit[Target]], name: str = "") -> Row:
-    """Original and edits of one photo, cropped around the face: all that a sheet needs of them. name: the photo's."""
-    pictures = (tile(edits[0].source, edits[0].face), *(tile(edit.photo, edit.face) for edit in edits))
+def tiles(edits: Sequence[Edit[Target]], name: str = "", which: int = 0) -> Row:
+    """Original and edits of one photo, cropped around a face: all that a sheet needs of them.
+
+    name: the row's. which: of the faces that were changed, counted from 0.
+    """
+    pictures = (tile(edits[0].source, edits[0].faces[which]), *(tile(e.photo, e.faces[which]) for e in edits))
     return Row(pictures, ("Original", *(title(edit.target) for edit in edits)), name)
+
+
+def rows_of(edits: Sequence[Edit[Target]], name: str = "") -> list[Row]:
+    """A row for each face of one photo that was changed. name: the photo's; of several faces each is counted."""
+    n = len(edits[0].faces)
+    return [tiles(edits, f"{name} ({i + 1} of {n})" if name and n > 1 else name, i) for i in range(n)]
 
 
 def title(target: Target) -> str:
