@@ -386,10 +386,31 @@ def test_without_the_data_a_warm_up_takes_made_faces() -> None:
 
 
 def test_too_large_a_model_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emorph.train.warm_up._free_bytes", lambda device: 1000)
+    for module in ("warm_up", "free_memory"):
+        monkeypatch.setattr(f"emorph.train.{module}.free_bytes", lambda device: 1000)
     plan = make_plan(run_config(), None, KnownFaces.stated(100, "--faces"), accelerator="cpu")
     assert plan.warm_up is None
-    assert "not measured: its weights, gradients and optimiser alone take 0.0 GB" in " ".join(full_text(plan).split())
+    least = size(resources(run_config(), 1).memory)
+    said = " ".join(full_text(plan).split())
+    assert f"not measured: its weights, gradients and optimiser alone take {least} of memory, 1 kB are free" in said
+    assert "1 kB are free here, and a lower optim.micro_batch does not help" in said
+
+
+def test_without_a_warm_up_memory_is_compared_with_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The advice is the largest part of a batch that fits, which then has nothing to be warned of."""
+    config = run_config(optim={"batch_size": 12})
+    estimate = estimated_activations(config.model_dump_json(), type(config))
+    free = resources(config, 5, activations=estimate).memory
+    monkeypatch.setattr("emorph.train.free_memory.free_bytes", lambda device: free)
+
+    def said(config: AutoencoderConfig) -> list[str]:
+        warnings = make_plan(config, None, known(), accelerator="cpu", measure=False).warnings
+        return [text for text in warnings if "of memory" in text]
+
+    (warning,) = said(config)
+    assert f"but only {size(free)} are free here: with optim.micro_batch = 4 it needs about" in warning
+    assert said(run_config(optim={"batch_size": 12, "micro_batch": 6}))
+    assert said(run_config(optim={"batch_size": 12, "micro_batch": 4})) == []
 
 
 def test_scanned_faces_are_those_that_training_would_see(tmp_path: Path, emorph: Emorph) -> None:

@@ -19,6 +19,7 @@ from emorph.data.loader import EndlessOrder
 from emorph.train.config import RunConfig
 from emorph.train.devices import bfloat16_slowdown
 from emorph.train.draws import KnownFaces, order_of
+from emorph.train.free_memory import free_here, shortage
 from emorph.train.mixed_data import sets_of
 from emorph.train.resources import Resources, estimated_activations, resources, size
 from emorph.train.sections import CheckpointConfig, OptimConfig, split_batch
@@ -69,8 +70,8 @@ class Plan:
     that is from; assumed: whether they are not there yet. epoch_size: samples that one round of the order draws.
     classes: empty where no labels are known; classes_exact: whether the very faces were counted, or numbers of them.
     sets: of several; empty for one. device: its kind, where it is known. seen: share of the faces that are drawn at
-    all; least, most: how often one face is. untimed: why there is no warm_up. stop_step: where max_minutes stops the
-    run, if it does.
+    all; least, most: how often one face is. free_bytes: of the device's memory, None where that is not compared.
+    untimed: why there is no warm_up. stop_step: where max_minutes stops the run, if it does.
     """
 
     task: str
@@ -102,6 +103,7 @@ class Plan:
     compiled: bool
     saves: Saves
     needs: Resources
+    free_bytes: int | None
     warm_up: WarmUp | None
     untimed: str
     stop_step: int | None
@@ -127,10 +129,12 @@ def plan_of(
     tried: WarmUp | None = None,
     untimed: str = "",
     device: str | None = None,
+    free: int | None = None,
 ) -> Plan:
     """Work out what ``config`` states, on ``known`` faces.
 
-    usable: bool (n,), the faces that are drawn at all. device: its kind, where it is known: "cpu", "cuda".
+    usable: bool (n,), the faces that are drawn at all. device: its kind, where it is known: "cpu", "cuda". free: bytes
+    of its memory, where they are to be compared with what the run needs.
     Raises ConfigError where the configuration contradicts itself.
     """
     optim = config.optim
@@ -172,6 +176,7 @@ def plan_of(
         compiled=optim.compile,
         saves=_saves(config.checkpoint, steps, needs, tried),
         needs=needs,
+        free_bytes=free,
         warm_up=tried,
         untimed=untimed,
         stop_step=_stop_step(config, steps, tried),
@@ -203,13 +208,16 @@ def make_plan(
         else:
             how = f"measured with {tried.tried} face{'s' if tried.tried > 1 else ''} at a time on {tried.device}"
             needs = resources(config, micro_batch, n_devices=n_devices, activations=tried.activations, how=how)
-            return plan_of(config, known, n_devices=n_devices, needs=needs, tried=tried, device=tried.device)
+            return plan_of(
+                config, known, n_devices=n_devices, needs=needs, tried=tried, device=tried.device, free=tried.free_bytes
+            )
     else:
         untimed = "no warm-up was asked for"
     estimate = estimated_activations(config.model_dump_json(), type(config))
     how = "estimated from tensor shapes" if estimate else f"not known for the task {config.task!r}"
     needs = resources(config, micro_batch, n_devices=n_devices, activations=estimate, how=how)
-    return plan_of(config, known, n_devices=n_devices, needs=needs, untimed=untimed)
+    free = free_here(accelerator)
+    return plan_of(config, known, n_devices=n_devices, needs=needs, untimed=untimed, free=free)
 
 
 def _drawn(order: EndlessOrder, known: KnownFaces, samples: int) -> NDArray[np.int64]:
@@ -293,11 +301,8 @@ def _warnings(plan: Plan, left_out: int, reason: str) -> list[str]:
         warnings.append(
             f"its checkpoints take {size(plan.saves.disk_bytes)}, but only {size(free)} are free at {plan.out}."
         )
-    if plan.warm_up and plan.warm_up.free_bytes is not None and plan.warm_up.free_bytes < plan.needs.memory:
-        warnings.append(
-            f"it needs about {size(plan.needs.memory)} of memory, but only "
-            f"{size(plan.warm_up.free_bytes)} are free here: set optim.micro_batch below {plan.micro_batch}."
-        )
+    if short := shortage(plan.needs, plan.free_bytes, plan.micro_batch):
+        warnings.append(short)
     try:
         official(plan.init or "")
     except MissingAssetError as error:

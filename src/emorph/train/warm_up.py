@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
 import statistics
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +21,8 @@ from emorph.data.memory import TensorFaces, in_memory
 from emorph.train.config import RunConfig
 from emorph.train.devices import open_fabric
 from emorph.train.ema import EMA
-from emorph.train.resources import Activations, SavedBytes, resources
+from emorph.train.free_memory import free_bytes
+from emorph.train.resources import Activations, SavedBytes, resources, size
 from emorph.train.task import hash_seed
 
 if TYPE_CHECKING:
@@ -63,12 +62,11 @@ def warm_up(
     Raises ConfigError, with why not, if the task cannot be tried without its data or the memory is too small.
     """
     fabric = open_fabric(config.optim, 1, 1, accelerator)
-    free = _free_bytes(fabric.device)
+    free = free_bytes(fabric.device)
     least = resources(config, 1).memory
     if free is not None and least > SAFE_SHARE * free:
         raise ConfigError(
-            f"its weights, gradients and optimiser alone take {least / 1e9:.1f} GB of memory, "
-            f"{free / 1e9:.1f} GB are free"
+            f"its weights, gradients and optimiser alone take {size(least)} of memory, {size(free)} are free"
         )
     loss, inputs, own_faces = _attempt(config, faces, micro_batch)
     trial = _Trial(fabric, loss, inputs, config.optim.ema_decay)
@@ -176,17 +174,3 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-def _free_bytes(device: torch.device) -> int | None:
-    """Free memory of a device; None where it cannot be told."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return 1024 * int(line.split()[1])
-    if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
