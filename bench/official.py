@@ -14,6 +14,8 @@ single evaluations alone, and multiplies them by their number: for models of whi
 from __future__ import annotations
 
 import argparse
+import copy
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from emorph.core.errors import EmorphError
 from emorph.core.images import to_pixels, to_tensor
 from emorph.edit.codec import Codec
 from emorph.edit.pipeline import DEFAULT_STEPS, Editor
@@ -225,7 +228,11 @@ def arguments() -> argparse.Namespace:
 def models(asked: argparse.Namespace, work: Path) -> tuple[DiffAE, DiffAE, str]:
     """In torch, with the backend, and how their weights are called."""
     if asked.checkpoint:
-        exact, name, source = load(asked.checkpoint), asked.checkpoint, Path(asked.checkpoint).name
+        try:
+            exact = load(asked.checkpoint)
+        except EmorphError as error:
+            raise SystemExit(str(error)) from None
+        name, source = asked.checkpoint, Path(asked.checkpoint).name
     else:
         exact = DiffAE(DiffAEConfig.preset(asked.preset)).eval().requires_grad_(False)
         random_weights(exact)
@@ -236,16 +243,19 @@ def models(asked: argparse.Namespace, work: Path) -> tuple[DiffAE, DiffAE, str]:
     return exact, ours, source
 
 
+def baseline(code: Path | None, exact: DiffAE) -> Baseline:
+    """The published code, or emorph's own exact path on weights of its own: an Editor lays its model's out anew."""
+    return Published(code, exact.config, exact.state_dict()) if code else Plain(copy.deepcopy(exact))
+
+
 @torch.inference_mode()
 def main() -> None:
     """Measure and write the section "Against the published code" of these weights."""
-    import tempfile
-
     asked = arguments()
     with tempfile.TemporaryDirectory() as folder:
         with torch.inference_mode(False):
             exact, ours, source = models(asked, Path(folder))
-            base: Baseline = Published(asked.code, exact.config, exact.state_dict()) if asked.code else Plain(exact)
+            base = baseline(asked.code, exact)
         steps = asked.steps or exact.config.edit_steps or DEFAULT_STEPS
         pair = Pair(base, exact, ours, face(exact), asked.solver, steps, asked.reuse)
         how = f"{asked.backend}, solver {asked.solver}, {steps} evaluations in each direction" + (

@@ -12,7 +12,9 @@ import torch
 BENCH = Path(__file__).parents[1] / "bench"
 sys.path.insert(0, str(BENCH))
 
+import official  # noqa: E402
 from emorph.models import DiffAE, DiffAEConfig  # noqa: E402
+from emorph.models.latent import LatentNetConfig  # noqa: E402
 from support.published import Plain, Published, random_weights  # noqa: E402
 
 # Only the names and signatures of the published modules; what they compute is emorph's, so that the two must agree.
@@ -93,10 +95,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def small() -> DiffAE:
+def small(latent: LatentNetConfig | None = None) -> DiffAE:
     config = DiffAEConfig(
         image_size=16, model_channels=32, channel_mult=(1, 1), encoder_channel_mult=(1, 1, 1), num_res_blocks=1,
-        attention_resolutions=(8,), z_dim=16, embed_dim=32,
+        attention_resolutions=(8,), z_dim=16, embed_dim=32, latent=latent,
     )  # fmt: skip
     model = DiffAE(config).eval()
     random_weights(model)
@@ -124,6 +126,63 @@ def test_other_folders_and_sizes_are_refused(tmp_path: Path, checkout: Path) -> 
     other = model.config.model_copy(update={"prediction": "v"})
     with pytest.raises(SystemExit, match="no model of these sizes"):
         Published(checkout, other, model.state_dict())
+
+
+def test_a_checkout_that_fails_here_is_told_in_a_sentence(checkout: Path) -> None:
+    model = small()
+    (checkout / "choices.py").write_text("raise ValueError('mutable default')")
+    with pytest.raises(SystemExit, match=r"does not work here \(ValueError: mutable default\); install"):
+        Published(checkout, model.config, model.state_dict())
+
+
+def test_weights_that_it_does_not_have_are_told_in_a_sentence(checkout: Path) -> None:
+    model = small()
+    weights = dict(model.state_dict())
+    del weights["encoder.out.3.bias"]
+    with pytest.raises(SystemExit, match=r"RuntimeError: .* Missing key.* \"encoder.out.3.bias\""):
+        Published(checkout, model.config, weights)
+
+
+def test_the_latent_net_of_a_checkpoint_is_left_out(checkout: Path) -> None:
+    model = small(LatentNetConfig(z_dim=16, hidden=8, num_layers=2, embed_dim=8, time_channels=8))
+    x = torch.rand(1, 3, 16, 16)
+    assert torch.equal(Published(checkout, model.config, model.state_dict()).encode(x), model.encode(x))
+
+
+def test_the_plain_path_keeps_its_own_layout(tmp_path: Path) -> None:
+    exact = small()
+    base = official.baseline(None, exact)
+    assert isinstance(base, Plain)
+    official.face(exact)
+    ours, plain = (model.state_dict()["input_blocks.1.0.in_layers.2.weight"] for model in (exact, base.model))
+    assert not ours.is_contiguous()
+    assert plain.is_contiguous()
+
+
+@pytest.mark.parametrize("way", [(), ("--counted",), ("--whole",)])
+def test_the_whole_comparison_runs(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], way: tuple[str, ...]
+) -> None:
+    small().save_pretrained(checkout / "small")
+    for name, value in {"BATCHES": (1, 2), "INVERT_STEPS": 5, "RENDER_STEPS": 4, "TIMED_STEPS": (2, 4)}.items():
+        monkeypatch.setattr(official, name, value)
+    monkeypatch.setattr(official, "matrix_rate", lambda *_: 1e9)
+    words = ["--code", str(checkout), "--checkpoint", str(checkout / "small"), "--repeats", "1", "--show"]
+    monkeypatch.setattr(sys, "argv", ["official.py", *words, *way])
+    official.main()
+    told = capsys.readouterr().out
+    differences = [float(cell) for line in told.splitlines() if "e-" in line for cell in line.split("|")[2:4]]
+    assert len(differences) == 4
+    assert max(differences) < 1e-5
+    assert "| part | published code, s | emorph, s | ratio |" in told
+    assert ("| U-Net, 2 |" in told) == (way != ("--counted",))
+    assert ("| published code | " in told) == (way == ("--whole",))
+
+
+def test_a_checkpoint_that_is_not_there_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["official.py", "--checkpoint", "nowhere"])
+    with pytest.raises(SystemExit, match="'nowhere' is not known"):
+        official.main()
 
 
 def test_random_weights_are_nowhere_zero_and_the_same_each_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,16 @@ def test_a_torch_without_lanczos_gives_the_same_crop(example_photo: Path, monkey
     difference = np.abs(by_torch.astype(int) - by_pil)
     assert 0 < difference.max() <= 1  # two implementations that round differently
     assert difference.mean() < 0.02
+
+
+def test_pixels_that_may_not_be_written_are_cut_too(example_photo: Path) -> None:
+    photo = read_photo(example_photo)
+    (landmarks,) = find_faces(photo)
+    expected = align(photo, landmarks, 32).pixels  # small enough that the photo is shrunk first
+    photo.pixels.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.array_equal(align(photo, landmarks, 32).pixels, expected)
 
 
 def test_a_window_is_scaled_as_the_whole_photo_is(example_photo: Path) -> None:

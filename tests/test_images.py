@@ -167,6 +167,15 @@ def test_a_broken_profile_is_left_out(tmp_path: Path) -> None:
             np.testing.assert_array_equal(photo.pixels, np.asarray(image.convert("RGB")))
 
 
+@pytest.mark.parametrize("width", [1000, 45_000])
+def test_a_large_picture_is_read_row_for_row(tmp_path: Path, width: int) -> None:
+    pixels = _noise(131_000 // width, width)
+    path = _save(tmp_path / "large.png", Image.fromarray(pixels), compress_level=0)
+    read = images.read_photo(path).pixels
+    np.testing.assert_array_equal(read, pixels)
+    assert read.flags.writeable
+
+
 @pytest.mark.parametrize("end", [True, False])
 def test_a_huge_header_is_refused_before_decoding(tmp_path: Path, end: bool) -> None:
     path = tmp_path / "bomb.png"

@@ -548,6 +548,13 @@ def test_lips_that_touch_are_left_alone(photo: Photo, closed: np.ndarray) -> Non
     assert paint_mouth(photo, photo.pixels, MouthChange(closed, closed + 1), OneColour(TINY)) is photo
 
 
+def test_a_mouth_outside_the_photo_is_left_alone(photo: Photo, points: np.ndarray) -> None:
+    gone = MouthChange(points, opened(points, 8.0) + 5000)
+    assert paint_mouth(photo, photo.pixels, gone, OneColour(TINY)) is photo
+    cut_off = Photo(np.ascontiguousarray(photo.pixels[: int(points[30, 1])]))  # below the nose
+    assert face_whites(cut_off, points, OneColour(TINY)) == 1
+
+
 def test_a_films_mouth_comes_to_be_seen_little_by_little(closed: np.ndarray) -> None:
     shares = [MouthChange(closed, opened(closed, float(px))).share_inside for px in np.linspace(0, 12, 61)]
     shown = [MouthChange(closed, opened(closed, float(px))).shows_inside for px in np.linspace(0, 12, 61)]

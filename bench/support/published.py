@@ -15,6 +15,8 @@ from emorph.diffusion.samplers import ddim_invert, ddim_sample
 from emorph.models.diffae import DiffAE, DiffAEConfig
 
 TRAIN_STEPS = 1000
+LATENT_NET = "latent_net."  # keys of a part that edits do not use; the published model of that name needs options
+WHY_CHARACTERS = 300  # of an error; that of weights that do not fit lists every key
 
 
 class Plain:
@@ -47,7 +49,7 @@ class Published:
     name = "published code"
 
     def __init__(self, code: Path, config: DiffAEConfig, weights: Mapping[str, Tensor]) -> None:
-        """Raises SystemExit for a folder that is not that code, or sizes that it does not have."""
+        """Raises SystemExit for a folder that is not that code, sizes that it has not, or code that fails here."""
         if config.patch_size != 1 or config.prediction != "eps" or config.schedule != "linear":
             raise SystemExit("the published code has no model of these sizes; measure ffhq128 or ffhq256.")
         if not (code / "model" / "unet_autoenc.py").is_file() or not (code / "diffusion" / "diffusion.py").is_file():
@@ -58,12 +60,15 @@ class Published:
             self._samplers: Any = importlib.import_module("diffusion.diffusion")
             self._base: Any = importlib.import_module("diffusion.base")
             self._choices: Any = importlib.import_module("choices")
-        except ImportError as error:
+            self._model: Any = self._built(config).eval().requires_grad_(False)
+            own = {key: value for key, value in weights.items() if not key.startswith(LATENT_NET)}
+            self._model.load_state_dict(own, strict=True)
+            self._sampler(2)
+        except Exception as error:  # foreign code that is older than what it runs on fails in any way
+            why = " ".join(f"{type(error).__name__}: {error}".split())[:WHY_CHARACTERS]
             raise SystemExit(
-                f"the published code in {code} does not load here ({error}); install what it needs."
+                f"the published code in {code} does not work here ({why}); install the versions that it asks for."
             ) from None
-        self._model: Any = self._built(config).eval().requires_grad_(False)
-        self._model.load_state_dict(dict(weights), strict=True)
 
     def encode(self, x: Tensor) -> Tensor:
         z: Tensor = self._model.encoder(x)

@@ -33,6 +33,7 @@ _EXIF_ORIENTATION = 0x0112
 _ICC_SPACE = slice(16, 20)  # of the header, ICC.1:2022, 7.2: the colour space of the pixels
 _RGB_MODES = ("RGB", "RGBA", "RGBX", "P", "PA")
 _PIXI = b"pixi"  # ISO/IEC 23008-12, 6.5.6: bits of each channel, after a version, flags and their number
+_STRIP_BYTES = 2**17  # of a picture's rows at once: they stay in the processor's cache
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -220,7 +221,17 @@ def _to_rgb(image: Image.Image, name: str) -> UInt8:
         return seen(deep_gray(image, name))
     if image.has_transparency_data:
         return over_white(image.convert("RGBA"))
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return _levels_of(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _levels_of(image: Image.Image) -> UInt8:
+    """The levels of an RGB picture, (H, W, 3), taken by strips: Pillow makes bytes of all that is taken at once."""
+    levels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _STRIP_BYTES // (3 * image.width))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        levels[top : top + strip.height] = np.asarray(strip)
+    return levels
 
 
 def array_photo(pixels: NDArray[Any]) -> Photo:

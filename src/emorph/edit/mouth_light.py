@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from emorph.core.errors import NoFaceError
 from emorph.core.expressions import Emotion
 from emorph.core.landmarks import LEFT_EYE, RIGHT_EYE
 from emorph.core.types import Float64, Photo
@@ -43,9 +44,9 @@ def light_of(emotions: Sequence[tuple[Emotion, float]]) -> float | None:
 
 
 def whites_over_skin(photo: Photo, points: Float64, crop: MouthCrop) -> float:
-    """How much lighter teeth are, over the skin around the mouth, than on most faces: 1 to 2.6; 1 if no eye is seen.
+    """How much lighter teeth are, over the skin around the mouth, than on most faces: 1 to 2.6.
 
-    points: the face's landmarks (68, 2) in photo pixels. crop: around its mouth.
+    points: the face's landmarks (68, 2) in photo pixels. crop: around its mouth. 1 where no eye is seen, or no mouth.
     Teeth are as white on dark skin as on bright, which the eyes tell; how the photo was exposed tells neither.
     """
     eyes = np.zeros(photo.pixels.shape[:2], np.uint8)
@@ -55,5 +56,9 @@ def whites_over_skin(photo: Photo, points: Float64, crop: MouthCrop) -> float:
         return 1.0
     whites = float(np.percentile(photo.pixels[eyes > 0] @ REC601, WHITES))
     around = 1 - around_inside(crop.points(points), crop.size, 0.0)
-    skin = float((cut(photo.pixels, crop) @ REC601 * around).sum() / max(float(around.sum()), 1.0))
+    try:
+        seen = cut(photo.pixels, crop)
+    except NoFaceError:
+        return 1.0
+    skin = float((seen @ REC601 * around).sum() / max(float(around.sum()), 1.0))
     return float(np.clip(whites / max(skin, 1.0) / USUAL, 1, MOST))

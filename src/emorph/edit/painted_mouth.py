@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emorph.core.errors import ShapeError
+from emorph.core.errors import NoFaceError, ShapeError
 from emorph.core.expressions import Emotion
 from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.diffusion.noise import seeded_noise
@@ -63,8 +63,7 @@ class MouthChange:
         """The landmarks of a face, and where an edit moves them to: (68, 2) in its crop's pixels. Raises ShapeError."""
         if after.shape != (68, 2) or not np.isfinite(after).all():
             raise ShapeError(f"expected 68 finite landmarks (68, 2), found {after.shape}.")
-        to_photo = face.crop_to_photo
-        return cls(face.landmarks.points.astype(np.float64), after @ to_photo[:2, :2].T + to_photo[:2, 2])
+        return cls(face.landmarks.points.astype(np.float64), face.in_photo(after))
 
     @property
     def shows_inside(self) -> bool:
@@ -160,13 +159,17 @@ def paint_mouth(
     photo: the edit so far, on which it is painted. moved: of ``moved_pixels``, what the painter sees. light: how light
     the inside should be, over what lies around it (0.3 the dark of an open mouth, 1 teeth), as ``LIGHT_OF`` has it for
     emotions; by default the painter's own choice.
-    Bit-identical outside the rim; everywhere if the lips touch before and after. Raises ShapeError, NoFaceError.
+    Bit-identical outside the rim; everywhere if the lips touch before and after, or the mouth has left the photo.
+    Raises ShapeError.
     """
     if moved.shape != photo.pixels.shape or moved.dtype != np.uint8:
         raise ShapeError(f"expected moved pixels uint8 {photo.pixels.shape}, found {moved.dtype} {moved.shape}.")
     if not change.shows_inside:
         return photo
-    unpainted = unpainted_mouth(moved, change, painter, light)
+    try:
+        unpainted = unpainted_mouth(moved, change, painter, light)
+    except NoFaceError:
+        return photo
     (painted,) = painted_mouths([unpainted], painter, steps=steps, seed=seed)
     return lay_over(photo, moved, unpainted, painted, seed=seed)
 
