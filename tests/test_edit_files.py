@@ -25,6 +25,7 @@ from emorph.edit.rig import RigEditor
 from emorph.edit.rig import read as reading
 from emorph.edit.rig.editor import MOST_TURN_DEG
 from emorph.edit.rig.files import express_files, transfer_files
+from emorph.edit.sheet import NAME_PX
 from emorph.models.rig_faces import LandmarkReader, rig_buffers
 from made_face import made_face, made_faces, marks
 from profiles import linear_rgb
@@ -256,6 +257,8 @@ def test_a_sheet_file_is_the_sheet_of_its_photos(editor: Editor, folder: Path, t
     assert Image.open(path).tobytes() == editor.sheet([folder / "a.png", folder / "c.png"], 0.5).tobytes()
     targets = json.loads(read_metadata(path)["emorph"])["targets"]
     assert targets == [{"emotion": emotion.word, "strength": 0.5} for emotion in Emotion]
+    without_names = editor.sheet([read_photo(folder / "a.png"), read_photo(folder / "c.png")], 0.5)
+    assert Image.open(path).height - without_names.height == 2 * NAME_PX
     nothing = sheet_file(editor, [folder / "b.png"], tmp_path / "none.png")
     assert (nothing.edits, len(nothing.failures), (tmp_path / "none.png").exists()) == ((), 1, False)
 

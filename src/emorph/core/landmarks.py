@@ -13,6 +13,8 @@ BROWS = slice(17, 27)
 BROW_LINES = (slice(17, 22), slice(22, 27))
 NOSE = slice(27, 36)
 NOSE_RIDGE = slice(27, 31)
+NOSE_WINGS = slice(31, 36)
+NOSE_SIDES = (31, 35)
 NOSE_TIP = 30
 LEFT_EYE = slice(36, 42)
 RIGHT_EYE = slice(42, 48)
@@ -28,6 +30,7 @@ UNDER_LIP = slice(55, 60)  # lower edge of the lower lip, without the corners
 OUTER_EYE_CORNERS = (36, 45)
 MOUTH_CORNERS = (48, 54)
 INNER_MOUTH_CORNERS = (60, 64)
+FOLD_SIDES = ((31, 48, 6), (35, 54, 10))  # left and right: the nose's wing, the mouth's corner and the jaw below it
 
 # From corner to corner of the inner mouth
 INNER_UPPER_LIP = (60, 61, 62, 63, 64)

@@ -110,6 +110,11 @@ class AlignedFace:
         points: Float64 = self.landmarks.points @ to_crop[:2, :2].T + to_crop[:2, 2]
         return points
 
+    def in_photo(self, points: Float64) -> Float64:
+        """Points (n, 2), (x, y) in crop pixels, in photo pixels."""
+        found: Float64 = points @ self.crop_to_photo[:2, :2].T + self.crop_to_photo[:2, 2]
+        return found
+
 
 @dataclass(frozen=True)
 class CropSpec:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
+from emorph.faces.folds import without_folds
 from emorph.faces.mask import face_mask, outline
 from emorph.faces.mouth import REC601
 from emorph.faces.paste import LIGHT_FEATHER, MovedFace, paste_change, paste_light
@@ -58,6 +59,7 @@ class CropChange:
 def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace | None = None) -> Photo:
     """The photo with a change of one of its faces: what moved is moved, what is new added, new light carried over.
 
+    Where a smile ends, its folds go with it.
     moved: ``moved_face`` by the change's motion, where it is known already.
     A change of nothing gives the photo's own pixels, and so it is everywhere outside the face's mask.
     Raises ShapeError if the change is not of this crop's size.
@@ -72,6 +74,10 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace 
         keep_detail=change.keep_detail,
         moved=moved,
     )
+    if change.landmarks is not None:
+        mask = face_mask(face, photo.pixels.shape) if moved is None else moved.mask
+        before = face.landmarks.points.astype(np.float64)
+        result = without_folds(result, before, face.in_photo(change.landmarks), mask)
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
 
 

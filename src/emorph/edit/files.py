@@ -122,7 +122,7 @@ def sheet_file(
                 photo = read_photo(source, frame=frame)
                 drawn = editor.edit_many(photo, targets, face=face, min_face_px=min_face_px, on_step=batch.watch.step)
                 with unbroken():
-                    rows.append(tiles(drawn))
+                    rows.append(tiles(drawn, source.name))
                     first = drawn[0]
                     edits.append(
                         FileEdit(

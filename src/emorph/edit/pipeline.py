@@ -328,11 +328,13 @@ class Editor:
     ) -> Image.Image:  # fmt: skip
         """Original and the eight emotions side by side, cropped around the face: one picture, a row for each photo.
 
-        to: emotions or blends in place of the eight, as for ``edit``.
+        Several rows stand under their files' names. to: emotions or blends in place of the eight, as for ``edit``.
         """
         targets = self.sheet_targets(strength, to)
         several = photos if isinstance(photos, list) else [photos]
-        return grid([tiles(self.edit_many(photo, targets, face=face)) for photo in several])
+        names = [Path(photo).name if isinstance(photo, str | Path) else "" for photo in several]
+        edits = (self.edit_many(photo, targets, face=face) for photo in several)
+        return grid([tiles(each, name) for each, name in zip(edits, names, strict=True)])
 
     def sheet_targets(self, strength: float = 1.0, to: Sequence[Expression] = ()) -> list[Target]:
         """What ``to`` lists, or every emotion that the directions know, in AffectNet's order.

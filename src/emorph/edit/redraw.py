@@ -18,7 +18,7 @@ from torch import Tensor
 from emorph.core.types import AlignedFace, Float32, Float64
 from emorph.edit.steady import drawable
 from emorph.faces.mouth import newly_open
-from emorph.faces.turned import foreshortened
+from emorph.faces.turned import expressed
 from emorph.faces.warp import in_order, motion_between
 
 
@@ -45,8 +45,7 @@ def motions(faces: Sequence[AlignedFace], steps: Tensor, *, frontal: bool = Fals
     fields, opened, landmarks, drawn = [], [], [], []
     for face, of_face in zip(faces, steps, strict=True):
         before, after = crop_points(face, of_face)
-        shown = [foreshortened(before, points) for points in after] if frontal else after
-        goals = [in_order(before, points) for points in shown]
+        goals = [expressed(before, points) if frontal else in_order(before, points) for points in after]
         fields.append([motion_between(before, points, face.side_px) for points in goals])
         opened.append([newly_open(before, points, face.side_px) for points in goals])
         landmarks.append(goals)

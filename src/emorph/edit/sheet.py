@@ -19,22 +19,24 @@ if TYPE_CHECKING:  # training on a machine without an image library draws sheets
 TILE_PX = 256
 GAP_PX = 4
 LABEL_PX = 28
+NAME_PX = 20
 AROUND = 1.25  # side of the shown square over the side of the model's crop: hair and chin belong to a face
 _BACKGROUND, _INK = (255, 255, 255), (32, 32, 32)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One photo's part of a sheet: tiles of one size and the title of each."""
+    """One photo's part of a sheet: tiles of one size and the title of each. name: the photo's, or ""."""
 
     tiles: tuple[Image.Image, ...]
     titles: tuple[str, ...]
+    name: str = ""
 
 
-def tiles(edits: Sequence[Edit[Target]]) -> Row:
-    """Original and edits of one photo, cropped around the face: all that a sheet needs of them."""
+def tiles(edits: Sequence[Edit[Target]], name: str = "") -> Row:
+    """Original and edits of one photo, cropped around the face: all that a sheet needs of them. name: the photo's."""
     pictures = (tile(edits[0].source, edits[0].face), *(tile(edit.photo, edit.face) for edit in edits))
-    return Row(pictures, ("Original", *(title(edit.target) for edit in edits)))
+    return Row(pictures, ("Original", *(title(edit.target) for edit in edits)), name)
 
 
 def title(target: Target) -> str:
@@ -65,19 +67,37 @@ def tile(photo: Photo, face: AlignedFace, side_px: int = TILE_PX) -> Image.Image
 
 
 def grid(rows: Sequence[Row]) -> Image.Image:
-    """Rows below each other, with a title over each column. Raises ShapeError if the rows differ in their titles."""
+    """Rows below each other, with a title over each column; several rows with their names, where they have any.
+
+    Raises ShapeError if the rows differ in their titles.
+    """
     titles = rows[0].titles
     if any(row.titles != titles for row in rows):
         raise ShapeError("all rows of a sheet need the same targets in the same order.")
-    side = rows[0].tiles[0].width
+    named = len(rows) > 1 and any(row.name for row in rows)
+    side, above = rows[0].tiles[0].width, NAME_PX if named else 0
     width = len(titles) * (side + GAP_PX) - GAP_PX
-    height = LABEL_PX + len(rows) * (side + GAP_PX) - GAP_PX
+    height = LABEL_PX + len(rows) * (above + side + GAP_PX) - GAP_PX
     sheet = Image.new("RGB", (width, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=LABEL_PX * 0.6)
+    title_font, name_font = (ImageFont.load_default(size=each * 0.6) for each in (LABEL_PX, NAME_PX))
     for column, title in enumerate(titles):
         centre = column * (side + GAP_PX) + side / 2
-        draw.text((centre, LABEL_PX / 2), title, fill=_INK, font=font, anchor="mm")
-        for i, row in enumerate(rows):
-            sheet.paste(row.tiles[column], (column * (side + GAP_PX), LABEL_PX + i * (side + GAP_PX)))
+        draw.text((centre, LABEL_PX / 2), title, fill=_INK, font=title_font, anchor="mm")
+    for i, row in enumerate(rows):
+        top = LABEL_PX + i * (above + side + GAP_PX)
+        if named:
+            draw.text((GAP_PX, top + above / 2), _drawable(row.name, i + 1), fill=_INK, font=name_font, anchor="lm")
+        for column, picture in enumerate(row.tiles):
+            sheet.paste(picture, (column * (side + GAP_PX), top + above))
     return sheet
+
+
+def _drawable(name: str, number: int) -> str:
+    """A row's name, with its number for the letters that the font, which is Latin, does not have.
+
+    >>> _drawable("me.jpg", 1), _drawable("\u9854.jpg", 2)
+    ('me.jpg', '2 (?.jpg)')
+    """
+    plain = name.encode("latin-1", "replace").decode("latin-1")
+    return name if plain == name else f"{number} ({plain})"

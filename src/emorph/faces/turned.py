@@ -6,6 +6,7 @@ import numpy as np
 
 from emorph.core.landmarks import LEFT_EYE, MOUTH, MOUTH_CORNERS, NOSE_RIDGE, OUTER_EYE_CORNERS, RIGHT_EYE
 from emorph.core.types import Float64
+from emorph.faces.warp import in_order, with_own_nose
 
 # Far half of the span between the outer eye corners, over the near half. From here down a head counts as turned: that
 # of a frontal one is off 1 by the points' own error and by faces' asymmetry.
@@ -27,6 +28,14 @@ def shown_shares(points: Float64) -> tuple[float, float]:
     longer = max(left, right, 1e-6)
     on_left, on_right = (float(np.clip(half / longer / FRONTAL, LEAST, 1)) for half in (left, right))
     return on_left, on_right
+
+
+def expressed(before: Float64, after: Float64) -> Float64:
+    """Where an expression has landmarks (68, 2): from where those of a frontal face would go, as people's can.
+
+    before, after: (x, y) in crop pixels.
+    """
+    return in_order(before, foreshortened(before, with_own_nose(before, after)))
 
 
 def foreshortened(before: Float64, after: Float64) -> Float64:

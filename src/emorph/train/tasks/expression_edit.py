@@ -21,8 +21,8 @@ from emorph.edit.redraw import resampled
 from emorph.edit.steady import drawable, held_steady
 from emorph.face3d.camera import screen_to_pixels
 from emorph.faces.mouth import newly_open
-from emorph.faces.turned import foreshortened
-from emorph.faces.warp import STIFFNESS, anchors, in_order
+from emorph.faces.turned import expressed
+from emorph.faces.warp import STIFFNESS, anchors
 
 if TYPE_CHECKING:
     from emorph.models.diffae import DiffAE
@@ -90,7 +90,7 @@ def _goals(before: Tensor, after: Tensor, side_px: int) -> tuple[Tensor, Tensor]
     """
     goals, shares = [], []
     for own, to in zip(before.detach().cpu().numpy(), after.detach().cpu().numpy(), strict=True):
-        goals.append(in_order(own, foreshortened(own, to)))
+        goals.append(expressed(own, to))
         shares.append(drawable(own, goals[-1], newly_open(own, goals[-1], side_px)))
     in_place = torch.from_numpy(np.array(goals)).to(after)
     return after + (in_place - after.detach()), torch.from_numpy(np.array(shares))[:, None].to(after)

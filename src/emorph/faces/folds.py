@@ -1,0 +1,93 @@
+"""The folds of a smile, which lie on in the cheeks when an edit has moved its mouth together again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from emorph.core.landmarks import FOLD_SIDES, LEFT_EYE, MOUTH_CORNERS, NOSE, OUTER_LIPS, RIGHT_EYE
+from emorph.core.types import Float32, Float64, Photo
+from emorph.faces.mask import PasteMask
+
+# All in distances between the eyes.
+OUTWARD, BAND = (
+    0.06,
+    0.34,
+)  # a fold's middle, from the line of the nose's wing and the mouth's corner; how wide it may lie
+LIPS_RIM = 0.05  # around the lips, whose own outline stays
+EDGE = 0.04  # standard deviation of the band's soft edge
+WIDEST = 0.14  # of dark lines that are folds; what is wider is shade
+FINEST = 0.008  # standard deviation: skin has pores that stay
+SOFT = 0.02  # standard deviation by which the light that a fold is given is even
+FAINTEST = 2.5  # levels of 255: what is fainter is skin
+NARROWED = 0.12  # of a mouth's width: by so much narrower, a smile has ended
+
+
+def ended_smile(before: Float64, after: Float64) -> float:
+    """How much of a smile an edit ends, in [0, 1], by how much narrower the mouth becomes. Landmarks (68, 2) each.
+
+    >>> points = np.random.default_rng(0).uniform(0, 9, (68, 2))
+    >>> ended_smile(points, points)
+    0.0
+    """
+    was, now = (float(np.linalg.norm(np.subtract(*points[list(MOUTH_CORNERS)]))) for points in (before, after))
+    return float(np.clip((1 - now / max(was, 1e-6)) / NARROWED, 0, 1))
+
+
+def without_folds(photo: Photo, before: Float64, after: Float64, mask: PasteMask) -> Photo:
+    """The photo without the dark lines beside a mouth that an edit has made narrower; other edits leave it as it is.
+
+    photo: of the edit. before, after: the face's landmarks (68, 2) in photo pixels, and where the edit has them.
+    mask: of the face. Lines are filled with the light beside them (a morphological closing of each colour), finer
+    detail stays. Bit-identical outside the mask.
+    """
+    ended = ended_smile(before, after)
+    unit = float(np.linalg.norm(after[RIGHT_EYE].mean(axis=0) - after[LEFT_EYE].mean(axis=0)))
+    if not ended or unit < 1 or not mask.weights.size:
+        return photo
+    corner = np.array([mask.left, mask.top])
+    weights = ended * mask.weights * _band(after - corner, unit, mask.weights.shape)
+    rows, columns = np.nonzero(weights)
+    if not len(rows):
+        return photo
+    window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    pixels = photo.pixels.copy()
+    seen = pixels[mask.top :, mask.left :][window]
+    levels = seen.astype(np.float32)
+    lighter = weights[window][..., None] * _filled(levels, unit)
+    seen[...] = np.where(lighter > 0, np.clip(np.rint(levels + lighter), 0, 255), levels)
+    return replace(photo, pixels=pixels)
+
+
+def _filled(levels: Float32, unit: float) -> Float32:
+    """By how much lighter (h, w, 3) dark lines become when they are filled, 0 on plain skin."""
+    smooth = cv2.GaussianBlur(levels, (0, 0), max(FINEST * unit, 0.3))
+    side = max(3, int(WIDEST * unit) | 1)
+    closed = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    even = cv2.GaussianBlur(closed, (0, 0), max(SOFT * unit, 0.3))
+    lighter: Float32 = np.maximum(even - smooth - FAINTEST, 0)
+    return lighter
+
+
+def _band(after: Float64, unit: float, shape: tuple[int, ...]) -> Float32:
+    """Where the folds of a smile lie, (h, w) in [0, 1]: from the nose's wings past the mouth's corners."""
+    across = after[RIGHT_EYE].mean(axis=0) - after[LEFT_EYE].mean(axis=0)
+    band, kept = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    for (wing, corner, jaw), side in zip(FOLD_SIDES, (-1, 1), strict=True):
+        line = np.array(
+            [0.85 * after[wing] + 0.15 * after[corner], after[corner], 0.75 * after[corner] + 0.25 * after[jaw]]
+        )
+        cv2.polylines(band, [_whole(line + side * OUTWARD * across)], False, 255, max(1, round(BAND * unit)))
+    lips = [_whole(after[OUTER_LIPS])]
+    cv2.fillPoly(kept, lips, 255)
+    cv2.polylines(kept, lips, True, 255, max(1, round(LIPS_RIM * unit)))
+    cv2.fillConvexPoly(kept, cv2.convexHull(_whole(after[NOSE])), 255)
+    inside, features = (each.astype(np.float32) / 255 for each in (band * (kept == 0), kept))
+    soft: Float32 = cv2.GaussianBlur(inside, (0, 0), max(EDGE * unit, 0.5)) * (1 - features)
+    return soft
+
+
+def _whole(points: Float64) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    return np.rint(points).astype(np.int32)
