@@ -175,8 +175,8 @@ def text(
     cores, (_, load, _) = usable_cores(), os.getloadavg()
     return f"""One command makes the whole report (faces, dlib's recogniser, `emorph-judge`, geometry, fidelity, tables,
 page) of {n_edits} edits ({arguments.faces} held-out faces of {arguments.data.name} x 8 emotions, `{model}`), made
-beforehand; {limit} {LIMIT_S} s of processor time; {cores} usable core{"s" if cores > 1 else ""} on a machine whose load is
-{load:.1f}. "All on record before" is the start, the tables and the page alone.
+beforehand; {limit} {LIMIT_S} s of processor time; {cores} usable core{"s" if cores > 1 else ""} on a machine with
+a load of {load:.1f}. "All on record before" is the start, the tables and the page alone.
 
 {table(["processes", "seconds", "processor seconds", "pairs a processor second"], rows)}
 
