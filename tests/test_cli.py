@@ -224,7 +224,7 @@ def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Pa
     status, out, err = emorph("sheet", example_photo, copy, "-o", tmp_path / "out", "--json", *quick(model))
     assert status == 0, err
     said = json.loads(out)
-    assert Image.open(said["sheet"]).size == (9 * 256 + 8 * 4, 28 + 2 * 256 + 4)
+    assert Image.open(said["sheet"]).size == (9 * 256 + 8 * 4, 28 + 2 * (20 + 256) + 4)
     assert len(said["photos"]) == 2
 
 
@@ -445,7 +445,7 @@ def test_a_stopped_sheet_holds_what_is_done(
     assert err.startswith("Stopped. ")
     assert left in err
     assert [path.name for path in out.glob("*")] == ["sheet.png"] * bool(n_done)
-    assert not n_done or Image.open(out / "sheet.png").height == 28 + 2 * 260 - 4
+    assert not n_done or Image.open(out / "sheet.png").height == 28 + 2 * (20 + 260) - 4
 
 
 def test_samples_are_drawn_together_and_do_not_depend_on_it(
@@ -543,7 +543,9 @@ def test_models_verbs(emorph: Command, model: Path, tmp_path: Path) -> None:
     assert status == 0
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (model, tmp_path / "half")]
     assert sizes[1] < 0.6 * sizes[0]
-    assert emorph("models", "list")[0] == 0
+    listed = dict(line.split(maxsplit=1) for line in emorph("models", "list")[1].splitlines())
+    assert listed["ict-facekit"].endswith("; emorph models get ict-facekit")
+    assert listed["flame2020"].endswith("; get it from https://flame.is.tue.mpg.de")
     assert emorph("models", "get", model)[:2] == (0, f"{model}\n")
 
 

@@ -121,9 +121,10 @@ def _print(facts: dict[str, object]) -> None:
         section("device", {"used": device["used"], "cpu_threads": device["cpu_threads"], **named})
     section("what finds faces, and its terms", dict(PACKAGED))
     section("bundled models (their weights are for research, non-commercial)", models or {"emorph-base": None})
-    typer.echo("official files that emorph can use, available only from their authors (EMORPH_HOME moves the folder):")
+    typer.echo("official files that emorph can use (EMORPH_HOME moves the folder):")
     for asset in OFFICIAL:
         typer.echo(f"  {asset.name:<26} {'here' if asset.path.exists() else 'missing'}: {asset.path}")
-        typer.echo(f"  {'':<26} from {asset.page}; {asset.terms}")
+        way = f"get it with {asset.fetched_by}, or" if asset.fetched_by else "only"
+        typer.echo(f"  {'':<26} {way} from {asset.page}; {asset.terms}")
     _print_lacking()
     typer.echo("Ready to edit." if facts["ok"] else "Editing will not work: something above is missing.")

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emorph.cli.console import items, print_json, say
 from emorph.cli.options import Json
+
+if TYPE_CHECKING:
+    from emorph.core.assets import Asset
 
 BUNDLED_ROLES = {
     "emorph-base": "the editor's own model",
@@ -27,7 +30,6 @@ app = typer.Typer(help="Models: list, download, tell what a file is, convert.", 
 def list_models(as_json: Json = False) -> None:
     """List the models that come with emorph and the official ones it can use."""
     from emorph.core.assets import OFFICIAL
-    from emorph.core.commands import command
     from emorph.core.downloads import DOWNLOADS
     from emorph.core.pretrained import bundled_models
 
@@ -39,12 +41,15 @@ def list_models(as_json: Json = False) -> None:
     for name in bundled_models():
         typer.echo(f"{name:<24} {BUNDLED_ROLES[name]}; included (weights for non-commercial research)")
     for asset in OFFICIAL:
-        state = "installed" if asset.path.exists() else f"get it from {asset.page}"
-        typer.echo(f"{asset.name:<24} {asset.what}; {state}")
+        _print_asset(asset)
     typer.echo("Used by emorph evaluate:")
     for asset in DOWNLOADS:
-        way = command("models", "get", asset.name) if asset.url else f"get it from {asset.page}"
-        typer.echo(f"{asset.name:<24} {asset.what}; {'installed' if asset.path.exists() else way}")
+        _print_asset(asset)
+
+
+def _print_asset(asset: Asset) -> None:
+    way = "installed" if asset.path.exists() else asset.fetched_by or f"get it from {asset.page}"
+    typer.echo(f"{asset.name:<24} {asset.what}; {way}")
 
 
 @app.command("get")

@@ -11,6 +11,7 @@ from emorph.core.commands import command
 from emorph.core.errors import MissingAssetError
 
 OFFLINE_VARIABLE = "EMORPH_OFFLINE"
+MADE_HERE = "ict-facekit"  # the official model that is made from files that anyone may fetch
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Asset:
     def path(self) -> Path:
         """Where it is looked for."""
         return home() / self.file
+
+    @property
+    def fetched_by(self) -> str:
+        """What fetches it; "" where only its owner gives it."""
+        return command("models", "get", self.name) if self.url or self.name == MADE_HERE else ""
 
 
 def home() -> Path:
@@ -80,7 +86,7 @@ OFFICIAL: tuple[Asset, ...] = (
         _DIFFAE,
         "code MIT; trained on CelebA-HQ, so research use",
     ),
-    Asset("ict-facekit", "open 3D face with action units", "ict-facekit/ict_face.npz", ICT_PAGE, "MIT licence"),
+    Asset(MADE_HERE, "open 3D face with action units", "ict-facekit/ict_face.npz", ICT_PAGE, "MIT licence"),
     Asset("flame2020", "FLAME 3D head model", "flame2020/generic_model.pkl", FLAME_PAGE, _FLAME_TERMS),
     Asset("flame2023", "FLAME 3D head model, newer", "flame2023/flame2023.pkl", FLAME_PAGE, _FLAME_TERMS),
     Asset("deca", "photo to FLAME coefficients", "deca/deca_model.tar", DECA_PAGE, _MPI_TERMS),
@@ -97,9 +103,9 @@ def official(name: str) -> Path | None:
         if asset.name == name:
             if asset.path.exists():
                 return asset.path
-            if asset.name == "ict-facekit":
+            if asset.name == MADE_HERE:
                 raise MissingAssetError(
-                    f"{asset.path} is not there. Get it with `{command('models', 'get', asset.name)}`, or copy the "
+                    f"{asset.path} is not there. Get it with `{asset.fetched_by}`, or copy the "
                     f"repository {asset.page} ({asset.terms}) and run: "
                     f"{command('models', 'convert', 'ICT-FaceKit', '-o', asset.path.parent)}"
                 )

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from emorph.core.assets import OFFICIAL, Asset
+from emorph.core.assets import MADE_HERE, OFFICIAL, Asset
 from emorph.core.downloads import DOWNLOADS
 from emorph.core.fetch import Fetched, OnBytes, fetch
 from emorph.face3d.ict_fetch import obtain_ict
-
-MADE_HERE = "ict-facekit"  # the official model that is made from files that anyone may fetch
 
 
 @dataclass(frozen=True)
@@ -51,4 +49,4 @@ def bundled_assets() -> dict[str, Asset]:
 
 def is_obtainable(asset: Asset) -> bool:
     """Whether a bundle can have it: it is here, or anyone may download it."""
-    return asset.path.is_file() or bool(asset.url) or asset.name == MADE_HERE
+    return asset.path.is_file() or bool(asset.fetched_by)
