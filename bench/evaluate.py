@@ -172,11 +172,11 @@ def text(
     shown = [[title, *(number(row[name]) for name in NAMES)] for title, row in side.items()]
     verdict = "as a person would" if all(ranks(row) for row in side.values()) else "NOT as a person would"
     limit = "within" if timed[0][1].cpu_s < LIMIT_S else "NOT within"
-    cores = usable_cores()
+    cores, (_, load, _) = usable_cores(), os.getloadavg()
     return f"""One command makes the whole report (faces, dlib's recogniser, `emorph-judge`, geometry, fidelity, tables,
 page) of {n_edits} edits ({arguments.faces} held-out faces of {arguments.data.name} x 8 emotions, `{model}`), made
-beforehand; {limit} {LIMIT_S} s of processor time; {cores} usable core{"s" if cores > 1 else ""} on a machine with a load of
-{os.getloadavg()[1]:.1f}. "All on record before" is the start, the tables and the page alone.
+beforehand; {limit} {LIMIT_S} s of processor time; {cores} usable core{"s" if cores > 1 else ""} on a machine with
+a load of {load:.1f}. "All on record before" is the start, the tables and the page alone.
 
 {table(["processes", "seconds", "processor seconds", "pairs a processor second"], rows)}
 

@@ -42,7 +42,8 @@ class Case:
         return {k: torch.from_numpy(filled[aliases.get(k, k)]) for k in shapes}
 
     def load_into(self, module: nn.Module, **kwargs: Any) -> None:
-        module.load_state_dict(self.weights(**kwargs), strict=True)
+        """Also of a module on the device "meta", which costs no weights of its own."""
+        module.load_state_dict(self.weights(**kwargs), strict=True, assign=next(module.parameters()).is_meta)
         module.eval()
 
     def input(self, name: str) -> Tensor:

@@ -38,7 +38,7 @@ from emorph.train.loop import train
 from emorph.train.tasks.painter import PainterRunConfig, mirrored_mouth
 from emorph.train.tasks.painter_pairs import Mouth, PairConfig, make_pair
 from emorph.train.tasks.painter_steps import FewStepsConfig, FewStepsLoss
-from emorph.video.mouths import open_mouth
+from emorph.video.mouths import OPEN_GAP, TALKING_GAP, open_mouth, own_inside
 
 TINY = PainterConfig(width_px=32, height_px=24, channels=(8, 16), blocks=(1, 1), embed_dim=16, num_heads=1)
 LOWER_LIP = [65, 66, 67, 55, 56, 57, 58, 59]
@@ -571,8 +571,33 @@ def test_a_films_mouth_that_has_left_the_picture_is_not_painted(photo: Photo, po
         after = opened(points, 8.0) + shift
         face = AlignedFace(np.zeros((64, 64, 3), np.uint8), to_photo, known_face((points + shift).astype(np.float32)))
         change = CropChange(levels, levels, np.zeros((64, 64, 2), np.float32), None, after)
-        found = open_mouth(OneColour(TINY), face, change, photo.pixels, [Target(Emotion.HAPPY)], 1.0)
+        found = open_mouth(OneColour(TINY), face, change, photo.pixels, [Target(Emotion.HAPPY)], 1.0, 0.0)
         assert (found is not None) == is_there
+
+
+def test_a_mouth_that_talks_is_painted_throughout_and_one_that_laughs_keeps_its_teeth(
+    photo: Photo, closed: np.ndarray
+) -> None:
+    def kept(gaps: np.ndarray) -> np.ndarray:
+        mouths = [opened(closed, gap * face_unit(closed)) for gap in gaps]
+        return own_inside(np.stack(mouths), np.arange(len(gaps)) / 25)
+
+    talk = np.array([0.02, 0.08, 0.2, 0.12] * 12)
+    assert talk.mean() < TALKING_GAP
+    assert kept(talk).max() < 0.05
+    laugh = np.array([0.02] * 30 + [0.25, 0.28] * 15)
+    assert kept(laugh)[:20].max() == 0
+    assert kept(laugh)[-15:].min() == 1
+    assert np.abs(np.diff(kept(laugh))).max() < 0.5
+    assert kept(np.array([OPEN_GAP + 0.1] * 20 + [0.01] + [OPEN_GAP + 0.1] * 20))[20] == 0  # a blink of closed lips
+    before = opened(closed, 8.0)
+    whole = AlignedFace(np.zeros((64, 64, 3), np.uint8), np.eye(3), known_face(before.astype(np.float32)))
+    levels = np.zeros((64, 64, 1), np.float32)
+    change = CropChange(levels, levels, np.zeros((64, 64, 2), np.float32), None, opened(before, 8.0))
+    for own in (0.0, 0.4, 1.0):
+        found = open_mouth(OneColour(TINY), whole, change, photo.pixels, [Target(Emotion.HAPPY)], 1.0, own)
+        assert found is not None
+        assert found.unpainted.kept.max() == pytest.approx(own)
 
 
 def test_several_mouths_are_painted_as_each_alone(photo: Photo, points: np.ndarray, painter: Painter) -> None:

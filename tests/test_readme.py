@@ -1,8 +1,9 @@
 """What the README and the guides tell a reader to type is run, line by line, in a folder of its own for each page.
 
-README.md's lines are run by a shell, from a cold start; those of the other pages in processes that are warm (warm.py),
-where they need no shell. Run are the ``emorph`` lines of ```bash blocks and whole ```python blocks. A block that cannot
-run here (a GPU, a licensed file, hours) is marked in the page, directly before it: ``<!-- not run: reason -->``.
+README.md's first line and its first program are run from a cold start, the line by a shell; all others in processes
+that are warm (warm.py), where they need no shell. Run are the ``emorph`` lines of ```bash blocks and whole ```python
+blocks. A block that cannot run here (a GPU, a licensed file, hours) is marked in the page, directly before it:
+``<!-- not run: reason -->``.
 """
 
 from __future__ import annotations
@@ -113,8 +114,10 @@ def test_what_a_page_says_works(page: str, folder: Path) -> None:
     found = commands_of(page)
     if not found:
         pytest.skip("all that it says is run for an earlier page, or is marked as not run")
+    started: set[str] = set()
     for command in found:
-        done = run(command, folder, warm=page != READMES[0])
+        done = run(command, folder, warm=page != READMES[0] or command.language in started)
+        started.add(command.language)
         assert done.returncode == 0, f"{command.where}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,15 +183,17 @@ def editor(monkeypatch: pytest.MonkeyPatch) -> RigEditor:
     """A tiny rig; in films and photos the made face is where it is known to be."""
     points = marks(FACE, performed(), SIDE).numpy()
 
-    def looked(frames: Iterable[Frame], *_: object) -> Stretch:
+    def looked(frames: Iterator[Frame], *_: object) -> Stretch:
         seen, pts, thumbs = [], [], []
-        for frame in frames:
+        first = next(frames)
+        for frame in itertools.chain([first], frames):
             described = Described(np.zeros(128, np.float32), np.array([0.5, 1.0], np.float32))
             if frame.number >= 2:
                 seen.append(Seen(frame.number, points[frame.number], 1.0, described))
             pts.append(frame.pts)
             thumbs.append(thumb(frame.pixels()))
-        return Stretch(0, tuple(pts), np.array(thumbs, np.uint8), (False,) * len(pts), tuple(seen))
+        still = (False,) * len(pts)
+        return Stretch(first.number, tuple(pts), np.array(thumbs, np.uint8), still, tuple(seen), thumbs[-1])
 
     monkeypatch.setattr(passes_module, "look", looked)
     known = marks(FACE, performed(0.5), SIDE).numpy()[0]

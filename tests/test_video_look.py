@@ -15,9 +15,13 @@ av = pytest.importorskip("av")
 from emorph.core.types import Landmarks, Photo  # noqa: E402
 from emorph.faces.detect import find_faces  # noqa: E402
 from emorph.video import look as look_module  # noqa: E402
+from emorph.video import passes as passes_module  # noqa: E402
+from emorph.video.clip import read_clip  # noqa: E402
+from emorph.video.encode import stored  # noqa: E402
 from emorph.video.frames import Frame  # noqa: E402
 from emorph.video.look import DETECT_EVERY, FAR_POINTS, Described, Repeats, Stretch, cuts, look  # noqa: E402
-from made_clips import RATE, astronaut, moving_face, wall  # noqa: E402
+from emorph.video.passes import Passes, Watched  # noqa: E402
+from made_clips import RATE, astronaut, moving_face, wall, write_clip  # noqa: E402
 
 NOBODY = Described(np.zeros(128, np.float32), np.zeros(3, np.float32))
 
@@ -54,6 +58,37 @@ def test_pictures_that_are_shown_again_are_told_from_those_that_hardly_move() ->
     is_repeat = Repeats()
     drift = [is_repeat(np.full((54, 96, 3), 100 + level, np.uint8)) for level in range(14)]
     assert [i for i, again in enumerate(drift) if not again] == [0, 6, 12]
+
+
+def test_a_film_is_seen_alike_whatever_its_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At their borders, a picture that is shown again is told as such, and a face that the detector misses followed."""
+    n, missed = DETECT_EVERY + 5, DETECT_EVERY
+    shown = [moving_face((number - (number == missed)) / RATE) for number in range(n)]
+    clip = read_clip(write_clip(tmp_path / "a.mkv", shown, codec="ffv1"))
+    looked_at: list[bytes] = []
+
+    def seen(segment_frames: int) -> Watched:
+        def detect(photo: Photo) -> list[Landmarks]:
+            looked_at.append(photo.pixels.tobytes())
+            return find_faces(photo, detector="hog") if len(looked_at) != 2 else []
+
+        monkeypatch.setattr(passes_module, "SEGMENT_FRAMES", segment_frames)
+        looked_at.clear()
+        work = tmp_path / str(segment_frames)
+        work.mkdir()
+        passes = Passes(clip, stored(clip, ".mp4").form, tmp_path / "out.mp4", work, None)
+        return passes.watched(detect, lambda photo, face: NOBODY)
+
+    one, other = seen(DETECT_EVERY), seen(4 * DETECT_EVERY)
+    assert len(looked_at) == len(set(looked_at)) == 3  # at 0, 12 and the end
+    assert one.shown_s[missed] == one.shown_s[missed - 1] < one.times_s[missed]
+    np.testing.assert_array_equal(one.shown_s, other.shown_s)
+    assert one.pts == other.pts
+    tracks = [[track for person in each.persons for track in person] for each in (one, other)]
+    assert [track.frames for track in tracks[0]] == [range(n)]
+    for a, b in zip(*tracks, strict=True):
+        np.testing.assert_array_equal(a.points, b.points)
+        np.testing.assert_array_equal(a.crop_points, b.crop_points)
 
 
 def test_a_face_is_followed_back_to_where_it_came_and_not_over_a_cut(tmp_path: Path) -> None:

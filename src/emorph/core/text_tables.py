@@ -1,12 +1,58 @@
-"""Tables as Markdown, as LaTeX and for a terminal, for the reports of every room."""
+"""Tables as Markdown, as LaTeX, as CSV and for a terminal, for the reports of every room."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Number = TypeVar("Number")
+"""A room's own cell for a number with its interval and n, which ``str`` shows whole."""
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}"} | {sign: f"\\{sign}" for sign in "&%$#_{}"}
 _MARKDOWN = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " "})
+
+
+@dataclass(frozen=True)
+class ReportTable(Generic[Number]):
+    """name: for files. note: what the numbers mean. shades: in [0, 1], of all cells but the first column's."""
+
+    name: str
+    title: str
+    note: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | Number, ...], ...]
+    shades: tuple[tuple[float, ...], ...] = ()
+
+    def markdown(self) -> str:
+        """A heading, the note, and a pipe table."""
+        return markdown_table(self.title, self.note, self.header, [[str(cell) for cell in row] for row in self.rows])
+
+    def latex(self) -> str:
+        """A table environment that needs no package."""
+        lines = [line for row in self.rows for line in self.latex_lines(row)]
+        return latex_table(self.name, self.title, self.note, self.header, lines)
+
+    def latex_lines(self, row: Sequence[str | Number]) -> list[str]:
+        """A row as LaTeX, each line with its end."""
+        return [latex_row(map(str, row))]
+
+
+def cells_as_csv(
+    tables: Iterable[ReportTable[Number]], fields: Sequence[str], known: Callable[[str | Number], Iterable[object]]
+) -> str:
+    """All tables as one, a line a cell: table, row, column, text, then ``fields``, which ``known`` takes from it."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["table", "row", "column", "text", *fields])
+    for table in tables:
+        for row in table.rows:
+            for column, cell in zip(table.header[1:], row[1:], strict=True):
+                writer.writerow([table.name, str(row[0]), column, str(cell), *known(cell)])
+    return file.getvalue()
 
 
 def slug(*words: str) -> str:
@@ -32,7 +78,7 @@ def latex_table(name: str, title: str, note: str, header: Sequence[str], lines: 
         rf"\label{{tab:{name}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
         r"\hline",
-        " & ".join(map(latex_escaped, header)) + r" \\",
+        latex_row(header),
         r"\hline",
         *lines,
         r"\hline",
@@ -40,6 +86,11 @@ def latex_table(name: str, title: str, note: str, header: Sequence[str], lines: 
         r"\end{table}",
     ]
     return "\n".join(parts) + "\n"
+
+
+def latex_row(cells: Iterable[str]) -> str:
+    """Texts as one row."""
+    return " & ".join(map(latex_escaped, cells)) + r" \\"
 
 
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

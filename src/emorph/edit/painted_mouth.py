@@ -191,13 +191,18 @@ class UnpaintedMouth:
     gain: float
 
 
-def unpainted_mouth(moved: UInt8, change: MouthChange, painter: Painter, light: float | None = None) -> UnpaintedMouth:
-    """What of a mouth is to be painted, and around what. moved, light: as for ``paint_mouth``. Raises NoFaceError."""
+def unpainted_mouth(
+    moved: UInt8, change: MouthChange, painter: Painter, light: float | None = None, own: float | None = None
+) -> UnpaintedMouth:
+    """What of a mouth is to be painted, and around what. moved, light: as for ``paint_mouth``. Raises NoFaceError.
+
+    own: in [0, 1], how much of its own inside is kept if it opens further; by default by how far it was open.
+    """
     crop = mouth_crop(change.after, painter.config.size, painter.config.width_units, frame=change.before)
     rim = _rim_px(change, crop)
     points = crop.points(change.after)
     hidden = around_inside(points, crop.size, rim)
-    kept = _kept(change, crop)
+    kept = _kept(change, crop, own)
     inner, outer = lip_masks(points, crop.size)
     if is_shut(lip_gap(change.after)):
         inner[:] = 0
@@ -241,7 +246,7 @@ def _rim_px(change: MouthChange, crop: MouthCrop) -> float:
     return min(RIM + CLOSING_RIM * closing, MOST_RIM) * crop.unit_px
 
 
-def _kept(change: MouthChange, crop: MouthCrop) -> Float32:
+def _kept(change: MouthChange, crop: MouthCrop, own: float | None) -> Float32:
     """Where the photo's own inside of the mouth is still to be seen, (h, w) in [0, 1].
 
     Between lips that were open and stay so; of lips that close only a line of teeth would be left, and what is seen
@@ -250,7 +255,7 @@ def _kept(change: MouthChange, crop: MouthCrop) -> Float32:
     before, after = lip_gap(change.before), lip_gap(change.after)
     if min(before, after) < CLOSED_GAP:
         return np.zeros(crop.size[::-1], np.float32)
-    seen = np.clip((before - CLOSED_GAP) / (SEEN_GAP - CLOSED_GAP), 0, 1)
+    seen = np.clip((before - CLOSED_GAP) / (SEEN_GAP - CLOSED_GAP), 0, 1) if own is None else own
     opening = np.clip((after - before) / OPENED_GAP, 0, 1)
     opened = newly_open(crop.points(change.before), crop.points(change.after), max(crop.size))
     kept: Float32 = (1 - opening * (1 - seen)) * (1 - opened[: crop.size[1], : crop.size[0]])

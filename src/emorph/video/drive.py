@@ -49,7 +49,7 @@ from emorph.video.passes import Passes, Watched, is_made, missing, person_of, re
 from emorph.video.plan import film_paths
 from emorph.video.tracks import Track, chosen
 
-VERSION = 1  # of how portraits are driven: results of another are not gone on with
+VERSION = 2  # of how portraits are driven: results of another are not gone on with
 PARTS: tuple[Part, ...] = ("expression", "pose")  # that change over time
 MOST_SIDE_PX = 1920  # of the result; larger photos are made smaller
 FRAMES_AT_ONCE = 8

@@ -25,7 +25,7 @@ from emorph.video.ahead import ahead
 from emorph.video.draw import Drawn, TrackCode, aligned, drawings, part_around, steadied
 from emorph.video.frames import Frame, Part, with_change
 from emorph.video.keyframes import MOST_APART
-from emorph.video.mouths import OpenMouth, PaintedMouth, open_mouth, painted, with_mouth
+from emorph.video.mouths import OpenMouth, PaintedMouth, open_mouth, own_inside, painted, with_mouth
 from emorph.video.pace import Clock
 from emorph.video.tracks import Track
 
@@ -101,6 +101,8 @@ class FrameEditor:
         self._editor, self._script, self._clock = editor, script, clock
         self._drawn: dict[_Key, Drawn] = {}
         self._mouths: dict[_Key, PaintedMouth] = {}
+        whens = [script.shown_s[track.frames.start : track.frames.stop] for track in script.tracks]
+        self._own = [own_inside(track.points, when) for track, when in zip(script.tracks, whens, strict=True)]
 
     def pictures(self, frames: Iterator[Frame], is_wanted: Callable[[int], bool]) -> Generator[tuple[int, VideoFrame]]:
         """The numbers and pictures of the frames that are wanted, in their order."""
@@ -173,7 +175,8 @@ class FrameEditor:
                     continue
                 each.moved = moved_face(sheet.photo, each.face, each.move.motion)
                 pixels, whites = each.moved.in_photo(sheet.photo), self._script.codes[each.wish.track].whites
-                mouth = open_mouth(painter, each.face, each.move, pixels, each.wish.targets, whites)
+                own = float(self._own[each.wish.track][each.wish.at])
+                mouth = open_mouth(painter, each.face, each.move, pixels, each.wish.targets, whites, own)
                 found += [] if mouth is None else [((each.wish.track, sheet.frame.number), mouth)]
         paintings = painted(painter, [mouth for _, mouth in found])
         self._mouths |= {key: painting for (key, _), painting in zip(found, paintings, strict=True)}

@@ -56,7 +56,8 @@ class Seen:
 class Stretch:
     """What was seen in some frames: pts (n,) in ticks, thumbs uint8 (n, h, w, 3), faces.
 
-    repeats: (n,), whether each shows the picture of the frame before once more.
+    repeats: (n,), whether each shows the picture of the frame before once more. shown: the last picture, at SMALL_PX,
+    that was no such repeat.
     """
 
     first: int
@@ -64,6 +65,17 @@ class Stretch:
     thumbs: UInt8
     repeats: tuple[bool, ...]
     faces: tuple[Seen, ...]
+    shown: UInt8
+
+    @property
+    def last(self) -> int:
+        """The number of the last frame."""
+        return self.first + len(self.pts) - 1
+
+    def until(self, stop: int) -> Stretch:
+        """The same without the frames from number ``stop`` on."""
+        n, faces = stop - self.first, tuple(face for face in self.faces if face.frame < stop)
+        return replace(self, pts=self.pts[:n], thumbs=self.thumbs[:n], repeats=self.repeats[:n], faces=faces)
 
     def save(self, path: Path) -> None:
         """Write an .npz file that appears whole."""
@@ -73,6 +85,7 @@ class Stretch:
             "pts": np.array(self.pts, np.int64),
             "thumbs": self.thumbs,
             "repeats": np.array(self.repeats, bool),
+            "shown": self.shown,
             "frame": np.array([face.frame for face in self.faces], np.int64),
             "points": np.array([face.points for face in self.faces], np.float32).reshape(-1, 68, 2),
             "score": np.array([face.score for face in self.faces], np.float64),
@@ -96,18 +109,21 @@ class Stretch:
                     )
                 )
                 pts, repeats = tuple(map(int, rows["pts"])), tuple(map(bool, rows["repeats"]))
-                return cls(int(rows["first"]), pts, rows["thumbs"], repeats, faces)
+                return cls(int(rows["first"]), pts, rows["thumbs"], repeats, faces, rows["shown"])
         except (*NPZ_ERRORS, StopIteration):
             return None
 
 
-def look(frames: Iterable[Frame], detect: Detect, describe: Describe) -> Stretch:
-    """What is to be seen in a stretch of film, which depends on these frames alone.
+def look(frames: Iterable[Frame], detect: Detect, describe: Describe, before: Stretch | None = None) -> Stretch:
+    """What is to be seen in a stretch of film.
 
-    Frames are held DETECT_EVERY at a time. A face that comes within so many frames is followed back to where it came.
+    before: the stretch whose last frame is the first of these; then all is as if both had been looked at as one, if the
+    first has a multiple of DETECT_EVERY frames and one. Frames are held DETECT_EVERY at a time. A face that comes
+    within so many frames is followed back to where it came.
     """
-    first, pts, thumbs, faces, carried = -1, [], [], [], None
-    repeats, is_repeat = [], Repeats()
+    first, pts, thumbs, faces = -1, [], [], []
+    carried = None if before is None else [face for face in before.faces if face.frame == before.last]
+    repeats, is_repeat = [], Repeats(before)
     for chunk, is_last in _chunks(frames):
         first = chunk[0].number if first < 0 else first
         photos = [Photo(frame.pixels()) for frame in chunk]
@@ -121,20 +137,27 @@ def look(frames: Iterable[Frame], detect: Detect, describe: Describe) -> Stretch
         thumbs += list(least[:keep])
         repeats += [is_repeat(pixels) for pixels in small[:keep]]
         del chunk, photos  # or they would be held while the next are read
-    return Stretch(first, tuple(pts), np.array(thumbs, np.uint8), tuple(repeats), tuple(faces))
+    return Stretch(first, tuple(pts), np.array(thumbs, np.uint8), tuple(repeats), tuple(faces), is_repeat.shown)
 
 
 class Repeats:
-    """Tells whether a frame shows the picture before once more, as in a film of 20 pictures stored as 25 a second."""
+    """Tells whether a frame shows the picture before once more, as in a film of 20 pictures stored as 25 a second.
 
-    def __init__(self) -> None:
-        self._shown: UInt8 | None = None
+    before: a stretch that ends with the first of the frames. shown: the last picture that was no repeat.
+    """
+
+    def __init__(self, before: Stretch | None = None) -> None:
+        self.shown = np.zeros((0, 0, 3), np.uint8) if before is None else before.shown
+        self._known = None if before is None else before.repeats[-1]
 
     def __call__(self, small: UInt8) -> bool:
         """small: the next frame, (h, w, 3). It is held against the first of those that are alike: none drifts away."""
-        again = self._shown is not None and int(cv2.absdiff(small, self._shown).max()) <= REPEAT_LEVELS
+        known, self._known = self._known, None
+        if known is not None:
+            return known
+        again = self.shown.size > 0 and int(cv2.absdiff(small, self.shown).max()) <= REPEAT_LEVELS
         if not again:
-            self._shown = small
+            self.shown = small
         return again
 
 

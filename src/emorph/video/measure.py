@@ -33,7 +33,7 @@ from emorph.video.plan import FilmPlan
 from emorph.video.rows import Row, both, box_of, measured_rows
 from emorph.video.tracks import Track
 
-VERSION = 2  # of how films are measured: what another version left half done is not gone on with
+VERSION = 3  # of how films are measured: what another version left half done is not gone on with
 CHANGED_LEVELS = 1.0  # mean change inside the face from which a frame counts as edited
 N_PROBES = 12  # frames by which is told whose face was edited
 

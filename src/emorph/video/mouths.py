@@ -8,16 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from emorph.core.errors import NoFaceError
-from emorph.core.types import AlignedFace, Float32, Photo, Target, UInt8
+from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.edit.change import CropChange
-from emorph.edit.painted_mouth import MouthChange, UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
+from emorph.edit.painted_mouth import CLOSED_GAP, MouthChange, UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
 from emorph.faces.mouth_crop import lip_gap
 from emorph.faces.warp import carried_each
 from emorph.models.painter import Painter
 from emorph.video.draw import of_sum, shares_by_time
+from emorph.video.smooth import smoothed
 
 STEPS = 5  # evaluations of the painter: what is averaged over frames gains nothing by more
-GAP_ALIKE = 0.05  # units of the face: paintings of lips whose gaps differ by so much have six tenths of a say
+GAP_ALIKE = 0.1  # units of the face: paintings of lips whose gaps differ by so much have six tenths of a say
+TALK_S = 0.3  # standard deviation of the window over which it is told how far a mouth is usually open
+TALKING_GAP, OPEN_GAP = 0.12, 0.18  # the same, units of the face: of its own inside nothing, and all, is kept
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,18 @@ class PaintedMouth:
     levels: Float32
 
 
+def own_inside(points: Float64, times_s: Float64) -> Float64:
+    """How much of a mouth's own inside is kept in each frame, (n,) in [0, 1], where an edit opens it further.
+
+    points: (n, 68, 2) px of a track; times_s: (n,). A mouth that talks opens and closes several times a second. Judged
+    frame by frame, as a photo is, the teeth that are painted and its own dark would take turns.
+    """
+    gaps = np.array([lip_gap(each) for each in points])
+    usual = np.clip((smoothed(times_s, gaps, TALK_S) - TALKING_GAP) / (OPEN_GAP - TALKING_GAP), 0, 1)
+    kept: Float64 = usual * np.clip(gaps / CLOSED_GAP - 1, 0, 1)
+    return kept
+
+
 def open_mouth(
     painter: Painter,
     face: AlignedFace,
@@ -48,10 +63,12 @@ def open_mouth(
     moved: UInt8,
     targets: Sequence[Target],
     whites: float,
+    own: float,
 ) -> OpenMouth | None:
     """The mouth of a face that a change moves; None if its lips touch before and after, or it has left the picture.
 
-    moved: the photo's pixels with the face moved. targets: that the face shows. whites: of ``face_whites``.
+    moved: the photo's pixels with the face moved. targets: that the face shows. whites: of ``face_whites``. own: of
+    ``own_inside``.
     """
     if change.landmarks is None:
         return None
@@ -62,7 +79,7 @@ def open_mouth(
     light = mouth.light_of(max(targets, key=lambda target: abs(target.strength)).weights)
     light = None if light is None else light * whites
     try:
-        return OpenMouth(mouth, unpainted_mouth(moved, mouth, painter, light), moved, share)
+        return OpenMouth(mouth, unpainted_mouth(moved, mouth, painter, light, own), moved, share)
     except NoFaceError:
         return None
 

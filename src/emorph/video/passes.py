@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 import json
@@ -58,7 +59,8 @@ class Passes:
 
     def watched(self, detect: Detect, describe: Describe) -> Watched:
         """Look at all frames; those that a stopped run looked at are not looked at again. Raises ClipError."""
-        stretches = self._look(detect, describe)
+        looked_at = self._look(detect, describe)
+        stretches = [one.until(other.first) for one, other in itertools.pairwise(looked_at)] + looked_at[-1:]
         pts = np.concatenate([stretch.pts for stretch in stretches])
         times_s = (pts.astype(np.float64) - pts[0]) * float(self.clip.time_base)
         self.n_frames = len(pts)
@@ -68,10 +70,6 @@ class Passes:
         shown_s = np.maximum.accumulate(np.where(repeats, 0.0, times_s))
         persons = persons_of(tracks_of(seen, times_s, scenes, shown_s))
         return Watched(times_s, shown_s, tuple(map(int, pts)), tuple(scenes), tuple(persons))
-
-    def groups(self) -> Iterator[tuple[int, Iterator[Frame]]]:
-        """The frames of each segment, with its number."""
-        return itertools.groupby(self.frames(), key=lambda frame: frame.number // SEGMENT_FRAMES)
 
     def frames(self) -> Iterator[Frame]:
         """All frames."""
@@ -104,12 +102,12 @@ class Passes:
         if whole.is_file() and len(found) == int(whole.read_text()):
             return [stretch for _, stretch in sorted(found.items())]
         pace = self.pace("finding faces")
-        for number, frames in self.groups():
+        for number, frames in _overlapping(map(pace.passed, self.frames())):
             if number in found:
-                pace(sum(1 for _ in frames))
+                collections.deque(frames, maxlen=0)
                 continue
             with self.clock.of("detect"):
-                found[number] = look(map(pace.passed, frames), detect, describe)
+                found[number] = look(frames, detect, describe, found.get(number - 1))
             with writing(self.out):
                 found[number].save(self.work / f"look_{number:06d}.npz")
         if sum(len(stretch.pts) for stretch in found.values()) < 2:
@@ -121,6 +119,25 @@ class Passes:
     def _looked_at(self) -> dict[int, Stretch]:
         read = {int(path.stem[5:]): Stretch.load(path) for path in self.work.glob("look_*.npz")}
         return {number: stretch for number, stretch in read.items() if stretch is not None}
+
+
+def _overlapping(frames: Iterator[Frame]) -> Iterator[tuple[int, Iterator[Frame]]]:
+    """The frames of each segment and the one after, with which the next begins; each to be read to its end."""
+    following = next(frames, None)
+
+    def of_segment(number: int, frame: Frame | None) -> Iterator[Frame]:
+        nonlocal following
+        following = None
+        while frame is not None:
+            yield frame
+            if frame.number // SEGMENT_FRAMES != number:
+                following = frame
+                return
+            frame = next(frames, None)
+
+    while following is not None:
+        number = following.number // SEGMENT_FRAMES
+        yield number, of_segment(number, following)
 
 
 def is_made(out: Path, key: str) -> bool:

@@ -21,7 +21,7 @@ from emorph.video.clip import FILM_NAMES, FILM_SUFFIXES
 from emorph.video.keyframes import DRAW_EVERY, MOST_APART, Easing, Keyframe, between, parse_strengths, strength_at
 
 MOST_APART_S = 0.17  # between frames that the network draws, whatever ``draw_every`` says
-VERSION = 5  # of how films are edited: results of another are not gone on with
+VERSION = 6  # of how films are edited: results of another are not gone on with
 
 
 @dataclass(frozen=True)

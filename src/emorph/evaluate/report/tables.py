@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from emorph.core.text_tables import latex_escaped, latex_table, markdown_table, plain_table
+from emorph.core.text_tables import ReportTable, cells_as_csv, plain_table
 from emorph.evaluate.metrics.statistics import Estimate
 
 
@@ -48,20 +46,8 @@ def cell(estimate: Estimate | None, is_share: bool = False, absent: str = NOTHIN
     return absent if estimate is None else Value(estimate, is_share)
 
 
-@dataclass(frozen=True)
-class Table:
-    """name: for files. note: what the numbers mean. shades: in [0, 1], of all cells but the first column's."""
-
-    name: str
-    title: str
-    note: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    shades: tuple[tuple[float, ...], ...] = ()
-
-    def markdown(self) -> str:
-        """A heading, the note, and a pipe table."""
-        return markdown_table(self.title, self.note, self.header, [[str(cell) for cell in row] for row in self.rows])
+class Table(ReportTable[Value]):
+    """A table of a report."""
 
     def plain(self) -> list[str]:
         """Lines for a terminal: what all numbers are of is said once, and long texts stand below."""
@@ -76,11 +62,6 @@ class Table:
             lines.append(f"In brackets: 95 % interval; n = {ns.pop()}.")
         return lines + [f"{row[0]}: {max(map(str, row[1:]), key=len)}" for row in long]
 
-    def latex(self) -> str:
-        """A table environment that needs no package."""
-        lines = [" & ".join(latex_escaped(str(cell)) for cell in row) + r" \\" for row in self.rows]
-        return latex_table(self.name, self.title, self.note, self.header, lines)
-
 
 def _without_n(cell: Cell) -> str:
     return str(cell).replace(f"; n = {cell.estimate.n}", "") if isinstance(cell, Value) else cell
@@ -88,12 +69,8 @@ def _without_n(cell: Cell) -> str:
 
 def as_csv(tables: Sequence[Table]) -> str:
     """All tables as one, a line a cell: table, row, column, text, mean, low, high, n."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["table", "row", "column", "text", "mean", "low", "high", "n"])
-    for table in tables:
-        for row in table.rows:
-            for column, cell in zip(table.header[1:], row[1:], strict=True):
-                known = dataclasses.astuple(cell.estimate)[:4] if isinstance(cell, Value) else ("",) * 4
-                writer.writerow([table.name, str(row[0]), column, str(cell), *known])
-    return file.getvalue()
+    return cells_as_csv(tables, ("mean", "low", "high", "n"), _numbers)
+
+
+def _numbers(cell: Cell) -> tuple[object, ...]:
+    return dataclasses.astuple(cell.estimate)[:4] if isinstance(cell, Value) else ("",) * 4

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from emorph.core.text_tables import latex_escaped, latex_table, markdown_table
+from emorph.core.text_tables import ReportTable, cells_as_csv, latex_escaped, latex_row
 from emorph.study.statistics.estimates import Estimate
 
 Style = Literal["share", "number", "points"]
@@ -74,45 +72,24 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-@dataclass(frozen=True)
-class Table:
-    """name: for files. note: what the numbers mean. shades: in [0, 1], of all cells but the first column's."""
+class Table(ReportTable[Value]):
+    """A table of a report; in LaTeX interval and n stand in a line below each number."""
 
-    name: str
-    title: str
-    note: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    shades: tuple[tuple[float, ...], ...] = ()
-
-    def markdown(self) -> str:
-        """A heading, the note, and a pipe table."""
-        return markdown_table(self.title, self.note, self.header, [[str(cell) for cell in row] for row in self.rows])
-
-    def latex(self) -> str:
-        """A table environment that needs no package; interval and n stand in a line below each number."""
-        lines = [line for row in self.rows for line in _latex_row(row)]
-        return latex_table(self.name, self.title, self.note, self.header, lines)
+    def latex_lines(self, row: Sequence[Cell]) -> list[str]:
+        """The numbers, and below them what they rest on, small."""
+        lines = [latex_row(value.number if isinstance(value, Value) else value for value in row)]
+        if any(isinstance(value, Value) for value in row):
+            below = [f"({v.interval}; n = {v.estimate.n})" if isinstance(v, Value) else "" for v in row]
+            small = [rf"{{\scriptsize {latex_escaped(text)}}}" if text else "" for text in below]
+            lines.append(" & ".join(small) + r" \\")
+        return lines
 
 
 def as_csv(tables: Iterable[Table]) -> str:
     """All tables as one, a line a cell: table, row, column, text, then ``FIELDS``, empty where not known."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["table", "row", "column", "text", *FIELDS])
-    for table in tables:
-        for row in table.rows:
-            for column, value in zip(table.header[1:], row[1:], strict=True):
-                numbers = dataclasses.astuple(value.estimate) if isinstance(value, Value) else ("",) * len(FIELDS)
-                known = ["" if number != number else number for number in numbers]
-                writer.writerow([table.name, str(row[0]), column, str(value), *known])
-    return file.getvalue()
+    return cells_as_csv(tables, FIELDS, _numbers)
 
 
-def _latex_row(row: Sequence[Cell]) -> list[str]:
-    numbers = [value.number if isinstance(value, Value) else value for value in row]
-    lines = [" & ".join(map(latex_escaped, numbers)) + r" \\"]
-    if any(isinstance(value, Value) for value in row):
-        below = [f"({v.interval}; n = {v.estimate.n})" if isinstance(v, Value) else "" for v in row]
-        lines.append(" & ".join(rf"{{\scriptsize {latex_escaped(text)}}}" if text else "" for text in below) + r" \\")
-    return lines
+def _numbers(cell: Cell) -> list[object]:
+    numbers = dataclasses.astuple(cell.estimate) if isinstance(cell, Value) else ("",) * len(FIELDS)
+    return ["" if number != number else number for number in numbers]
