@@ -106,7 +106,7 @@ def sheet_file(
 ) -> FileReport:
     """Write one sheet: a row for each photo, original and the eight emotions, or what ``to`` lists instead.
 
-    out: as for ``plan_sheet``. to: emotions, their words, or blends, as for ``Editor.edit``. face: all gives a row each.
+    out: as for ``plan_sheet``. to: emotions, their words, or blends, as for ``Editor.edit``. face: all: a row each.
     Nothing is written if no photo could be done. Ctrl-C writes the rows that are done and says so in what it raises.
     Raises as ``plan_sheet``, and MissingAssetError if the editor knows no emotions.
     """
