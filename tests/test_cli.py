@@ -219,13 +219,17 @@ def test_two_faces_are_mentioned(emorph: Command, model: Path, example_photo: Pa
 
 
 def test_sheet_of_several_photos(emorph: Command, model: Path, example_photo: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy.png"
+    copy = tmp_path / "顔.png"
     copy.write_bytes(example_photo.read_bytes())
-    status, out, err = emorph("sheet", example_photo, copy, "-o", tmp_path / "out", "--json", *quick(model))
+    status, out, err = emorph("sheet", example_photo, copy, "-o", tmp_path / "out", *quick(model))
     assert status == 0, err
-    said = json.loads(out)
-    assert Image.open(said["sheet"]).size == (9 * 256 + 8 * 4, 28 + 2 * (20 + 256) + 4)
-    assert len(said["photos"]) == 2
+    (sheet,) = (tmp_path / "out").glob("*.png")
+    assert Image.open(sheet).size == (9 * 256 + 8 * 4, 28 + 2 * (20 + 256) + 4)
+    assert out.splitlines()[0].startswith(f"{sheet}  (2 of 2 photos")
+    assert out.splitlines()[1:] == ["  row 2: 顔.png"]  # whose letters the sheet's font lacks
+    one = tmp_path / "one.png"
+    said = json.loads(emorph("sheet", copy, "--to", "happy", "-o", one, "--json", *quick(model))[1])
+    assert (said["sheet"], [row["source"] for row in said["photos"]]) == (str(one), [str(copy)])
 
 
 @pytest.mark.parametrize(

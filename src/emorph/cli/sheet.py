@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,4 +85,19 @@ def sheet(
         print_json({"sheet": str(path), "seconds": round(seconds, 3), "photos": rows})
     elif report.edits:
         typer.echo(f"{path}  ({len(report.edits)} of {len(sources)} photos, {seconds:.1f} s including loading)")
+        for line in _rows_without_names(report.edits):
+            typer.echo(line)
     finish(report.failures, len(sources))
+
+
+def _rows_without_names(edits: Sequence[FileEdit]) -> list[str]:
+    """Which photo a row shows whose name the sheet's font cannot write, a line each; a single row has no name."""
+    from emorph.edit.sheet import is_drawable
+
+    ends = list(itertools.accumulate(done.n_edited for done in edits))
+    rows = [(end - done.n_edited + 1, end, done.source.name) for end, done in zip(ends, edits, strict=True)]
+    return [
+        f"  row {first if first == last else f'{first} to {last}'}: {name}"
+        for first, last, name in rows
+        if ends[-1] > 1 and not is_drawable(name)
+    ]

@@ -65,7 +65,7 @@ def new_file(
     if list_all:
         _print_names("tasks, each with all its keys", ABOUT)
         _print_names(
-            "\npresets, runs that are known to work", {p.name: f"[{p.task}] {p.about}" for p in presets().values()}
+            "\npresets, whole runs to start from", {p.name: f"[{p.task}] {p.about}" for p in presets().values()}
         )
         return
     if name is None:

@@ -102,11 +102,19 @@ def grid(rows: Sequence[Row]) -> Image.Image:
     return sheet
 
 
+def is_drawable(name: str) -> bool:
+    """Whether the font, which is Latin, has all letters of a row's name."""
+    return _latin(name) == name
+
+
 def _drawable(name: str, number: int) -> str:
-    """A row's name, with its number for the letters that the font, which is Latin, does not have.
+    """A row's name, with its number where the font lacks letters of it.
 
     >>> _drawable("me.jpg", 1), _drawable("\u9854.jpg", 2)
     ('me.jpg', '2 (?.jpg)')
     """
-    plain = name.encode("latin-1", "replace").decode("latin-1")
-    return name if plain == name else f"{number} ({plain})"
+    return name if is_drawable(name) else f"{number} ({_latin(name)})"
+
+
+def _latin(name: str) -> str:
+    return name.encode("latin-1", "replace").decode("latin-1")

@@ -1,4 +1,4 @@
-"""A first TOML file for a run: of a task, with all its keys, or of a run that is known to work, a preset."""
+"""A first TOML file for a run: of a task, with all its keys, or of a whole run to start from, a preset."""
 
 from __future__ import annotations
 

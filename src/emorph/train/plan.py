@@ -306,7 +306,7 @@ def _warnings(plan: Plan, left_out: int, reason: str) -> list[str]:
     try:
         official(plan.init or "")
     except MissingAssetError as error:
-        warnings.append(f"what it starts from is not here, so the run would stop at once. {error}")
+        warnings.insert(0, f"what it starts from is not here, so the run would stop at once. {error}")
     if plan.faces is None:
         warnings.append(
             f"{plan.data} does not exist: epochs and emotions are not known. State the number of faces with --faces N."
