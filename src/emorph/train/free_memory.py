@@ -27,7 +27,7 @@ def free_bytes(device: torch.device) -> int | None:
 def free_here(accelerator: str) -> int | None:
     """Free memory of the device that a run with ``--accelerator`` takes here; None without one, or if not known."""
     if accelerator in ("auto", "gpu") and torch.cuda.is_available():
-        return free_bytes(torch.device("cuda"))
+        return free_bytes(torch.device(torch.cuda.current_device()))
     return free_bytes(torch.device("cpu")) if accelerator in ("auto", "cpu") else None
 
 
