@@ -12,7 +12,8 @@ import pytest
 
 import forked
 from emorph.core.images import read_photo
-from emorph.core.types import Landmarks, Photo
+from emorph.core.types import AlignedFace, Landmarks, Photo
+from emorph.faces.align import align
 from emorph.faces.detect import find_faces
 
 if TYPE_CHECKING:
@@ -114,6 +115,12 @@ def photo(example_photo: Path) -> Photo:
 def landmarks(photo: Photo) -> Landmarks:
     """Of the example photo's face."""
     return find_faces(photo)[0]
+
+
+@pytest.fixture(scope="session")
+def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
+    """The example photo's face in a crop of 64 px."""
+    return align(photo, landmarks, 64)
 
 
 @pytest.fixture

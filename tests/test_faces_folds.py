@@ -10,13 +10,8 @@ import pytest
 
 from emorph.core.landmarks import FOLD_SIDES, MOUTH
 from emorph.core.types import AlignedFace, Float64, Landmarks, Photo
-from emorph.faces import align, face_mask
+from emorph.faces import face_mask
 from emorph.faces.folds import ended_smile, without_folds
-
-
-@pytest.fixture(scope="module")
-def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
-    return align(photo, landmarks, 64)
 
 
 @pytest.fixture(scope="module")

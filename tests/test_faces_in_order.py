@@ -18,8 +18,8 @@ from emorph.core.landmarks import (
     NOSE_SIDES,
     NOSE_WINGS,
 )
-from emorph.core.types import AlignedFace, Landmarks, Photo
-from emorph.faces import align, in_order
+from emorph.core.types import AlignedFace
+from emorph.faces import in_order
 from emorph.faces.warp import (
     LEAST_FROWN,
     LEAST_SPREAD,
@@ -36,11 +36,6 @@ from emorph.faces.warp import (
 )
 
 SIDE = 64
-
-
-@pytest.fixture(scope="module")
-def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
-    return align(photo, landmarks, SIDE)
 
 
 def downwards(points: np.ndarray) -> np.ndarray:

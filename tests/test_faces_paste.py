@@ -10,17 +10,12 @@ import pytest
 
 from emorph.core.errors import ShapeError
 from emorph.core.images import read_photo
-from emorph.core.types import AlignedFace, CropSpec, Landmarks, Photo
+from emorph.core.types import AlignedFace, CropSpec, Photo
 from emorph.faces import align, face_mask, find_faces, paste, paste_change
 from emorph.faces.mouth import REC601
 from emorph.faces.paste import paste_light
 
 SIDE = 64
-
-
-@pytest.fixture(scope="module")
-def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
-    return align(photo, landmarks, SIDE)
 
 
 def _full_mask(face: AlignedFace, photo: Photo) -> np.ndarray:

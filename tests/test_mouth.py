@@ -13,9 +13,9 @@ from torch import Tensor
 from emorph import Emotion
 from emorph.core.errors import DataError, ShapeError
 from emorph.core.images import luminance
-from emorph.core.types import AlignedFace, Landmarks, Photo, Target
+from emorph.core.types import AlignedFace, Photo, Target
 from emorph.edit import latent
-from emorph.faces import align, mouth, newly_open, paste, paste_change
+from emorph.faces import mouth, newly_open, paste, paste_change
 from emorph.faces.mouth import SKIN_SHARE, inside_tint
 from emorph.models.directions import Directions
 from emorph.models.mouth import MouthAxes, mouth_shape
@@ -30,11 +30,6 @@ Z_DIM = 24
 N = 1600
 LOWER_LIP = [65, 66, 67, 55, 56, 57, 58, 59]
 INNER_LIPS = slice(60, 68)
-
-
-@pytest.fixture(scope="module")
-def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
-    return align(photo, landmarks, SIDE)
 
 
 @pytest.fixture(scope="module")

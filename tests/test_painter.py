@@ -71,11 +71,6 @@ def closed(points: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
-    return align(photo, landmarks, 64)
-
-
-@pytest.fixture(scope="module")
 def painter() -> Painter:
     torch.manual_seed(0)
     model = Painter(TINY)

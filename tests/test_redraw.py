@@ -21,23 +21,13 @@ from emorph.core.landmarks import (
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change, warp
-from emorph.faces.warp import (
-    HAIRLINE,
-    STIFFNESS,
-    anchors,
-    warped,
-)
+from emorph.faces.warp import HAIRLINE, STIFFNESS, anchors, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
 from emorph.train.tasks.head import HeadConfig
 from tiny import tiny_directions, tiny_editor, tiny_model
 
 SIDE = 64
-
-
-@pytest.fixture(scope="module")
-def face(photo: Photo, landmarks: Landmarks) -> AlignedFace:
-    return align(photo, landmarks, SIDE)
 
 
 @pytest.fixture(scope="module")

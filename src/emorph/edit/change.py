@@ -11,7 +11,7 @@ from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.faces.folds import without_folds
 from emorph.faces.mask import face_mask, outline
 from emorph.faces.mouth import REC601
-from emorph.faces.paste import LIGHT_FEATHER, MovedFace, paste_change, paste_light
+from emorph.faces.paste import LIGHT_FEATHER, MovedFace, moved_face, paste_change, paste_light
 
 GRAY_LEVELS = 3  # of 255: a photo whose red, green and blue lie no further apart is black and white
 SURE = 99.0  # percent of a face's pixels that say so: what is printed over a photo may have colour
@@ -64,6 +64,8 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace 
     A change of nothing gives the photo's own pixels, and so it is everywhere outside the face's mask.
     Raises ShapeError if the change is not of this crop's size.
     """
+    if moved is None and change.motion is not None:
+        moved = moved_face(photo, face, change.motion)
     result = paste_change(
         photo,
         face,
@@ -74,10 +76,9 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace 
         keep_detail=change.keep_detail,
         moved=moved,
     )
-    if change.landmarks is not None:
-        mask = face_mask(face, photo.pixels.shape) if moved is None else moved.mask
+    if moved is not None and change.landmarks is not None:
         before = face.landmarks.points.astype(np.float64)
-        result = without_folds(result, before, face.in_photo(change.landmarks), mask)
+        result = without_folds(result, before, face.in_photo(change.landmarks), moved.mask)
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
 
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from emorph.core.landmarks import FOLD_SIDES, LEFT_EYE, MOUTH_CORNERS, NOSE, OUTER_LIPS, RIGHT_EYE
+from emorph.core.landmarks import FOLD_SIDES, MOUTH_CORNERS, NOSE, OUTER_LIPS
 from emorph.core.types import Float32, Float64, Photo
 from emorph.faces.mask import PasteMask
+from emorph.faces.warp import between_eyes
 
-# All in distances between the eyes.
-OUTWARD, BAND = (
-    0.06,
-    0.34,
-)  # a fold's middle, from the line of the nose's wing and the mouth's corner; how wide it may lie
+BEGINS, ENDS = 0.15, 0.25  # shares of the way from the nose's wing to the mouth's corner, and on to the jaw
+# What follows is in distances between the eyes.
+OUTWARD = 0.06  # of a fold's middle, from that way
+BAND = 0.34  # how wide folds may lie
 LIPS_RIM = 0.05  # around the lips, whose own outline stays
 EDGE = 0.04  # standard deviation of the band's soft edge
 WIDEST = 0.14  # of dark lines that are folds; what is wider is shade
@@ -44,7 +44,7 @@ def without_folds(photo: Photo, before: Float64, after: Float64, mask: PasteMask
     detail stays. Bit-identical outside the mask.
     """
     ended = ended_smile(before, after)
-    unit = float(np.linalg.norm(after[RIGHT_EYE].mean(axis=0) - after[LEFT_EYE].mean(axis=0)))
+    unit = float(np.linalg.norm(between_eyes(after)))
     if not ended or unit < 1 or not mask.weights.size:
         return photo
     corner = np.array([mask.left, mask.top])
@@ -73,12 +73,11 @@ def _filled(levels: Float32, unit: float) -> Float32:
 
 def _band(after: Float64, unit: float, shape: tuple[int, ...]) -> Float32:
     """Where the folds of a smile lie, (h, w) in [0, 1]: from the nose's wings past the mouth's corners."""
-    across = after[RIGHT_EYE].mean(axis=0) - after[LEFT_EYE].mean(axis=0)
+    across = between_eyes(after)
     band, kept = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     for (wing, corner, jaw), side in zip(FOLD_SIDES, (-1, 1), strict=True):
-        line = np.array(
-            [0.85 * after[wing] + 0.15 * after[corner], after[corner], 0.75 * after[corner] + 0.25 * after[jaw]]
-        )
+        begin = after[wing] + BEGINS * (after[corner] - after[wing])
+        line = np.array([begin, after[corner], after[corner] + ENDS * (after[jaw] - after[corner])])
         cv2.polylines(band, [_whole(line + side * OUTWARD * across)], False, 255, max(1, round(BAND * unit)))
     lips = [_whole(after[OUTER_LIPS])]
     cv2.fillPoly(kept, lips, 255)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from emorph.core.landmarks import LEFT_EYE, MOUTH, MOUTH_CORNERS, NOSE_RIDGE, OUTER_EYE_CORNERS, RIGHT_EYE
+from emorph.core.landmarks import MOUTH, MOUTH_CORNERS, NOSE_RIDGE, OUTER_EYE_CORNERS
 from emorph.core.types import Float64
-from emorph.faces.warp import in_order, with_own_nose
+from emorph.faces.warp import between_eyes, in_order, with_own_nose
 
 # Far half of the span between the outer eye corners, over the near half. From here down a head counts as turned: that
 # of a frontal one is off 1 by the points' own error and by faces' asymmetry.
@@ -84,6 +84,6 @@ def _off_the_outline(before: Float64, shown: Float64, across: Float64, shares: t
 
 def _across(points: Float64) -> Float64:
     """The unit vector from the left eye to the right."""
-    line = points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)
+    line = between_eyes(points)
     found: Float64 = line / max(float(np.linalg.norm(line)), 1e-6)
     return found

@@ -111,7 +111,7 @@ def with_own_nose(before: Float64, after: Float64) -> Float64:
 
     before, after: (68, 2) (x, y). The nose is held in its place under the eyes.
     """
-    apart = after[RIGHT_EYE].mean(axis=0) - after[LEFT_EYE].mean(axis=0)
+    apart = between_eyes(after)
     unit = max(float(np.linalg.norm(apart)), 1e-6)
     across = apart / unit
     down = np.array([-across[1], across[0]])
@@ -131,7 +131,7 @@ def _held_corners(before: Float64, after: Float64, down: Float64) -> Float64:
 
     A corner that hung lower before may stay there.
     """
-    unit = float(np.linalg.norm(before[RIGHT_EYE].mean(axis=0) - before[LEFT_EYE].mean(axis=0)))
+    unit = float(np.linalg.norm(between_eyes(before)))
     held = after.copy()
     for corner, inner, beside in MOUTH_SIDES:
         was, now = (float((points[corner] - _lip_line(points)) @ down) for points in (before, after))
@@ -151,6 +151,12 @@ def _held_corners(before: Float64, after: Float64, down: Float64) -> Float64:
         held[left] -= missing / 2 * across
         held[right] += missing / 2 * across
     return held
+
+
+def between_eyes(points: Float64) -> Float64:
+    """From the middle of the left eye to that of the right one, (2,); its length is the unit of a face (68, 2)."""
+    apart: Float64 = points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)
+    return apart
 
 
 def _lip_line(points: Float64) -> Float64:
