@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ from browsers import RULES, browser
 from support.people import Served, made_study
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 __all__ = ["browser"]  # the fixture
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 375, "height": 667}
@@ -232,19 +231,25 @@ def pressed(vote: Any) -> str:
 
 
 def test_the_clock_starts_when_the_pictures_are_there(browser: Browser, study: Path) -> None:
-    wait_s = 0.4  # for each picture, one after the other
+    wait_s = 1.2
+    hold = True
+    held: list[Route] = []
     with Served(study) as served:
         seen = visit(browser, served, "en", DESK, "mouse")
-        seen.context.route("**/pictures/*", lambda route: (time.sleep(wait_s), route.continue_()))
+        seen.context.route("**/pictures/*", lambda route: held.append(route) if hold else route.continue_())
         page = seen.open(served.address)
         seen.begin(page)
         page.wait_for_selector("#status:has-text('Loading')")
+        page.wait_for_timeout(1000 * wait_s)
         assert not page.is_visible("#answers")
+        hold = False
+        for route in held:
+            route.continue_()
         seen.answer(page)
         seen.context.close()
     (vote, *_) = read_votes(study)
     assert vote.seconds_server is not None
-    assert vote.seconds_server - vote.seconds_browser > 3 * wait_s
+    assert vote.seconds_server - vote.seconds_browser > wait_s
 
 
 def test_two_tabs_give_one_vote_each_question(browser: Browser, study: Path) -> None:
