@@ -6,7 +6,9 @@ import json
 import os
 import pickle
 import signal
+import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -214,6 +216,25 @@ def test_what_is_no_cluster_is_refused_in_one_sentence(
         pass
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_another_program_at_the_address_is_said_before_a_client_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask takes the first bytes of an answer for a length; a client that was begun waits 30 s for its own end."""
+    monkeypatch.setattr("distributed.Client", None)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+
+        def answer() -> None:
+            with server.accept()[0] as caller:
+                caller.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" + bytes(99))
+                caller.recv(1)
+
+        threading.Thread(target=answer, daemon=True).start()
+        with (
+            pytest.raises(ConfigError, match="no Dask scheduler can be reached at .*what answers there is no Dask"),
+            connected(where),
+        ):
+            pass
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

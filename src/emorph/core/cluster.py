@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -89,13 +90,29 @@ def connected(where: str) -> Iterator[Cluster]:
             client = stack.enter_context(_local(int(local[1])))
         else:
             try:
+                _shake_hands(where)
                 client = stack.enter_context(Client(where, timeout=CONNECT_S, set_as_default=False))
-            except (OSError, ValueError, TypeError, RuntimeError) as error:
+            except (OSError, ValueError, TypeError, RuntimeError, MemoryError) as error:
+                # of another program's answer Dask takes the first bytes for a length, and asks for so much memory
+                why = "what answers there is no Dask" if isinstance(error, MemoryError) else _first_line(error)
                 raise ConfigError(
-                    f"no Dask scheduler can be reached at {where} ({_first_line(error)}); start one with "
+                    f"no Dask scheduler can be reached at {where} ({why}); start one with "
                     "`dask scheduler`, and check the address and, for tls://, the certificates."
                 ) from None
         yield Cluster(client, client.scheduler.address)
+
+
+def _shake_hands(where: str) -> None:
+    """Raise what goes wrong at first, before there is a client, which would wait for its own end for half a minute."""
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    async def shake() -> None:
+        comm = await connect(where, timeout=CONNECT_S, **Security().get_connection_args("client"))
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as pool:  # its own loop, since a notebook has one that runs already
+        pool.submit(asyncio.run, shake()).result()
 
 
 @contextmanager
