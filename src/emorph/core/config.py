@@ -40,7 +40,11 @@ class Config(BaseModel):
 
     def to_toml(self) -> str:
         """The configuration as TOML; ``from_toml`` of it gives the same configuration."""
-        return "\n".join(_table("", self.model_dump(mode="json", exclude_none=True))).lstrip() + "\n"
+        return "\n".join(_table("", self.stated())).lstrip() + "\n"
+
+    def stated(self) -> dict[str, Any]:
+        """What a file of it states, under the names that a file has today."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

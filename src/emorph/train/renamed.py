@@ -41,6 +41,13 @@ def with_budget_in(section: str, values: Any) -> Any:
     return {**{key: value for key, value in values.items() if key != "budget"}, section: {**own, **budget}}
 
 
+def with_budget_apart(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The way back of ``with_budget_in``: what a section states of its length stands in [budget], as files have it."""
+    own = values[section]
+    rest = {key: value for key, value in own.items() if key not in UNITS}
+    return {**values, section: rest, "budget": {unit: own[unit] for unit in UNITS if unit in own}}
+
+
 def old_keys(task: str) -> Mapping[str, str]:
     """Old key -> new key of a task, with their sections."""
     return _KEYS.get(task, {})

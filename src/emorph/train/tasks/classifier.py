@@ -29,7 +29,7 @@ from emorph.train.calibration import Calibration, calibration
 from emorph.train.codes import CACHE_FOLDER, Codes, encode_all
 from emorph.train.config import FitConfig, OnPart
 from emorph.train.mixed_data import sets_of
-from emorph.train.renamed import with_budget_in
+from emorph.train.renamed import with_budget_apart, with_budget_in
 from emorph.train.sections import DataConfig, LengthConfig
 from emorph.train.seen import MEASURES, OnSeen
 from emorph.train.tasks.affect import AffectScore, fit_affect, score_affect
@@ -104,6 +104,9 @@ class ClassifierConfig(FitConfig):
             if any(getattr(one, key) != default for one in sets_of(self.data)):
                 raise ValueError(f"data.{key} does nothing here, where faces are encoded once: leave it out; {instead}")
         return self
+
+    def stated(self) -> dict[str, Any]:
+        return with_budget_apart("head", super().stated())
 
     def with_budget(self, *, samples: int | None = None, steps: int | None = None, epochs: float | None = None) -> Self:
         """The same with another length; its own where none is stated. Raises ConfigError for two lengths."""
