@@ -147,8 +147,12 @@ def test_another_plan_does_not_go_on_with_the_segments(editor: Editor, source: P
     work.mkdir()
     (work / "key").write_text("another")
     (work / "film_000000.nut").write_bytes(b"old")
-    assert not edit_films(editor, [source], tmp_path / "out.mp4", plan("0")).failures
+    (tmp_path / "out.mp4").write_bytes(b"somebody's")
+    (first,) = edit_films(editor, [source], tmp_path / "out.mp4", plan("0")).edits
+    (second,) = edit_films(editor, [source], tmp_path / "out.mp4", plan("0"), again=True).edits
     assert not work.exists()
+    assert first.remark == "out.mp4 was there already and was replaced; to keep both, name another -o."
+    assert second.remark == ""
 
 
 def test_one_that_fails_does_not_end_the_others_and_leaves_nothing(editor: Editor, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class Job:
         wanted = self._wanted(recipe)
         there = [path.name for path in self.files if path.name in known and path.is_file()]
         names = [name for name in there if _planned(known[name]) not in wanted]
-        return _said_of_replaced(names, ", made with other settings,")
+        return said_of_replaced(names, ", made with other settings,")
 
     def unknown(self, known: Mapping[str, EditRecord]) -> dict[Path, str]:
         """The digest of each file that lies where a result will, and that no record tells of."""
@@ -147,7 +147,8 @@ class Job:
             return False
 
 
-def _said_of_replaced(names: Sequence[str], how: str = "") -> str:
+def said_of_replaced(names: Sequence[str], how: str = "") -> str:
+    """A sentence on files whose place results have taken; "" without any."""
     if not names:
         return ""
     were = "was" if len(names) == 1 else "were"
@@ -204,7 +205,7 @@ def change_files(
 
     def keep(job: Job, edit: FileEdit) -> None:
         others = [path.name for path, before in there.get(job, {}).items() if file_digest(path) != before]
-        edit = edits[job] = replace(edit, remark=lost.get(job) or _said_of_replaced(others))
+        edit = edits[job] = replace(edit, remark=lost.get(job) or said_of_replaced(others))
         if log:
             append(log, edit.records)
         batch.watch.written(edit)

@@ -8,16 +8,17 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from emorph.core.errors import ClipError, EmorphError
-from emorph.core.files import replace_file
+from emorph.core.files import is_file, replace_file
 from emorph.core.images import read_photo
 from emorph.core.types import Float32, Float64, Landmarks, Photo
+from emorph.edit.batch import FileEdit
+from emorph.edit.jobs import said_of_replaced
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.faces.detect import Detector, find_faces
 from emorph.faces.select import select_faces
@@ -29,7 +30,6 @@ from emorph.video.pace import Clock, Pace, Tell
 from emorph.video.tracks import Track, persons_of, tracks_of
 
 SEGMENT_FRAMES = 48
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,13 @@ def is_made(out: Path, key: str) -> bool:
         return False
 
 
-def resumed(out: Path, key: str, make: Callable[[Path], Made], *, again: bool) -> Made:
+def resumed(out: Path, key: str, make: Callable[[Path], FileEdit], *, again: bool) -> FileEdit:
     """Make a film in a folder beside ``out``, which keeps what is finished until it is whole.
 
-    make: is given the folder, in which lies what an earlier run of the same key left there. Raises as it does;
-    KeyboardInterrupt says what is kept.
+    make: is given the folder, in which lies what an earlier run of the same key left there. The remark of what it made
+    also names another file whose place it took. Raises as it does; KeyboardInterrupt says what is kept.
     """
+    others = [out.name] if is_file(out) and not is_made(out, key) else []
     is_new = not out.parent.exists()
     work = _work_folder(out, key, again=again)
     try:
@@ -174,7 +175,7 @@ def resumed(out: Path, key: str, make: Callable[[Path], Made], *, again: bool) -
                     out.parent.rmdir()  # unless something else lies there by now
         raise
     shutil.rmtree(work, ignore_errors=True)
-    return made
+    return replace(made, remark=" ".join(filter(None, (made.remark, said_of_replaced(others)))))
 
 
 def _work_folder(out: Path, key: str, *, again: bool) -> Path:

@@ -129,7 +129,7 @@ def chosen(persons: Sequence[list[Track]], which: str | Float32, name: str) -> l
         best = int(np.argmin(distances))
         if distances[best] >= SAME_PERSON + 0.05:
             raise NoFaceError(
-                f"nobody in {name} looks like the person in the still (nearest distance {distances[best]:.2f}, limit "
+                f"nobody in {name} looks like the person in the photo (nearest distance {distances[best]:.2f}, limit "
                 f"{SAME_PERSON + 0.05:.2f}); choose with --face 1 to {len(persons)}."
             )
         return persons[best]
