@@ -29,12 +29,16 @@ def test_a_mesh_reads_back(tmp_path: Path) -> None:
     read = []
     for accessor in told["accessors"]:
         view = told["bufferViews"][accessor["bufferView"]]
-        dtype = {5126: "<f4", 5125: "<u4"}[accessor["componentType"]]
+        dtype = {5126: "<f4", 5121: "u1", 5123: "<u2"}[accessor["componentType"]]
         values = np.frombuffer(body[view["byteOffset"] :][: view["byteLength"]], dtype)
-        read.append(values.reshape(accessor["count"], {"VEC3": 3, "SCALAR": 1}[accessor["type"]]))
+        read.append(values.reshape(accessor["count"], {"VEC3": 3, "VEC4": 4, "SCALAR": 1}[accessor["type"]]))
     (primitive,) = told["meshes"][0]["primitives"]
-    points, normals = (read[primitive["attributes"][name]] for name in ("POSITION", "NORMAL"))
+    points, colours = (read[primitive["attributes"][name]] for name in ("POSITION", "COLOR_0"))
     assert np.array_equal(points, corners.numpy())
-    assert np.allclose(normals[[2, 3]], [[0, 0, 1], [0, -1, 0]])
+    assert (colours[:, 3] == 255).all()
+    to_front, downwards = colours[2:, 0] / 255 / 0.8  # skin reflects 0.8 of the red
+    assert abs(to_front - (0.25 + 0.75 * 0.77)) < 0.005
+    assert abs(downwards - 0.25) < 0.005  # where the light does not come from
+    assert told["extensionsUsed"] == list(told["materials"][0]["extensions"]) == ["KHR_materials_unlit"]
     assert read[primitive["indices"]].ravel().tolist() == [0, 1, 2, 0, 1, 3]
     assert (told["accessors"][0]["min"], told["accessors"][0]["max"]) == ([0, 0, 0], [1, 1, 2])
