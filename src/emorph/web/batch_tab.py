@@ -59,7 +59,7 @@ def add_batch_tab(words: Words, controls: Controls, sessions: Sessions, key: Any
             out, said = folder / "edited", []
             n_done = 0
             for i, photo in enumerate(photos):
-                progress((i, len(photos)), desc=photo.name)
+                progress((i, len(photos)), desc=photo.name, unit=words.say("batch.unit"))
                 sessions.of(key)  # a page that was closed gets no more
 
                 def one(photo: Path = photo) -> FileReport:

@@ -11,7 +11,7 @@ from emorph.web.edit_tab import Controls, usual
 from emorph.web.editors import MOST_STEPS
 from emorph.web.saying import saying
 from emorph.web.sessions import Sessions
-from emorph.web.shown import preview_image
+from emorph.web.shown import divided, preview_image
 from emorph.web.wish import MOST_STRENGTH
 
 if TYPE_CHECKING:
@@ -29,22 +29,25 @@ def add_compare_tab(words: Words, controls: Controls, sessions: Sessions, key: A
     def compare(
         key: str, word: str, strength: float, one: str, one_steps: float, other: str, other_steps: float,
         progress: gr.Progress = gr.Progress(),
-    ) -> tuple[tuple[Image.Image, Image.Image], str]:  # fmt: skip
+    ) -> tuple[Any, str]:  # fmt: skip
         with saying(words):
             session = sessions.of(key)
             live, face = session.photo, session.face
             target = Target(Emotion.parse(word), min(max(float(strength), -MOST_STRENGTH), MOST_STRENGTH))
 
+            def told(done: int, total: int) -> None:
+                progress((done, total), unit=words.say("edit.unit"))
+
             def draw(name: str, steps: float) -> tuple[Image.Image, float]:
                 editor = sessions.editors.editor(name, min(max(int(steps), 0), MOST_STEPS))
                 crops = editor.align(live.photo, [live.faces[face]])
                 editor.check_targets([target])
-                (edit,) = editor.edit_faces(live.photo, crops, [target], on_step=lambda d, n: progress((d, n)))
+                (edit,) = editor.edit_faces(live.photo, crops, [target], on_step=told)
                 return preview_image(edit.photo), edit.seconds
 
             left, left_s = sessions.submit(partial(draw, one, one_steps)).result()
             right, right_s = sessions.submit(partial(draw, other, other_steps)).result()
-            return (left, right), words.say("compare.took", left=f"{left_s:.2f}", right=f"{right_s:.2f}")
+            return divided(left, right, session), words.say("compare.took", left=f"{left_s:.2f}", right=f"{right_s:.2f}")
 
     say = words.say
     names = sessions.editors.names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -10,6 +11,9 @@ from emorph.core.decode import to_srgb
 from emorph.core.images import read_photo
 from emorph.core.types import Photo
 from emorph.edit.live import PREVIEW_PX, shrunk
+
+if TYPE_CHECKING:
+    from emorph.web.sessions import Session
 
 
 def preview_image(photo: Photo | Path) -> Image.Image:
@@ -19,3 +23,15 @@ def preview_image(photo: Photo | Path) -> Image.Image:
     small = shrunk(photo, min(1.0, PREVIEW_PX / max(photo.pixels.shape[:2])))
     image = Image.fromarray(small.pixels)
     return image if small.icc is None else to_srgb(image, small.icc)
+
+
+def divided(left: Image.Image, right: Image.Image, session: Session) -> Any:
+    """Two pictures of a session's photo, divided at its face, so that some of that is seen of both.
+
+    Raises Refused without a photo.
+    """
+    import gradio as gr
+
+    photo = session.photo
+    box = photo.faces[session.face].box
+    return gr.ImageSlider((left, right), slider_position=50 * float(box[0] + box[2]) / photo.photo.pixels.shape[1])

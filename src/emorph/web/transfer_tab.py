@@ -10,7 +10,7 @@ from emorph.edit.rig.parts import PARTS
 from emorph.web.mesh_tab import missing
 from emorph.web.saying import saying
 from emorph.web.sessions import Sessions, checked_size
-from emorph.web.shown import preview_image
+from emorph.web.shown import divided, preview_image
 
 if TYPE_CHECKING:
     from emorph.study.texts import Words
@@ -36,7 +36,7 @@ def add_transfer_tab(words: Words, sessions: Sessions, key: Any) -> None:
 
                 class Told(Watch):
                     def step(self, done: int, total: int) -> None:
-                        progress((done, total))
+                        progress((done, total), unit=words.say("edit.unit"))
 
                 try:
                     rig = sessions.editors.rig()
@@ -52,7 +52,7 @@ def add_transfer_tab(words: Words, sessions: Sessions, key: Any) -> None:
                 return report.edits[0].files[-1]
 
             path = sessions.submit(work).result()
-            return (preview_image(live.photo), preview_image(path)), str(path)
+            return divided(preview_image(live.photo), preview_image(path), session), str(path)
 
     say = words.say
     gr.Markdown(say("transfer.intro"))

@@ -72,13 +72,16 @@ window.emorph = (() => {
     find(".em-name").textContent = photo.name;
     find(".em-size").textContent = say("photo.size", { width: photo.own[0], height: photo.own[1] });
     const n = photo.faces.length;
-    tell((n === 1 ? say("photo.one") : say("photo.several", { n }))
-      + (photo.leftOut ? say("photo.left_out", { n: photo.leftOut }) : ""));
+    const found = (n === 1 ? say("photo.one") : say("photo.several", { n }))
+      + (photo.leftOut ? say("photo.left_out", { n: photo.leftOut }) : "");
+    tell(found);
     await showBefore();
     drawFrames();
     showWhat("view");
     wish.number += 1;
+    const first = wish.number;
     await ask(false);
+    if (first === exactNumber && first === wish.number) tell(found); // how long the first picture took can wait
   }
 
   async function showBefore() {
@@ -110,10 +113,21 @@ window.emorph = (() => {
         width: `${100 * (right - left) / photo.width}%`, height: `${100 * (bottom - top) / photo.height}%`,
       });
       button.dataset.number = number;
-      button.addEventListener("click", () => { wish.face = number; markFace(); changed(); });
+      button.addEventListener("click", () => { wish.face = number; markFace(); divideAtFace(); changed(); });
       return button;
     }));
     markFace();
+    divideAtFace();
+  }
+
+  function divideAtFace() { // so that both sides of the divider show some of it
+    const [, left, , right] = photo.faces.find(([number]) => number === wish.face);
+    find(".em-divider").value = 100 * (left + right) / 2 / photo.width;
+    divide();
+  }
+
+  function divide() {
+    find(".em-frame").style.setProperty("--divider", `${find(".em-divider").value}%`);
   }
 
   function markFace() {
@@ -371,10 +385,7 @@ window.emorph = (() => {
     own.querySelectorAll(".em-camera").forEach((button) => button.addEventListener("click", startCamera));
     own.querySelector(".em-take").addEventListener("click", takePicture);
     own.querySelector(".em-stop").addEventListener("click", stopCamera);
-    const frame = own.querySelector(".em-frame");
-    own.querySelector(".em-divider").addEventListener("input", (event) => {
-      frame.style.setProperty("--divider", `${event.target.value}%`);
-    });
+    own.querySelector(".em-divider").addEventListener("input", divide);
     document.addEventListener("paste", (event) => {
       const [file] = [...event.clipboardData.files].filter((one) => one.type.startsWith("image/"));
       if (file) takePhoto(file);
