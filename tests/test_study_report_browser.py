@@ -1,4 +1,4 @@
-"""The report in a browser, on a phone and at a desk: axe-core finds nothing, nothing is fetched, nothing sticks out.
+"""Reports in a browser, on a phone and at a desk: axe-core finds nothing, nothing is fetched, nothing sticks out.
 
 EMORPH_SHOTS=FOLDER keeps a picture of each, to be looked at.
 """
@@ -18,8 +18,12 @@ from axe_playwright_python.sync_playwright import Axe
 
 import made_study
 from browsers import RULES, browser
+from emorph.core.expressions import Emotion
+from emorph.evaluate.judges.panel import NotMeasured, Panel
+from emorph.evaluate.report.write import page as page_of_edits
 from emorph.study.analysis import analyse
 from emorph.study.report.write import write_report
+from evaluate_sets import JUDGE, Made
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -48,3 +52,13 @@ def test_the_report_is_for_everybody_and_every_screen(browser: Browser, page_fil
         assert page.evaluate("document.documentElement.scrollWidth") <= width, f"it sticks out on a {name}"
         if folder := os.environ.get("EMORPH_SHOTS"):
             page.screenshot(path=Path(folder) / f"report-{name}.png", full_page=True)
+
+
+def test_a_report_of_edits_is_no_wider_than_a_phone(browser: Browser) -> None:
+    """Where files are missing it names their paths, which are long."""
+    made = Made()
+    made.edit("good", Emotion.HAPPY, Emotion.HAPPY, sources=range(16))
+    panel = Panel((JUDGE,), (NotMeasured("emonet_8", f"put it at /{'a_long_path/' * 9}emonet_8.pth"),))
+    page = browser.new_page(viewport={"width": WIDTHS["phone"], "height": 900})
+    page.set_content(page_of_edits(made.summary(panel), panel, "emorph evaluate"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS["phone"]

@@ -361,6 +361,8 @@ def test_charts_are_svg_that_says_its_numbers() -> None:
     assert path is not None
     middle = path.removeprefix("M").split("L")[1].split()
     assert [ring.get("cx"), ring.get("cy")] == middle
+    ticks = [mark.text for mark in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert ticks[:6] == ["1", "2", "5", "20%", "40%", "60%"]
     assert float(middle[0]) == pytest.approx(64 + 2 / 3 * (640 - 64 - 16), abs=0.1)  # 4 of 1 to 8 by magnitude
     bars = ElementTree.fromstring(bar_chart([("lr", 0.75), ("epochs", 0.25)], title="T"))
     widths = [float(r.get("width", 0)) for r in bars.iter("{http://www.w3.org/2000/svg}rect")]

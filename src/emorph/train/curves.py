@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from emorph.core.ticks import round_log_ticks, round_ticks
+
 COLOURS = ("#1b6ca8", "#b03a0a", "#2f6b38", "#7b3f8c", "#7a5c00", "#444444")  # all at least 4.5 : 1 on white
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 300, 64, 16, 28, 44
-N_TICKS = 5
 FAINT = "#9a9a9a"
 
 
@@ -92,9 +93,9 @@ class _Frame:
         parts = [f'<path d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}" stroke="#444" fill="none"/>']
         for x in self._ticks():
             anchor = "end" if self.x(x) > WIDTH - 2 * RIGHT else "middle"
-            parts.append(_text(self.x(x), bottom + 16, f"{x:,}" if self.counts else f"{x:.3g}", anchor=anchor))
-        for value in _evenly(self.y0, self.y1):
-            said = f"{value:.1%}" if percent else f"{value:.3g}"
+            parts.append(_text(self.x(x), bottom + 16, f"{x:,.0f}" if self.counts else f"{x:g}", anchor=anchor))
+        for value in round_ticks(self.y0, self.y1):
+            said = f"{100 * value:g}%" if percent else f"{value:g}"
             parts.append(_text(LEFT - 6, self.y(value) + 4, said, anchor="end"))
             parts.append(f'<path d="M{LEFT} {self.y(value):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_name, anchor="middle"))
@@ -103,14 +104,8 @@ class _Frame:
 
     def _ticks(self) -> list[float]:
         """Of x: whole numbers where it counts something."""
-        ticks = _evenly(self.x0, self.x1)
-        if self.counts:
-            return sorted({round(x) for x in ticks if self.x0 <= round(x) <= self.x1})
-        return [10**x for x in ticks] if self.log_x else ticks
-
-
-def _evenly(low: float, high: float) -> list[float]:
-    return [low + (high - low) * i / (N_TICKS - 1) for i in range(N_TICKS)]
+        ticks = round_log_ticks(10**self.x0, 10**self.x1) if self.log_x else round_ticks(self.x0, self.x1)
+        return [x for x in ticks if x == round(x)] if self.counts else ticks
 
 
 def _spread(low: float, high: float, room: float) -> tuple[float, float]:

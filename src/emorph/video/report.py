@@ -140,7 +140,7 @@ def _plots(film: FilmMeasures) -> list[str]:
         for i, emotion in enumerate(told.emotions):
             asked = told.asked[:, i]
             if np.nan_to_num(asked).any():
-                rows = [("asked for", asked), ("seen", told.seen[:, i]), ("seen in the source", told.seen_source[:, i])]
+                rows = [("seen", told.seen[:, i]), ("seen in the source", told.seen_source[:, i]), ("asked for", asked)]
                 plots.append(course(rows, times, f"{emotion.word}, {told.judge}"))
     return plots
 

@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 
+from emorph.core.ticks import round_ticks
 from emorph.core.types import Float64
 from emorph.evaluate.scores.tradeoff import Point
 
@@ -76,8 +77,8 @@ def histogram(rows: Sequence[tuple[str, Float64]], title: str, threshold: float 
     edges = np.linspace(lowest, highest, N_BINS + 1)
     shares = [np.histogram(values, edges)[0] / len(values) for _, values in rows]
     peak = max([0.01, *(float(share.max()) for share in shares)])
-    x = Axis(lowest, highest, tuple((v, f"{v:.2f}") for v in np.linspace(lowest, highest, 6).tolist()), title)
-    y = Axis(0, peak, tuple((v, f"{100 * v:.0f} %") for v in np.linspace(0, peak, 5).tolist()), "share")
+    x = Axis(lowest, highest, tuple((v, f"{v:g}") for v in round_ticks(lowest, highest)), title)
+    y = Axis(0, peak, tuple((v, f"{100 * v:g} %") for v in round_ticks(0, peak)), "share")
     parts = [_frame(x, y)]
     for i, share in enumerate(shares):
         steps = "".join(
@@ -98,8 +99,8 @@ def course(rows: Sequence[tuple[str, Float64]], times_s: Float64, title: str) ->
     known = np.concatenate([values[np.isfinite(values)] for _, values in rows] or [np.zeros(1)])
     low, high = (min(0.0, float(known.min())), max(1e-9, float(known.max()))) if len(known) else (0.0, 1.0)
     first, last = float(times_s[0]), max(float(times_s[-1]), float(times_s[0]) + 1e-3)
-    x = Axis(first, last, tuple((v, f"{v:.1f}") for v in np.linspace(first, last, 6).tolist()), "seconds")
-    y = Axis(low, high, tuple((v, f"{v:.3g}") for v in np.linspace(low, high, 5).tolist()), title)
+    x = Axis(first, last, tuple((v, f"{v:g}") for v in round_ticks(first, last)), "seconds")
+    y = Axis(low, high, tuple((v, f"{v:g}") for v in round_ticks(low, high)), title)
     parts = [_frame(x, y)]
     for i, (_, values) in enumerate(rows):
         seen = np.isfinite(values)
