@@ -231,7 +231,7 @@ def test_another_program_at_the_address_is_said_before_a_client_is_made(monkeypa
 
         threading.Thread(target=answer, daemon=True).start()
         with (
-            pytest.raises(ConfigError, match="no Dask scheduler can be reached at .*what answers there is no Dask"),
+            pytest.raises(ConfigError, match=r"no Dask scheduler can be reached at .*what answers there is no Dask"),
             connected(where),
         ):
             pass

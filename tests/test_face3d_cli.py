@@ -61,10 +61,13 @@ def test_a_photo_that_fails_does_not_stop_the_others(ict_file: Path, photos_dir:
         ict_file,
         "--face",
         "all",
+        "--obj",
     )
     assert done.exit_code == 1
     assert "no face found in no_face.jpg" in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["two_faces_1.png", "two_faces_2.png"]
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["two_faces_1.obj", "two_faces_1.png", "two_faces_2.obj", "two_faces_2.png"]
+    assert f"{tmp_path / 'two_faces_1.png'} and {tmp_path / 'two_faces_1.obj'}  (mean" in done.stdout
 
 
 def test_a_source_photo_is_never_replaced(example_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

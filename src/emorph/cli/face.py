@@ -76,7 +76,8 @@ def face(
                         listed.append({**written, "score": round(points.score, 4)})
                         if not as_json:
                             error = 100 * listed[-1]["error"]
-                            typer.echo(f"{one}  (mean landmark error: {error:.1f} % of the eye distance)")
+                            files = " and ".join(map(str, _files(one, obj=obj)))
+                            typer.echo(f"{files}  (mean landmark error: {error:.1f} % of the eye distance)")
     if as_json:
         print_json(listed)
     work.finish()

@@ -8,7 +8,7 @@ _FIRST_DIGITS = (1, 2, 5, 10)
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """At most ``most`` even numbers from low to high, as many as there are with steps of 1, 2 or 5 times a power of ten.
+    """At most ``most`` even numbers from low to high, with the least step of 1, 2 or 5 times a power of ten.
 
     >>> round_ticks(0, 0.246)
     [0.0, 0.05, 0.1, 0.15, 0.2]
