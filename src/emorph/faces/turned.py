@@ -37,8 +37,8 @@ def expressed(before: Float64, after: Float64, asked: AskedGape | None = None) -
 
     before, after: (x, y) in crop pixels. asked: how far the lips are to part.
     """
-    possible = with_own_nose(before, held_gape(before, after, asked))
-    return in_order(before, foreshortened(before, possible))
+    possible = in_order(before, foreshortened(before, with_own_nose(before, after)))
+    return held_gape(before, possible, asked)
 
 
 def foreshortened(before: Float64, after: Float64) -> Float64:
