@@ -64,6 +64,12 @@ def test_lips_that_should_touch_are_brought_together_from_both_sides() -> None:
     assert lips_apart(shut) < 0.02
     assert shut[62, 1] > left_open[62, 1]
     assert shut[66, 1] < left_open[66, 1]
+    uneven = face(0.01)
+    uneven[66, 1] += 3  # in the middle alone
+    held = held_gape(before, uneven, AskedGape(1.0, 0.01))
+    assert held[66, 1] - held[62, 1] < 0.02 * EYES_PX
+    apart = (held[[67, 66, 65]] - held[[61, 62, 63]])[:, 1]
+    assert (apart >= -1e-9).all()
 
 
 def test_the_chin_keeps_its_share_of_the_lips_way() -> None:

@@ -15,6 +15,7 @@ from emorph.core.landmarks import (
     UPPER_LIP_POINTS,
 )
 from emorph.core.types import Float64
+from emorph.faces.mouth_crop import is_shut
 from emorph.faces.points import between_eyes
 
 # Gaps between the inner lips, in distances between the eyes. In press photos of surprised people the median is 0.21,
@@ -47,27 +48,30 @@ def held_gape(before: Float64, after: Float64, asked: AskedGape | None = None) -
 
     before, after: (68, 2) (x, y). asked: by default what people's mouths do; a mouth that was open wider may stay so.
     What is too far is not cut off but comes ever nearer to a bound, so that an edit's strength is still to be seen.
+    Lips that should touch do so all along, and do not cross.
     """
     own, gap = lips_apart(before), lips_apart(after)
-    wide = max(own, FREE), WIDEST - FREE
-    allowed, room = wide
+    allowed, room = max(own, FREE), WIDEST - FREE
     if asked is not None and asked.share > 0:
         wanted = asked.from_own(own)
         allowed = min(wanted, max(own, WIDEST - SLACK))
         room = SLACK * min(1.0, wanted / SLACKEST)
-    excess = gap - allowed
-    if excess <= 0:
-        return after
-    excess -= room * (1 - math.exp(-excess / room)) if room > 0 else 0.0
-    down = _down(after)
-    step = excess * float(np.linalg.norm(between_eyes(before)))
-    held = after.copy()
+    unit, down = float(np.linalg.norm(between_eyes(before))), _down(after)
     from_above = UPPER_SHARE if gap < own else 0.0
-    held[list(UPPER_LIP_POINTS)] += from_above * step * down
-    held[list(LOWER_LIP_POINTS)] -= (1 - from_above) * step * down
-    fell = float((after - before)[list(LOWER_LIP_POINTS)].mean(axis=0) @ down)
-    jaw = np.maximum((after - before)[LOWER_JAW] @ down, 0)
-    held[LOWER_JAW] -= (min(1.0, step / max(fell, 1e-6)) * jaw)[:, None] * down
+    held, excess = after.copy(), gap - allowed
+    if excess > 0:
+        excess -= room * (1 - math.exp(-excess / room)) if room > 0 else 0.0
+        held[list(UPPER_LIP_POINTS)] += from_above * excess * unit * down
+        held[list(LOWER_LIP_POINTS)] -= (1 - from_above) * excess * unit * down
+        fell = float((after - before)[list(LOWER_LIP_POINTS)].mean(axis=0) @ down) / unit
+        jaw = np.maximum((after - before)[LOWER_JAW] @ down, 0)
+        held[LOWER_JAW] -= (min(1.0, excess / max(fell, 1e-6)) * jaw)[:, None] * down
+    if is_shut(allowed + room):
+        for upper, lower in LIP_GAPS:
+            apart = float((held[lower] - held[upper]) @ down)
+            beyond = apart - float(np.clip(apart, 0, (allowed + room) * unit))
+            held[upper] += from_above * beyond * down
+            held[lower] -= (1 - from_above) * beyond * down
     return held
 
 
