@@ -30,6 +30,7 @@ from torch import Tensor
 
 from emorph.core.device import choose_device, laid_out
 from emorph.core.errors import CheckpointError, ConfigError
+from emorph.core.files import names_apart
 from emorph.core.images import luminance, read_photo, to_tensor
 from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.target import checked_strengths
@@ -333,7 +334,8 @@ class Editor:
         """
         targets = self.sheet_targets(strength, to)
         several = photos if isinstance(photos, list) else [photos]
-        names = [Path(photo).name if isinstance(photo, str | Path) else "" for photo in several]
+        known = names_apart(Path(photo) for photo in several if isinstance(photo, str | Path))
+        names = [known[Path(photo)] if isinstance(photo, str | Path) else "" for photo in several]
         edits = (self.edit_many(photo, targets, face=face) for photo in several)
         return grid([row for each, name in zip(edits, names, strict=True) for row in rows_of(each, name)])
 
