@@ -215,14 +215,14 @@ def plan_transfer(
 ) -> dict[Path, Path]:
     """A file for each photo, none of which is a photo that is given, checked before anything is loaded.
 
-    It is named after what is taken over, and whose: that of another target does not take its place.
+    It is named after what is taken over, and whose: that of another target, or neutral, does not take its place.
     Raises ConfigError, also for a neutral photo where the expression is not taken over, and ImageError.
     """
     if target_neutral is not None and "expression" not in parts:
         raise ConfigError("a neutral photo of the target tells its expression: it needs --part expression.")
     given = [Path(target), *([Path(target_neutral)] if target_neutral is not None else [])]
     sources, out = photo_files(photos), Path(out)
-    taken = short_word(f"{'-'.join(parts)}_{Path(target).stem}")
+    taken = short_word("_".join(["-".join(parts), *(path.stem for path in given)]))
     paths = result_paths(out, [f"{name}_{taken}" for name in output_names(sources)])
     SourcePhotos([*sources, *given]).refuse(paths)
     check_writable(out)
