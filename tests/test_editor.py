@@ -13,7 +13,7 @@ from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError, 
 from emorph.core.images import read_photo, to_levels
 from emorph.core.types import FaceCode, Photo, Target
 from emorph.edit import latent
-from emorph.edit.pipeline import DEFAULT_STEPS
+from emorph.edit.crops import DEFAULT_STEPS
 from emorph.edit.sheet import GAP_PX, LABEL_PX, NAME_PX, Row, grid, rows_of, tile, tiles
 from emorph.faces.mask import face_mask
 from emorph.models.diffae import DiffAE, DiffAEConfig

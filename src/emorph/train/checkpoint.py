@@ -115,9 +115,7 @@ def load_state(folder: Path, *, in_part: bool = False) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=in_part)
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
-        raise CheckpointError(
-            f"{path} is damaged ({error}); delete {folder} to use the one before."
-        ) from None
+        raise CheckpointError(f"{path} is damaged ({error}); delete {folder} to use the one before.") from None
     return state
 
 
