@@ -214,7 +214,7 @@ def test_two_faces_are_mentioned(emorph: Command, model: Path, example_photo: Pa
     status, _, err = emorph(*words)
     assert (status, err.strip()) == (
         0,
-        "two.png has 2 faces; the largest was edited. Choose with --face left, all, or 1 to 2.",
+        f"{tmp_path}/two.png has 2 faces; the largest was edited. Choose with --face left, all, or 1 to 2.",
     )
     assert "faces" not in emorph(*words, "--face", "all")[2]
 

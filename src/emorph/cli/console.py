@@ -161,7 +161,7 @@ def mention_other_faces(edit: FileEdit, face: str, verb: str = "edited") -> None
     """Say that there was a choice, where the user may not know."""
     if face == "largest" and edit.n_faces > 1:
         say(
-            f"{edit.source.name} has {edit.n_faces} faces; the largest was {verb}. "
+            f"{edit.source} has {edit.n_faces} faces; the largest was {verb}. "
             f"Choose with --face left, all, or 1 to {edit.n_faces}."
         )
 
