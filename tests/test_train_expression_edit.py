@@ -15,7 +15,7 @@ from emorph.edit.latent import landmark_steps
 from emorph.edit.redraw import motions, move_crops
 from emorph.edit.steady import held_steady
 from emorph.face3d.camera import screen_to_pixels
-from emorph.faces.warp import in_order, motion_between
+from emorph.faces import in_order, motion_between
 from emorph.models.beside import directions_beside
 from emorph.models.directions import known_axes
 from emorph.models.port import load

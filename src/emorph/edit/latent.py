@@ -13,6 +13,7 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.face3d.action_units import units_among
+from emorph.faces.gape import AskedGape
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import AffectAxes, Directions, move
 from emorph.models.latent import sample_latents
@@ -186,6 +187,22 @@ def landmark_steps(z: Tensor, z_to: Tensor, directions: Directions) -> Tensor:
         raise MissingAssetError("these directions do not know landmarks; train them on a data set with 'landmarks68'.")
     step = directions.stats.normalise(z_to) - directions.stats.normalise(z)
     return torch.einsum("...d,pcd->...pc", step, directions.landmarks)
+
+
+def gapes(directions: Directions, targets: Sequence[Target]) -> list[AskedGape | None]:
+    """How far the lips part with each target; None where the directions do not know it, as of action units."""
+    return [_gape(directions, target) for target in targets]
+
+
+def _gape(directions: Directions, target: Target) -> AskedGape | None:
+    mouth, share, gap = directions.mouth, 0.0, 0.0
+    for part in target.parts:
+        row = None if part.emotion is None else _row(directions, part.emotion)
+        if mouth is None or row is None or not mouth.knows(row):
+            return None
+        share += part.strength
+        gap += part.strength * float(mouth.wanted[row, 0])
+    return AskedGape(share, gap)
 
 
 def _row(directions: Directions, emotion: Emotion) -> int:

@@ -8,21 +8,25 @@ moved crop's own z_sem and once with the target's. The mouth's inside is left to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emorph.core.landmarks import CHIN, INNER
+from emorph.core.expressions import Emotion
+from emorph.core.landmarks import CHIN, INNER, LOWER_LIP_POINTS, UPPER_LIP_POINTS
+from emorph.core.types import Target
 from emorph.diffusion.process import q_sample, x0_from
-from emorph.edit.latent import landmark_steps
+from emorph.edit.latent import gapes, landmark_steps
 from emorph.edit.redraw import resampled
 from emorph.edit.steady import drawable, held_steady
 from emorph.face3d.camera import screen_to_pixels
+from emorph.faces.gape import AskedGape
 from emorph.faces.mouth import newly_open
 from emorph.faces.turned import expressed
-from emorph.faces.warp import STIFFNESS, anchors
+from emorph.faces.warp import STIFFNESS, anchors, below_lips, parted, rows_of
 
 if TYPE_CHECKING:
     from emorph.models.diffae import DiffAE
@@ -32,12 +36,21 @@ NOISIEST = 0.6  # of the time steps, from which on one step changes what the edi
 
 
 def edited_in_one_step(
-    model: DiffAE, directions: Directions, x0: Tensor, z: Tensor, z_to: Tensor, points: Tensor, t: Tensor, noise: Tensor
+    model: DiffAE,
+    directions: Directions,
+    x0: Tensor,
+    z: Tensor,
+    z_to: Tensor,
+    points: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    asked: Sequence[AskedGape | None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The crop moved, and as the edit has it then: (B, C, S, S) in [-1, 1] each.
 
     x0: crops without their tone, (B, C, S, S). z, z_to: (B, z_dim), theirs and the target's. points: (B, 68, 2) in
     [-1, 1]. t: int64 (B,), drawn evenly from all time steps; the noisiest are taken in their place. noise: like x0.
+    asked: how far each face's lips are to part.
     """
     n_steps = model.diffusion.n_train_steps
     t = int(NOISIEST * n_steps) + (t * (1 - NOISIEST)).long()
@@ -45,7 +58,7 @@ def edited_in_one_step(
     before = screen_to_pixels(points, (side, side)).double()
     with torch.autocast(kind, enabled=False):
         steps = landmark_steps(z.float(), z_to.float(), directions.to(z.device)).double() * (side / 2)
-        goals, share = _goals(before, before + steps, side)
+        goals, share = _goals(before, before + steps, side, asked or [None] * len(x0))
         moved = resampled(x0, smooth_motion(before, goals, side)).clamp(-1, 1)
     with torch.no_grad():
         x_t = q_sample(moved, t, noise, model.rates)
@@ -53,6 +66,15 @@ def edited_in_one_step(
     change = _drawn(model, x_t, t, z_to) - own
     with torch.autocast(kind, enabled=False):
         return moved, held_steady(moved, moved + change, share.to(moved))
+
+
+def gapes_of(directions: Directions, asked: Tensor, strength: Tensor) -> list[AskedGape | None]:
+    """How far the lips part with each of B targets. asked: (B, N_ASKED) of ``asked_for``; strength: (B, 1)."""
+    emotions = asked[:, : len(Emotion)].cpu()
+    return [
+        gapes(directions, [Target(Emotion(int(row.argmax())), float(share))])[0] if row.any() else None
+        for row, share in zip(emotions, strength[:, 0].cpu(), strict=True)
+    ]
 
 
 def smooth_motion(before: Tensor, after: Tensor, side_px: int) -> Tensor:
@@ -68,29 +90,50 @@ def smooth_motion(before: Tensor, after: Tensor, side_px: int) -> Tensor:
     stiff = STIFFNESS * side_px**2 * torch.eye(n).to(end)
     upper = torch.cat([_bending((end[:, :, None] - end[:, None]).square().sum(dim=3)) + stiff, affine], dim=2)
     lower = torch.cat([affine.mT, end.new_zeros(len(end), 3, 3)], dim=2)
-    values = torch.cat([start - end, end.new_zeros(len(end), 3, 2)], dim=1)
-    bends, flat = torch.linalg.solve(torch.cat([upper, lower], dim=1), values).float().split([n, 3], dim=1)
+    known = _known_points(n).to(end)  # (3, n + 3): by all points, without the lower lip, without the upper lip
+    systems = torch.cat([upper, lower], dim=1) * (known[:, None, :, None] * known[:, None, None])
+    systems = systems + torch.diag_embed(1 - known)[:, None]
+    values = torch.cat([start - end, end.new_zeros(len(end), 3, 2)], dim=1) * known[:, None, :, None]
+    bends, flat = torch.linalg.solve(systems, values).float().split([n, 3], dim=2)
     at, centres = torch.arange(side_px, device=end.device).float(), end.float()
     across, down = ((at[None, :, None] - centres[:, None, :, i]).square() for i in range(2))  # (B, S, n) each
     kernel = _bending(down[:, :, None] + across[:, None])  # (B, S, S, n)
     y, x = torch.meshgrid(at, at, indexing="ij")
     ramp = torch.stack([torch.ones_like(x), x, y], dim=-1)
-    field: Tensor = kernel @ bends[:, None] + ramp @ flat[:, None]
+    both, above, below = kernel @ bends[:, :, None] + ramp @ flat[:, :, None]
+    shares, sides = _lips_shares(before, after, side_px)
+    field: Tensor = torch.lerp(both, torch.lerp(above, below, sides.to(both)), shares.to(both))
     return field
+
+
+def _known_points(n: int) -> Tensor:
+    """Which of a spline's n points, and of its three coefficients more, each of its three fields knows, (3, n + 3)."""
+    known = torch.ones(3, n + 3)
+    for row, lip in ((1, LOWER_LIP_POINTS), (2, UPPER_LIP_POINTS)):
+        known[row, rows_of(lip)] = 0
+    return known
+
+
+def _lips_shares(before: Tensor, after: Tensor, side_px: int) -> tuple[Tensor, Tensor]:
+    """``parted`` and ``below_lips`` of B faces, (B, 1, 1, 1) and (B, S, S, 1); taken as given by the gradients."""
+    pairs = list(zip(before.detach().cpu().numpy(), after.detach().cpu().numpy(), strict=True))
+    shares = torch.tensor([parted(own, to) for own, to in pairs])
+    sides = torch.from_numpy(np.stack([below_lips(to, side_px) for _, to in pairs]))
+    return shares[:, None, None, None], sides[..., None]
 
 
 def _bending(squared: Tensor) -> Tensor:
     return squared * squared.clamp(min=1e-12).log()
 
 
-def _goals(before: Tensor, after: Tensor, side_px: int) -> tuple[Tensor, Tensor]:
+def _goals(before: Tensor, after: Tensor, side_px: int, asked: Sequence[AskedGape | None]) -> tuple[Tensor, Tensor]:
     """Where landmarks go once they are in order, (B, 68, 2), and what an edit may draw then, (B, 1, S, S).
 
     What sets lids and lips apart, and what may be drawn, is taken as given by the gradients.
     """
     goals, shares = [], []
-    for own, to in zip(before.detach().cpu().numpy(), after.detach().cpu().numpy(), strict=True):
-        goals.append(expressed(own, to))
+    for own, to, gape in zip(before.detach().cpu().numpy(), after.detach().cpu().numpy(), asked, strict=True):
+        goals.append(expressed(own, to, gape))
         shares.append(drawable(own, goals[-1], newly_open(own, goals[-1], side_px)))
     in_place = torch.from_numpy(np.array(goals)).to(after)
     return after + (in_place - after.detach()), torch.from_numpy(np.array(shares))[:, None].to(after)
