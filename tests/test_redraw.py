@@ -23,6 +23,7 @@ from emorph.core.landmarks import (
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change, warp
+from emorph.faces.slits import MOUTH_SLIT
 from emorph.faces.warp import HAIRLINE, STIFFNESS, anchors, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
@@ -147,8 +148,8 @@ def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_p
         _bookstein(np.delete(start, gone, axis=0), np.delete(end, gone, axis=0), STIFFNESS * side_px**2, places)
         for gone in ([], warp.rows_of(LOWER_LIP_POINTS), warp.rows_of(UPPER_LIP_POINTS))
     )
-    below = warp.below_lips(after, side_px)[places[:, 1], places[:, 0]][:, None]
-    expected = both + warp.parted(before, after) * (upper + below * (lower - upper) - both)
+    below = MOUTH_SLIT.below(after, side_px)[0][places[:, 1], places[:, 0]][:, None]
+    expected = both + MOUTH_SLIT.parted(before, after) * (upper + below * (lower - upper) - both)
     found = motion_between(before, after, side_px)[places[:, 1], places[:, 0]]
     assert np.abs(found).max() > 0.01 * side_px
     np.testing.assert_allclose(found, expected, atol=1e-3)
@@ -162,15 +163,15 @@ def test_lips_that_part_take_their_own_skin_along(face: AlignedFace) -> None:
     after = before.copy()
     gap = 0.3 * float(np.linalg.norm(before[36:42].mean(axis=0) - before[42:48].mean(axis=0)))
     after[[55, 56, 57, 58, 59, 65, 66, 67], 1] += gap
-    assert warp.parted(before, after) == 1
-    assert warp.parted(before, before) == 0
+    assert MOUTH_SLIT.parted(before, after) == 1
+    assert MOUTH_SLIT.parted(before, before) == 0
     motion = motion_between(before, after, SIDE)
     x, top = np.rint(line[2, 0]).astype(int), after[62, 1]
     y = np.arange(SIDE)
     from_above, from_below = y + motion[:, x, 1] < top - 0.5, y + motion[:, x, 1] > top + 0.5
     assert from_above[y < top - 1.5].all()
     assert from_below[y > after[66, 1] + 1.5].all()
-    below = warp.below_lips(after, SIDE)[:, x]
+    below = MOUTH_SLIT.below(after, SIDE)[0][:, x]
     assert (below[y < top] < 0.02).all()
     assert (below[y > after[66, 1]] > 0.98).all()
 

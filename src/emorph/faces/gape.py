@@ -37,6 +37,20 @@ class AskedGape(NamedTuple):
         return max(0.0, own + self.gap - self.share * own)
 
 
+class Openings(NamedTuple):
+    """What a target asks of lips and lids.
+
+    lips: None if it asks nothing. lids: what is left at most of the left and the right eye's own opening, in the
+    picture, [0, 1].
+    """
+
+    lips: AskedGape | None = None
+    lids: tuple[float, float] = (1.0, 1.0)
+
+
+AS_THEY_COME = Openings()
+
+
 def lips_apart(points: Float64) -> float:
     """The gap between the inner lips in distances between the eyes; below 0 where they cross. points: (68, 2)."""
     apart = np.mean([points[lower] - points[upper] for upper, lower in LIP_GAPS], axis=0)

@@ -15,25 +15,15 @@ from emorph.core.landmarks import (
     CHIN,
     EYES,
     INNER,
-    INNER_MOUTH_CORNERS,
-    LIP_GAPS,
-    LOWER_LIP_POINTS,
     MOUTH_CORNERS,
-    UPPER_LIP_POINTS,
 )
 from emorph.core.types import Float32, Float64
-from emorph.faces.gape import lips_apart
+from emorph.faces.slits import GROUPS, sides, with_lashes
 
 STIFFNESS = 3e-4  # of the spline, over the crop's side squared; 0 meets every point exactly
 ANCHORS_A_SIDE = 9  # fixed points along each side of the crop
 FIELD_PX = 32  # side at which it is told how a whole picture is carried along
 HAIRLINE = 0.5  # how far above the brows hair begins, in eye-to-mouth distances: brows move skin, and no hair
-# Lips that part or meet are moved each by itself: one smooth field would draw the skin of both into the gap. In
-# distances between the eyes: by how much the gap changes until that is so in full; and the narrower gap up to which it
-# is so, and from which it is not: there is something between the lips then, which stays whole.
-PARTING = 0.06
-MEETING = (0.05, 0.1)
-SEAM = 0.75  # crop pixels: half the width of the seam between their fields inside the mouth; beyond, it widens evenly
 KERNELS_AT_ONCE = 1 << 16  # half a megabyte: the field is summed in bands that stay in the processor's cache
 
 
@@ -51,41 +41,20 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
     """
     before, after = _checked(before), _checked(after)
     fixed = anchors(before, side_px)
-    start, end = (np.concatenate([points[CHIN], points[INNER], fixed]) for points in (before, after))
+    shares = {slit: share for group in GROUPS for slit in group if (share := slit.parted(before, after))}
+    start, end = (np.concatenate([p[CHIN], p[INNER], fixed]) for p in (with_lashes(before, after), after))
     steps, stiffness = start - end, STIFFNESS * side_px**2
-    smooth = _spline(end, steps, stiffness)
-    share = parted(before, after)
-    if not share:
-        return _field(end, smooth, side_px)
-    lips = [_spline_without(other, end, steps, stiffness) for other in (LOWER_LIP_POINTS, UPPER_LIP_POINTS)]
-    fields = _field(end, np.concatenate([smooth, *lips], axis=1), side_px)
-    both, upper, lower = np.split(fields, 3, axis=2)
-    apart = upper + below_lips(after, side_px)[..., None] * (lower - upper)
-    found: Float32 = both + np.float32(share) * (apart - both)
+    splines = [_spline(end, steps, stiffness)]
+    groups = [group for group in GROUPS if any(slit in shares for slit in group)]
+    for group in groups:
+        splines += [_spline_without(lost, end, steps, stiffness) for lost in sides(group)]
+    both, *parts = np.split(_field(end, np.concatenate(splines, axis=1), side_px), len(splines), axis=2)
+    found: Float32 = both.copy()
+    for group, upper, lower in zip(groups, parts[::2], parts[1::2], strict=True):
+        for slit in group:
+            below, near = (layer[..., None] for layer in slit.below(after, side_px))
+            found += np.float32(shares.get(slit, 0.0)) * near * (upper + below * (lower - upper) - both)
     return found
-
-
-def parted(before: Float64, after: Float64) -> float:
-    """How far lips part or meet between two sets of landmarks (68, 2), in [0, 1]: see PARTING and MEETING."""
-    narrow, wide = sorted(max(0.0, lips_apart(points)) for points in (before, after))
-    meeting = (MEETING[1] - narrow) / (MEETING[1] - MEETING[0])
-    return float(np.clip((wide - narrow) / PARTING, 0, 1) * np.clip(meeting, 0, 1))
-
-
-def below_lips(points: Float64, side_px: int) -> Float32:
-    """How far each crop pixel lies below the line between the lips, (S, S) in [0, 1]. points: (68, 2) in its pixels."""
-    left, right = points[list(INNER_MOUTH_CORNERS)]
-    width = max(float(np.linalg.norm(right - left)), 1e-6)
-    along = (right - left) / width
-    axes = np.array([along, [-along[1], along[0]]]).T
-    line = np.stack([left, *((points[upper] + points[lower]) / 2 for upper, lower in LIP_GAPS), right])
-    line_x, line_y = ((line - left) @ axes).T
-    rows, columns = np.mgrid[:side_px, :side_px]
-    x, y = np.moveaxis((np.stack([columns, rows], axis=-1) - left) @ axes, 2, 0)
-    seam = SEAM + np.maximum(0, np.maximum(-x, x - width))
-    share = np.clip(0.5 + (y - np.interp(x, np.maximum.accumulate(line_x), line_y)) / (2 * seam), 0, 1)
-    smooth: Float32 = (share * share * (3 - 2 * share)).astype(np.float32)
-    return smooth
 
 
 def warped(picture: NDArray[Any], motion: Float32) -> Float32:

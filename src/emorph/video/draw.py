@@ -19,6 +19,7 @@ from emorph.edit.painted_mouth import face_whites
 from emorph.edit.pipeline import Editor
 from emorph.edit.redraw import Motions, motions, move_crops
 from emorph.faces.align import align, crop_quad
+from emorph.faces.gape import Openings
 from emorph.faces.warp import carried_each
 from emorph.video.frames import Part
 from emorph.video.tracks import Track
@@ -119,7 +120,9 @@ def drawings(
         before, after = (to_levels(code.tone.put_back(editor.codec.decode(x_T, each))) for each in (z, z + step))
         moves = [CropChange.nothing(levels) for levels in before]
         return moves, [Drawn(share * (a - b), None) for b, a, share in zip(before, after, shares, strict=True)]
-    motion = motions(faces, latent.landmark_steps(code.z, code.z + step, known)[:, None], frontal=True)
+    shut = [[Openings(lids=latent.lids(known, row))] for row in targets]
+    steps = latent.landmark_steps(code.z, code.z + step, known)[:, None]
+    motion = motions(faces, steps, frontal=True, openings=shut)
     fields = (motion.fields[:, 0], motion.opened[:, 0], motion.landmarks[:, 0])
     levels = to_levels(code.tone.put_back(move_crops(seen, motion.fields)[:, 0]))
     moves = [CropChange(own, own, *of_face) for own, *of_face in zip(levels, *fields, strict=True)]
