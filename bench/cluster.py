@@ -23,8 +23,8 @@ import emorph
 from emorph.core.commands import install
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_photo, write_image
+from emorph.core.machine import usable_cores
 from emorph.data.index import decode_bytes
-from emorph.data.prepare import usable_cores
 from support.measure import table, write_section
 
 POLL_S = 0.2

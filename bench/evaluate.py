@@ -26,8 +26,8 @@ from typing import Any
 import torch
 
 from emorph.core.images import read_photo
+from emorph.core.machine import usable_cores
 from emorph.core.types import Photo
-from emorph.data.prepare import usable_cores
 from emorph.edit.pipeline import Editor
 from emorph.evaluate.judges.dlib_recogniser import chip_of, descriptors_of
 from emorph.evaluate.judges.own import crop_for, judge_crops

@@ -28,7 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from emorph.core.errors import EmorphError
 from emorph.core.images import to_pixels, to_tensor
 from emorph.edit.codec import Codec
-from emorph.edit.pipeline import DEFAULT_STEPS, Editor
+from emorph.edit.crops import DEFAULT_STEPS
+from emorph.edit.pipeline import Editor
 from emorph.evaluate import psnr, ssim
 from emorph.models import DiffAE, DiffAEConfig, load
 from emorph.models.backends.choose import load_for

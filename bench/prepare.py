@@ -17,10 +17,11 @@ import numpy as np
 
 import emorph
 from emorph.core.errors import ImageError
+from emorph.core.machine import usable_cores
 from emorph.core.records import Box, FaceRecord
 from emorph.data.index import FaceIndex
 from emorph.data.layouts import open_index
-from emorph.data.prepare import Settings, encode, prepare, usable_cores
+from emorph.data.prepare import Settings, encode, prepare
 from support.measure import table, write_section
 
 REPEATS = 3

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emorph.core.machine import usable_cores
 from emorph.study.allocation import Allocation
 from emorph.study.records import read_design, read_participants, read_trials, read_votes
 from support.measure import table, write_section
@@ -55,7 +56,7 @@ def main() -> None:
             dropouts(Path(folder) / "drop", people // 2),
         ]
     header = ("what", "people", "answers acknowledged", "lost", "double", "never acknowledged", "found")
-    cores, (load, *_) = len(os.sched_getaffinity(0)), os.getloadavg()
+    cores, (load, *_) = usable_cores(), os.getloadavg()
     note = f"Server and people share {cores} core(s) with whatever else runs there: load average {load:.0f}."
     body = f"{table(header, rows)}\n\n{note}"
     write_section("A user study under load", "python bench/study.py", body)

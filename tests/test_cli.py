@@ -23,6 +23,7 @@ from emorph.cli import options
 from emorph.cli.console import items, unbroken
 from emorph.cli.main import app
 from emorph.core import records
+from emorph.core.commands import install
 from emorph.core.errors import ConfigError, ImageError, NoFaceError
 from emorph.core.expressions import Emotion
 from emorph.core.images import read_metadata
@@ -213,7 +214,7 @@ def test_two_faces_are_mentioned(emorph: Command, model: Path, example_photo: Pa
     status, _, err = emorph(*words)
     assert (status, err.strip()) == (
         0,
-        "two.png has 2 faces; the largest was edited. Choose with --face left, all, or 1 to 2.",
+        f"{tmp_path}/two.png has 2 faces; the largest was edited. Choose with --face left, all, or 1 to 2.",
     )
     assert "faces" not in emorph(*words, "--face", "all")[2]
 
@@ -560,6 +561,28 @@ def test_doctor_says_what_is_there(emorph: Command) -> None:
     assert facts["packages"]["torch"]
     assert {file["name"] for file in facts["official_files"]} >= {"ffhq128-autoenc", "ffhq256-autoenc"}
     assert all(file["page"].startswith("https://") for file in facts["official_files"])
+
+
+def test_doctor_begins_with_its_verdict_and_keeps_to_the_terminal(
+    emorph: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emorph.cli import doctor
+
+    monkeypatch.setenv("COLUMNS", "80")
+    status, out, _ = emorph("doctor")
+    assert (status, out.startswith("Works: emorph is ready to edit, on ")) == (0, True)
+    assert all(len(line.rpartition(" ")[0]) < 80 for line in out.splitlines())
+    assert "`emorph models get ict-facekit`" in out
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("dlib-bin", "optuna") else version(name))
+    status, out, _ = emorph("doctor")
+    assert (status, " ".join(out.split()[:6])) == (1, "Does not work: dlib-bin missing. Install")
+    assert f"`{install()}`." in out.split("\n\n")[0]
+    assert f"`{install('search')}`" in out
+    monkeypatch.setattr(doctor, "_version", version)
+    monkeypatch.setattr(doctor, "bundled_models", dict)
+    status, out, _ = emorph("doctor")
+    assert (status, out.startswith("Does not work: the bundled models are missing.")) == (1, True)
 
 
 def test_version(emorph: Command) -> None:

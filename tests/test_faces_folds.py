@@ -11,7 +11,7 @@ import pytest
 from emorph.core.landmarks import FOLD_SIDES, MOUTH
 from emorph.core.types import AlignedFace, Float64, Landmarks, Photo
 from emorph.faces import face_mask
-from emorph.faces.folds import ended_smile, without_folds
+from emorph.faces.folds import ended_smile, smile, without_folds
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +68,14 @@ def test_folds_go_little_by_little(face: AlignedFace) -> None:
     before = face.landmarks.points.astype(np.float64)
     shares = [ended_smile(before, narrowed(before, share)) for share in (1.0, 0.94, 0.85, 0.7)]
     assert shares == pytest.approx([0.0, 0.5, 1.0, 1.0], abs=0.05)
+
+
+def test_a_face_that_did_not_smile_has_no_folds_to_lose(face: AlignedFace) -> None:
+    """A moustache beside a neutral mouth that opens to an "oh" is no fold."""
+    smiling = face.landmarks.points.astype(np.float64)
+    neutral = narrowed(smiling, 0.65)
+    middle = neutral[[51, 57, 62, 66], 1].mean()
+    neutral[[48, 54, 60, 64], 1] = middle  # corners no higher than the lips' middle
+    assert smile(smiling) == 1
+    assert smile(neutral) == 0
+    assert ended_smile(neutral, narrowed(neutral, 0.7)) == 0

@@ -20,7 +20,7 @@ from emorph.core.landmarks import (
 )
 from emorph.core.types import AlignedFace
 from emorph.faces import in_order
-from emorph.faces.warp import (
+from emorph.faces.bounds import (
     LEAST_FROWN,
     LEAST_SPREAD,
     MOST_DROP,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from emorph.core.files import file_digest, replace_file, written_beside
+from emorph.core.files import file_digest, names_apart, photo_names, replace_file, written_beside
+from emorph.core.types import Photo
 
 
 @pytest.mark.parametrize("name", ["a.txt", "x" * 251 + ".txt", "顔" * 84])
@@ -49,3 +51,21 @@ def test_a_digest_is_the_published_one_of_the_content(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     assert file_digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a/1/me.jpg", "b/1/me.jpg"], ["a/1/me.jpg", "b/1/me.jpg"]),
+        (["x/a/me.jpg", "x/b/me.jpg", "x/b/you.jpg"], ["a/me.jpg", "b/me.jpg", "you.jpg"]),
+        (["me.jpg", "a/me.jpg", "/a/me.jpg"], ["me.jpg", "a/me.jpg", "/a/me.jpg"]),
+        (["a/me.jpg", "a/me.jpg"], ["me.jpg"]),
+    ],
+)
+def test_names_are_as_long_as_it_takes_to_tell_files_apart(paths: list[str], names: list[str]) -> None:
+    assert list(names_apart(map(Path, paths)).values()) == names
+
+
+def test_photos_without_a_file_have_a_name_too() -> None:
+    photos = [Photo(np.zeros((1, 1, 3), np.uint8), path) for path in (Path("a/me.jpg"), None, Path("b/me.jpg"), None)]
+    assert photo_names(photos) == ["a/me.jpg", "the photo", "b/me.jpg", "the photo"]

@@ -386,6 +386,20 @@ def test_what_is_seen_between_lips_that_hardly_part_is_not_stretched(
     assert kept(0.2, 0.01) == 0
 
 
+def test_the_dark_of_a_shout_is_no_smile_and_teeth_stay(landmarks: Landmarks) -> None:
+    """Kept where enough of the gap is left, or where it is as light as it should be."""
+    closed = landmarks.points.astype(np.float64)
+    closed[LOWER_INNER] = closed[UPPER_INNER] + [0, 1]
+    unit = face_unit(closed)
+    shout, smiling, speaking = (
+        MouthChange(opened(closed, 0.4 * unit), opened(closed, gap * unit)) for gap in (0, 0.1, 0.35)
+    )
+    assert [change.kept_in(0.5) for change in (smiling, speaking)] == [0, 1]
+    assert shout.kept_in(0.5) == 0
+    assert smiling.kept_in(1.0) == 1
+    assert 0 < smiling.kept_in(0.78) < 1
+
+
 def test_a_painter_grows_deeper_and_paints_the_same_at_first(mouths: Path, painter: Painter, tmp_path: Path) -> None:
     view, wish, noise = inputs(2)[1:]
     deeper = painter.deeper([2 * n for n in TINY.blocks]).eval()

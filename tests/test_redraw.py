@@ -16,11 +16,14 @@ from emorph.core.landmarks import (
     BROWS,
     CHIN,
     INNER,
+    LOWER_LIP_POINTS,
     STABLE,
+    UPPER_LIP_POINTS,
 )
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.edit import latent, redraw
 from emorph.faces import align, face_mask, in_order, motion_between, paste_change, warp
+from emorph.faces.slits import MOUTH_SLIT
 from emorph.faces.warp import HAIRLINE, STIFFNESS, anchors, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
@@ -115,30 +118,62 @@ def _closing(before: np.ndarray, side_px: int) -> np.ndarray:
     return in_order(before, after)
 
 
-@pytest.mark.parametrize("side_px", [64, 150, 256])
-def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_px: int) -> None:
-    """Against Bookstein's formula, written out for some pixels; two of them are landmarks, where r is 0."""
-    before = align(photo, landmarks, side_px).crop_points()
-    before[30] = before[30].round()
-    after = _closing(before, side_px)
-    start, end = (np.concatenate([each[CHIN], each[INNER], anchors(before, side_px)]) for each in (before, after))
+def _bookstein(start: np.ndarray, end: np.ndarray, stiffness: float, places: np.ndarray) -> np.ndarray:
+    """Where ``places`` come from, less themselves, by the formula written out."""
 
-    def basis(places: np.ndarray) -> np.ndarray:
-        r = np.linalg.norm(places[:, None] - end[None], axis=2)
+    def basis(at: np.ndarray) -> np.ndarray:
+        r = np.linalg.norm(at[:, None] - end[None], axis=2)
         kernel = np.where(r > 0, r**2 * np.log(np.maximum(r, 1e-9) ** 2), 0)
-        return np.concatenate([kernel, np.ones((len(places), 1)), places], axis=1)
+        return np.concatenate([kernel, np.ones((len(at), 1)), at], axis=1)
 
     n = len(end)
     system = np.zeros((n + 3, n + 3))
     system[:n] = basis(end)
-    system[:n, :n] += STIFFNESS * side_px**2 * np.eye(n)
+    system[:n, :n] += stiffness * np.eye(n)
     system[n:, :n] = system[:n, n:].T
-    coefficients = np.linalg.solve(system, np.concatenate([start - end, np.zeros((3, 2))]))
+    found: np.ndarray = basis(places) @ np.linalg.solve(system, np.concatenate([start - end, np.zeros((3, 2))]))
+    return found
+
+
+@pytest.mark.parametrize("side_px", [64, 150, 256])
+def test_the_field_is_the_splines_own(photo: Photo, landmarks: Landmarks, side_px: int) -> None:
+    """Against Bookstein's formula for some pixels; two of them are landmarks, where r is 0."""
+    before = align(photo, landmarks, side_px).crop_points()
+    before[30] = before[30].round()
+    after = _closing(before, side_px)
+    start, end = (np.concatenate([each[CHIN], each[INNER], anchors(before, side_px)]) for each in (before, after))
     rng = np.random.default_rng(0)
     places = np.concatenate([rng.integers(0, side_px, (400, 2)), before[30:31].astype(int), [[0, side_px - 1]]])
+    both, upper, lower = (
+        _bookstein(np.delete(start, gone, axis=0), np.delete(end, gone, axis=0), STIFFNESS * side_px**2, places)
+        for gone in ([], warp.rows_of(LOWER_LIP_POINTS), warp.rows_of(UPPER_LIP_POINTS))
+    )
+    below = MOUTH_SLIT.below(after, side_px)[0][places[:, 1], places[:, 0]][:, None]
+    expected = both + MOUTH_SLIT.parted(before, after) * (upper + below * (lower - upper) - both)
     found = motion_between(before, after, side_px)[places[:, 1], places[:, 0]]
     assert np.abs(found).max() > 0.01 * side_px
-    np.testing.assert_allclose(found, basis(places.astype(float)) @ coefficients, atol=1e-3)
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_lips_that_part_take_their_own_skin_along(face: AlignedFace) -> None:
+    """Stripes on the lips are as thick after the mouth has opened, and none lies in the gap; above and below part."""
+    before = face.crop_points()
+    line = before[[60, 61, 62, 63, 64]]
+    before[[67, 66, 65]] = before[[61, 62, 63]] + [0, 0.01]
+    after = before.copy()
+    gap = 0.3 * float(np.linalg.norm(before[36:42].mean(axis=0) - before[42:48].mean(axis=0)))
+    after[[55, 56, 57, 58, 59, 65, 66, 67], 1] += gap
+    assert MOUTH_SLIT.parted(before, after) == 1
+    assert MOUTH_SLIT.parted(before, before) == 0
+    motion = motion_between(before, after, SIDE)
+    x, top = np.rint(line[2, 0]).astype(int), after[62, 1]
+    y = np.arange(SIDE)
+    from_above, from_below = y + motion[:, x, 1] < top - 0.5, y + motion[:, x, 1] > top + 0.5
+    assert from_above[y < top - 1.5].all()
+    assert from_below[y > after[66, 1] + 1.5].all()
+    below = MOUTH_SLIT.below(after, SIDE)[0][:, x]
+    assert (below[y < top] < 0.02).all()
+    assert (below[y > after[66, 1]] > 0.98).all()
 
 
 def test_the_field_of_a_large_crop_needs_little_memory(photo: Photo, landmarks: Landmarks) -> None:
@@ -159,7 +194,7 @@ def test_landmarks_are_set_in_order_once(face: AlignedFace, monkeypatch: pytest.
         return in_order(before, after)
 
     monkeypatch.setattr(redraw, "in_order", counted)
-    monkeypatch.setattr("emorph.faces.warp.in_order", counted)
+    monkeypatch.setattr("emorph.faces.bounds.in_order", counted)
     redraw.motions([face], torch.zeros(1, 3, 68, 2))
     assert len(calls) == 3
 

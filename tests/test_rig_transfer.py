@@ -165,6 +165,7 @@ def test_files_say_which_neutral_photo_was_used(photos: list[Path], tmp_path: Pa
     options = {"target_neutral": photos[CALM]}
     report = transfer_files(rig, [photos[OTHER]], photos[SMILING], tmp_path / "out", ["expression"], **options)
     (done,) = report.edits
+    assert done.files[0].name.endswith("_made1_made0.png")  # a transfer without the neutral photo is kept
     assert json.loads(read_metadata(done.files[0])["emorph"])["target_neutral"] == "made0.png"
     (same,) = rig.transfer([photos[OTHER]], photos[SMILING], target_neutral=photos[CALM])
     assert np.array_equal(np.asarray(Image.open(done.files[0]).convert("RGB")), same.photo.pixels)

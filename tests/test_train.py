@@ -15,7 +15,7 @@ from emorph.data.memory import TensorFaces, in_memory
 from emorph.data.store import FaceStore
 from emorph.diffusion import q_sample
 from emorph.models.diffae import DiffAE
-from emorph.train.checkpoint import latest, load_state, step_folders
+from emorph.train.checkpoint import STATE_FILE, latest, load_state, step_folders
 from emorph.train.codes import Codes, encode_all
 from emorph.train.ema import EMA
 from emorph.train.loop import Outcome, train
@@ -172,6 +172,24 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path, faces: TensorFaces
     )
     assert [folder.name for folder in step_folders(tmp_path / "run")] == ["step_00000003", "step_00000004"]
     assert len(seen) == 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="counts what is read as Linux tells it")
+def test_a_part_of_a_checkpoint_is_read_without_the_rest(tmp_path: Path) -> None:
+    state = {"optimizer": torch.ones(2_000_000), "heads": {"a": torch.arange(5.0)}}
+    torch.save(state, tmp_path / STATE_FILE)
+
+    def read_bytes() -> int:
+        told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        return int(told["rchar"])
+
+    before = read_bytes()
+    heads = load_state(tmp_path, in_part=True)["heads"]
+    assert read_bytes() - before < 1_000_000
+    assert torch.equal(heads["a"], state["heads"]["a"])
+    (tmp_path / STATE_FILE).write_bytes(b"half")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_state(tmp_path, in_part=True)
 
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, faces: TensorFaces) -> None:

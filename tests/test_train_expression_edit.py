@@ -15,7 +15,8 @@ from emorph.edit.latent import landmark_steps
 from emorph.edit.redraw import motions, move_crops
 from emorph.edit.steady import held_steady
 from emorph.face3d.camera import screen_to_pixels
-from emorph.faces.warp import in_order, motion_between
+from emorph.faces import in_order, motion_between
+from emorph.faces.slits import EYE_SLITS, MOUTH_SLIT
 from emorph.models.beside import directions_beside
 from emorph.models.directions import known_axes
 from emorph.models.port import load
@@ -48,10 +49,14 @@ def test_the_smooth_motion_is_the_editors_and_its_gradient_that_of_differences()
     steps = 0.4 * torch.randn(2, 68, 2, dtype=torch.float64)
     pairs = zip(before.numpy(), (before + steps).numpy(), strict=True)
     after = torch.from_numpy(np.stack([in_order(*pair) for pair in pairs]))
+    after[1, [67, 66, 65]] += torch.tensor([0, 0.1 * SIDE])  # lips that part,
+    after[1, [37, 38]] = after[1, [41, 40]] - torch.tensor([0, 1.0])  # and an eye that closes
     field = smooth_motion(before, after, SIDE)
     for own, to, found in zip(before.numpy(), after.numpy(), field.numpy(), strict=True):
-        np.testing.assert_allclose(found, motion_between(own, to, SIDE), atol=2e-3)
-    weights = torch.randn(field.shape)
+        np.testing.assert_allclose(found, motion_between(own, to, SIDE), atol=2e-2)
+    assert EYE_SLITS[0].parted(before[1].numpy(), after[1].numpy()) > 0
+    assert MOUTH_SLIT.parted(before[1].numpy(), after[1].numpy()) > 0
+    weights, (before, after) = torch.randn(1, SIDE, SIDE, 2), (each[:1] for each in (before, after))
     goal = after.clone().requires_grad_()
     (smooth_motion(before, goal, SIDE) * weights).sum().backward()
     assert goal.grad is not None

@@ -97,7 +97,7 @@ def test_every_example_can_be_explained(path: Path, emorph: Emorph, monkeypatch:
         assert "(epochs = 40), batch 256" in out or "epochs = 40, batch 256" in out
         return
     assert f"batch {values['optim']['batch_size']} = " in out
-    if path.parent.name == "presets":
+    if path.parent.name == "presets" or "assumed_faces" in path.read_text():
         assert " epochs\n" in out
         assert "faces (by data.assumed_faces" in out or "faces (of 2 sets, below; not all of them exist yet)" in out
     assert max(len(line) for line in out.splitlines()) < 200
@@ -253,6 +253,43 @@ def test_stated_numbers_of_each_emotion_give_exact_counts_where_they_are_balance
             assert there.classes == not_there.classes
         assert not_there.assumed
         assert there.epoch_size == not_there.epoch_size
+
+
+@pytest.mark.parametrize(
+    ("data", "samples", "said"),
+    [
+        ({}, 280, "once"),
+        ({}, 700, "2 to 3 times"),
+        ({}, 40, "at most once, and 240 never, as the run is shorter than an epoch"),
+        ({"balance": "repeat"}, 1040, "1 to 44 times"),
+        ({"balance": "cap:3"}, 24, "0.1 times on average, those of rare expressions at most once, and 256 never"),
+        ({"class_power": 0.5}, 4000, "8 to 61 times"),
+    ],
+)
+def test_how_often_faces_come_is_said_plainly(data: dict[str, Any], samples: int, said: str) -> None:
+    plan = plan_of(run_config(data={"path": "x", **data}, budget={"samples": samples}), known())
+    text = " ".join(full_text(plan).split())
+    assert f"; each is drawn {said} length" in text
+
+
+@pytest.mark.parametrize(
+    ("data", "how"),
+    [
+        ({"path": "none"}, "State the number of faces with --faces N."),
+        ({"path": "none", "class_power": 0.5}, "State the number of faces of each emotion in [data.assumed_faces], or"),
+        ({"path": "none", "balance": "cap"}, "State the number of faces of each emotion in [data.assumed_faces], or"),
+        ([{"path": "none"}, {"path": "x"}], "State assumed_faces in each [[data]] block that does not exist yet."),
+    ],
+)
+def test_how_to_say_the_number_of_faces_is_said_as_it_works(data: Any, how: str) -> None:
+    assert how in plan_of(run_config(data=data), None).warnings[-1]
+
+
+def test_faces_without_a_label_may_be_among_those_that_are_stated() -> None:
+    stated = run_config(data={"path": "x", "assumed_faces": {"happy": 3, "no label": 5}}).data.assumed_faces
+    assert isinstance(stated, dict)
+    plan = plan_of(run_config(), KnownFaces.stated(stated, "the file"))
+    assert {row.word: row.faces for row in plan.classes if row.faces} == {"happy": 3, "no label": 5}
 
 
 def test_two_ways_to_balance_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,9 @@ def test_the_page_sets_steps_side_by_side(finished: Outcome, emorph: Any, tmp_pa
     assert text.count("<img") == text.count("data:image/jpeg") == 3 * (1 + 2 * 2)
     assert text.index("step 2") < text.index("step 1<")
     assert "http" not in text
-    assert len(write_page(page, [folder, folder])) == 4
+    shutil.copytree(folder / "samples", tmp_path / folder.name / "samples")
+    assert len(write_page(page, [folder, tmp_path / folder.name])) == 4
+    assert all(f"{parent.name}/{folder.name}, step 2" in page.read_text() for parent in (folder.parent, tmp_path))
     with pytest.raises(DataError, match=r"no sheet of step 3; it has 1, 2\."):
         read_sheets(folder, [3])
     with pytest.raises(DataError, match="holds no sheets"):

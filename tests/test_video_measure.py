@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from emorph.evaluate.judges.asked import CropPlan, PanelJudge  # noqa: E402
 from emorph.video import rows as rows_module  # noqa: E402
 from emorph.video.flicker import WINDOW_PX, Warper, Window, unsteadiness  # noqa: E402
 from emorph.video.measure import FilmMeasures, measure_film  # noqa: E402
+from emorph.video.report import write_pages  # noqa: E402
 from emorph.video.run import edit_films  # noqa: E402
 from made_clips import RATE, face_clip, moving_face, wall, write_clip  # noqa: E402
 from test_video_edit import made_editor, plan  # noqa: E402
@@ -188,6 +190,16 @@ def test_of_several_people_the_one_who_was_edited_is_measured(tmp_path: Path) ->
     assert found.facts["n_people"] == 2
     assert found.is_edited.all()
     assert found.changed.min() > 5
+
+
+def test_films_of_one_name_are_kept_apart(steady: FilmMeasures, tmp_path: Path) -> None:
+    films = [replace(steady, edited=replace(steady.edited, path=tmp_path / at / "a.mp4")) for at in ("mild", "strong")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emorph.video.report._write_side_by_side", lambda path, film: path.write_bytes(b""))
+        page = write_pages(tmp_path, films, "emorph evaluate")
+    assert list(json.loads((tmp_path / "clips.json").read_text())) == ["mild/a.mp4", "strong/a.mp4"]
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "a-2.csv").read_bytes() != b""
+    assert all(f"<h2>{at}/a.mp4</h2>" in page.read_text() for at in ("mild", "strong"))
 
 
 def test_the_command_writes_a_page(emorph: Command, source: Path, tmp_path: Path) -> None:

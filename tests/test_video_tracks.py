@@ -10,7 +10,6 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import Float32, Target
 from emorph.video.keyframes import Keyframe, parse_strengths, parse_words, strength_at
 from emorph.video.look import Described, Seen, cuts
-from emorph.video.opening import within_reach
 from emorph.video.plan import FilmPlan
 from emorph.video.smooth import smoothed
 from emorph.video.tracks import FADE_S, chosen, persons_of, tracks_of
@@ -191,19 +190,3 @@ def test_emotions_give_way_to_each_other() -> None:
     assert (happy.strength, sad.strength) == (pytest.approx(0.2), pytest.approx(0.2))
     assert plan.targets_at(1.0, presence=0) == ()
     assert plan.word == "happy@0s_sad@2s_0.8"
-
-
-def test_a_mouth_that_is_open_already_is_opened_no_further_than_mouths_open() -> None:
-    """A closed mouth takes the whole step, a wide one what is left, a wider one none; corners and brows go free."""
-    points = np.zeros((68, 2))
-    points[36:42], points[42:48], points[[48, 54]] = [-50, 0], [50, 0], [[-30, 100], [30, 100]]  # a face's unit: 100 px
-    step = np.zeros((68, 2))
-    step[[*range(6, 11), *range(55, 60), 65, 66, 67], 1], step[62, 1], step[48, 0] = 15, -10, -7
-    for gap, left in ((5.0, 25.0), (30.0, 12.0), (60.0, 0.0)):
-        points[[61, 62, 63], 1], points[[65, 66, 67], 1] = 100 - gap / 2, 100 + gap / 2
-        held = within_reach(points, step)
-        assert held[66, 1] - held[62, 1] == pytest.approx(left)
-        np.testing.assert_allclose(held[8], held[66])  # the chin goes with the jaw
-        np.testing.assert_array_equal(held[[48, 19]], step[[48, 19]])
-    closing = -step
-    np.testing.assert_array_equal(within_reach(points, closing), closing)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,10 +27,13 @@ __all__ = [
     "mention_losses",
     "mention_other_faces",
     "print_json",
+    "print_names",
+    "print_wrapped",
     "say",
     "stopping",
     "unbroken",
 ]
+NAME_WIDTH = 26  # of names in a list
 LINE_EVERY_S = 15.0  # where stderr is no terminal; work that is done sooner says nothing
 QUIET_LOSSES = ("exact pixels", "maker notes", "XMP", "IPTC")  # usual, and nothing to be done; JSON names them
 
@@ -40,6 +46,21 @@ def say(message: str) -> None:
 def print_json(value: Any) -> None:
     """A result for machines, on stdout."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_names(title: str, about: Mapping[str, str], indent: str = "") -> None:
+    """A title, and a name with its sentence in each line, wrapped to the terminal."""
+    print_wrapped(title)
+    for name, sentence in about.items():
+        print_wrapped(sentence, f"{indent}{name}".ljust(NAME_WIDTH - 1) + " ")
+
+
+def print_wrapped(text: str, start: str = "") -> None:
+    """A text after a start, in lines of the terminal's width that begin below it; paths and `commands` stay whole."""
+    width = max(60, min(110, shutil.get_terminal_size().columns))
+    whole = re.sub("`[^`]+`", lambda found: found[0].replace(" ", "\xa0"), text)
+    wrap = textwrap.TextWrapper(width, start, " " * len(start), break_long_words=False, break_on_hyphens=False)
+    typer.echo(wrap.fill(whole).replace("\xa0", " "))
 
 
 class Lines:
@@ -140,7 +161,7 @@ def mention_other_faces(edit: FileEdit, face: str, verb: str = "edited") -> None
     """Say that there was a choice, where the user may not know."""
     if face == "largest" and edit.n_faces > 1:
         say(
-            f"{edit.source.name} has {edit.n_faces} faces; the largest was {verb}. "
+            f"{edit.source} has {edit.n_faces} faces; the largest was {verb}. "
             f"Choose with --face left, all, or 1 to {edit.n_faces}."
         )
 

@@ -87,9 +87,10 @@ def prepare(
     as_json: Json = False,
 ) -> None:
     """Crop every usable face and write the data set that training reads. Run it again to resume."""
+    from emorph.core.machine import usable_cores
     from emorph.core.shard import Shard
     from emorph.data.layouts import open_index
-    from emorph.data.prepare import Settings, usable_cores
+    from emorph.data.prepare import Settings
     from emorph.data.prepare import prepare as prepare_all
     from emorph.data.quality import Gate
 

@@ -6,13 +6,14 @@ import importlib.metadata
 import importlib.util
 import platform
 from dataclasses import asdict
+from typing import Any
 
 import typer
 
 from emorph import __version__
-from emorph.cli.console import print_json
+from emorph.cli.console import print_json, print_names, print_wrapped
 from emorph.cli.options import Json
-from emorph.core.assets import OFFICIAL, PACKAGED
+from emorph.core.assets import OFFICIAL, PACKAGED, Asset, home
 from emorph.core.commands import install
 from emorph.core.pretrained import BUNDLED, bundled_models
 from emorph.evaluate.report.needs import all_at_once, lacking
@@ -32,10 +33,11 @@ EXTRAS = {
     "bench": ("matplotlib",),
     "cluster": ("dask", "distributed"),
 }
+INDENT = "  "
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check this installation. Exit status 1 if something that editing needs is missing."""
+    """Check this installation; the first line says whether it works, and the exit status, 1 if it does not."""
     facts = _facts()
     if as_json:
         print_json(facts)
@@ -45,7 +47,7 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _facts() -> dict[str, object]:
+def _facts() -> dict[str, Any]:
     packages = {name: _version(name) for name in CORE}
     extras = {extra: {name: _version(name) for name in names} for extra, names in EXTRAS.items()}
     models = bundled_models()
@@ -88,43 +90,55 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _verdict(facts: dict[str, Any]) -> str:
+    """Whether emorph works here; if not, what is missing and the command that brings it."""
+    if facts["ok"]:
+        return f"Works: emorph is ready to edit, on {facts['device']['used']}."
+    missing = [name for name, version in facts["packages"].items() if version is None]
+    if missing:
+        return f"Does not work: {', '.join(missing)} missing. Install with `{install()}`."
+    return f"Does not work: the bundled models are missing. Bring them with `{install(again=True)}`."
+
+
+def _print(facts: dict[str, Any]) -> None:
+    print_wrapped(_verdict(facts))
+    typer.echo()
+    title = f"emorph {facts['emorph']}, Python {facts['python']}, {facts['platform']}"
+    print_names(title, {name: version or "missing" for name, version in facts["packages"].items()}, INDENT)
+    print_names("extras", {extra: _extra(extra, rows) for extra, rows in facts["extras"].items()}, INDENT)
+    if device := facts["device"]:
+        named = {f"--device {name}": what for name, what in device["here"].items()}
+        print_names("device", {"used": device["used"], "threads": str(device["cpu_threads"]), **named}, INDENT)
+    print_names("what finds faces, and its terms", facts["packaged_weights"], INDENT)
+    models = facts["bundled_models"] or {"emorph-base": "missing"}
+    print_names("bundled models (their weights are for research, non-commercial)", models, INDENT)
+    files = {asset.name: _file(asset) for asset in OFFICIAL}
+    print_names(f"official files that emorph can use, in {home()} (EMORPH_HOME moves it)", files, INDENT)
+    _print_lacking()
+
+
+def _extra(extra: str, packages: dict[str, str | None]) -> str:
+    missing = [name for name, version in packages.items() if version is None]
+    if missing:
+        return f"{', '.join(missing)} missing: `{install(extra)}`"
+    return ", ".join(f"{name} {version}" for name, version in packages.items())
+
+
+def _file(asset: Asset) -> str:
+    way = f"get it with `{asset.fetched_by}`, or" if asset.fetched_by else "only"
+    here = "here" if asset.path.exists() else "missing"
+    return f"{here}: {asset.file}; {way} from {asset.page}; {asset.terms}"
+
+
 def _print_lacking() -> None:
     """What a full table of measures would need besides."""
     rows = lacking()
     if not rows:
         typer.echo("a thesis table lacks nothing: every measure can be made here")
         return
-    typer.echo("what a thesis table still lacks (emorph evaluate says so in its rows):")
+    typer.echo("what a thesis table still lacks (emorph evaluate says so in its rows)")
     for row in rows:
-        typer.echo(f"  {row.what}")
+        print_wrapped(row.what, INDENT)
         for step in row.how.split("; "):
-            typer.echo(f"      {step}")
-    typer.echo(f"  {all_at_once()}")
-
-
-def _print(facts: dict[str, object]) -> None:
-    def section(title: str, rows: dict[str, object]) -> None:
-        typer.echo(title)
-        for key, value in rows.items():
-            typer.echo(f"  {key:<26} {value if value is not None else 'missing'}")
-
-    packages, extras, device, models = (facts[k] for k in ("packages", "extras", "device", "bundled_models"))
-    assert isinstance(packages, dict)
-    assert isinstance(extras, dict)
-    assert isinstance(models, dict)
-    section(f"emorph {facts['emorph']}, Python {facts['python']}, {facts['platform']}", packages)
-    for extra, rows in extras.items():
-        hint = "" if all(rows.values()) else f"  (`{install(extra)}`)"
-        section(f"extra: {extra}{hint}", rows)
-    if isinstance(device, dict):
-        named = {f"--device {name}": what for name, what in device["here"].items()}
-        section("device", {"used": device["used"], "cpu_threads": device["cpu_threads"], **named})
-    section("what finds faces, and its terms", dict(PACKAGED))
-    section("bundled models (their weights are for research, non-commercial)", models or {"emorph-base": None})
-    typer.echo("official files that emorph can use (EMORPH_HOME moves the folder):")
-    for asset in OFFICIAL:
-        typer.echo(f"  {asset.name:<26} {'here' if asset.path.exists() else 'missing'}: {asset.path}")
-        way = f"get it with {asset.fetched_by}, or" if asset.fetched_by else "only"
-        typer.echo(f"  {'':<26} {way} from {asset.page}; {asset.terms}")
-    _print_lacking()
-    typer.echo("Ready to edit." if facts["ok"] else "Editing will not work: something above is missing.")
+            print_wrapped(step, 3 * INDENT)
+    print_wrapped(all_at_once(), INDENT)

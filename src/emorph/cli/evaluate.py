@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -41,6 +40,7 @@ from emorph.cli.options import ClusterOption, Json, crew_of, refuse_options
 from emorph.cli.reconstructions import reconstructions
 from emorph.core.commands import command
 from emorph.core.errors import ConfigError
+from emorph.core.machine import usable_cores
 
 if TYPE_CHECKING:
     from emorph.core.loss_networks import LossNetwork
@@ -113,7 +113,7 @@ def evaluate(
         refuse_options("a list of annotations, which has no edits", only_edits)
     panel = _panel(judge or [], recogniser or [], face_model or [], without or [], split)
     division = _Division(split, data)
-    with crew_of(cluster, workers or min(2, os.cpu_count() or 1), asked=workers) as crew:
+    with crew_of(cluster, workers or min(2, usable_cores()), asked=workers) as crew:
         if annotated:
             _annotations(edits[0], sources, division, panel, judge or [], out, crew, shard, as_json=as_json)
         else:

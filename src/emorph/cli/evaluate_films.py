@@ -14,6 +14,7 @@ import typer
 
 from emorph.cli.console import items, print_json
 from emorph.core.errors import ConfigError
+from emorph.core.files import names_apart
 from emorph.video.clip import is_film, library
 
 if TYPE_CHECKING:
@@ -38,11 +39,11 @@ def evaluate_films(films: Sequence[Path], sources: Path | None, panel: Panel, ou
     from emorph.video.report import as_json as film_as_json
     from emorph.video.report import rows_of, write_pages
 
-    measured, kept = [], out / KEPT
+    measured, kept, names = [], out / KEPT, names_apart(films)
     with items(len(pairs)) as work, _kept(kept):
         work.watch.start(len(pairs))
         for source, film in pairs:
-            with work.item(film.name):
+            with work.item(names[film]):
                 folder = kept / measure_key(source, film, panel.judges)
                 folder.mkdir(parents=True, exist_ok=True)
                 measured.append(measure_film(source, film, panel.judges, work=folder, tell=work.named_step))
@@ -52,7 +53,7 @@ def evaluate_films(films: Sequence[Path], sources: Path | None, panel: Panel, ou
             print_json({"report": str(page), "films": [film_as_json(found) for found in measured]})
         else:
             for found in measured:
-                typer.echo(found.edited.name)
+                typer.echo(names[found.edited.path])
                 for title, value, _, about in rows_of(found):
                     typer.echo(f"  {title:<36} {value:<28} {about}")
             typer.echo(str(page))

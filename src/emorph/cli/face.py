@@ -39,6 +39,7 @@ def face(
     as_json: Json = False,
 ) -> None:
     """Fit a 3D face to each photo, or have DECA or EMOCA read it, and show landmarks, mesh, normals and shading."""
+    from emorph.core.files import names_apart
     from emorph.core.images import read_photo
     from emorph.edit.paths import SourcePhotos, check_writable, output_names, photo_files, result_paths
     from emorph.face3d.photo import fit_photo, open_model
@@ -59,16 +60,18 @@ def face(
     reader = open_reader(encoder, head)
     read = reader.read_photo if isinstance(reader, NetworkReader) else None
     listed: list[dict[str, Any]] = []
+    names = names_apart(sources)
     with items(len(sources)) as work:
         for source, path in zip(sources, paths, strict=True):
-            with work.item(source.name):
+            name = names[source]
+            with work.item(name):
                 photo = read_photo(source, frame=frame)
                 landmarks = find_faces(photo, min_face_px=min_face, detector=sought_by, min_score=min_score)
                 chosen = select_faces(landmarks, face, photo, min_score=min_score)
                 numbered = _numbered(path, len(chosen))
                 protected.refuse(file for one in numbered for file in _files(one, obj=obj))
                 if face == "largest" and len(landmarks) > 1:
-                    say(f"{source.name} has {len(landmarks)} faces; the largest is shown. Choose another with --face.")
+                    say(f"{name} has {len(landmarks)} faces; the largest is shown. Choose another with --face.")
                 for one, points in zip(numbered, chosen, strict=True):
                     fitted = fit_photo(head, photo, points, read)
                     with unbroken():

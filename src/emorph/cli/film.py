@@ -132,7 +132,7 @@ def tell(as_json: bool, done: FileEdit) -> None:
     typer.echo(f"{done.files[-1]}  ({changed}, {done.seconds:.1f} s, {facts['frames_per_second']:.1f} frames/s)")
     if done.n_faces > 1 and done.n_edited == 1:
         say(
-            f"{done.source.name} shows {done.n_faces} people; one was edited. "
+            f"{done.source} shows {done.n_faces} people; one was edited. "
             f"Choose with --face all, 1 to {done.n_faces}, or a photo of the person."
         )
 

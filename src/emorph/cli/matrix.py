@@ -10,6 +10,7 @@ import typer
 
 from emorph.cli.console import items, print_json, unbroken
 from emorph.core.errors import ConfigError
+from emorph.core.files import names_apart
 
 if TYPE_CHECKING:
     from emorph.edit.rig.editor import RigEditor
@@ -30,8 +31,8 @@ def matrix(
     SourcePhotos(sources).refuse([path])
     faces = []
     with items(len(sources) + 1) as work:
-        for source in sources:
-            with work.item(source.name):
+        for source, name in names_apart(sources).items():
+            with work.item(name):
                 faces.append(editor.sources(source, min_face_px=min_face)[0])
         if len(faces) < 2:
             raise ConfigError(f"a matrix needs at least two photos with a face; found {len(faces)}.")

@@ -85,17 +85,19 @@ def sheet(
         print_json({"sheet": str(path), "seconds": round(seconds, 3), "photos": rows})
     elif report.edits:
         typer.echo(f"{path}  ({len(report.edits)} of {len(sources)} photos, {seconds:.1f} s including loading)")
-        for line in _rows_without_names(report.edits):
+        for line in _rows_without_names(report.edits, sources):
             typer.echo(line)
     finish(report.failures, len(sources))
 
 
-def _rows_without_names(edits: Sequence[FileEdit]) -> list[str]:
+def _rows_without_names(edits: Sequence[FileEdit], sources: Sequence[Path]) -> list[str]:
     """Which photo a row shows whose name the sheet's font cannot write, a line each; a single row has no name."""
+    from emorph.core.files import names_apart
     from emorph.edit.sheet import is_drawable
 
+    names = names_apart(sources)
     ends = list(itertools.accumulate(done.n_edited for done in edits))
-    rows = [(end - done.n_edited + 1, end, done.source.name) for end, done in zip(ends, edits, strict=True)]
+    rows = [(end - done.n_edited + 1, end, names[done.source]) for end, done in zip(ends, edits, strict=True)]
     return [
         f"  row {first if first == last else f'{first} to {last}'}: {name}"
         for first, last, name in rows

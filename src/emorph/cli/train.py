@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import items, print_json, say
+from emorph.cli.console import items, print_json, print_names, say
 from emorph.cli.options import Json, refuse_options
 from emorph.cli.search import search
 from emorph.core.errors import ConfigError
@@ -26,7 +26,6 @@ app = typer.Typer(
 )
 
 app.command("search")(search)
-NAME_WIDTH = 26  # of tasks and presets in a list
 ConfigFile = Annotated[Path, typer.Argument(help="A TOML file, such as `emorph train new` writes.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of the run.")]
 Samples = Annotated[int | None, typer.Option(min=1, help="Number of samples, instead of the file's budget.")]
@@ -63,10 +62,9 @@ def new_file(
     from emorph.train.tasks import ABOUT
 
     if list_all:
-        _print_names("tasks, each with all its keys", ABOUT)
-        _print_names(
-            "\npresets, whole runs to start from", {p.name: f"[{p.task}] {p.about}" for p in presets().values()}
-        )
+        print_names("tasks, each with all its keys", ABOUT)
+        typer.echo()
+        print_names("presets, whole runs to start from", {p.name: f"[{p.task}] {p.about}" for p in presets().values()})
         return
     if name is None:
         raise ConfigError("say what is to be trained, a task or a preset; emorph train new --list shows all.")
@@ -249,18 +247,6 @@ def draw_emotions(
     with _progress("sheets of emotions") as on_part:
         sheets = write_emotion_page(out, training, n_faces=faces, strength=strength, on_part=on_part)
     typer.echo(f"{out}  ({len(sheets)} checkpoint{'s' if len(sheets) > 1 else ''})")
-
-
-def _print_names(title: str, about: Mapping[str, str]) -> None:
-    """A title, and a name with its sentence in each line, wrapped to the terminal."""
-    import shutil
-    import textwrap
-
-    typer.echo(title)
-    width = max(60, min(110, shutil.get_terminal_size().columns))
-    for name, sentence in about.items():
-        indent = " " * NAME_WIDTH
-        typer.echo(textwrap.fill(sentence, width, initial_indent=f"{name:<{NAME_WIDTH}}", subsequent_indent=indent))
 
 
 def _numbers(steps: str | None) -> list[int] | None:

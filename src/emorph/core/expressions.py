@@ -7,6 +7,8 @@ from enum import IntEnum
 
 from emorph.core.errors import UnknownNameError
 
+UNLABELLED = "no label"  # what tables call faces of which no emotion is known
+
 
 class Emotion(IntEnum):
     """One of the eight emotions, numbered as in AffectNet (its codes 8 to 10 are not emotions)."""

@@ -73,13 +73,15 @@ def fetch_url(
     offline: bool = False,
     on_bytes: OnBytes | None = None,
     page: str = "",
+    otherwise: str = "",
 ) -> str:
     """Download ``url`` to ``path`` and return the file's SHA-256; what a stopped download left is continued.
 
-    size, sha256: expected, where known. page: named in messages. Raises as ``fetch``.
+    size, sha256: expected, where known. page: named in messages. otherwise: what else one can do, in place of getting
+    the file from there. Raises as ``fetch``.
     """
     source = mirrored(url)
-    elsewhere = f"download it from {page or url} elsewhere and put it at {path}"
+    elsewhere = otherwise or f"download it from {page or url} elsewhere and put it at {path}"
     if offline or is_offline():
         raise MissingAssetError(f"{path.name} is not here, and nothing is downloaded while offline; {elsewhere}.")
     part = _Part(path.with_name(f".{path.name}.part"))

@@ -10,8 +10,13 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emorph.core.types import Photo
 
 # What numpy and zipfile raise for an .npz file that is damaged, of another kind, encrypted, or larger than memory.
 NPZ_ERRORS = (
@@ -62,6 +67,25 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def names_apart(paths: Iterable[Path]) -> dict[Path, str]:
+    """Each path's file name, after as many of its folders as tell it from the others.
+
+    >>> list(names_apart([Path("old/a/me.jpg"), Path("old/b/me.jpg"), Path("old/b/you.jpg")]).values())
+    ['a/me.jpg', 'b/me.jpg', 'you.jpg']
+    """
+    ends = {path: [path.parts[start:] for start in reversed(range(len(path.parts)))] for path in paths}
+    shared = Counter(end for of_path in ends.values() for end in of_path)
+    shortest = {path: next((end for end in of_path if shared[end] == 1), path.parts) for path, of_path in ends.items()}
+    return {path: Path(*end).as_posix() for path, end in shortest.items()}
+
+
+def photo_names(photos: Iterable[Photo]) -> list[str]:
+    """What tells photos apart, as ``names_apart`` does; all that have no file are "the photo"."""
+    paths = [photo.path or Path(photo.name) for photo in photos]
+    names = names_apart(paths)
+    return [names[path] for path in paths]
 
 
 def check_room(folder: Path) -> None:

@@ -32,6 +32,10 @@ MOUTH_CORNERS = (48, 54)
 INNER_MOUTH_CORNERS = (60, 64)
 FOLD_SIDES = ((31, 48, 6), (35, 54, 10))  # left and right: the nose's wing, the mouth's corner and the jaw below it
 
+# Without the corners, which belong to both
+UPPER_LIP_POINTS = (49, 50, 51, 52, 53, 61, 62, 63)
+LOWER_LIP_POINTS = (55, 56, 57, 58, 59, 65, 66, 67)
+
 # From corner to corner of the inner mouth
 INNER_UPPER_LIP = (60, 61, 62, 63, 64)
 INNER_LOWER_LIP = (60, 67, 66, 65, 64)
@@ -40,6 +44,7 @@ INNER_LOWER_LIP = (60, 67, 66, 65, 64)
 LIDS = ((37, 41), (38, 40), (43, 47), (44, 46))
 LIP_GAPS = ((61, 67), (62, 66), (63, 65))
 LIP_SIDES = ((49, 59), (53, 55))  # outer edges of the upper and lower lip, beside the corners
+LIPS_EDGES = (51, 57)  # middles of the outer lips, upper and lower
 LIP_MIDDLES = (62, 66)  # of the inner lips, upper and lower
 MOUTH_SIDES = ((48, 60, (49, 59)), (54, 64, (53, 55)))  # outer and inner corner, and the lips' edges beside them
 LIP_SPREADS = ((61, 63), (67, 65))  # of the inner lips, left and right of their middles

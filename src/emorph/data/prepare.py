@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,11 +108,6 @@ def make_plan(index: FaceIndex, settings: Settings) -> tuple[list[FaceRecord], P
         digest.update(repr(face).encode("utf-8", errors="surrogateescape"))
     n_parts = -(-len(faces) // part_size(len(faces)))
     return faces, Plan(index.layout, settings.told(), len(faces), n_parts, digest.hexdigest())
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def part_size(n_faces: int) -> int:

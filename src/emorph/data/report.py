@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emorph.core.expressions import Emotion
+from emorph.core.expressions import UNLABELLED, Emotion
 from emorph.core.records import FaceRecord
 from emorph.data.index import CODE_NAMES, KINDS, FaceIndex
 from emorph.data.splits import split_faces
@@ -15,7 +15,6 @@ from emorph.data.splits import split_faces
 SPLITS = ("train", "val", "test", None)
 COLUMNS = ("training list", "validation list", "test list", "undivided", "rows", "usable: train", "val", "test")
 _N_LISTED = len(SPLITS) + 1  # and their sum
-UNLABELLED = "no label"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.faces.folds import without_folds
+from emorph.faces.lids import without_glints
 from emorph.faces.mask import face_mask, outline
 from emorph.faces.mouth import REC601
 from emorph.faces.paste import LIGHT_FEATHER, MovedFace, moved_face, paste_change, paste_light
@@ -59,7 +60,7 @@ class CropChange:
 def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace | None = None) -> Photo:
     """The photo with a change of one of its faces: what moved is moved, what is new added, new light carried over.
 
-    Where a smile ends, its folds go with it.
+    Where a smile ends, its folds go with it; where eyes close, nothing of them shines through.
     moved: ``moved_face`` by the change's motion, where it is known already.
     A change of nothing gives the photo's own pixels, and so it is everywhere outside the face's mask.
     Raises ShapeError if the change is not of this crop's size.
@@ -78,7 +79,9 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace 
     )
     if moved is not None and change.landmarks is not None:
         before = face.landmarks.points.astype(np.float64)
-        result = without_folds(result, before, face.in_photo(change.landmarks), moved.mask)
+        after = face.in_photo(change.landmarks)
+        result = without_folds(result, before, after, moved.mask)
+        result = without_glints(result, before, after, moved.mask)
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
 
 

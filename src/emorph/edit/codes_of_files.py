@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emorph.core.errors import CheckpointError
-from emorph.core.files import written_beside
+from emorph.core.files import names_apart, written_beside
 from emorph.core.types import Float32
 from emorph.edit.batch import Batch, Failure
 from emorph.edit.paths import photo_files
@@ -77,8 +77,8 @@ def encoded_files(
         batch = Batch(watch)
         sources = photo_files([photos] if isinstance(photos, str | Path) else photos)
         batch.watch.start(len(sources))
-        for source in sources:
-            with batch.item(source.name):
+        for source, name in names_apart(sources).items():
+            with batch.item(name):
                 faces = editor.faces(source, face)
                 codes.append(editor.z_sem(faces))
                 files += [source] * len(faces)

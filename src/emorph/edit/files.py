@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emorph.core.files import names_apart
 from emorph.core.images import read_photo, to_pixels, write_image
 from emorph.core.target import checked_strengths, short_word, strength_word
 from emorph.core.types import Expression, OnStep, Photo, Target, UInt8
@@ -117,12 +118,12 @@ def sheet_file(
     batch = Batch(watch)
     batch.watch.start(len(sources))
     try:
-        for source in sources:
-            with batch.item(source.name):
+        for source, name in names_apart(sources).items():
+            with batch.item(name):
                 photo = read_photo(source, frame=frame)
                 drawn = editor.edit_many(photo, targets, face=face, min_face_px=min_face_px, on_step=batch.watch.step)
                 with unbroken():
-                    rows += rows_of(drawn, source.name)
+                    rows += rows_of(drawn, name)
                     first = drawn[0]
                     edits.append(
                         FileEdit(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emorph.core.encode import Carried, write_image, write_photo
-from emorph.core.files import file_digest, is_file
+from emorph.core.files import file_digest, is_file, names_apart
 from emorph.core.images import read_photo
 from emorph.core.records import EditRecord, append, mend, read
 from emorph.core.target import short_word, strength_word
@@ -196,6 +196,7 @@ def change_files(
     edits = {} if again else _done_before(recipe, jobs, known)
     batch, n_before = Batch(watch), len(edits)
     left = [job for job in jobs if job not in edits]
+    names = names_apart(job.source for job in jobs)
     batch.watch.start(len(left), n_before)
     if edits:
         batch.watch.done_before(tuple(edits.values()))
@@ -212,7 +213,7 @@ def change_files(
 
     if elsewhere is None:
         for job in left:
-            with batch.item(job.source.name):
+            with batch.item(names[job.source]):
                 drawn = recipe.draw(read_photo(job.source, frame=recipe.frame), batch.watch.step)
                 with unbroken():
                     keep(job, write_edits(drawn, job, recipe))
@@ -220,7 +221,7 @@ def change_files(
         _make_for_workers(left)
         with elsewhere.edited(left) as results:
             for job in left:
-                with batch.item(job.source.name):
+                with batch.item(names[job.source]):
                     done = next(results)
                     if isinstance(done, Failure):
                         raise done.error

@@ -12,7 +12,8 @@ from emorph.core.errors import MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Target
 from emorph.diffusion.noise import seeded_noise
-from emorph.face3d.action_units import units_among
+from emorph.face3d.action_units import BLINKS, units_among
+from emorph.faces.gape import AskedGape, Openings
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import AffectAxes, Directions, move
 from emorph.models.latent import sample_latents
@@ -186,6 +187,33 @@ def landmark_steps(z: Tensor, z_to: Tensor, directions: Directions) -> Tensor:
         raise MissingAssetError("these directions do not know landmarks; train them on a data set with 'landmarks68'.")
     step = directions.stats.normalise(z_to) - directions.stats.normalise(z)
     return torch.einsum("...d,pcd->...pc", step, directions.landmarks)
+
+
+def openings(directions: Directions, targets: Sequence[Target]) -> list[Openings]:
+    """What each target asks of lips and lids."""
+    return [Openings(_gape(directions, target), lids(directions, [target])) for target in targets]
+
+
+def lids(directions: Directions, targets: Sequence[Target]) -> tuple[float, float]:
+    """What is left of the left and the right eye's opening, in the picture, as several targets together shut them."""
+    shut = dict.fromkeys(BLINKS, 0.0)
+    for part in (part for target in targets for part in target.parts if part.units):
+        asked = units_among(_units(directions).names, dict(part.units))
+        shut = {name: value + part.strength * asked.get(name, 0.0) for name, value in shut.items()}
+    left, right = (min(max(1 - value, 0.0), 1.0) for value in shut.values())
+    return left, right
+
+
+def _gape(directions: Directions, target: Target) -> AskedGape | None:
+    """How far the lips part; None where the directions do not know it, as of action units."""
+    mouth, share, gap = directions.mouth, 0.0, 0.0
+    for part in target.parts:
+        row = None if part.emotion is None else _row(directions, part.emotion)
+        if mouth is None or row is None or not mouth.knows(row):
+            return None
+        share += part.strength
+        gap += part.strength * float(mouth.wanted[row, 0])
+    return AskedGape(share, gap)
 
 
 def _row(directions: Directions, emotion: Emotion) -> int:

@@ -187,7 +187,8 @@ class _Known:
             return CropChange(before, before + sum(s * one.added for s, one in zip(shares, self.drawn, strict=True)))
         directions = editor.known_directions()
         z_to = latent.edited_codes(self.z, directions, [target])
-        motion = motions([self.crop], latent.landmark_steps(self.z[:, None], z_to, directions), frontal=True)
+        steps = latent.landmark_steps(self.z[:, None], z_to, directions)
+        motion = motions([self.crop], steps, frontal=True, openings=[latent.openings(directions, [target])])
         before = to_levels(self.tone.put_back(move_crops(self.seen, motion.fields))[0])[0]
         goal = motion.landmarks[0, 0]
         added = sum(share * one.at(goal) for share, one in zip(shares, self.drawn, strict=True))

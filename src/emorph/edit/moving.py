@@ -38,7 +38,8 @@ def moved_changes(
     seen = tone.take_off(crops)
     z = model.encode(seen)
     z_to = latent.edited_codes(z, directions, active)
-    motion = motions(faces, latent.landmark_steps(z[:, None], z_to, directions), frontal=True)
+    steps = latent.landmark_steps(z[:, None], z_to, directions)
+    motion = motions(faces, steps, frontal=True, openings=[latent.openings(directions, active)] * len(faces))
     moved, drawn = redrawn(codec, seen, z_to, motion, on_step)
     results = []
     toned = map(tone.put_back, (moved, drawn))

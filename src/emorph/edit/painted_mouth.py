@@ -17,8 +17,8 @@ from emorph.core.expressions import Emotion
 from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit.change import CropChange, Finish
-from emorph.edit.mouth_light import light_of, whites_over_skin
-from emorph.faces.mouth import newly_open
+from emorph.edit.mouth_change import MouthChange
+from emorph.edit.mouth_light import whites_over_skin
 from emorph.faces.mouth_crop import (
     MouthCrop,
     around_inside,
@@ -26,6 +26,7 @@ from emorph.faces.mouth_crop import (
     exposure_gain,
     is_shut,
     laid_back,
+    light_inside,
     lip_gap,
     lip_masks,
     mouth_crop,
@@ -38,10 +39,6 @@ DEFAULT_SEED = 1  # of the noise that a painting starts from
 NOISE = 0.8  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
 CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a painting is enlarged, which blurs it
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
-CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
-OPENED_GAP = 0.06  # lips that were closed and part by less stay as they were moved: points are no surer than that
-SEEN_GAP = 0.12  # from which on there is enough to be seen between lips to be kept when they open further
-SOFT_GAP = 0.6  # of these gaps: over which a film's mouth comes to be seen
 RIM = 0.045  # units of the face around the mouth's inside that are painted anew
 CLOSING_RIM = 0.12  # of the gap that closes, by which the rim is wider: what is left of teeth lies about the lips' line
 MOST_RIM = 0.08
@@ -49,40 +46,6 @@ FEATHER = 0.4  # of the rim: standard deviation of its soft edge
 COARSEST = -1.5  # log2 of the photo's pixels per crop pixel: as the painter was trained
 GRAIN_SHARE = 0.7  # of the photo's own fine grain, which skin has more of than teeth
 MOST_GRAIN = 6.0  # levels of 255
-
-
-@dataclass(frozen=True)
-class MouthChange:
-    """How an edit moves a mouth. before, after: its face's 68 landmarks in photo pixels, float64 (68, 2) each."""
-
-    before: Float64
-    after: Float64
-
-    @classmethod
-    def in_crop(cls, face: AlignedFace, after: Float64) -> MouthChange:
-        """The landmarks of a face, and where an edit moves them to: (68, 2) in its crop's pixels. Raises ShapeError."""
-        if after.shape != (68, 2) or not np.isfinite(after).all():
-            raise ShapeError(f"expected 68 finite landmarks (68, 2), found {after.shape}.")
-        return cls(face.landmarks.points.astype(np.float64), face.in_photo(after))
-
-    @property
-    def shows_inside(self) -> bool:
-        """Whether there is anything between the lips, before or after."""
-        return lip_gap(self.before) >= CLOSED_GAP or lip_gap(self.after) >= OPENED_GAP
-
-    def light_of(self, emotions: Sequence[tuple[Emotion, float]]) -> float | None:
-        """How light the inside should be of a mouth that shows these; None if its lips touch, or it is not known."""
-        return None if is_shut(lip_gap(self.after)) else light_of(emotions)
-
-    @property
-    def share_inside(self) -> float:
-        """How far the inside is to be seen, in [0, 1]: for films, where lips part little by little.
-
-        Half where ``shows_inside`` becomes true.
-        """
-        gaps = (lip_gap(self.before) / CLOSED_GAP, lip_gap(self.after) / OPENED_GAP)
-        share = float(np.clip(0.5 + (max(gaps) - 1) / SOFT_GAP, 0, 1))
-        return share * share * (3 - 2 * share)
 
 
 def moved_pixels(photo: Photo, face: AlignedFace, motion: Float32) -> UInt8:
@@ -202,11 +165,13 @@ def unpainted_mouth(
     rim = _rim_px(change, crop)
     points = crop.points(change.after)
     hidden = around_inside(points, crop.size, rim)
-    kept = _kept(change, crop, own)
+    kept = change.kept(crop, own)
     inner, outer = lip_masks(points, crop.size)
+    seen = cut(moved, crop)
+    if light and own is None:
+        kept *= change.kept_in(light_inside(seen, inner, hidden) / light)
     if is_shut(lip_gap(change.after)):
         inner[:] = 0
-    seen = cut(moved, crop)
     gain = exposure_gain(seen, hidden)
     device = painter.rates.device
     picture = torch.from_numpy(seen * (gain / 127.5) - 1).permute(2, 0, 1)[None].float().to(device)
@@ -244,22 +209,6 @@ def lay_over(
 def _rim_px(change: MouthChange, crop: MouthCrop) -> float:
     closing = max(0.0, lip_gap(change.before) - lip_gap(change.after))
     return min(RIM + CLOSING_RIM * closing, MOST_RIM) * crop.unit_px
-
-
-def _kept(change: MouthChange, crop: MouthCrop, own: float | None) -> Float32:
-    """Where the photo's own inside of the mouth is still to be seen, (h, w) in [0, 1].
-
-    Between lips that were open and stay so; of lips that close only a line of teeth would be left, and what is seen
-    between lips that hardly part is a line as well, which an edit that opens them would stretch.
-    """
-    before, after = lip_gap(change.before), lip_gap(change.after)
-    if min(before, after) < CLOSED_GAP:
-        return np.zeros(crop.size[::-1], np.float32)
-    seen = np.clip((before - CLOSED_GAP) / (SEEN_GAP - CLOSED_GAP), 0, 1) if own is None else own
-    opening = np.clip((after - before) / OPENED_GAP, 0, 1)
-    opened = newly_open(crop.points(change.before), crop.points(change.after), max(crop.size))
-    kept: Float32 = (1 - opening * (1 - seen)) * (1 - opened[: crop.size[1], : crop.size[0]])
-    return np.ascontiguousarray(kept, np.float32)
 
 
 def _feathered(hidden: Float32, rim_px: float) -> Float32:

@@ -3,7 +3,7 @@
 The path that the bundled model takes, in order:
 
     photo ........... faces are found, and cut out as the model wants them          Editor.faces
-    crop ............ is encoded: z_sem tells the expression                        Editor.changes
+    crop ............ is encoded: z_sem tells the expression                        crops.py
     z_sem ........... takes a step towards the target, and the landmarks with it    latent.py
     moved crop ...... has its landmarks where the new expression has them           moving.py, redraw.py
     redrawn crop .... is what the model makes of the moved one                      codec.py
@@ -22,23 +22,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from emorph.core.device import choose_device, laid_out
-from emorph.core.errors import CheckpointError, ConfigError
-from emorph.core.images import luminance, read_photo, to_tensor
+from emorph.core.device import laid_out
+from emorph.core.errors import ConfigError
+from emorph.core.files import names_apart
+from emorph.core.images import read_photo
 from emorph.core.loss_networks import LossNetwork, parse_losses
 from emorph.core.target import checked_strengths
-from emorph.core.types import AlignedFace, Expression, FaceCode, Landmarks, OnStep, Photo, Target
-from emorph.edit import latent
-from emorph.edit.by_code import code_changes, drawn_targets, read_code
-from emorph.edit.change import CropChange
-from emorph.edit.codec import Codec
-from emorph.edit.moving import moved_changes
+from emorph.core.types import AlignedFace, Expression, Landmarks, OnStep, Photo, Target
+from emorph.edit.crops import CropEditor
 from emorph.edit.painted_mouth import inside_painted_by
 from emorph.edit.result import Edit, pasted_edits
 from emorph.edit.sheet import grid, rows_of
@@ -53,7 +48,6 @@ from emorph.models.painter import Painter, painter_beside
 from emorph.models.port import read_directions
 
 DEFAULT_MODEL = "emorph-base"
-DEFAULT_STEPS = 15  # network evaluations in each direction; chosen in bench/RESULTS.md, "Fidelity"
 
 if TYPE_CHECKING:
     from emorph.edit.batch import FileReport
@@ -62,7 +56,7 @@ if TYPE_CHECKING:
 PhotoSource = str | Path | Image.Image | NDArray[Any] | Photo
 
 
-class Editor:
+class Editor(CropEditor):
     """Edits the expression of faces in photos with a diffusion autoencoder and directions in its z_sem.
 
     All faces of a photo with all targets are drawn as one batch, and none depends on the others in it.
@@ -88,15 +82,11 @@ class Editor:
         losses: Sequence[LossNetwork] = (),
         reuse: int = 1,
     ) -> None:
-        self.device = choose_device(device)
-        self.model = laid_out(model, self.device).eval().requires_grad_(False)
-        self.directions = directions.to(self.device) if directions else None
-        self.model_id = model_id
-        self.steps = steps or model.config.edit_steps or DEFAULT_STEPS
-        self.solver_name = solver_name
+        super().__init__(
+            model, directions, model_id=model_id, device=device, steps=steps, solver_name=solver_name, reuse=reuse
+        )
         self.detector = as_detector(detector)
         self.min_score = min_score
-        self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name, reuse=reuse)
         self.painter = laid_out(painter, self.device) if painter else None
         self.losses = tuple(losses)
         self.note = ""  # what whoever loaded it should know of its directions
@@ -119,7 +109,7 @@ class Editor:
         """Load a bundled model, a folder, a hub id, or an official checkpoint file.
 
         directions: a folder or classifier checkpoint; by default the ones inside the model's folder, if any.
-        steps: network evaluations in each direction; by default those that the model states, or DEFAULT_STEPS.
+        steps: network evaluations in each direction; by default the model's own, or ``crops.DEFAULT_STEPS``.
         detector, min_score: how faces are sought, see ``find_faces``; those of a lower score are not edited.
         anyway: take directions that were fitted on another model, too; ``note`` then says so.
         reuse: see ``DiffAE.denoiser``; 1 is exact. backend: see ``emorph.models.backends.choose.load_for``.
@@ -274,53 +264,7 @@ class Editor:
         config = self.model.config
         return [align(photo, landmarks, config.image_size, config.crop) for landmarks in chosen]
 
-    # -- crops -> what changes in them: the one place where the model draws
-
-    @torch.inference_mode()
-    def changes(
-        self, faces: Sequence[AlignedFace], targets: Sequence[Target], *, on_step: OnStep | None = None
-    ) -> list[list[CropChange]]:
-        """What each target changes in the crop of each face: one list a face. Strength 0 changes nothing.
-
-        Raises MissingAssetError without directions, UnknownNameError for an emotion that they do not know.
-        """
-        crops = self.pictures(faces)
-        if self.directions is not None and self.directions.landmarks is not None:
-            return moved_changes(self.model, self.codec, self.directions, faces, crops, targets, on_step)
-        return code_changes(self.codec, self.model_id, self.directions, crops, targets, on_step)
-
-    # -- the paper's path: z_sem alone moves, and x_T holds the rest
-
-    @torch.inference_mode()
-    def z_sem(self, faces: Sequence[AlignedFace]) -> NDArray[np.float32]:
-        """z_sem of faces alone, float32 (n, z_dim): one evaluation of the encoder, no x_T."""
-        crops = self.pictures(faces)
-        return self.model.encode(self.model.tone(crops).take_off(crops)).float().cpu().numpy()
-
-    @torch.inference_mode()
-    def encode(self, faces: Sequence[AlignedFace], *, on_step: OnStep | None = None) -> FaceCode:
-        """z_sem and x_T of faces; a face's code does not depend on the others."""
-        return read_code(self.codec, self.model_id, self.pictures(faces), on_step)
-
-    @torch.inference_mode()
-    def decode(self, x_T: Tensor, z: Tensor, *, on_step: OnStep | None = None) -> Tensor:
-        """Pictures (B, C, S, S), clamped to [-1, 1], from x_T of the same shape and z (B, z_dim).
-
-        They are as the model sees pictures: a code's tone, if it has one, is still to be put back.
-        """
-        return self.codec.decode(x_T, z, on_step)
-
-    @torch.inference_mode()
-    def decode_targets(self, code: FaceCode, targets: Sequence[Target], *, on_step: OnStep | None = None) -> Tensor:
-        """Reconstruction and edits of B faces as one batch: (B, 1 + n_targets, C, S, S) in [-1, 1].
-
-        A target of strength 0 is the reconstruction itself. Raises MissingAssetError without directions.
-        """
-        if code.model_id != self.model_id:
-            raise CheckpointError(f"this code was made by {code.model_id!r} and cannot be read by {self.model_id!r}.")
-        return drawn_targets(self.codec, self.directions, code, targets, on_step)
-
-    # -- sheets, and new faces
+    # -- sheets
 
     def sheet(
         self, photos: PhotoSource | list[PhotoSource], strength: float = 1.0, *,
@@ -333,42 +277,7 @@ class Editor:
         """
         targets = self.sheet_targets(strength, to)
         several = photos if isinstance(photos, list) else [photos]
-        names = [Path(photo).name if isinstance(photo, str | Path) else "" for photo in several]
+        known = names_apart(Path(photo) for photo in several if isinstance(photo, str | Path))
+        names = [known[Path(photo)] if isinstance(photo, str | Path) else "" for photo in several]
         edits = (self.edit_many(photo, targets, face=face) for photo in several)
         return grid([row for each, name in zip(edits, names, strict=True) for row in rows_of(each, name)])
-
-    def sheet_targets(self, strength: float = 1.0, to: Sequence[Expression] = ()) -> list[Target]:
-        """What ``to`` lists, or every emotion that the directions know, in AffectNet's order.
-
-        Raises MissingAssetError if they know none.
-        """
-        if to:
-            return [replace(Target.asked(each), strength=strength) for each in to]
-        return [Target(emotion, strength) for emotion in latent.need_emotions(self.known_directions())]
-
-    @torch.inference_mode()
-    def sample(self, seeds: Sequence[int], *, latent_steps: int = 50, on_step: OnStep | None = None) -> Tensor:
-        """New faces, (len(seeds), C, S, S) in [-1, 1], one seed each; needs a model with a latent net.
-
-        latent_steps: evaluations of the latent net; those of the pictures' network are the editor's own ``steps``.
-        Raises MissingAssetError.
-        """
-        return self.codec.generate(seeds, latent.new_codes(self.model, self.model_id, seeds, latent_steps), on_step)
-
-    # -- small parts
-
-    def pictures(self, faces: Sequence[AlignedFace]) -> Tensor:
-        """Crops as the model takes them: float (B, C, S, S) in [-1, 1] on its device."""
-        crops = to_tensor(np.stack([face.pixels for face in faces]))
-        return (luminance(crops) if self.model.config.image_channels == 1 else crops).to(self.device)
-
-    def known_directions(self) -> Directions:
-        """The editor's directions. Raises MissingAssetError if it has none."""
-        return latent.need_directions(self.directions, self.model_id)
-
-    def check_targets(self, targets: Sequence[Target]) -> None:
-        """Fail on an unknown target before the expensive part, not after. Raises as ``changes``, and ConfigError."""
-        for target in targets:
-            checked_strengths(target.strength)
-        if any(target.strength for target in targets):
-            latent.check_known(self.known_directions(), targets)

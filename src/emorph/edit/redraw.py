@@ -17,9 +17,12 @@ from torch import Tensor
 
 from emorph.core.types import AlignedFace, Float32, Float64
 from emorph.edit.steady import drawable
+from emorph.faces.bounds import in_order
+from emorph.faces.gape import AS_THEY_COME, Openings
+from emorph.faces.lids import held_lids
 from emorph.faces.mouth import newly_open
 from emorph.faces.turned import expressed
-from emorph.faces.warp import in_order, motion_between
+from emorph.faces.warp import motion_between
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,27 @@ class Motions:
     drawable: Float32
 
 
-def motions(faces: Sequence[AlignedFace], steps: Tensor, *, frontal: bool = False) -> Motions:
+def motions(
+    faces: Sequence[AlignedFace],
+    steps: Tensor,
+    *,
+    frontal: bool = False,
+    openings: Sequence[Sequence[Openings]] | None = None,
+) -> Motions:
     """The motions that bring landmarks where they should go.
 
     steps: (B, n, 68, 2), how far each landmark goes, in half sides of the crop. frontal: they are those of frontal
-    faces, such as z_sem tells, and are foreshortened on a turned head; steps of a 3D face are so already.
+    faces, such as z_sem tells, and are foreshortened on a turned head; steps of a 3D face are so already. openings:
+    what is asked of lips (of frontal faces) and lids, of each of the B faces for each of the n targets.
     """
+    openings = openings or [[AS_THEY_COME] * steps.shape[1]] * len(faces)
     fields, opened, landmarks, drawn = [], [], [], []
-    for face, of_face in zip(faces, steps, strict=True):
+    for face, of_face, asked in zip(faces, steps, openings, strict=True):
         before, after = crop_points(face, of_face)
-        goals = [expressed(before, points) if frontal else in_order(before, points) for points in after]
+        goals = [
+            expressed(before, points, each) if frontal else held_lids(before, in_order(before, points), each.lids)
+            for points, each in zip(after, asked, strict=True)
+        ]
         fields.append([motion_between(before, points, face.side_px) for points in goals])
         opened.append([newly_open(before, points, face.side_px) for points in goals])
         landmarks.append(goals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:  # training on a machine without an image library draws sheets
 TILE_PX = 256
 GAP_PX = 4
 LABEL_PX = 28
-NAME_PX = 20
+NAME_PX = 20  # a line of a row's name; also a further one of a title
 AROUND = 1.25  # side of the shown square over the side of the model's crop: hair and chin belong to a face
 _BACKGROUND, _INK = (255, 255, 255), (32, 32, 32)
 
@@ -78,28 +79,45 @@ def tile(photo: Photo, face: AlignedFace, side_px: int = TILE_PX) -> Image.Image
 def grid(rows: Sequence[Row]) -> Image.Image:
     """Rows below each other, with a title over each column; several rows with their names, where they have any.
 
-    Raises ShapeError if the rows differ in their titles.
+    What is too long for its place is wrapped. Raises ShapeError if the rows differ in their titles.
     """
     titles = rows[0].titles
     if any(row.titles != titles for row in rows):
         raise ShapeError("all rows of a sheet need the same targets in the same order.")
     named = len(rows) > 1 and any(row.name for row in rows)
-    side, above = rows[0].tiles[0].width, NAME_PX if named else 0
+    side = rows[0].tiles[0].width
     width = len(titles) * (side + GAP_PX) - GAP_PX
-    height = LABEL_PX + len(rows) * (above + side + GAP_PX) - GAP_PX
+    title_font, name_font = (ImageFont.load_default(size=each * 0.6) for each in (LABEL_PX, NAME_PX))
+    over_columns = [_wrapped(_drawable(title, column), title_font, side) for column, title in enumerate(titles)]
+    over_rows = [
+        _wrapped(_drawable(row.name, number), name_font, width - 2 * GAP_PX) if named else []
+        for number, row in enumerate(rows, start=1)
+    ]
+    top = LABEL_PX + NAME_PX * (max(map(len, over_columns)) - 1)
+    height = top + NAME_PX * sum(map(len, over_rows)) + len(rows) * (side + GAP_PX) - GAP_PX
     sheet = Image.new("RGB", (width, height), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
-    title_font, name_font = (ImageFont.load_default(size=each * 0.6) for each in (LABEL_PX, NAME_PX))
-    for column, title in enumerate(titles):
+    for column, lines in enumerate(over_columns):
         centre = column * (side + GAP_PX) + side / 2
-        draw.text((centre, LABEL_PX / 2), title, fill=_INK, font=title_font, anchor="mm")
-    for i, row in enumerate(rows):
-        top = LABEL_PX + i * (above + side + GAP_PX)
-        if named:
-            draw.text((GAP_PX, top + above / 2), _drawable(row.name, i + 1), fill=_INK, font=name_font, anchor="lm")
+        for i, line in enumerate(reversed(lines)):
+            draw.text((centre, top - LABEL_PX / 2 - NAME_PX * i), line, fill=_INK, font=title_font, anchor="mm")
+    for row, lines in zip(rows, over_rows, strict=True):
+        for line in lines:
+            draw.text((GAP_PX, top + NAME_PX / 2), line, fill=_INK, font=name_font, anchor="lm")
+            top += NAME_PX
         for column, picture in enumerate(row.tiles):
-            sheet.paste(picture, (column * (side + GAP_PX), top + above))
+            sheet.paste(picture, (column * (side + GAP_PX), top))
+        top += side + GAP_PX
     return sheet
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: float) -> list[str]:
+    """Lines of a text that are no wider, at least one; a word is broken where it is wider itself."""
+    for n in range(len(text), 0, -1):
+        lines = textwrap.wrap(text, n, break_on_hyphens=False)
+        if all(font.getlength(line) <= width_px for line in lines):
+            return lines
+    return [text]
 
 
 def is_drawable(name: str) -> bool:
@@ -108,7 +126,7 @@ def is_drawable(name: str) -> bool:
 
 
 def _drawable(name: str, number: int) -> str:
-    """A row's name, with its number where the font lacks letters of it.
+    """The name of a row or column, with its number where the font lacks letters of it.
 
     >>> _drawable("me.jpg", 1), _drawable("\u9854.jpg", 2)
     ('me.jpg', '2 (?.jpg)')

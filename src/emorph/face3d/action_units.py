@@ -68,6 +68,7 @@ _SIDED: Mapping[tuple[int, str], Mapping[str, float]] = {
     (62, ""): {"eyeLookIn_L": 1.0, "eyeLookOut_R": 1.0},
 }
 _ONE_SIDED = (30, 46)  # which need a side to be said: of a wink, too
+BLINKS = ("eyeBlink_R", "eyeBlink_L")  # of the left and the right eye in the picture: the person's right and left
 _NOT_EXPRESSIVE = (63, 64)  # gaze, which no emotion tells
 
 

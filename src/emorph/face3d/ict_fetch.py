@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from emorph.core.commands import command
 from emorph.core.fetch import fetch_url
 from emorph.core.types import OnStep
 from emorph.face3d.ict_source import FOLDER, INDEX_FILE, MEAN_FILE, N_IDENTITIES, UNIT_NAMES, convert_ict
@@ -36,11 +37,15 @@ def obtain_ict(
         return path
     folder = path.parent / "source" / FOLDER
     names = source_files(n_identities)
+    otherwise = (
+        f"copy {path} from a machine that has it, or the repository {PAGE}, and run: "
+        f"{command('models', 'convert', 'ICT-FaceKit', '-o', path.parent)}"
+    )
     for done, name in enumerate(names):
         if on_file is not None:
             on_file(done, len(names))
         if not (folder / name).is_file():
-            fetch_url(f"{BASE}/{FOLDER}/{name}", folder / name, offline=offline, page=PAGE)
+            fetch_url(f"{BASE}/{FOLDER}/{name}", folder / name, offline=offline, otherwise=otherwise)
     if on_file is not None:
         on_file(len(names), len(names))
     try:

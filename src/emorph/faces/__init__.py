@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from .align import align
+from .bounds import in_order
 from .detect import find_faces, select_faces
 from .mask import PasteMask, face_mask
 from .mouth import newly_open
 from .paste import paste_change
-from .warp import in_order, motion_between
+from .warp import motion_between
 
 __all__ = [
     "PasteMask",

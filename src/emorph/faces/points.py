@@ -37,6 +37,12 @@ def eyes_to_mouth(points: Float64) -> tuple[Float64, Float64]:
     return points[EYES].mean(axis=0), points[list(MOUTH_CORNERS)].mean(axis=0)
 
 
+def between_eyes(points: Float64) -> Float64:
+    """From the middle of the left eye to that of the right one, (2,); its length is the unit of a face (68, 2)."""
+    apart: Float64 = points[RIGHT_EYE].mean(axis=0) - points[LEFT_EYE].mean(axis=0)
+    return apart
+
+
 def five_of(points: Float64) -> Float64:
     """The eyes' middles, the tip of the nose and the corners of the mouth (5, 2), of 68 points."""
     eyes = points[LEFT_EYE].mean(axis=0), points[RIGHT_EYE].mean(axis=0)

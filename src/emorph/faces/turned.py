@@ -6,7 +6,10 @@ import numpy as np
 
 from emorph.core.landmarks import MOUTH, MOUTH_CORNERS, NOSE_RIDGE, OUTER_EYE_CORNERS
 from emorph.core.types import Float64
-from emorph.faces.warp import between_eyes, in_order, with_own_nose
+from emorph.faces.bounds import in_order, with_own_nose
+from emorph.faces.gape import AS_THEY_COME, Openings, held_gape
+from emorph.faces.lids import held_lids
+from emorph.faces.points import between_eyes
 
 # Far half of the span between the outer eye corners, over the near half. From here down a head counts as turned: that
 # of a frontal one is off 1 by the points' own error and by faces' asymmetry.
@@ -30,12 +33,13 @@ def shown_shares(points: Float64) -> tuple[float, float]:
     return on_left, on_right
 
 
-def expressed(before: Float64, after: Float64) -> Float64:
+def expressed(before: Float64, after: Float64, asked: Openings = AS_THEY_COME) -> Float64:
     """Where an expression has landmarks (68, 2): from where those of a frontal face would go, as people's can.
 
-    before, after: (x, y) in crop pixels.
+    before, after: (x, y) in crop pixels. asked: of lips and lids.
     """
-    return in_order(before, foreshortened(before, with_own_nose(before, after)))
+    possible = in_order(before, foreshortened(before, with_own_nose(before, after)))
+    return held_lids(before, held_gape(before, possible, asked.lips), asked.lids)
 
 
 def foreshortened(before: Float64, after: Float64) -> Float64:

@@ -106,14 +106,16 @@ def _reach_the_disk(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def load_state(folder: Path) -> dict[str, Any]:
-    """The trainer's state of a checkpoint; only tensors and plain values are read, nothing is executed."""
+def load_state(folder: Path, *, in_part: bool = False) -> dict[str, Any]:
+    """The trainer's state of a checkpoint; only tensors and plain values are read, nothing is executed.
+
+    in_part: tensors stay in the file, and are read where they are used. The optimiser's are most of it.
+    """
+    path = folder / STATE_FILE
     try:
-        state: dict[str, Any] = torch.load(folder / STATE_FILE, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=in_part)
     except Exception as error:  # torch and pickle raise many kinds for a damaged file
-        raise CheckpointError(
-            f"{folder / STATE_FILE} is damaged ({error}); delete {folder} to use the one before."
-        ) from None
+        raise CheckpointError(f"{path} is damaged ({error}); delete {folder} to use the one before.") from None
     return state
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from emorph.core.errors import ConfigError, DataError
-from emorph.core.expressions import Emotion
+from emorph.core.expressions import UNLABELLED, Emotion
 from emorph.core.records import FaceRecord
 from emorph.data.balance import balanced_order
 from emorph.data.joined import JoinedFaces
@@ -123,8 +123,8 @@ class KnownFaces:
         """As many as somebody says, in all or of each emotion."""
         if isinstance(faces, int):
             return cls(faces, None, None, source, assumed=True)
-        codes = [emotion.value for emotion in Emotion]
-        labels = np.repeat(codes, [faces.get(emotion.word, 0) for emotion in Emotion]).astype(np.int64)
+        codes = {emotion.word: emotion.value for emotion in Emotion} | {UNLABELLED: -1}
+        labels = np.repeat(list(codes.values()), [faces.get(word, 0) for word in codes]).astype(np.int64)
         return cls(len(labels), labels, None, source, assumed=True)
 
     @classmethod
@@ -134,6 +134,15 @@ class KnownFaces:
         labels = np.array([-1 if face.label is None else face.label for face in faces], np.int64)
         pairs = [(face.valence, face.arousal) for face in faces]
         return cls(len(faces), labels, np.array(pairs, dtype=np.float64).reshape(-1, 2), source, assumed=True)
+
+
+def how_to_count(data: DataConfig | MixedData) -> str:
+    """What would tell a plan how many faces there will be: a sentence."""
+    if isinstance(data, MixedData):
+        return "State assumed_faces in each [[data]] block that does not exist yet."
+    if data.balance != "none" or data.class_power:
+        return "State the number of faces of each emotion in [data.assumed_faces], or name a raw data set with --scan."
+    return "State the number of faces with --faces N."
 
 
 def order_of(

@@ -16,8 +16,8 @@ from emorph.core.errors import DataError, ImageError
 from emorph.core.files import replace_file
 from emorph.core.images import read_metadata
 from emorph.core.types import AlignedFace, Float32, Landmarks, UInt8
+from emorph.edit.crops import CropEditor
 from emorph.edit.latent import directions_digest
-from emorph.edit.pipeline import Editor
 from emorph.edit.sheet import Row
 from emorph.models.fitted_on import weights_digest
 from emorph.train.config import OnPart
@@ -86,7 +86,7 @@ def _sheet(stage: Stage, training: Training, shown: Shown, strength: float, on_p
     """The sheet of a stage: as it lies in the folder, if it was made of the same, or else drawn."""
     tell = on_part or (lambda what, done, total: None)
     model, directions = stage.make(lambda done, total: tell(f"{stage.words}: encoding faces", done, total))
-    editor = Editor(model, directions, model_id=training.name, device=model.rates.device, steps=N_STEPS)
+    editor = CropEditor(model, directions, model_id=training.name, device=model.rates.device, steps=N_STEPS)
     file = training.folder / f"step_{stage.number:08d}.png"
     made_of = _made_of(editor, shown, strength)
     if not _states(file, made_of):
@@ -98,7 +98,7 @@ def _sheet(stage: Stage, training: Training, shown: Shown, strength: float, on_p
     return read_sheet(file, training.name)
 
 
-def _row(editor: Editor, shown: Shown, i: int, strength: float) -> Row:
+def _row(editor: CropEditor, shown: Shown, i: int, strength: float) -> Row:
     """One face, as it is and as the model draws it with each emotion."""
     face = crop_of(shown.images[i], None if shown.landmarks is None else shown.landmarks[i])
     targets = editor.sheet_targets(strength)
@@ -121,7 +121,7 @@ def _tile(picture: Float32) -> Image.Image:
     return Image.fromarray(levels).resize((side, side), Image.Resampling.BICUBIC)
 
 
-def _made_of(editor: Editor, shown: Shown, strength: float) -> str:
+def _made_of(editor: CropEditor, shown: Shown, strength: float) -> str:
     """Digits of all that a sheet follows from: the model, the directions, the faces, the strength."""
     digest = hashlib.sha256(repr((strength, N_STEPS, directions_digest(editor.directions))).encode())
     digest.update(weights_digest(editor.model).encode())

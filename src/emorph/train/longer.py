@@ -41,7 +41,7 @@ class Longer:
             raise ConfigError(
                 f"{run} is at step {step:,} already, and a budget of {stated} is {now:,} steps: ask for more."
             )
-        elapsed_s = float(checkpoint.load_state(newest).get("elapsed_s", 0.0))
+        elapsed_s = float(checkpoint.load_state(newest, in_part=True).get("elapsed_s", 0.0))
         return cls(new, step, before, now, elapsed_s / step if step and elapsed_s else None)
 
     def lines(self, plan: Plan) -> list[str]:

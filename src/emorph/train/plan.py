@@ -14,11 +14,11 @@ from torch.utils.data import Dataset
 
 from emorph.core.assets import official
 from emorph.core.errors import ConfigError, MissingAssetError
-from emorph.core.expressions import Emotion
+from emorph.core.expressions import UNLABELLED, Emotion
 from emorph.data.loader import EndlessOrder
 from emorph.train.config import RunConfig
 from emorph.train.devices import bfloat16_slowdown
-from emorph.train.draws import KnownFaces, order_of
+from emorph.train.draws import KnownFaces, how_to_count, order_of
 from emorph.train.free_memory import free_here, shortage
 from emorph.train.mixed_data import sets_of
 from emorph.train.resources import Resources, estimated_activations, resources, size
@@ -27,7 +27,6 @@ from emorph.train.warm_up import WarmUp, warm_up
 
 FEW_EPOCHS = 2.0
 SLOW_BFLOAT16 = 3.0  # times as long as float32
-UNLABELLED = "no label"
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ def plan_of(
         warnings=(),
     )
     left_out = int((~usable).sum()) if usable is not None else 0
-    return replace(plan, warnings=tuple(_warnings(plan, left_out, config.unusable) + _slow(optim, device)))
+    return replace(plan, warnings=tuple(_warnings(plan, config, left_out) + _slow(optim, device)))
 
 
 def make_plan(
@@ -276,10 +275,10 @@ def _stop_step(config: RunConfig, steps: int, tried: WarmUp | None) -> int | Non
     return step if step < steps else None
 
 
-def _warnings(plan: Plan, left_out: int, reason: str) -> list[str]:
+def _warnings(plan: Plan, config: RunConfig, left_out: int) -> list[str]:
     warnings = []
     if left_out:
-        warnings.append(f"{left_out:,} of {plan.faces:,} faces {reason}; they are left out.")
+        warnings.append(f"{left_out:,} of {plan.faces:,} faces {config.unusable}; they are left out.")
     if plan.epochs is not None and plan.epochs < FEW_EPOCHS:
         unit, amount = next(iter(plan.budget.items()))
         ten = math.ceil(10 * (plan.epoch_size or 0) / plan.batch_size)
@@ -308,9 +307,7 @@ def _warnings(plan: Plan, left_out: int, reason: str) -> list[str]:
     except MissingAssetError as error:
         warnings.insert(0, f"what it starts from is not here, so the run would stop at once. {error}")
     if plan.faces is None:
-        warnings.append(
-            f"{plan.data} does not exist: epochs and emotions are not known. State the number of faces with --faces N."
-        )
+        warnings.append(f"{plan.data} does not exist: epochs and emotions are not known. {how_to_count(config.data)}")
     return warnings
 
 

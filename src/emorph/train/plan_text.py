@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from emorph.train.plan import UNLABELLED, Plan
+from emorph.core.expressions import UNLABELLED
+from emorph.train.plan import Plan
 from emorph.train.resources import size
 
 LABEL_WIDTH = 12
@@ -34,10 +35,7 @@ def full_text(plan: Plan, starts: str = "") -> str:
         ("time", _time(plan)),
         ("ends", ending(plan)),
     ]
-    title = (
-        f"{plan.task}, {plan.needs.parameters / 1e6:.1f} M parameters, {plan.needs.trained / 1e6:.1f} M of them trained"
-    )
-    blocks = [title, "\n".join(_row(*row) for row in rows)]
+    blocks = [f"{plan.task}, {_parameters(plan)}", "\n".join(_row(*row) for row in rows)]
     if plan.sets:
         blocks.append(_set_table(plan))
     if plan.classes:
@@ -106,22 +104,44 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.1f} days"
 
 
+def _parameters(plan: Plan) -> str:
+    n, trained = plan.needs.parameters, plan.needs.trained
+    if trained > n:
+        return f"{n / 1e6:.1f} M parameters; {trained / 1e6:.1f} M are trained, with what only the training needs"
+    return f"{n / 1e6:.1f} M parameters, {'all' if trained == n else f'{trained / 1e6:.1f} M'} of them trained"
+
+
 def _data(plan: Plan) -> str:
     if plan.faces is None:
         return f"{plan.data} does not exist yet"
-    once = ""
-    if plan.seen is not None:
-        once = f"; {plan.seen:.1%} of them are drawn" if plan.seen < 1 else ""
-        once += f"; a face is drawn {_times(plan.least, plan.most)}"
     source = f"by {plan.faces_from}; {plan.data} does not exist yet" if plan.assumed else plan.data
     if plan.sets:
         source = f"of {len(plan.sets)} sets, below; not all of them exist yet" if plan.assumed else "of the sets below"
-    return f"{plan.faces:,} faces ({source}){once}"
+    return f"{plan.faces:,} faces ({source}){_draws(plan)}"
 
 
-def _times(least: int | None, most: int | None) -> str:
+def _draws(plan: Plan) -> str:
+    """How often faces come, and why some never do."""
+    if plan.seen is None or plan.faces is None or plan.least is None or plan.most is None:
+        return ""
+    never = round((1 - plan.seen) * plan.faces)
+    if not never:
+        return f"; each is drawn {_times(plan.least, plan.most)}"
+    if plan.epochs is not None and plan.epochs < 1:
+        return f"; each is drawn {_times(0, plan.most)}, and {never:,} never, as the run is shorter than an epoch"
+    if plan.balance == "none":
+        return f"; each is drawn {_times(0, plan.most)}, and {never:,} never"
+    return (
+        f"; each is drawn {plan.samples / plan.faces:.1f} times on average, those of rare expressions "
+        f"{_times(0, plan.most)}, and {never:,} never"
+    )
+
+
+def _times(least: int, most: int) -> str:
     if least == most:
         return "once" if most == 1 else f"{most:,} times"
+    if least == 0:
+        return "at most once" if most == 1 else f"at most {most:,} times"
     return f"{least:,} to {most:,} times"
 
 
@@ -189,8 +209,8 @@ def _balance(plan: Plan) -> str:
 def _set_table(plan: Plan) -> str:
     counts = [(row.name, row.faces, row.samples) for row in plan.sets]
     lines = count_table("set", counts, plan.samples)
-    drawn = [f"{row.name} {_times(row.least, row.most)}" for row in plan.sets]
-    return "\n".join([*lines, f"  (a face is drawn {'; '.join(drawn)})"])
+    drawn = [f"of {row.name} {_times(row.least, row.most)}" for row in plan.sets]
+    return "\n".join([*lines, f"  (each face is drawn {', '.join(drawn)})"])
 
 
 def _class_table(plan: Plan) -> str:

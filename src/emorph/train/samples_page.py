@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from emorph.core.encode import jpeg_url
 from emorph.core.errors import DataError, ImageError
-from emorph.core.files import replace_file
+from emorph.core.files import names_apart, replace_file
 from emorph.core.images import read_metadata, read_photo
 from emorph.core.types import UInt8
 from emorph.edit.sheet import GAP_PX, LABEL_PX
@@ -52,10 +52,12 @@ def write_page(path: Path, runs: Sequence[Path], steps: Sequence[int] | None = N
     """
     import jinja2
 
-    sheets = [sheet for run in runs for sheet in read_sheets(run, steps)]
+    runs = [run.resolve() for run in runs]
+    names = names_apart(runs)
+    sheets = [replace(sheet, run=names[run]) for run in runs for sheet in read_sheets(run, steps)]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        runs=[run.resolve().name for run in runs],
+        runs=[names[run] for run in runs],
         comparisons=[_comparison(group) for group in alike(sheets)],
         tile_px=min(SHOWN_PX, max(sheet.tiles.shape[2] for sheet in sheets)),
     )
@@ -90,11 +92,12 @@ def read_sheet(path: Path, run: str) -> StepSheet:
     pixels = read_photo(path).pixels
     pitch = side + GAP_PX
     expected = (LABEL_PX + n_rows * pitch - GAP_PX, len(titles) * pitch - GAP_PX)
-    if pixels.shape[:2] != expected:
+    above = pixels.shape[0] - expected[0]  # of titles in several lines
+    if above < 0 or pixels.shape[1] != expected[1]:
         raise ImageError(
             f"{path} has {pixels.shape[1]}x{pixels.shape[0]} px, but {expected[1]}x{expected[0]} is stated."
         )
-    tops = [LABEL_PX + row * pitch for row in range(n_rows)]
+    tops = [above + LABEL_PX + row * pitch for row in range(n_rows)]
     tiles = np.stack(
         [[pixels[top : top + side, pitch * k : pitch * k + side] for k in range(len(titles))] for top in tops]
     )

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from emorph.core.config import Config
 from emorph.core.errors import ConfigError, EmorphError
-from emorph.core.expressions import Emotion
+from emorph.core.expressions import UNLABELLED, Emotion
 from emorph.data.balance import parse_choice
 from emorph.data.store import CropWindow, FaceStore
 from emorph.data.tables import is_elsewhere, is_hub_id
@@ -30,8 +30,8 @@ class DataConfig(Config):
     leaves no face out, so that an epoch is longer than the data set, and faces without a label come once each, see
     ``emorph.data.loader.class_weights``; one of the two.
     weight: of several sets, how many samples come from this one: its weight over the sum of all weights.
-    assumed_faces: how many faces there will be, in all or of each emotion; a plan goes by it where the data set is not
-    there yet, a run never does.
+    assumed_faces: how many faces there will be, in all or of each emotion and "no label"; a plan goes by it where the
+    data set is not there yet, a run never does.
     """
 
     path: str
@@ -64,7 +64,7 @@ class DataConfig(Config):
     @field_validator("assumed_faces")
     @classmethod
     def _are_faces(cls, value: int | dict[str, int] | None) -> int | dict[str, int] | None:
-        known = [emotion.word for emotion in Emotion]
+        known = [*(emotion.word for emotion in Emotion), UNLABELLED]
         strange = [word for word in value if word not in known] if isinstance(value, dict) else []
         if strange:
             raise ValueError(f"{strange[0]!r} is not an emotion; known: {', '.join(known)}")

@@ -19,9 +19,9 @@ from emorph.edit.painted_mouth import face_whites
 from emorph.edit.pipeline import Editor
 from emorph.edit.redraw import Motions, motions, move_crops
 from emorph.faces.align import align, crop_quad
+from emorph.faces.gape import Openings
 from emorph.faces.warp import carried_each
 from emorph.video.frames import Part
-from emorph.video.opening import within_reach
 from emorph.video.tracks import Track
 
 STEADY_S = 0.12  # standard deviation of the window in which what is drawn and painted is averaged
@@ -120,7 +120,9 @@ def drawings(
         before, after = (to_levels(code.tone.put_back(editor.codec.decode(x_T, each))) for each in (z, z + step))
         moves = [CropChange.nothing(levels) for levels in before]
         return moves, [Drawn(share * (a - b), None) for b, a, share in zip(before, after, shares, strict=True)]
-    motion = motions(faces, _steps(faces, latent.landmark_steps(code.z, code.z + step, known)), frontal=True)
+    shut = [[Openings(lids=latent.lids(known, row))] for row in targets]
+    steps = latent.landmark_steps(code.z, code.z + step, known)[:, None]
+    motion = motions(faces, steps, frontal=True, openings=shut)
     fields = (motion.fields[:, 0], motion.opened[:, 0], motion.landmarks[:, 0])
     levels = to_levels(code.tone.put_back(move_crops(seen, motion.fields)[:, 0]))
     moves = [CropChange(own, own, *of_face) for own, *of_face in zip(levels, *fields, strict=True)]
@@ -133,14 +135,6 @@ def drawings(
     before, after = (to_levels(code.tone.put_back(each[:, 0])) for each in pictures)
     found = zip(rows, before, after, strict=True)
     return moves, [Drawn(shares[row] * (a - b), motion.landmarks[row, 0]) for row, b, a in found]
-
-
-def _steps(faces: Sequence[AlignedFace], steps: Tensor) -> Tensor:
-    """Steps (n, 68, 2) of landmarks as ``motions`` takes them, none of which opens its face's mouth too far."""
-    half = faces[0].side_px / 2
-    in_px = steps.double().cpu().numpy() * half
-    held = [within_reach(face.crop_points(), step) for face, step in zip(faces, in_px, strict=True)]
-    return torch.from_numpy(np.stack(held) / half)[:, None]
 
 
 def steadied(move: CropChange, around: Sequence[tuple[float, Drawn]]) -> CropChange:

@@ -10,7 +10,8 @@ import numpy as np
 from emorph.core.errors import NoFaceError
 from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.edit.change import CropChange
-from emorph.edit.painted_mouth import CLOSED_GAP, MouthChange, UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
+from emorph.edit.mouth_change import CLOSED_GAP, MouthChange
+from emorph.edit.painted_mouth import UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
 from emorph.faces.mouth_crop import lip_gap
 from emorph.faces.warp import carried_each
 from emorph.models.painter import Painter

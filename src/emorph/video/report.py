@@ -16,7 +16,8 @@ import numpy as np
 
 from emorph.core.commands import install
 from emorph.core.errors import MissingAssetError
-from emorph.core.files import replace_file, written_beside
+from emorph.core.files import names_apart, replace_file, written_beside
+from emorph.edit.paths import output_names
 from emorph.evaluate.report.plots import course
 from emorph.models.dlib_net import SAME_PERSON
 from emorph.video.clip import library
@@ -58,12 +59,14 @@ def write_pages(folder: Path, films: Sequence[FilmMeasures], command: str) -> Pa
     except ImportError:
         raise MissingAssetError(f"the page needs Jinja2: `{install('evaluate')}`.") from None
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [_part(folder, film) for film in films]
+    paths = [film.edited.path for film in films]
+    names = names_apart(paths)
+    parts = [_part(folder, film, names[film.edited.path]) for film in films]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(films=parts, command=command)
-    for film in films:
-        replace_file(folder / f"{film.edited.path.stem}.csv", _frames_csv(film).encode())
-    made = {film.edited.name: as_json(film) for film in films}
+    for film, name in zip(films, output_names(paths), strict=True):
+        replace_file(folder / f"{name}.csv", _frames_csv(film).encode())
+    made = {names[film.edited.path]: as_json(film) for film in films}
     replace_file(folder / "clips.json", (json.dumps(made, indent=2, ensure_ascii=False) + "\n").encode())
     replace_file(folder / PAGE_FILE, text.encode())
     return folder / PAGE_FILE
@@ -109,13 +112,13 @@ def _told_rows(told: Told, found: Mapping[str, float | None]) -> list[tuple[str,
     return rows
 
 
-def _part(folder: Path, film: FilmMeasures) -> dict[str, Any]:
+def _part(folder: Path, film: FilmMeasures, name: str) -> dict[str, Any]:
     picture = folder / f"{film.edited.path.stem}.side_by_side.webm"
     _write_side_by_side(picture, film)
     video = f"data:video/webm;base64,{base64.b64encode(picture.read_bytes()).decode()}"
     picture.unlink()
     return {
-        "name": film.edited.name,
+        "name": name,
         "source": film.source.name,
         "video": video,
         "shown_s": min(SHOWN_S, max(film.facts["duration_s"])),

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from emorph.core.files import names_apart
 from emorph.core.types import Float64, Landmarks, Photo
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch
 from emorph.edit.pipeline import Editor
@@ -55,10 +56,10 @@ def edit_films(
     sources = [Path(clip) for clip in clips]
     paths = film_paths(sources, Path(out), plan.word)
     editor.check_targets([key.value for key in plan.targets])
-    batch, edits = Batch(watch), []
+    batch, edits, names = Batch(watch), [], names_apart(sources)
     batch.watch.start(len(sources))
     for source, path in zip(sources, paths, strict=True):
-        with batch.item(source.name):
+        with batch.item(names[source]):
             edits.append(edit_film(editor, source, path, plan, again=again, tell=tell))
             batch.watch.written(edits[-1])
     return FileReport(tuple(edits), tuple(batch.failures), sum(not edit.seconds for edit in edits))

@@ -23,13 +23,19 @@ from emorph.edit.change import CropChange
 from emorph.edit.redraw import crop_points, motions, move_crops
 from emorph.edit.rig.mouth import darkened
 from emorph.edit.rig.parts import Look, RigFace
+from emorph.face3d.action_units import BLINKS
 from emorph.face3d.camera import project
+from emorph.face3d.ict import ICT
 from emorph.face3d.model import FaceModel
 from emorph.face3d.skinning import rodrigues
+from emorph.faces.gape import Openings
 from emorph.models.rig import Rig
 from emorph.models.rig_faces import rig_buffers
 
 LOOKS_AT_ONCE = 4  # drawn in one batch, each up to three times
+SHUTTING = (
+    0.6  # of a blink: what is less, a fit finds in narrow eyes as well, and landmarks alone tell how far they close
+)
 _GEOMETRY = ("shape", "expression", "pose", "jaw", "camera")
 _Kind = Literal["same", "anew", "still", "moving"]
 
@@ -107,7 +113,8 @@ class RigPainter:
         for group in _groups(looks):
             places = torch.cat([self._places(face.coeffs), *(self._places(look.coeffs, look.beyond) for look in group)])
             steps = (places[1:] - places[:1])[None]
-            motion = motions([face.aligned], steps)
+            shut = [Openings(lids=_lids(self.face_model, face.coeffs, look.coeffs)) for look in group]
+            motion = motions([face.aligned], steps, openings=[shut])
             start = move_crops(face.picture, motion.fields)[0]
             begun = darkened(start, motion.opened[0], crop_points(face.aligned, steps[0])[1])
             held = self._held(face, begun, move_crops(buffers, motion.fields, clamp=False)[0], report)
@@ -167,6 +174,19 @@ class RigPainter:
         if beyond is not None:
             marks = marks + beyond.to(marks) @ rodrigues(here.pose).mT
         return project(marks, here.camera)[..., :2]
+
+
+def _lids(face_model: FaceModel, own: FaceCoeffs, given: FaceCoeffs) -> tuple[float, float]:
+    """What is left at most of the left and the right eye's opening as they blink, in the picture, [0, 1]."""
+    if not isinstance(face_model, ICT):
+        return 1.0, 1.0
+    rows = [face_model.unit_names.index(name) for name in BLINKS]
+    before, after = (coeffs.expression[0, rows].tolist() for coeffs in (own, given))
+    left, right = (
+        1 - max(0.0, (now - SHUTTING) / (1 - SHUTTING)) if now > was else 1.0
+        for was, now in zip(before, after, strict=True)
+    )
+    return left, right
 
 
 def _kind(look: Look, face: RigFace, seed: int | None) -> _Kind:

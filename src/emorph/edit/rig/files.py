@@ -9,6 +9,7 @@ from typing import Any
 
 from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
+from emorph.core.files import names_apart
 from emorph.core.images import read_photo, write_image, write_photo
 from emorph.core.target import checked_strengths, short_word
 from emorph.core.types import OnStep, Photo, Target, UInt8
@@ -163,7 +164,7 @@ def transfer_files(
         giver = editor.target(target, target_face, min_face_px=min_face_px)
     else:
         giver, neutral = editor.target_and_neutral(target, target_neutral, target_face, min_face_px=min_face_px)
-    batch, edits = Batch(watch), []
+    batch, edits, names = Batch(watch), [], names_apart(jobs)
 
     def faces_of(source: Path) -> list[RigFace]:
         return editor.sources(read_photo(source, frame=frame), face, min_face_px=min_face_px)
@@ -172,7 +173,7 @@ def transfer_files(
     if album:
         batch.watch.start(len(jobs))
         for source in jobs:
-            with batch.item(source.name):
+            with batch.item(names[source]):
                 read[source] = faces_of(source)
         jobs = {source: path for source, path in jobs.items() if source in read}
     shape = mean_shape([faces[0] for faces in read.values()]) if read else None
@@ -180,13 +181,13 @@ def transfer_files(
     made = facts(editor, chosen, seed=seed, target=giver.photo.name, **named)
     batch.watch.start(len(jobs))
     for source, path in jobs.items():
-        with batch.item(source.name):
+        with batch.item(names[source]):
             faces = read.get(source) or faces_of(source)
             edit = editor.apply(faces, giver, chosen, neutral=neutral, shape=shape, seed=seed, on_step=batch.watch.step)
             with unbroken():
                 metadata = rig_metadata(made)
                 said = write_photo(path, edit.photo, metadata=metadata, strip_location=strip_location)
-                remark = _remark(source.name, edit)
+                remark = _remark(names[source], edit)
                 done = FileEdit(
                     source,
                     (path,),
@@ -214,14 +215,14 @@ def plan_transfer(
 ) -> dict[Path, Path]:
     """A file for each photo, none of which is a photo that is given, checked before anything is loaded.
 
-    It is named after what is taken over, and whose: that of another target does not take its place.
+    It is named after what is taken over, and whose: that of another target, or neutral, does not take its place.
     Raises ConfigError, also for a neutral photo where the expression is not taken over, and ImageError.
     """
     if target_neutral is not None and "expression" not in parts:
         raise ConfigError("a neutral photo of the target tells its expression: it needs --part expression.")
     given = [Path(target), *([Path(target_neutral)] if target_neutral is not None else [])]
     sources, out = photo_files(photos), Path(out)
-    taken = short_word(f"{'-'.join(parts)}_{Path(target).stem}")
+    taken = short_word("_".join(["-".join(parts), *(path.stem for path in given)]))
     paths = result_paths(out, [f"{name}_{taken}" for name in output_names(sources)])
     SourcePhotos([*sources, *given]).refuse(paths)
     check_writable(out)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from emorph.core.errors import ConfigError, ImageError
-from emorph.core.files import replace_file
+from emorph.core.files import photo_names, replace_file
 from emorph.core.types import OnStep, UInt8
 from emorph.edit.result import Edit
 from emorph.edit.rig.editor import RigEditor
@@ -38,7 +38,7 @@ def draw_matrix(
         raise ConfigError(f"a matrix needs at least two faces; found {len(faces)}.")
     own = [tile(face.photo, face.aligned) for face in faces]
     corner = Image.new("RGB", (TILE_PX, TILE_PX), (255, 255, 255))
-    titles = ("source / target", *(face.photo.name for face in faces))
+    titles = ("source / target", *photo_names(face.photo for face in faces))
     rows = [Row((corner, *own), titles)]
     for i in range(len(faces)):
         rows.append(Row((own[i], *_row(editor, faces, i, parts, see, on_step)), titles))

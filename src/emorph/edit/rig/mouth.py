@@ -16,7 +16,8 @@ from torch import Tensor
 from emorph.core.landmarks import MOUTH
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.edit.change import CropChange, Finish
-from emorph.edit.painted_mouth import RIM, MouthChange, moved_pixels, paint_mouth
+from emorph.edit.mouth_change import MouthChange
+from emorph.edit.painted_mouth import RIM, moved_pixels, paint_mouth
 from emorph.edit.rig.parts import Look, RigFace
 from emorph.faces.mouth_crop import around_inside, cut, face_unit, is_shut, light_inside, lip_gap, lip_masks, mouth_crop
 from emorph.models.painter import Painter

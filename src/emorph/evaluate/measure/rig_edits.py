@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 import torch
 
 from emorph.core.errors import NoFaceError, ShapeError
+from emorph.core.files import photo_names
 from emorph.core.types import AlignedFace, FaceCoeffs, Photo
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.evaluate.metrics.identity import distances
@@ -118,6 +119,7 @@ class PairScores(Generic[Edited]):
 
     def __init__(self, faces: Sequence[ReadFace], reread: Callable[[Edited], ReadFace]) -> None:
         self.faces, self._reread = faces, reread
+        self._names = photo_names(face.photo for face in faces)
         self._known = [descriptor_of(face.photo, face.aligned.landmarks)[None] for face in faces]
         self.rows: list[PairScore | LostPair] = []
 
@@ -126,7 +128,7 @@ class PairScores(Generic[Edited]):
         if i == j:
             return
         source, target = self.faces[i], self.faces[j]
-        names = (source.photo.name, target.photo.name)
+        names = (self._names[i], self._names[j])
         try:
             again = self._reread(edit)
         except NoFaceError as error:

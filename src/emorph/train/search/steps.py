@@ -89,7 +89,7 @@ def losses_of_faces(
     """Each face's losses, (n,) by name, with the same noise for all settings. folder: the checkpoint of ``trained``."""
     task = config.validation_task(faces, trained)
     own = {f"model.{key}": value for key, value in trained.state_dict().items()}
-    load_strictly(task.loss, own | load_state(folder)["heads"], str(folder))
+    load_strictly(task.loss, own | load_state(folder, in_part=True)["heads"], str(folder))
     device = next(trained.parameters()).device
     task.loss.to(device).eval()
     items = faces if task.items is None else task.items

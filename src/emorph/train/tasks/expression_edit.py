@@ -8,21 +8,26 @@ moved crop's own z_sem and once with the target's. The mouth's inside is left to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from emorph.core.expressions import Emotion
 from emorph.core.landmarks import CHIN, INNER
+from emorph.core.types import Float64, Target
 from emorph.diffusion.process import q_sample, x0_from
-from emorph.edit.latent import landmark_steps
+from emorph.edit.latent import landmark_steps, openings
 from emorph.edit.redraw import resampled
 from emorph.edit.steady import drawable, held_steady
 from emorph.face3d.camera import screen_to_pixels
+from emorph.faces.gape import AS_THEY_COME, Openings
 from emorph.faces.mouth import newly_open
+from emorph.faces.slits import GROUPS, Slit, sides, with_lashes
 from emorph.faces.turned import expressed
-from emorph.faces.warp import STIFFNESS, anchors
+from emorph.faces.warp import STIFFNESS, anchors, rows_of
 
 if TYPE_CHECKING:
     from emorph.models.diffae import DiffAE
@@ -32,12 +37,21 @@ NOISIEST = 0.6  # of the time steps, from which on one step changes what the edi
 
 
 def edited_in_one_step(
-    model: DiffAE, directions: Directions, x0: Tensor, z: Tensor, z_to: Tensor, points: Tensor, t: Tensor, noise: Tensor
+    model: DiffAE,
+    directions: Directions,
+    x0: Tensor,
+    z: Tensor,
+    z_to: Tensor,
+    points: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    asked: Sequence[Openings] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The crop moved, and as the edit has it then: (B, C, S, S) in [-1, 1] each.
 
     x0: crops without their tone, (B, C, S, S). z, z_to: (B, z_dim), theirs and the target's. points: (B, 68, 2) in
     [-1, 1]. t: int64 (B,), drawn evenly from all time steps; the noisiest are taken in their place. noise: like x0.
+    asked: of each face's lips and lids.
     """
     n_steps = model.diffusion.n_train_steps
     t = int(NOISIEST * n_steps) + (t * (1 - NOISIEST)).long()
@@ -45,7 +59,7 @@ def edited_in_one_step(
     before = screen_to_pixels(points, (side, side)).double()
     with torch.autocast(kind, enabled=False):
         steps = landmark_steps(z.float(), z_to.float(), directions.to(z.device)).double() * (side / 2)
-        goals, share = _goals(before, before + steps, side)
+        goals, share = _goals(before, before + steps, side, asked or [AS_THEY_COME] * len(x0))
         moved = resampled(x0, smooth_motion(before, goals, side)).clamp(-1, 1)
     with torch.no_grad():
         x_t = q_sample(moved, t, noise, model.rates)
@@ -55,6 +69,15 @@ def edited_in_one_step(
         return moved, held_steady(moved, moved + change, share.to(moved))
 
 
+def openings_of(directions: Directions, asked: Tensor, strength: Tensor) -> list[Openings]:
+    """What each of B targets asks of lips. asked: (B, N_ASKED) of ``asked_for``; strength: (B, 1)."""
+    emotions = asked[:, : len(Emotion)].cpu()
+    return [
+        openings(directions, [Target(Emotion(int(row.argmax())), float(share))])[0] if row.any() else AS_THEY_COME
+        for row, share in zip(emotions, strength[:, 0].cpu(), strict=True)
+    ]
+
+
 def smooth_motion(before: Tensor, after: Tensor, side_px: int) -> Tensor:
     """``emorph.faces.warp.motion_between`` of B faces, through which gradients flow back to where landmarks go.
 
@@ -62,35 +85,64 @@ def smooth_motion(before: Tensor, after: Tensor, side_px: int) -> Tensor:
     """
     before, after = before.double(), after.double()
     still = torch.from_numpy(np.stack([anchors(own, side_px) for own in before.cpu().numpy()])).to(after)
-    start, end = (torch.cat([points[:, CHIN], points[:, INNER], still], dim=1) for points in (before, after))
+    pairs = list(zip(before.detach().cpu().numpy(), after.detach().cpu().numpy(), strict=True))
+    wider = torch.from_numpy(np.stack([with_lashes(own, to) - own for own, to in pairs])).to(after)
+    start, end = (torch.cat([p[:, CHIN], p[:, INNER], still], dim=1) for p in (before + wider, after))
     n = end.shape[1]
     affine = torch.cat([torch.ones_like(end[..., :1]), end], dim=2)
     stiff = STIFFNESS * side_px**2 * torch.eye(n).to(end)
     upper = torch.cat([_bending((end[:, :, None] - end[:, None]).square().sum(dim=3)) + stiff, affine], dim=2)
     lower = torch.cat([affine.mT, end.new_zeros(len(end), 3, 3)], dim=2)
-    values = torch.cat([start - end, end.new_zeros(len(end), 3, 2)], dim=1)
-    bends, flat = torch.linalg.solve(torch.cat([upper, lower], dim=1), values).float().split([n, 3], dim=1)
+    known = _known_points(n).to(end)  # (5, n + 3): by all points, and without one side of the slits
+    systems = torch.cat([upper, lower], dim=1) * (known[:, None, :, None] * known[:, None, None])
+    systems = systems + torch.diag_embed(1 - known)[:, None]
+    values = torch.cat([start - end, end.new_zeros(len(end), 3, 2)], dim=1) * known[:, None, :, None]
+    bends, flat = torch.linalg.solve(systems, values).float().split([n, 3], dim=2)
     at, centres = torch.arange(side_px, device=end.device).float(), end.float()
     across, down = ((at[None, :, None] - centres[:, None, :, i]).square() for i in range(2))  # (B, S, n) each
     kernel = _bending(down[:, :, None] + across[:, None])  # (B, S, S, n)
     y, x = torch.meshgrid(at, at, indexing="ij")
     ramp = torch.stack([torch.ones_like(x), x, y], dim=-1)
-    field: Tensor = kernel @ bends[:, None] + ramp @ flat[:, None]
+    both, *parts = kernel @ bends[:, :, None] + ramp @ flat[:, :, None]
+    field: Tensor = both
+    for group, above, below in zip(GROUPS, parts[::2], parts[1::2], strict=True):
+        for slit in group:
+            share, side = (each.to(both) for each in _shares(slit, pairs, side_px))
+            field = field + share * (torch.lerp(above, below, side) - both)
     return field
+
+
+def _known_points(n: int) -> Tensor:
+    """Which of a spline's n points, and of its three coefficients more, each of the fields knows, (5, n + 3)."""
+    lost = [[], *(side for group in GROUPS for side in sides(group))]
+    known = torch.ones(len(lost), n + 3)
+    for row, landmarks in zip(known, lost, strict=True):
+        row[rows_of(landmarks)] = 0
+    return known
+
+
+def _shares(slit: Slit, pairs: Sequence[tuple[Float64, Float64]], side_px: int) -> tuple[Tensor, Tensor]:
+    """How far its sides are moved each by itself, and which pixels lie below it, (B, S, S, 1) each.
+
+    Taken as given by the gradients. pairs: landmarks (68, 2) before and after, of B faces.
+    """
+    below, near = zip(*(slit.below(after, side_px) for _, after in pairs), strict=True)
+    parted = np.array([slit.parted(*pair) for pair in pairs], np.float32)[:, None, None]
+    return torch.from_numpy(parted * np.stack(near))[..., None], torch.from_numpy(np.stack(below))[..., None]
 
 
 def _bending(squared: Tensor) -> Tensor:
     return squared * squared.clamp(min=1e-12).log()
 
 
-def _goals(before: Tensor, after: Tensor, side_px: int) -> tuple[Tensor, Tensor]:
+def _goals(before: Tensor, after: Tensor, side_px: int, asked: Sequence[Openings]) -> tuple[Tensor, Tensor]:
     """Where landmarks go once they are in order, (B, 68, 2), and what an edit may draw then, (B, 1, S, S).
 
     What sets lids and lips apart, and what may be drawn, is taken as given by the gradients.
     """
     goals, shares = [], []
-    for own, to in zip(before.detach().cpu().numpy(), after.detach().cpu().numpy(), strict=True):
-        goals.append(expressed(own, to))
+    for own, to, gape in zip(before.detach().cpu().numpy(), after.detach().cpu().numpy(), asked, strict=True):
+        goals.append(expressed(own, to, gape))
         shares.append(drawable(own, goals[-1], newly_open(own, goals[-1], side_px)))
     in_place = torch.from_numpy(np.array(goals)).to(after)
     return after + (in_place - after.detach()), torch.from_numpy(np.array(shares))[:, None].to(after)

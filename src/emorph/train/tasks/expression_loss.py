@@ -24,7 +24,7 @@ from emorph.core.tone import face_window
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target, x0_from
 from emorph.diffusion.samplers import Denoise, solver
 from emorph.face3d.camera import screen_to_pixels
-from emorph.train.tasks.expression_edit import edited_in_one_step
+from emorph.train.tasks.expression_edit import edited_in_one_step, openings_of
 from emorph.train.tasks.expression_model import ExpressionModel
 from emorph.train.tasks.expression_networks import AUTO, OPEN_EMOTION, Answer, Frozen
 
@@ -160,7 +160,7 @@ class ExpressionLoss(nn.Module):
         if losses.edits:
             plain, z_to = z_to, self.model.shifted(z, z_to, asked, strength)
             parts |= self._corrected(plain, z_to)
-            before, drawn, certainty = self._pictures(x0, start, z, z_to, points, t, noise)
+            before, drawn, certainty = self._pictures(x0, start, z, z_to, asked, strength, points, t, noise)
             parts |= self._around(before, drawn, certainty)
             with torch.autocast(x.device.type, enabled=False):
                 parts |= self._told(x, tone.put_back(drawn.float()), asked, strength[:, 0], points, certainty)
@@ -170,15 +170,26 @@ class ExpressionLoss(nn.Module):
         return {"loss": total, **parts}
 
     def _pictures(
-        self, x0: Tensor, start: Tensor, z: Tensor, z_to: Tensor, points: Tensor, t: Tensor, noise: Tensor
+        self,
+        x0: Tensor,
+        start: Tensor,
+        z: Tensor,
+        z_to: Tensor,
+        asked: Tensor,
+        strength: Tensor,
+        points: Tensor,
+        t: Tensor,
+        noise: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What is edited and what comes of it, (B, C, S, S) each, and how much each face counts, (B,)."""
         model, sure = self.model.autoencoder, z_to.new_ones(len(z_to), dtype=torch.float32)
         if self.pictures.way == "chain":
             return x0, self.chain(start, z_to), sure
         if self.pictures.way == "edit":
-            assert self.model.directions is not None
-            return *edited_in_one_step(model, self.model.directions, x0, z, z_to, points, t, noise), sure
+            directions = self.model.directions
+            assert directions is not None
+            openings = openings_of(directions, asked, strength)
+            return *edited_in_one_step(model, directions, x0, z, z_to, points, t, noise, openings), sure
         x_t = q_sample(start, t, noise, model.rates)
         raw = model.predict(x_t, t, z_to).float()
         drawn = x0_from(raw, x_t, t, model.rates, model.config.prediction).clamp(-1, 1)

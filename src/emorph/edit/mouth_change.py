@@ -1,0 +1,82 @@
+"""How an edit moves a mouth, and what of its own inside is still to be seen then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emorph.core.errors import ShapeError
+from emorph.core.expressions import Emotion
+from emorph.core.types import AlignedFace, Float32, Float64
+from emorph.edit.mouth_light import light_of
+from emorph.faces.mouth import newly_open
+from emorph.faces.mouth_crop import MouthCrop, is_shut, lip_gap
+
+CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
+OPENED_GAP = 0.06  # lips that were closed and part by less stay as they were moved: points are no surer than that
+SOFT_GAP = 0.6  # of these gaps: over which a film's mouth comes to be seen
+SEEN_GAP = 0.12  # from which on there is enough to be seen between lips to be kept when they open further
+# What is seen in a mouth that closes is kept, nothing up to the first number and all from the second on: by the share
+# of its gap that is left, or that of the light that it should have. A smile has teeth where a shout was dark.
+CLOSES, DARK = (0.35, 0.6), (0.7, 0.85)
+
+
+@dataclass(frozen=True)
+class MouthChange:
+    """How an edit moves a mouth. before, after: its face's 68 landmarks in photo pixels, float64 (68, 2) each."""
+
+    before: Float64
+    after: Float64
+
+    @classmethod
+    def in_crop(cls, face: AlignedFace, after: Float64) -> MouthChange:
+        """The landmarks of a face, and where an edit moves them to: (68, 2) in its crop's pixels. Raises ShapeError."""
+        if after.shape != (68, 2) or not np.isfinite(after).all():
+            raise ShapeError(f"expected 68 finite landmarks (68, 2), found {after.shape}.")
+        return cls(face.landmarks.points.astype(np.float64), face.in_photo(after))
+
+    @property
+    def shows_inside(self) -> bool:
+        """Whether there is anything between the lips, before or after."""
+        return lip_gap(self.before) >= CLOSED_GAP or lip_gap(self.after) >= OPENED_GAP
+
+    def light_of(self, emotions: Sequence[tuple[Emotion, float]]) -> float | None:
+        """How light the inside should be of a mouth that shows these; None if its lips touch, or it is not known."""
+        return None if is_shut(lip_gap(self.after)) else light_of(emotions)
+
+    @property
+    def share_inside(self) -> float:
+        """How far the inside is to be seen, in [0, 1]: for films, where lips part little by little.
+
+        Half where ``shows_inside`` becomes true.
+        """
+        gaps = (lip_gap(self.before) / CLOSED_GAP, lip_gap(self.after) / OPENED_GAP)
+        share = float(np.clip(0.5 + (max(gaps) - 1) / SOFT_GAP, 0, 1))
+        return share * share * (3 - 2 * share)
+
+    def kept(self, crop: MouthCrop, own: float | None = None) -> Float32:
+        """Where the photo's own inside of the mouth is still to be seen, (h, w) in [0, 1].
+
+        Between lips that were open and stay so; of lips that close only a line of teeth would be left, and what is seen
+        between lips that hardly part is a line as well, which an edit that opens them would stretch.
+        own: in [0, 1], how much is kept if the mouth opens further; by default by how far it was open.
+        """
+        before, after = lip_gap(self.before), lip_gap(self.after)
+        if min(before, after) < CLOSED_GAP:
+            return np.zeros(crop.size[::-1], np.float32)
+        seen = np.clip((before - CLOSED_GAP) / (SEEN_GAP - CLOSED_GAP), 0, 1) if own is None else own
+        opening = np.clip((after - before) / OPENED_GAP, 0, 1)
+        opened = newly_open(crop.points(self.before), crop.points(self.after), max(crop.size))
+        share: Float32 = (1 - opening * (1 - seen)) * (1 - opened[: crop.size[1], : crop.size[0]])
+        return np.ascontiguousarray(share, np.float32)
+
+    def kept_in(self, light: float) -> float:
+        """How much is kept of what is seen in a mouth that closes, in [0, 1].
+
+        light: of its inside, over the light that should be there.
+        """
+        gap = lip_gap(self.after) / max(lip_gap(self.before), 1e-6)
+        shares = [(found - none) / (whole - none) for found, (none, whole) in ((gap, CLOSES), (light, DARK))]
+        return float(np.clip(max(shares), 0, 1))
