@@ -71,5 +71,6 @@ def _lit(normals: Float32) -> NDArray[np.uint8]:
     """The colours of skin that faces these ways, (V, 4). normals: (V, 3), of length 1."""
     to_light = np.asarray(_TO_LIGHT) / np.linalg.norm(_TO_LIGHT)
     light = _AMBIENT + (1 - _AMBIENT) * np.maximum(normals @ to_light, 0)
-    colours = np.concatenate([light[:, None] * np.asarray(_SKIN), np.ones((len(light), 1))], axis=1)
-    return np.rint(255 * colours).astype(np.uint8)
+    colours = np.full((len(light), 4), 255, np.uint8)
+    colours[:, :3] = np.rint(255 * light[:, None] * np.asarray(_SKIN))
+    return colours

@@ -47,8 +47,8 @@ def add_compare_tab(words: Words, controls: Controls, sessions: Sessions, key: A
 
             left, left_s = sessions.submit(partial(draw, one, one_steps)).result()
             right, right_s = sessions.submit(partial(draw, other, other_steps)).result()
-            took = words.say("compare.took", left=f"{left_s:.2f}", right=f"{right_s:.2f}")
-            return divided(left, right, session), took
+            said = words.say("compare.took", left=f"{left_s:.2f}", right=f"{right_s:.2f}")
+            return divided(left, right, session), said
 
     say = words.say
     names = sessions.editors.names
