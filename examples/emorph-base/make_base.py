@@ -13,18 +13,23 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from emorph.core.config import read_toml
+from emorph.core.expressions import Emotion
 from emorph.models.diffae import DiffAE
+from emorph.models.directions import Directions
+from emorph.models.fitted_on import FITTED_FILE, FittedOn
 from emorph.train.checkpoint import step_folders
 
 HERE = Path(__file__).parent
 PAINTER = HERE.parent / "emorph-painter"
 PAINTER_PACKS = ("lfw", "aaf", "genki", "ffhq", "london")
+# Gains that go further than Step 1 was trained with: trained with this one as well, it was recognised less (README.md).
+FURTHER = {Emotion.SURPRISE: 2.6}
 STOPPED = 130  # what a shell reports for a command that Ctrl-C ended
 
 
@@ -103,6 +108,11 @@ def assemble() -> None:
     shutil.rmtree(target, ignore_errors=True)
     DiffAE.from_pretrained(edits).save_pretrained(target, dtype=torch.float16)  # with what it says of losses
     shutil.copytree(edits / "directions", target / "directions")
+    directions = Directions.from_pretrained(target / "directions")
+    emotions = [Emotion.known(label) for label in directions.labels]
+    gains = tuple(FURTHER.get(e, gain) for e, gain in zip(emotions, directions.gains, strict=True))
+    fitted = FittedOn(model="emorph-base", weights=DiffAE.from_pretrained(target).encoder_digest)
+    replace(directions, gain=gains).save_pretrained(target / "directions", notes={FITTED_FILE: fitted.text()})
     shutil.copytree(final(PAINTER / "4_sharp.toml"), target / "painter")  # the last: where it is, all is
 
 
