@@ -17,6 +17,7 @@ from emorph.core.landmarks import (
     CHIN,
     INNER,
     LOWER_LIP_POINTS,
+    MIRRORED,
     STABLE,
     UPPER_LIP_POINTS,
 )
@@ -268,6 +269,20 @@ def test_landmarks_follow_z(editor: Editor) -> None:
     torch.testing.assert_close(steps[0], editor.directions.landmarks.sum(dim=-1))  # type: ignore[union-attr]
     with pytest.raises(MissingAssetError, match="landmarks68"):
         latent.landmark_steps(z, z, tiny_directions())
+
+
+def test_both_sides_move_alike_but_for_what_has_sides(editor: Editor) -> None:
+    assert editor.directions is not None
+    z = torch.zeros(2, 32)
+    z_to = torch.randn(2, 32, generator=torch.Generator().manual_seed(0))
+    plain = latent.landmark_steps(z, z_to, editor.directions)
+    steps = latent.landmark_steps(z, z_to, editor.directions, [True, False])
+    torch.testing.assert_close(steps[1], plain[1])
+    torch.testing.assert_close(steps[0, list(MIRRORED)] * torch.tensor([-1.0, 1.0]), steps[0])
+    torch.testing.assert_close(steps[0, 30, 1], plain[0, 30, 1])  # on the midline
+    even = [latent.is_even(Target.asked(word)) for word in ("sad", "neutral", "contempt", "happy=1,AU46_L=1")]
+    assert even == [True, False, False, False]
+    assert latent.is_even(Target(valence=0.5))
 
 
 def test_gains_of_single_emotions(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from emorph.core.errors import ConfigError
+from emorph.core.expressions import Emotion
 from emorph.core.images import unit_range
-from emorph.core.types import AlignedFace, Landmarks
+from emorph.core.types import AlignedFace, Landmarks, Target
 from emorph.edit.latent import landmark_steps
 from emorph.edit.redraw import motions, move_crops
 from emorph.edit.steady import held_steady
@@ -75,12 +76,14 @@ def test_a_picture_is_moved_and_held_as_the_editor_does_it_and_gradients_reach_t
         z = model.encode(x0)
     z_to = (z + 0.5 * torch.randn_like(z)).requires_grad_()
     t, noise = torch.tensor([0, 500, 999]), torch.randn_like(x0)
-    moved, edited = edited_in_one_step(model, directions, x0, z, z_to, points, t, noise)
+    targets = [Target(Emotion.SAD), Target(Emotion.NEUTRAL), Target(valence=0.5)]
+    moved, edited = edited_in_one_step(model, directions, x0, z, z_to, points, t, noise, targets)
     at = screen_to_pixels(points, (SIDE, SIDE)).numpy()
     nothing = np.zeros((SIDE, SIDE, 3), np.uint8)
     crops = [AlignedFace(nothing, np.eye(3), Landmarks(own, (0, 0, SIDE, SIDE), 1.0)) for own in at]
     with torch.no_grad():
-        motion = motions(crops, landmark_steps(z[:, None], z_to[:, None], directions), frontal=True)
+        steps = landmark_steps(z, z_to, directions, [True, False, True])
+        motion = motions(crops, steps[:, None], frontal=True)
     torch.testing.assert_close(moved, move_crops(x0, motion.fields)[:, 0], rtol=0, atol=4e-2)
     noisiest = 600 + (0.4 * t).long()
     alpha_bar = torch.tensor(model.diffusion.alphas_cumprod, dtype=torch.float32)[noisiest]
@@ -96,7 +99,7 @@ def test_a_picture_is_moved_and_held_as_the_editor_does_it_and_gradients_reach_t
     assert z_to.grad is not None
     assert float(z_to.grad.abs().max()) > 0
     again = z_to.detach().clone().requires_grad_()
-    moved, edited = edited_in_one_step(model, directions, x0, z, again, points, t, noise)
+    moved, edited = edited_in_one_step(model, directions, x0, z, again, points, t, noise, targets)
     (edited - moved).square().sum().backward()  # and of what is drawn
     assert float(again.grad.abs().max()) > 0  # type: ignore[union-attr]
 

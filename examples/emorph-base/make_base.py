@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 PAINTER = HERE.parent / "emorph-painter"
 PAINTER_PACKS = ("lfw", "aaf", "genki", "ffhq", "london")
 # Gains that go further than Step 1 was trained with: trained with this one as well, it was recognised less (README.md).
-FURTHER = {Emotion.SURPRISE: 2.6}
+FURTHER = {Emotion.SURPRISE: 2.3}
 STOPPED = 130  # what a shell reports for a command that Ctrl-C ended
 
 

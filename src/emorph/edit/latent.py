@@ -10,6 +10,7 @@ from torch import Tensor
 
 from emorph.core.errors import MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import MIRRORED
 from emorph.core.types import Target
 from emorph.diffusion.noise import seeded_noise
 from emorph.face3d.action_units import BLINKS, units_among
@@ -178,15 +179,29 @@ def _units(directions: Directions) -> UnitAxes:
     return directions.units
 
 
-def landmark_steps(z: Tensor, z_to: Tensor, directions: Directions) -> Tensor:
+def landmark_steps(z: Tensor, z_to: Tensor, directions: Directions, even: Sequence[bool] | None = None) -> Tensor:
     """How the 68 landmarks move when z_sem (..., z_dim) goes to z_to: (..., 68, 2) (x, y) in half sides of the crop.
 
+    even: which of the steps along the last dimension but two move both sides alike, by default none: see ``is_even``.
     Raises MissingAssetError where the directions do not know it.
     """
     if directions.landmarks is None:
         raise MissingAssetError("these directions do not know landmarks; train them on a data set with 'landmarks68'.")
     step = directions.stats.normalise(z_to) - directions.stats.normalise(z)
-    return torch.einsum("...d,pcd->...pc", step, directions.landmarks)
+    moved = torch.einsum("...d,pcd->...pc", step, directions.landmarks)
+    if even is None:
+        return moved
+    mirrored = moved[..., list(MIRRORED), :] * moved.new_tensor([-1, 1])
+    return torch.where(torch.tensor(even, device=moved.device)[:, None, None], (moved + mirrored) / 2, moved)
+
+
+def is_even(target: Target) -> bool:
+    """Whether a target moves both sides of a face alike. What is learnt of a few faces else shuts one eye further.
+
+    Not contempt and units, which have sides, nor neutral, which takes back what a face shows on one side.
+    """
+    sided = (Emotion.CONTEMPT, Emotion.NEUTRAL)
+    return all(not part.units and part.emotion not in sided for part in target.parts)
 
 
 def openings(directions: Directions, targets: Sequence[Target]) -> list[Openings]:

@@ -187,7 +187,7 @@ class _Known:
             return CropChange(before, before + sum(s * one.added for s, one in zip(shares, self.drawn, strict=True)))
         directions = editor.known_directions()
         z_to = latent.edited_codes(self.z, directions, [target])
-        steps = latent.landmark_steps(self.z[:, None], z_to, directions)
+        steps = latent.landmark_steps(self.z[:, None], z_to, directions, [latent.is_even(target)])
         motion = motions([self.crop], steps, frontal=True, openings=[latent.openings(directions, [target])])
         before = to_levels(self.tone.put_back(move_crops(self.seen, motion.fields))[0])[0]
         goal = motion.landmarks[0, 0]

@@ -38,7 +38,7 @@ def moved_changes(
     seen = tone.take_off(crops)
     z = model.encode(seen)
     z_to = latent.edited_codes(z, directions, active)
-    steps = latent.landmark_steps(z[:, None], z_to, directions)
+    steps = latent.landmark_steps(z[:, None], z_to, directions, [latent.is_even(target) for target in active])
     motion = motions(faces, steps, frontal=True, openings=[latent.openings(directions, active)] * len(faces))
     moved, drawn = redrawn(codec, seen, z_to, motion, on_step)
     results = []

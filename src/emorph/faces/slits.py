@@ -17,8 +17,9 @@ from emorph.core.landmarks import (
 from emorph.core.types import Float32, Float64
 from emorph.faces.gape import lips_apart
 
-# Lips, in distances between the eyes: by how much their gap changes until they are moved apart in full; and the
-# narrower gap up to which that is so, and from which it is not: what is between them then stays whole.
+# Lips, in distances between the eyes: by how much their gap changes until they are moved apart in full; and, where they
+# close, the gap up to which that is so, and from which it is not: what is between them then stays whole. Where they open
+# further, teeth stay at the lip that they are seen at.
 PARTING = 0.06
 MEETING = (0.05, 0.1)
 # Lids that close: shares of an eye's own opening, up to which they are moved apart in full, and from which not at all.
@@ -51,9 +52,9 @@ class Slit:
             own = self.opening(before)
             left = self.opening(after) / own if own > 0 else 1.0
             return float(np.clip((CLOSING[1] - left) / (CLOSING[1] - CLOSING[0]), 0, 1))
-        narrow, wide = sorted(max(0.0, lips_apart(points)) for points in (before, after))
-        meeting = (MEETING[1] - narrow) / (MEETING[1] - MEETING[0])
-        return float(np.clip((wide - narrow) / PARTING, 0, 1) * np.clip(meeting, 0, 1))
+        was, now = (max(0.0, lips_apart(points)) for points in (before, after))
+        share = float(np.clip(abs(now - was) / PARTING, 0, 1))
+        return share if now > was else share * float(np.clip((MEETING[1] - now) / (MEETING[1] - MEETING[0]), 0, 1))
 
     def below(self, points: Float64, side_px: int) -> tuple[Float32, Float32]:
         """How far each crop pixel lies below it, and how near, (S, S) in [0, 1] each. points: (68, 2) in its pixels."""

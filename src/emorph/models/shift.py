@@ -30,6 +30,19 @@ def asked_for(target: Target) -> Tensor:
     return torch.tensor([*emotions, *values, *given])
 
 
+def target_of(asked: Tensor, strength: float) -> Target:
+    """The target that ``asked_for`` put into numbers.
+
+    >>> target_of(asked_for(Target(valence=0.5)), 0.8).word
+    'valence_0.5'
+    """
+    numbers, n = asked.tolist(), len(Emotion)
+    if any(numbers[:n]):
+        return Target(Emotion(numbers.index(1.0)), strength)
+    valence, arousal = (value if given else None for value, given in zip(numbers[n:], numbers[n + 2 :], strict=False))
+    return Target(None, strength, valence, arousal)
+
+
 def covering(known: Tensor | None, targets: Sequence[Target]) -> Tensor:
     """The places, float (N_ASKED,), of all that ``targets`` ask for, and of what is known already (N_ASKED,) or None.
 

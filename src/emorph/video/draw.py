@@ -121,7 +121,8 @@ def drawings(
         moves = [CropChange.nothing(levels) for levels in before]
         return moves, [Drawn(share * (a - b), None) for b, a, share in zip(before, after, shares, strict=True)]
     shut = [[Openings(lids=latent.lids(known, row))] for row in targets]
-    steps = latent.landmark_steps(code.z, code.z + step, known)[:, None]
+    even = [all(map(latent.is_even, row)) for row in targets]
+    steps = latent.landmark_steps(code.z, code.z + step, known, even)[:, None]
     motion = motions(faces, steps, frontal=True, openings=shut)
     fields = (motion.fields[:, 0], motion.opened[:, 0], motion.landmarks[:, 0])
     levels = to_levels(code.tone.put_back(move_crops(seen, motion.fields)[:, 0]))

@@ -15,15 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emorph.core.expressions import Emotion
 from emorph.core.landmarks import CHIN, INNER
 from emorph.core.types import Float64, Target
 from emorph.diffusion.process import q_sample, x0_from
-from emorph.edit.latent import landmark_steps, openings
+from emorph.edit.latent import is_even, landmark_steps, openings
 from emorph.edit.redraw import resampled
 from emorph.edit.steady import drawable, held_steady
 from emorph.face3d.camera import screen_to_pixels
-from emorph.faces.gape import AS_THEY_COME, Openings
+from emorph.faces.gape import Openings
 from emorph.faces.mouth import newly_open
 from emorph.faces.slits import GROUPS, Slit, sides, with_lashes
 from emorph.faces.turned import expressed
@@ -45,21 +44,22 @@ def edited_in_one_step(
     points: Tensor,
     t: Tensor,
     noise: Tensor,
-    asked: Sequence[Openings] | None = None,
+    targets: Sequence[Target],
 ) -> tuple[Tensor, Tensor]:
     """The crop moved, and as the edit has it then: (B, C, S, S) in [-1, 1] each.
 
     x0: crops without their tone, (B, C, S, S). z, z_to: (B, z_dim), theirs and the target's. points: (B, 68, 2) in
     [-1, 1]. t: int64 (B,), drawn evenly from all time steps; the noisiest are taken in their place. noise: like x0.
-    asked: of each face's lips and lids.
+    targets: of each face.
     """
     n_steps = model.diffusion.n_train_steps
     t = int(NOISIEST * n_steps) + (t * (1 - NOISIEST)).long()
     side, kind = x0.shape[-1], x0.device.type
     before = screen_to_pixels(points, (side, side)).double()
     with torch.autocast(kind, enabled=False):
-        steps = landmark_steps(z.float(), z_to.float(), directions.to(z.device)).double() * (side / 2)
-        goals, share = _goals(before, before + steps, side, asked or [AS_THEY_COME] * len(x0))
+        even = [is_even(target) for target in targets]
+        steps = landmark_steps(z.float(), z_to.float(), directions.to(z.device), even).double() * (side / 2)
+        goals, share = _goals(before, before + steps, side, openings(directions, targets))
         moved = resampled(x0, smooth_motion(before, goals, side)).clamp(-1, 1)
     with torch.no_grad():
         x_t = q_sample(moved, t, noise, model.rates)
@@ -67,15 +67,6 @@ def edited_in_one_step(
     change = _drawn(model, x_t, t, z_to) - own
     with torch.autocast(kind, enabled=False):
         return moved, held_steady(moved, moved + change, share.to(moved))
-
-
-def openings_of(directions: Directions, asked: Tensor, strength: Tensor) -> list[Openings]:
-    """What each of B targets asks of lips. asked: (B, N_ASKED) of ``asked_for``; strength: (B, 1)."""
-    emotions = asked[:, : len(Emotion)].cpu()
-    return [
-        openings(directions, [Target(Emotion(int(row.argmax())), float(share))])[0] if row.any() else AS_THEY_COME
-        for row, share in zip(emotions, strength[:, 0].cpu(), strict=True)
-    ]
 
 
 def smooth_motion(before: Tensor, after: Tensor, side_px: int) -> Tensor:
@@ -141,8 +132,8 @@ def _goals(before: Tensor, after: Tensor, side_px: int, asked: Sequence[Openings
     What sets lids and lips apart, and what may be drawn, is taken as given by the gradients.
     """
     goals, shares = [], []
-    for own, to, gape in zip(before.detach().cpu().numpy(), after.detach().cpu().numpy(), asked, strict=True):
-        goals.append(expressed(own, to, gape))
+    for own, to, opening in zip(before.detach().cpu().numpy(), after.detach().cpu().numpy(), asked, strict=True):
+        goals.append(expressed(own, to, opening))
         shares.append(drawable(own, goals[-1], newly_open(own, goals[-1], side_px)))
     in_place = torch.from_numpy(np.array(goals)).to(after)
     return after + (in_place - after.detach()), torch.from_numpy(np.array(shares))[:, None].to(after)

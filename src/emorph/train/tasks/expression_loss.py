@@ -24,7 +24,8 @@ from emorph.core.tone import face_window
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target, x0_from
 from emorph.diffusion.samplers import Denoise, solver
 from emorph.face3d.camera import screen_to_pixels
-from emorph.train.tasks.expression_edit import edited_in_one_step, openings_of
+from emorph.models.shift import target_of
+from emorph.train.tasks.expression_edit import edited_in_one_step
 from emorph.train.tasks.expression_model import ExpressionModel
 from emorph.train.tasks.expression_networks import AUTO, OPEN_EMOTION, Answer, Frozen
 
@@ -188,8 +189,9 @@ class ExpressionLoss(nn.Module):
         if self.pictures.way == "edit":
             directions = self.model.directions
             assert directions is not None
-            openings = openings_of(directions, asked, strength)
-            return *edited_in_one_step(model, directions, x0, z, z_to, points, t, noise, openings), sure
+            shares = strength[:, 0].tolist()
+            targets = [target_of(row, share) for row, share in zip(asked, shares, strict=True)]
+            return *edited_in_one_step(model, directions, x0, z, z_to, points, t, noise, targets), sure
         x_t = q_sample(start, t, noise, model.rates)
         raw = model.predict(x_t, t, z_to).float()
         drawn = x0_from(raw, x_t, t, model.rates, model.config.prediction).clamp(-1, 1)

@@ -22,7 +22,7 @@ from emorph.data.store import FaceStore
 from emorph.models.diffae import DiffAEConfig
 from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import autoencoder_config, load
-from emorph.models.shift import N_ASKED
+from emorph.models.shift import asked_for
 from emorph.train.config import RunConfig, existing_below
 from emorph.train.tasks.expression_loss import ExpressionLoss, LossesConfig, PicturesConfig, Trains
 from emorph.train.tasks.expression_model import ExpressionModel
@@ -200,7 +200,7 @@ class ExpressionSettings(RunConfig):
             torch.zeros(1, z_dim), torch.zeros(1), ("happy",), stats, landmarks=torch.zeros(68, 2, z_dim)
         )
         x, z = torch.zeros(n, channels, side, side), torch.zeros(n, z_dim)
-        asked, strength = torch.zeros(n, N_ASKED), torch.ones(n, 1)
+        asked, strength = asked_for(Target(Emotion.HAPPY)).expand(n, -1), torch.ones(n, 1)
         inputs = (x, x, z, z, asked, strength, mean_faces(n), torch.zeros(n, dtype=torch.int64), x)
         return self.loss_for(model, blank=True), inputs
 
