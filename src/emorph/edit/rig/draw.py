@@ -178,7 +178,7 @@ class RigPainter:
 
 def _lids(face_model: FaceModel, own: FaceCoeffs, given: FaceCoeffs) -> tuple[float, float]:
     """What is left at most of the left and the right eye's opening as they blink, in the picture, [0, 1]."""
-    if not isinstance(face_model, ICT):
+    if not isinstance(face_model, ICT) or not set(BLINKS) <= set(face_model.unit_names):
         return 1.0, 1.0
     rows = [face_model.unit_names.index(name) for name in BLINKS]
     before, after = (coeffs.expression[0, rows].tolist() for coeffs in (own, given))
