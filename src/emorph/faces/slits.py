@@ -18,8 +18,8 @@ from emorph.core.types import Float32, Float64
 from emorph.faces.gape import lips_apart
 
 # Lips, in distances between the eyes: by how much their gap changes until they are moved apart in full; and, where they
-# close, the gap up to which that is so, and from which it is not: what is between them then stays whole. Where they open
-# further, teeth stay at the lip that they are seen at.
+# close, the gap up to which that is so, and from which it is not: what is between them then stays whole. Where they
+# open further, teeth stay at the lip that they are seen at.
 PARTING = 0.06
 MEETING = (0.05, 0.1)
 # Lids that close: shares of an eye's own opening, up to which they are moved apart in full, and from which not at all.
