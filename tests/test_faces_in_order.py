@@ -21,6 +21,7 @@ from emorph.core.landmarks import (
 from emorph.core.types import AlignedFace
 from emorph.faces import in_order
 from emorph.faces.bounds import (
+    HIGHEST_BROW,
     LEAST_FROWN,
     LEAST_SPREAD,
     MOST_DROP,
@@ -181,3 +182,16 @@ def test_a_nose_keeps_its_length_and_about_its_width(face: AlignedFace) -> None:
 def test_a_nose_goes_with_its_head(face: AlignedFace) -> None:
     before = face.crop_points()
     np.testing.assert_allclose(with_own_nose(before, before + 4), before + 4, atol=1e-9)
+
+
+def test_brows_rise_no_higher_than_peoples_and_as_a_whole(face: AlignedFace) -> None:
+    before = face.crop_points()
+    down = downwards(before)
+    raised = before.copy()
+    raised[17:22] -= 0.4 * SIDE * down
+    held = in_order(before, raised)
+    for brow, lid in ((19, 37), (20, 38)):
+        assert (held[lid] - held[brow]) @ down < (HIGHEST_BROW + 0.1) * ((before[lid] - before[brow]) @ down)
+    steps = held[17:21] - raised[17:21]
+    np.testing.assert_allclose(steps, np.broadcast_to(steps[0], steps.shape), atol=1e-9)
+    np.testing.assert_allclose(held[22:27], before[22:27], atol=1e-9)

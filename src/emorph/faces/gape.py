@@ -12,6 +12,7 @@ from emorph.core.landmarks import (
     LIP_GAPS,
     LOWER_JAW,
     LOWER_LIP_POINTS,
+    MOUTH_CORNERS,
     UPPER_LIP_POINTS,
 )
 from emorph.core.types import Float64
@@ -77,6 +78,7 @@ def held_gape(before: Float64, after: Float64, asked: AskedGape | None = None) -
         excess -= room * (1 - math.exp(-excess / room)) if room > 0 else 0.0
         held[list(UPPER_LIP_POINTS)] += from_above * excess * unit * down
         held[list(LOWER_LIP_POINTS)] -= (1 - from_above) * excess * unit * down
+        held[[*MOUTH_CORNERS, *INNER_MOUTH_CORNERS]] -= (0.5 - from_above) * excess * unit * down  # as the lips' middle
         fell = float((after - before)[list(LOWER_LIP_POINTS)].mean(axis=0) @ down) / unit
         jaw = np.maximum((after - before)[LOWER_JAW] @ down, 0)
         held[LOWER_JAW] -= (min(1.0, excess / max(fell, 1e-6)) * jaw)[:, None] * down
