@@ -20,8 +20,8 @@ from emorph.faces.mouth_crop import is_shut
 from emorph.faces.points import between_eyes
 
 # Gaps between the inner lips, in distances between the eyes. In press photos of surprised people the median is 0.21,
-# and one mouth in six is open wider than WIDEST.
-FREE, WIDEST = 0.18, 0.34
+# and one mouth in ten is open wider than WIDEST.
+FREE, WIDEST = 0.2, 0.38
 SLACK = 0.05  # by which a gap may exceed what is asked for, where that is SLACKEST or more; in proportion below
 SLACKEST = 0.1
 UPPER_SHARE = 0.4  # of a gap that is left when a mouth closes, by which the upper lip comes down
