@@ -32,7 +32,8 @@ def motion_between(before: Float64, after: Float64, side_px: int) -> Float32:
 
     before, after: (68, 2) (x, y) in crop pixels; ``after`` as ``in_order`` leaves it, or else lids and lips may cross.
     Returns (S, S, 2): pixel (x, y) of the moved picture is the old one's at (x, y) + motion. The crop's border and the
-    hairline stay; the chin goes with the jaw, the rest of the face's outline follows the features. Raises ShapeError.
+    hairline stay; the chin goes with the jaw, the rest of the face's outline follows the features. Lips that part or
+    meet, and lids that close, take their own skin along (``emorph.faces.slits``). Raises ShapeError.
 
     >>> before = np.random.default_rng(0).uniform(20, 44, (68, 2))
     >>> motion = motion_between(before, before + [3, 0], side_px=64)  # all landmarks go to the right ...
