@@ -570,7 +570,7 @@ def test_doctor_begins_with_its_verdict_and_keeps_to_the_terminal(
 
     monkeypatch.setenv("COLUMNS", "80")
     status, out, _ = emorph("doctor")
-    assert (status, out.startswith("Works: emorph is ready to edit, on ")) == (0, True)
+    assert (status, out.startswith("Works: ready to edit, on ")) == (0, True)
     assert all(len(line.rpartition(" ")[0]) < 80 for line in out.splitlines())
     assert "`emorph models get ict-facekit`" in out
     version = doctor._version

@@ -93,7 +93,7 @@ def _version(package: str) -> str | None:
 def _verdict(facts: dict[str, Any]) -> str:
     """Whether emorph works here; if not, what is missing and the command that brings it."""
     if facts["ok"]:
-        return f"Works: emorph is ready to edit, on {facts['device']['used']}."
+        return f"Works: ready to edit, on {facts['device']['used']}."
     missing = [name for name, version in facts["packages"].items() if version is None]
     if missing:
         return f"Does not work: {', '.join(missing)} missing. Install with `{install()}`."
