@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from emorph.core.landmarks import LOWER_JAW, LOWER_LIP_POINTS, UPPER_LIP_POINTS
-from emorph.faces.gape import FREE, SLACK, WIDEST, AskedGape, held_gape, lips_apart
+from emorph.faces.gape import FREE, SLACK, WIDEST, AskedGape, held_gape
+from emorph.faces.slits import lips_apart
 
 EYES_PX = 100.0
 

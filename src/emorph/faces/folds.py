@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 
 from emorph.core.landmarks import EYES, FOLD_SIDES, LIPS_EDGES, MOUTH, MOUTH_CORNERS, NOSE, OUTER_LIPS
 from emorph.core.types import Float32, Float64, Photo
-from emorph.faces.mask import PasteMask
+from emorph.faces.mask import PasteMask, retouched
 from emorph.faces.mouth_crop import face_unit
 from emorph.faces.points import between_eyes
 
@@ -62,19 +62,10 @@ def without_folds(photo: Photo, before: Float64, after: Float64, mask: PasteMask
         return photo
     corner = np.array([mask.left, mask.top])
     weights = ended * mask.weights * _band(after - corner, unit, mask.weights.shape)
-    rows, columns = np.nonzero(weights)
-    if not len(rows):
-        return photo
-    window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    pixels = photo.pixels.copy()
-    seen = pixels[mask.top :, mask.left :][window]
-    levels = seen.astype(np.float32)
-    lighter = weights[window][..., None] * _filled(levels, unit)
-    seen[...] = np.where(lighter > 0, np.clip(np.rint(levels + lighter), 0, 255), levels)
-    return replace(photo, pixels=pixels)
+    return retouched(photo, mask, weights, partial(_lighter, unit=unit))
 
 
-def _filled(levels: Float32, unit: float) -> Float32:
+def _lighter(levels: Float32, unit: float) -> Float32:
     """By how much lighter (h, w, 3) dark lines become when they are filled, 0 on plain skin."""
     smooth = cv2.GaussianBlur(levels, (0, 0), max(FINEST * unit, 0.3))
     side = max(3, int(WIDEST * unit) | 1)

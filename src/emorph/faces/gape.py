@@ -18,6 +18,7 @@ from emorph.core.landmarks import (
 from emorph.core.types import Float64
 from emorph.faces.mouth_crop import is_shut
 from emorph.faces.points import between_eyes
+from emorph.faces.slits import MOUTH_SLIT, lips_apart
 
 # Gaps between the inner lips, in distances between the eyes. In press photos of surprised people the median is 0.21,
 # and one mouth in ten is open wider than WIDEST.
@@ -52,12 +53,6 @@ class Openings(NamedTuple):
 AS_THEY_COME = Openings()
 
 
-def lips_apart(points: Float64) -> float:
-    """The gap between the inner lips in distances between the eyes; below 0 where they cross. points: (68, 2)."""
-    apart = np.mean([points[lower] - points[upper] for upper, lower in LIP_GAPS], axis=0)
-    return float(apart @ _down(points)) / max(float(np.linalg.norm(between_eyes(points))), 1e-6)
-
-
 def held_gape(before: Float64, after: Float64, asked: AskedGape | None = None) -> Float64:
     """The moved landmarks with lips that part no further than they should: the lower lip and the jaw stay higher.
 
@@ -71,7 +66,7 @@ def held_gape(before: Float64, after: Float64, asked: AskedGape | None = None) -
         wanted = asked.from_own(own)
         allowed = min(wanted, max(own, WIDEST - SLACK))
         room = SLACK * min(1.0, wanted / SLACKEST)
-    unit, down = float(np.linalg.norm(between_eyes(before))), _down(after)
+    unit, down = float(np.linalg.norm(between_eyes(before))), MOUTH_SLIT.down(after)
     from_above = UPPER_SHARE if gap < own else 0.0
     held, excess = after.copy(), gap - allowed
     if excess > 0:
@@ -89,10 +84,3 @@ def held_gape(before: Float64, after: Float64, asked: AskedGape | None = None) -
             held[upper] += from_above * beyond * down
             held[lower] -= (1 - from_above) * beyond * down
     return held
-
-
-def _down(points: Float64) -> Float64:
-    """The unit vector across the line of the mouth, downwards."""
-    left, right = points[list(INNER_MOUTH_CORNERS)]
-    along = (right - left) / max(float(np.linalg.norm(right - left)), 1e-6)
-    return np.array([-along[1], along[0]])

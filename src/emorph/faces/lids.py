@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 
-from emorph.core.types import Float64, Photo
-from emorph.faces.mask import PasteMask
+from emorph.core.types import Float32, Float64, Photo
+from emorph.faces.mask import PasteMask, retouched
 from emorph.faces.points import between_eyes
 from emorph.faces.slits import EYE_SLITS, Slit
 
@@ -57,20 +57,17 @@ def without_glints(photo: Photo, before: Float64, after: Float64, mask: PasteMas
         cv2.polylines(drawn, [np.rint(line).astype(np.int32)], False, 255, max(1, round(LINE * unit)))
         lines = np.maximum(lines, np.float32(share / 255) * drawn)
     weights = cv2.GaussianBlur(lines, (0, 0), max(EDGE * unit, 0.3)) * mask.weights
-    rows, columns = np.nonzero(weights)
-    if not len(rows):
-        return photo
-    window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    pixels = photo.pixels.copy()
-    seen = pixels[mask.top :, mask.left :][window]
+    return retouched(photo, mask, weights, partial(_darker, unit=unit))
+
+
+def _darker(levels: Float32, unit: float) -> Float32:
+    """By how much darker (h, w, 3) thin light lines become when they are taken away: at most 0."""
     side = max(3, int(GLINT * unit) | 1)
-    even = cv2.morphologyEx(seen, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    seen[...] = np.rint(seen + weights[window][..., None] * (even.astype(np.float32) - seen))
-    return replace(photo, pixels=pixels)
+    even = cv2.morphologyEx(levels, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    darker: Float32 = even - levels
+    return darker
 
 
 def _shut(slit: Slit, before: Float64, after: Float64) -> float:
     """How far an edit has shut an eye, in [0, 1]: see SHUT."""
-    own = slit.opening(before)
-    left = slit.opening(after) / own if own > 0 else 1.0
-    return float(np.clip((SHUT[1] - left) / (SHUT[1] - SHUT[0]), 0, 1))
+    return float(np.clip((SHUT[1] - slit.left_open(before, after)) / (SHUT[1] - SHUT[0]), 0, 1))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -22,7 +23,7 @@ from emorph.core.landmarks import (
     RIGHT_EYE,
     UNDER_LIP,
 )
-from emorph.core.types import AlignedFace, Float32, Float64
+from emorph.core.types import AlignedFace, Float32, Float64, Photo
 
 Part = Literal["face", "features", "mouth"]
 
@@ -87,6 +88,23 @@ def part_weights(face: AlignedFace, part: Part, window: PasteMask) -> Float32:
     """Soft mask of a part of the face, (h, w) in [0, 1], at the photo pixels of ``window``."""
     height, width = window.weights.shape
     return _at_photo(_draw(face, part, None), face, window.top, window.left, (height, width))
+
+
+def retouched(photo: Photo, mask: PasteMask, weights: Float32, change: Callable[[Float32], Float32]) -> Photo:
+    """The photo with a change of its own levels, as much of it as ``weights`` (h, w) say at the mask's window.
+
+    change: what is added to levels (h, w, 3) of 0..255 at weight 1; it is asked of the part that has weights.
+    Bit-identical where the weight is 0.
+    """
+    rows, columns = np.nonzero(weights)
+    if not len(rows):
+        return photo
+    window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    pixels = photo.pixels.copy()
+    seen = pixels[mask.top :, mask.left :][window]
+    levels = seen.astype(np.float32)
+    seen[...] = np.clip(np.rint(levels + weights[window][..., None] * change(levels)), 0, 255)
+    return replace(photo, pixels=pixels)
 
 
 def shifted(to_photo: Float64, left: int, top: int) -> Float64:

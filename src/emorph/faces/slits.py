@@ -10,12 +10,13 @@ import numpy as np
 
 from emorph.core.landmarks import (
     INNER_MOUTH_CORNERS,
+    LIDS,
     LIP_GAPS,
     LOWER_LIP_POINTS,
     UPPER_LIP_POINTS,
 )
 from emorph.core.types import Float32, Float64
-from emorph.faces.gape import lips_apart
+from emorph.faces.points import between_eyes
 
 # Lips, in distances between the eyes: by how much their gap changes until they are moved apart in full; and, where they
 # close, the gap up to which that is so, and from which it is not: what is between them then stays whole. Where they
@@ -40,18 +41,25 @@ class Slit:
     upper: tuple[int, ...]
     lower: tuple[int, ...]
 
+    def down(self, points: Float64) -> Float64:
+        """The unit vector (2,) across its line, downwards. points: (68, 2)."""
+        along = points[self.corners[1]] - points[self.corners[0]]
+        return np.array([-along[1], along[0]]) / max(float(np.linalg.norm(along)), 1e-6)
+
     def opening(self, points: Float64) -> float:
         """The mean gap, in the points' own unit; below 0 where the sides cross. points: (68, 2)."""
-        along = points[self.corners[1]] - points[self.corners[0]]
-        down = np.array([-along[1], along[0]]) / max(float(np.linalg.norm(along)), 1e-6)
-        return float(np.mean([(points[lower] - points[upper]) @ down for upper, lower in self.gaps]))
+        apart = np.mean([points[lower] - points[upper] for upper, lower in self.gaps], axis=0)
+        return float(apart @ self.down(points))
+
+    def left_open(self, before: Float64, after: Float64) -> float:
+        """The share of its opening that it keeps between two sets of landmarks (68, 2); 1 if it was shut."""
+        own = self.opening(before)
+        return self.opening(after) / own if own > 0 else 1.0
 
     def parted(self, before: Float64, after: Float64) -> float:
         """How far its sides are moved each by itself between two sets of landmarks (68, 2), in [0, 1]."""
         if self.kind == "lids":
-            own = self.opening(before)
-            left = self.opening(after) / own if own > 0 else 1.0
-            return float(np.clip((CLOSING[1] - left) / (CLOSING[1] - CLOSING[0]), 0, 1))
+            return float(np.clip((CLOSING[1] - self.left_open(before, after)) / (CLOSING[1] - CLOSING[0]), 0, 1))
         was, now = (max(0.0, lips_apart(points)) for points in (before, after))
         share = float(np.clip(abs(now - was) / PARTING, 0, 1))
         return share if now > was else share * float(np.clip((MEETING[1] - now) / (MEETING[1] - MEETING[0]), 0, 1))
@@ -77,11 +85,16 @@ class Slit:
 
 MOUTH_SLIT = Slit("lips", INNER_MOUTH_CORNERS, LIP_GAPS, UPPER_LIP_POINTS, LOWER_LIP_POINTS)
 EYE_SLITS = (
-    Slit("lids", (36, 39), ((37, 41), (38, 40)), (37, 38), (41, 40)),
-    Slit("lids", (42, 45), ((43, 47), (44, 46)), (43, 44), (47, 46)),
+    Slit("lids", (36, 39), LIDS[:2], (37, 38), (41, 40)),
+    Slit("lids", (42, 45), LIDS[2:], (43, 44), (47, 46)),
 )
 # Slits whose sides are left out together: nothing of a mouth hangs on the eyes, and of one eye little on the other
 GROUPS = ((MOUTH_SLIT,), EYE_SLITS)
+
+
+def lips_apart(points: Float64) -> float:
+    """The gap between the inner lips in distances between the eyes; below 0 where they cross. points: (68, 2)."""
+    return MOUTH_SLIT.opening(points) / max(float(np.linalg.norm(between_eyes(points))), 1e-6)
 
 
 def sides(group: Sequence[Slit]) -> tuple[list[int], list[int]]:
