@@ -33,9 +33,7 @@ from emorph.models.rig import Rig
 from emorph.models.rig_faces import rig_buffers
 
 LOOKS_AT_ONCE = 4  # drawn in one batch, each up to three times
-SHUTTING = (
-    0.6  # of a blink: what is less, a fit finds in narrow eyes as well, and landmarks alone tell how far they close
-)
+SHUTTING = 0.6  # of a blink: less of it a fit finds in narrow eyes as well, and landmarks tell how far they close
 _GEOMETRY = ("shape", "expression", "pose", "jaw", "camera")
 _Kind = Literal["same", "anew", "still", "moving"]
 
