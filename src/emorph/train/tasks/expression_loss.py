@@ -21,7 +21,6 @@ from torch.utils.checkpoint import checkpoint
 from emorph.core.config import Config
 from emorph.core.expressions import Emotion
 from emorph.core.tone import face_window
-from emorph.core.types import Target
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target, x0_from
 from emorph.diffusion.samplers import Denoise, solver
 from emorph.face3d.camera import screen_to_pixels
@@ -162,9 +161,7 @@ class ExpressionLoss(nn.Module):
         if losses.edits:
             plain, z_to = z_to, self.model.shifted(z, z_to, asked, strength)
             parts |= self._corrected(plain, z_to)
-            shares = strength[:, 0].tolist()
-            targets = [target_of(row, share) for row, share in zip(asked, shares, strict=True)]
-            before, drawn, certainty = self._pictures(x0, start, z, z_to, targets, points, t, noise)
+            before, drawn, certainty = self._pictures(x0, start, z, z_to, asked, strength, points, t, noise)
             parts |= self._around(before, drawn, certainty)
             with torch.autocast(x.device.type, enabled=False):
                 parts |= self._told(x, tone.put_back(drawn.float()), asked, strength[:, 0], points, certainty)
@@ -179,7 +176,8 @@ class ExpressionLoss(nn.Module):
         start: Tensor,
         z: Tensor,
         z_to: Tensor,
-        targets: Sequence[Target],
+        asked: Tensor,
+        strength: Tensor,
         points: Tensor,
         t: Tensor,
         noise: Tensor,
@@ -191,6 +189,8 @@ class ExpressionLoss(nn.Module):
         if self.pictures.way == "edit":
             directions = self.model.directions
             assert directions is not None
+            shares = strength[:, 0].tolist()  # here alone: the other ways are tried on shapes, without numbers
+            targets = [target_of(row, share) for row, share in zip(asked, shares, strict=True)]
             return *edited_in_one_step(model, directions, x0, z, z_to, points, t, noise, targets), sure
         x_t = q_sample(start, t, noise, model.rates)
         raw = model.predict(x_t, t, z_to).float()
