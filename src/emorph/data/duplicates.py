@@ -21,7 +21,7 @@ from emorph.data.splits import HASH_SIDE, SAME_PICTURE_BITS
 DRAFT_PX = 4 * (HASH_SIDE + 1)  # a JPEG need not be decoded any larger
 MOST_AGREEING = 3
 _SAMPLED_PAIRS = 100_000
-_SORT_COST = 2  # a row's part in sorting by some bands, in comparisons of two rows
+_SORT_COST = 0.4  # a row's part in sorting by some bands, in comparisons of two rows
 _PAIRS_AT_A_TIME = 1 << 16  # each takes some 200 bytes
 
 _BITS_OF_TWO_BYTES = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
@@ -61,15 +61,15 @@ def copies(hashes: Sequence[bytes | None], max_bits: int = SAME_PICTURE_BITS) ->
 
 def near_pairs(packed: UInt8, max_bits: int) -> Pairs:
     """Pairs (i < j) of rows of packed bits, uint8 (n, n_bytes), that differ in at most ``max_bits``; (n_pairs, 2)."""
-    bits = np.unpackbits(packed, axis=1)
+    bits, words = np.unpackbits(packed, axis=1), packed.view(np.uint16)
     agreeing = _bands_to_agree(bits, max_bits)
     bands = _bands(bits, max_bits + agreeing)
     near_ones = [np.zeros((0, 2), np.int64)]
-    for chosen in combinations(range(bands.shape[1]), agreeing):
-        for pairs in _equal_pairs(bands[:, chosen].sum(axis=1, dtype=np.uint64)):
-            is_near = _differing(packed[pairs[:, 0]], packed[pairs[:, 1]]) <= max_bits
+    for chosen in combinations(bands, agreeing):
+        for pairs in _equal_pairs(np.sum(chosen, axis=0, dtype=np.uint64)):
+            is_near = _differing(*(words.take(side, axis=0) for side in pairs.T)) <= max_bits
             near_ones.append(pairs[is_near])
-    return np.unique(np.concatenate(near_ones), axis=0)
+    return np.unique(np.sort(np.concatenate(near_ones), axis=1), axis=0)
 
 
 def _bands_to_agree(bits: UInt8, max_bits: int) -> int:
@@ -85,15 +85,15 @@ def _bands_to_agree(bits: UInt8, max_bits: int) -> int:
     cost = {}
     for agreeing in range(1, MOST_AGREEING + 1):
         bands = _bands(bits, max_bits + agreeing)
-        n_equal = (bands[some[:, 0]] == bands[some[:, 1]]).sum(axis=1)
-        ways = [math.comb(m, agreeing) for m in range(bands.shape[1] + 1)]
+        n_equal = (bands[:, some[:, 0]] == bands[:, some[:, 1]]).sum(axis=0)
+        ways = [math.comb(m, agreeing) for m in range(len(bands) + 1)]
         compared = n * (n - 1) / 2 * float(np.mean(np.array(ways)[n_equal]))
-        cost[agreeing] = math.comb(bands.shape[1], agreeing) * n * _SORT_COST + compared
+        cost[agreeing] = math.comb(len(bands), agreeing) * n * _SORT_COST + compared
     return min(cost, key=lambda agreeing: cost[agreeing])
 
 
 def _bands(bits: UInt8, n_bands: int) -> NDArray[np.uint64]:
-    """A number for each band of each row, equal where its bits are; (n, n_bands). Sums of some stand for these bands.
+    """A number for each band of each row, equal where its bits are; (n_bands, n). Sums of some stand for these bands.
 
     Bits that tell most pictures apart, and bits of neighbouring places, are dealt out among the bands.
     """
@@ -103,12 +103,12 @@ def _bands(bits: UInt8, n_bands: int) -> NDArray[np.uint64]:
     telling = scattered[np.argsort(share * (share - 1), kind="stable")]
     weights = rng.integers(0, 1 << 64, bits.shape[1], np.uint64)  # sums wrap; chance hits are compared and dropped
     parts = [telling[band::n_bands] for band in range(n_bands)]
-    return np.stack([bits[:, part] @ weights[part] for part in parts], axis=1)
+    return np.stack([bits[:, part] @ weights[part] for part in parts])
 
 
 def _equal_pairs(keys: NDArray[np.uint64]) -> Iterator[Pairs]:
-    """Pairs (i < j) of equal keys (n,), some at a time."""
-    order = np.argsort(keys, kind="stable")
+    """Pairs of places of equal keys (n,), some at a time."""
+    order = np.argsort(keys)
     ends = np.append(np.flatnonzero(np.diff(keys[order])) + 1, len(keys))
     after = np.repeat(ends, np.diff(ends, prepend=0)) - np.arange(len(order)) - 1  # members of its group that follow
     total = np.cumsum(after)
