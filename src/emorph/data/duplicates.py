@@ -60,7 +60,7 @@ def copies(hashes: Sequence[bytes | None], max_bits: int = SAME_PICTURE_BITS) ->
 
 
 def near_pairs(packed: UInt8, max_bits: int) -> Pairs:
-    """Pairs (i < j) of rows of packed bits, uint8 (n, n_bytes), that differ in at most ``max_bits``; (n_pairs, 2)."""
+    """Pairs (i < j) of rows of packed bits, uint8 (n, even), that differ in at most ``max_bits``; (n_pairs, 2)."""
     bits, words = np.unpackbits(packed, axis=1), packed.view(np.uint16)
     agreeing = _bands_to_agree(bits, max_bits)
     bands = _bands(bits, max_bits + agreeing)
