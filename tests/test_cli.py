@@ -483,6 +483,8 @@ def test_samples_are_drawn_together_and_do_not_depend_on_it(
     )
     assert np.abs(alone - among).max() <= 1
     assert np.abs(alone - other).max() > 10
+    told = emorph("sample", "-n", 1, "--seed", 3, "-o", tmp_path / "four.png", *common)[2]
+    assert told == "four.png was there already and was replaced; to keep both, name another -o.\n"
     status, _, err = emorph("sample", "-n", 2, "-o", tmp_path / "two.png", *common)
     assert status == 2
     assert "two.png is one picture, but 2 faces are asked for; name a folder" in err

@@ -88,7 +88,7 @@ class Lines:
 
 
 class Bar(Watch):
-    """A progress bar over several items. on_written: is called with what each photo became.
+    """A progress bar over several items. on_written: is called with what each photo became, and its remark is said.
 
     lines: say the same in place of a bar that nobody sees.
     """
@@ -133,6 +133,8 @@ class Bar(Watch):
     def written(self, edit: FileEdit) -> None:
         if self._on_written:
             self._on_written(edit)
+        if edit.remark:
+            say(edit.remark)
 
     def failed(self, failure: Failure) -> None:
         self._progress.console.print(str(failure), highlight=False, markup=False, soft_wrap=True)
@@ -179,8 +181,6 @@ def tell_edit(face: str, as_json: bool, done: FileEdit) -> None:
     """Say what became of one photo. face: which of its faces were asked for. as_json: what is printed is said later."""
     mention_other_faces(done, face)
     mention_losses(done)
-    if done.remark:
-        say(done.remark)
     if not as_json:
         typer.echo(f"{done.files[-1]}  ({_counted(done, face)}{done.seconds:.1f} s)")
 

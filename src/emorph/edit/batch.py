@@ -55,11 +55,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What became of many photos, in their order. n_before: of the edits, those that an earlier run had done."""
+    """What became of many photos, in their order. n_before: of the edits, those that an earlier run had done.
+
+    remark: of one file that holds them all, a sentence that whoever asked for it should read, or "".
+    """
 
     edits: tuple[FileEdit, ...]
     failures: tuple[Failure, ...]
     n_before: int = 0
+    remark: str = ""
 
 
 class Watch:
