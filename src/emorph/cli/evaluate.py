@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from emorph.cli.console import items, print_json, say
+from emorph.cli.console import asked_command, items, print_json, say
 from emorph.cli.evaluate_films import evaluate_films, films_of
 from emorph.cli.evaluate_options import (
     AllowLossJudge,
@@ -158,16 +156,15 @@ def _report(
     from emorph.evaluate.measure.records import identify
     from emorph.evaluate.report.set_records import keep_set_scores
     from emorph.evaluate.report.summary import summarise
-    from emorph.evaluate.report.write import check_template, write_report
+    from emorph.evaluate.report.write import write_report
 
     part = Shard.parse(shard)
-    check_template()
     judged = identify(pairs)
     records = _measured(judged, out, panel, crew, part)
     if records is not None:
         summary = summarise(judged, records, panel, lost_faces=lost_faces.value)
         keep_set_scores(out, summary, records)
-        _tell(summary, write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]])), as_json=as_json)
+        _tell(summary, write_report(out, summary, panel, asked_command()), as_json=as_json)
 
 
 def _annotations(
@@ -198,7 +195,7 @@ def _annotations(
     if records is None:
         return
     found = Agreement.of(annotated, records, panel, path.name, asked)
-    page = found.write(out, shlex.join(["emorph", *sys.argv[1:]]))
+    page = found.write(out, asked_command())
     if as_json:
         print_json({"report": str(page), **found.as_json()})
     else:
