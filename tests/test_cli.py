@@ -117,6 +117,22 @@ def test_a_folder_goes_on_past_bad_files_and_lists_them(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_fear.png", "edits.jsonl", "f_fear.png"]
 
 
+def test_a_broken_picture_is_named_once_also_among_others_of_its_name(
+    emorph: Command, model: Path, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(b"no picture")
+    Image.new("RGB", (300, 300), "gray").save(tmp_path / "two" / "a.png")
+    photos = [tmp_path / "one", tmp_path / "two"]
+    for verb in ("edit", "sheet"):
+        status, _, err = emorph(verb, *photos, "--to", "happy", "-o", tmp_path / "out", *quick(model))
+        first, second, last = err.splitlines()
+        assert (status, last) == (1, "2 of 2 failed: one/a.png, two/a.png.")
+        assert first.startswith("one/a.png is not a picture: ")
+        assert second.startswith("no face found in two/a.png (300x300 px)")
+
+
 def test_what_is_kept_lost_and_left_out_is_said(
     emorph: Command, model: Path, example_photo: Path, tmp_path: Path
 ) -> None:

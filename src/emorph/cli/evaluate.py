@@ -38,6 +38,7 @@ from emorph.cli.options import ClusterOption, Json, crew_of, refuse_options
 from emorph.cli.reconstructions import reconstructions
 from emorph.core.commands import command
 from emorph.core.errors import ConfigError
+from emorph.core.files import said_of
 from emorph.core.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def _annotations(
     if annotated.left_out:
         say(f"{annotated.left_out} rows have no emotion (codes 8 to 10) and are not asked about.")
     for photo, why in found.failed:
-        say(f"left out: {photo}: {why}")
+        say(f"left out: {said_of(str(photo), why)}")
     if found.failed:
         raise typer.Exit(1)
 
@@ -311,6 +312,6 @@ def _mention_left_out(summary: Summary) -> None:
                 say(f"counted as a failure: {scored.edit.trouble}")
     left_out = [item for score in summary.scores for item in score.evidence.excluded]
     for item in left_out:
-        say(f"left out: {item.edited}: {item.why}")
+        say(f"left out: {item.told}")
     if left_out:
         raise typer.Exit(1)
