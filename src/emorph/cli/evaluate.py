@@ -85,14 +85,10 @@ def evaluate(
         "--compare": compare or None, "--recogniser": recogniser, "--face-model": face_model, "--made-by": made_by,
         "--allow-loss-judge": allow_loss_judge or None, "--lost-faces": lost_faces.given,
     }  # fmt: skip
+    a_shard = {"--shard": None if shard == "1/1" else shard}
     of_edits: dict[str, object] = {
-        "EDITS": edits,
-        "--sources": sources,
-        "--judge": judge,
-        "--workers": workers,
-        "--cluster": cluster,
-        "--shard": None if shard == "1/1" else shard,
-    }
+        "EDITS": edits, "--sources": sources, "--judge": judge, "--workers": workers, "--cluster": cluster, **a_shard,
+    }  # fmt: skip
     of_models = {"--n": n, "--steps": steps, "--window": window, "--solver": solver}
     if model:
         refuse_options("reconstructions (--model)", of_edits | only_edits)
@@ -103,7 +99,7 @@ def evaluate(
         raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
     films = films_of(edits)
     if films:
-        refuse_options("films", only_edits | {"--shard": None if shard == "1/1" else shard})
+        refuse_options("films", only_edits | a_shard)
         asked = _panel(judge or [], [], [], without or [], split)
         evaluate_films(films, sources, asked, out, as_json=as_json)
         return
