@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--compare", help="another model, measured on the same faces")
     parser.add_argument("--people", type=int, default=35)
     parser.add_argument("--strength", type=float, default=1.0)
-    parser.add_argument("--dry", action="store_true", help="print, and leave RESULTS.md as it is")
+    parser.add_argument("--show", action="store_true", help="print, and leave RESULTS.md as it is")
     arguments = parser.parse_args()
     if not arguments.data:
         print("bench/london.py needs the portraits: --data london.parquet. RESULTS.md is left as it is.")
@@ -70,7 +70,7 @@ def main() -> None:
                 row = measured(editor, chosen, way, arguments.strength, SHEETS / title.replace(", ", "-"))
                 rows.append([title, f"{way[0].word} to {way[1].word}", *row])
     header = ["model", "way", "n", *(word.replace("_", " ") for word in RATIOS), *scales(), "AUC"]
-    if arguments.dry:
+    if arguments.show:
         print(table(header, rows))
     else:
         body = f"{EXPLAINED}\n{table(header, rows)}"

@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--judge", default="emorph-judge")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--unpainted", action="store_true", help="leave the inside of mouths to the autoencoder")
-    parser.add_argument("--dry", action="store_true", help="print models and groups, and leave RESULTS.md as it is")
+    parser.add_argument("--show", action="store_true", help="print models and groups, and leave RESULTS.md as it is")
     arguments = parser.parse_args()
     if not arguments.data:
         print("bench/quality.py needs the held-out faces: --data lfw_expressions.parquet. RESULTS.md is left as it is.")
@@ -89,7 +89,7 @@ def main() -> None:
     known = controls(Judge.from_pretrained(arguments.judge), faces)
     measured = [measure(plan, chosen, known, arguments.data) for plan in plans]
     side_by_side = f"{comparison(measured)}\n\n{groups_text(measured)}"
-    if arguments.dry:
+    if arguments.show:
         print(side_by_side)
         return
     command = f"python bench/quality.py --data {' '.join(path.name for path in arguments.data)} --faces {len(chosen)}"

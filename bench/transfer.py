@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--face", type=Path, help="ict_face.npz")
     parser.add_argument("--model", default=DEFAULT_RIG, help="a rig of ICT-FaceKit's faces")
     parser.add_argument("--people", type=int, default=35)
-    parser.add_argument("--dry", action="store_true", help="print, and leave RESULTS.md as it is")
+    parser.add_argument("--show", action="store_true", help="print, and leave RESULTS.md as it is")
     asked = parser.parse_args()
     if not asked.data:
         print("bench/transfer.py needs the portraits: --data london.parquet. RESULTS.md is left as it is.")
@@ -84,7 +84,7 @@ def main() -> None:
             numbers = [f"{np.median([getattr(each, word) for each in found]):.2f}" for word in _WORDS]
             rows.append([whose, "with neutral" if with_neutral else "alone", str(len(found)), *numbers])
     header = ["smile", "given", "n", *(word.replace("_", " ") for word in _WORDS)]
-    if asked.dry:
+    if asked.show:
         print(table(header, rows))
     else:
         body = f"{editor.model_id}, {editor.steps} steps.\n\n{EXPLAINED}\n{table(header, rows)}"

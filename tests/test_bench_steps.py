@@ -45,7 +45,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
         "face-model": "head.npz", "work": "work",
     }  # fmt: skip
     paths = [word for key, name in words.items() for word in (f"--{key}", str(folder / name))]
-    fixed = ["--shape-network", "deca", "--steps", "2", "--batch", "2", "--seeds", "1", "--faces", "2", "--show"]
+    fixed = ["--shape-network", "deca", "--steps", "1", "--batch", "1", "--seeds", "1", "--faces", "2", "--show"]
     monkeypatch.setattr(sys, "argv", ["steps.py", *paths, *fixed, *more])
     importlib.import_module("steps").main()
 

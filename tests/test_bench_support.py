@@ -59,6 +59,33 @@ def test_folders_that_are_there_keep_their_names(settings: Callable[..., str]) -
     assert settings(editor) == expected.hexdigest()[:8]
 
 
+def test_a_run_with_other_options_leaves_a_section_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    from support import measure
+
+    results = tmp_path / "RESULTS.md"
+    monkeypatch.setattr(measure, "RESULTS", results)
+    command, whole = "python bench/video.py --data CLIP --frames 96", ["--data", "clips/a.mp4", "--frames", "96"]
+    measure.write_section("Films", command, "The whole.", given=whole)
+    measure.write_section("Page", "python bench/web.py", "Another.", given=[])
+    kept = results.read_text()
+    assert f"`{command}` on " in kept
+    for given in (["--data", "clips/a.mp4", "--frames=8"], [*whole, "--steps", "2"]):
+        stated = command.replace("96", "8") if "--frames=8" in given else command
+        measure.write_section("Films", stated, "A part.", given=given)
+        told = capsys.readouterr().out
+        assert "A part." in told
+        assert f"RESULTS.md is left as it is: `{command}` made this section of it." in told
+        assert results.read_text() == kept
+    measure.write_section("Films", command, "The whole again.", given=whole)
+    assert results.read_text() == kept.replace("The whole.", "The whole again.")
+    results.write_text(kept[kept.index("## Page") :])
+    measure.write_section("Films", "python bench/video.py --data CLIP --frames 8", "A part.", given=["--frames", "8"])
+    assert "A part." in results.read_text()
+
+
 def test_both_measurements_keep_their_edits_by_it() -> None:
     assert "settings(editor, arguments.data)" in (BENCH / "evaluate.py").read_text()
     assert "settings(editor)}" in (BENCH / "quality.py").read_text()

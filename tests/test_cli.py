@@ -117,6 +117,22 @@ def test_a_folder_goes_on_past_bad_files_and_lists_them(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a_fear.png", "edits.jsonl", "f_fear.png"]
 
 
+def test_a_broken_picture_is_named_once_also_among_others_of_its_name(
+    emorph: Command, model: Path, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(b"no picture")
+    Image.new("RGB", (300, 300), "gray").save(tmp_path / "two" / "a.png")
+    photos = [tmp_path / "one", tmp_path / "two"]
+    for verb in ("edit", "sheet"):
+        status, _, err = emorph(verb, *photos, "--to", "happy", "-o", tmp_path / "out", *quick(model))
+        first, second, last = err.splitlines()
+        assert (status, last) == (1, "2 of 2 failed: one/a.png, two/a.png.")
+        assert first.startswith("one/a.png is not a picture: ")
+        assert second.startswith("no face found in two/a.png (300x300 px)")
+
+
 def test_what_is_kept_lost_and_left_out_is_said(
     emorph: Command, model: Path, example_photo: Path, tmp_path: Path
 ) -> None:
@@ -167,20 +183,19 @@ def test_the_same_command_goes_on_after_a_stop(
     assert emorph(*words)[2] == f"3 already done, in {out}; use --again to redo them.\n"
 
 
-@pytest.mark.parametrize(
-    "changed", [["--again"], ["--steps", 4], ["--face", "all"], ["--solver", "ddim"], ["--min-face", 30]]
-)
 def test_what_was_asked_otherwise_is_done_anew(
-    emorph: Command, model: Path, example_photo: Path, tmp_path: Path, changed: list[object]
+    emorph: Command, model: Path, example_photo: Path, tmp_path: Path
 ) -> None:
     words = ["edit", example_photo, "--to", "happy", "-o", tmp_path, *quick(model)]
     emorph(*words)
-    before = (tmp_path / "astronaut_happy.png").stat().st_mtime_ns
-    status, out, err = emorph(*words, *changed)
-    told = "" if changed == ["--again"] else "astronaut_happy.png was there already, made with other settings, and was"
-    assert (status, err[: len(told) or None]) == (0, told)
-    assert "astronaut_happy.png" in out
-    assert (tmp_path / "astronaut_happy.png").stat().st_mtime_ns > before
+    changes = [["--again"], ["--steps", 4], ["--face", "all"], ["--solver", "ddim"], ["--min-face", 30]]
+    for changed in changes:  # each from what the one before it left
+        before = (tmp_path / "astronaut_happy.png").stat().st_mtime_ns
+        status, out, err = emorph(*words, *changed)
+        told = "" if changed == ["--again"] else "astronaut_happy.png was there already, made with other settings, and"
+        assert (status, err[: len(told) or None]) == (0, told), changed
+        assert "astronaut_happy.png" in out
+        assert (tmp_path / "astronaut_happy.png").stat().st_mtime_ns > before
 
 
 def test_records_tell_directions_apart(tmp_path: Path) -> None:
@@ -483,6 +498,8 @@ def test_samples_are_drawn_together_and_do_not_depend_on_it(
     )
     assert np.abs(alone - among).max() <= 1
     assert np.abs(alone - other).max() > 10
+    told = emorph("sample", "-n", 1, "--seed", 3, "-o", tmp_path / "four.png", *common)[2]
+    assert told == "four.png was there already and was replaced; to keep both, name another -o.\n"
     status, _, err = emorph("sample", "-n", 2, "-o", tmp_path / "two.png", *common)
     assert status == 2
     assert "two.png is one picture, but 2 faces are asked for; name a folder" in err
@@ -514,7 +531,7 @@ def test_ctrl_c_in_a_folder_keeps_what_is_done(model: Path, example_photo: Path,
     folder.mkdir()
     for i in range(40):
         (folder / f"{i:02d}.png").write_bytes(example_photo.read_bytes())
-    words = ["edit", folder, "--to", "happy", "-o", tmp_path / "out", "--model", model, "--steps", "20"]
+    words = ["edit", folder, "--to", "happy", "-o", tmp_path / "out", "--model", model, "--steps", "3"]
     process = subprocess.Popen(
         [sys.executable, "-m", "emorph", *map(str, words)],
         stdout=subprocess.PIPE,

@@ -105,6 +105,9 @@ def test_files_are_checked_without_losing_any(tmp_path: Path) -> None:
     files["1/junk_behind.jpg"].write_bytes(whole + b"appended by a camera" * 9)
     check_files(index)
     assert problems(index) == {"missing file": 1, "unreadable file": 3, "box outside the picture": 1}
+    said = index.problems.by_kind()["unreadable file"].examples
+    shown = [f"Manually_Annotated_Images/1/{name}.jpg" for name in ("cut", "text", "empty")]
+    assert [sentence.split(" is ")[0] for sentence in said] == shown
     assert [record.id for record in index.records] == ["1/whole.jpg", "1/junk_behind.jpg", "1/far_box.jpg"]
     assert index.records[2].box is None
 

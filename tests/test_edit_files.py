@@ -100,10 +100,11 @@ def test_a_folder_is_edited_and_gone_on_with(editor: Editor, folder: Path, tmp_p
 
 def test_whoever_replaces_another_result_is_told(editor: Editor, folder: Path, tmp_path: Path) -> None:
     photo, out = folder / "a.png", tmp_path / "out"
-    asked: list[dict[str, Any]] = [{}, {"again": True}, {"face": "all"}]
-    *silent, told = [edit_files(editor, [photo], out, "happy", **more).edits[0].remark for more in asked]
+    asked: list[dict[str, Any]] = [{}, {"again": True}, {"face": "all"}, {"again": True}]
+    *silent, told, also = [edit_files(editor, [photo], out, "happy", **more).edits[0].remark for more in asked]
     assert silent == ["", ""]
     assert told.startswith("a_happy.png was there already, made with other settings, and was replaced;")
+    assert also == told
 
 
 def test_whoever_replaces_a_named_picture_is_told_unless_it_is_the_same(
@@ -119,6 +120,12 @@ def test_whoever_replaces_a_named_picture_is_told_unless_it_is_the_same(
     (tmp_path / "out" / "a_happy.png").write_bytes(b"mine")
     (edit,) = edit_files(editor, [folder / "a.png"], tmp_path / "out", "happy").edits
     assert edit.remark.startswith("a_happy.png was there already and was replaced;")
+
+
+def test_a_sheet_tells_whose_place_it_took(editor: Editor, folder: Path, tmp_path: Path) -> None:
+    out, wishes = tmp_path / "x.png", ("happy", "happy", "sad")
+    remarks = [sheet_file(editor, [folder / "a.png"], out, to=[wish]).remark for wish in wishes]
+    assert remarks == ["", "", "x.png was there already and was replaced; to keep both, name another -o."]
 
 
 def test_no_strength_or_wish_takes_the_place_of_another(tmp_path: Path) -> None:
@@ -316,6 +323,13 @@ def test_a_part_is_taken_over_to_an_album(rig: RigEditor, album: Path, tmp_path:
     assert json.loads(said["emorph"]) == {"edited": True, **report.edits[0].made}
     with pytest.raises(ImageError, match="is a source photo itself"):
         transfer_files(rig, photos[:1], target, target)
+
+
+def test_a_transfer_tells_whose_place_it_took(rig: RigEditor, album: Path, tmp_path: Path) -> None:
+    photos, out = [album / "made0.png"], tmp_path / "x.png"
+    targets = [album / f"made{i}.png" for i in (3, 3, 2)]
+    remarks = [transfer_files(rig, photos, target, out, ["light"]).edits[0].remark for target in targets]
+    assert remarks == ["", "", "x.png was there already and was replaced; to keep both, name another -o."]
 
 
 def test_a_head_that_cannot_be_turned_all_the_way_is_remarked(

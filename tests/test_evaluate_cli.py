@@ -84,11 +84,12 @@ def test_what_is_missing_stops_nothing(
     status, _, err = emorph("evaluate", place / "rest.csv", "-o", tmp_path / "out", *judges)
     assert status == 1
     assert "emonet_8: not measured: emonet_8 needs emonet_8.pth: get it with emorph models get emonet_8" in err
-    assert "left out: gone.png: gone.png cannot be read" in err
+    assert "\nleft out: gone.png cannot be read" in f"\n{err}"
     assert "Photos that are not where the edits say: 1, such as moved.png; name their folder: --sources." in err
     html = (tmp_path / "out" / "report.html").read_text()
     assert "2 of 3 edits could not be measured" in html
     assert "not measured: no judge is available" in html
+    assert "<li>gone.png cannot be read" in html
 
 
 def test_edits_by_action_units_are_measured_in_all_but_emotion(emorph: Command, place: Path, tmp_path: Path) -> None:

@@ -46,9 +46,9 @@ def test_classes_are_mapped_by_name_and_range_kept(judge: EmoNetJudge) -> None:
 
 
 def test_a_reading_depends_on_no_batch(judge: EmoNetJudge, monkeypatch: pytest.MonkeyPatch) -> None:
-    crops = np.random.default_rng(1).integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
+    crops = np.random.default_rng(1).integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
     whole = judge(crops)
-    monkeypatch.setattr("emorph.evaluate.judges.emonet.MAX_BATCH", 2)
+    monkeypatch.setattr("emorph.evaluate.judges.emonet.MAX_BATCH", 1)
     parts = judge(crops)
     np.testing.assert_allclose(whole.probabilities, parts.probabilities, atol=1e-5)
     assert whole.arousal is not None

@@ -94,9 +94,11 @@ def test_nor_by_one_of_several_faces(ict_file: Path, photos_dir: Path, tmp_path:
 
 
 def test_into_a_named_file(ict_file: Path, example_photo: Path, photos_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "shape.obj").write_text("mine")
     done = run(example_photo, "-o", tmp_path / "shape.jpg", "--obj", "--face-model", ict_file)
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shape.jpg", "shape.obj"]
+    assert done.stderr == "shape.obj was there already and was replaced; to keep both, name another -o.\n"
     done = run(example_photo, photos_dir / "two_faces.jpg", "-o", tmp_path / "shapes.png")
     assert isinstance(done.exception, ConfigError)
     assert "shapes.png is one picture, but 2 photos are given; name a folder" in str(done.exception)

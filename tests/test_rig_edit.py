@@ -306,7 +306,8 @@ def test_a_matrix_holds_one_row_of_photos(editor: RigEditor, photos: list[Photo]
     steps: list[float] = []
 
     def see(i: int, j: int, edit: Edit[Look]) -> None:
-        gc.collect()
+        if i and j == 0:  # the row before is done
+            gc.collect()
         assert all(pixels() is None for row, _, pixels in seen if row < i)
         assert (edit.source.name, edit.target.parts) == (photos[i].name, ("expression",))
         assert np.array_equal(edit.photo.pixels, photos[i].pixels) == (i == j)

@@ -241,8 +241,8 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path: Path, folder: Path, face
 
 
 def test_stage_1_learns_what_the_buffers_say(tmp_path: Path, folder: Path, faces: TensorFaces) -> None:
-    optim = {"batch_size": 8, "lr": 3e-3, "loss_weight": "plain"}
-    config = run_config(tmp_path, folder, budget={"steps": 30}, optim=optim, model={**MODEL, "prediction": "x0"})
+    optim = {"batch_size": 8, "lr": 4e-3, "loss_weight": "plain"}
+    config = run_config(tmp_path, folder, budget={"steps": 20}, optim=optim, model={**MODEL, "prediction": "x0"})
     rig = load_rig(run(config, faces).folder / "model")
     rows = torch.tensor([0, 1, 2, 4, 5, 6, 7, 8])
     items = {"image": faces.images[rows], "index": rows}

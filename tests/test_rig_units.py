@@ -200,8 +200,11 @@ def test_the_matrix_is_drawn_and_measured(ict_file: Path, photos_dir: Path, tmp_
     tiny_rig().save_pretrained(tmp_path / "rig")
     photos = [str(ROOT / "examples" / "astronaut.png"), str(photos_dir / "sandy.jpg")]
     common = ["--model", str(tmp_path / "rig"), "--face-model", str(ict_file), "--steps", "2", "--json"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "matrix_expression.png").write_bytes(b"mine")
     done = CliRunner().invoke(app, ["transfer", "--matrix", *photos, "-o", str(tmp_path / "out"), *common])
     assert done.exit_code == 0, done.output
+    assert "matrix_expression.png was there already and was replaced" in done.stderr
     made = json.loads((tmp_path / "out" / "matrix_expression.json").read_text())
     assert made == json.loads(done.stdout)
     assert [(row["source"], row["target"]) for row in made["pairs"]] == [

@@ -172,7 +172,7 @@ def occupied(sets: Path) -> None:
     [
         (remove_one, (), r"B has no edit of p2\.png to sad, strength 1, which A has"),
         (other_shape, (), r"p2_sad\.png is 40x40, its photo p2\.png 48x40: not the same cut"),
-        (no_picture, (), r"B/p2_sad\.png: .*not"),
+        (no_picture, (), r"B/p2_sad\.png is not a picture"),
         (no_source, (), r"was made from p2\.\*, which is not in"),
         (occupied, (), r"study is there already"),
         (lambda sets: None, ("A",), r"one method only \(A\), and a preference needs two"),

@@ -205,11 +205,11 @@ def annotated_store(path: Path) -> Path:
 def test_train_and_edit_as_a_user_does(emorph: Command, example_photo: Path, tmp_path: Path) -> None:
     annotated_store(tmp_path / "faces.parquet")
     tiny_model().save_pretrained(tmp_path / "tiny")
-    (tmp_path / "c.toml").write_text(
-        'task = "classifier"\nout = "runs/directions"\nmodel = "tiny"\ncheck = 1\n'
-        '[data]\npath = "faces.parquet"\nsplit = "train"\n[head]\nepochs = 2\nbalance = "sampling"\n'
-    )
-    for _ in range(2):  # a second run takes the first one's place
+    for check in (0, 1):  # a second run takes the first one's place
+        (tmp_path / "c.toml").write_text(
+            f'task = "classifier"\nout = "runs/directions"\nmodel = "tiny"\ncheck = {check}\n'
+            '[data]\npath = "faces.parquet"\nsplit = "train"\n[head]\nepochs = 2\nbalance = "sampling"\n'
+        )
         status, out, err = emorph("train", "run", tmp_path / "c.toml")
         assert status == 0, err
     assert "valence: CCC" in err

@@ -108,7 +108,7 @@ def test_what_has_no_emotions_to_show_is_refused(run: Path, emorph: Emorph) -> N
     assert "has no checkpoint of step 7; it has 1, 2." in emorph("train", "sheets", run, "--steps", 7)[2]
     latent = Path(__file__).parents[1] / "examples" / "emorph-latent" / "latent.toml"
     assert "is a latent: sheets of emotions are drawn of" in emorph("train", "sheets", latent)[2]
-    assert "expected numbers" in emorph("train", "sheets", run, "--steps", "a")[2]
+    assert "expected whole numbers" in emorph("train", "sheets", run, "--steps", "a")[2]
 
 
 def test_faces_to_fit_on_are_of_all_emotions_alike() -> None:

@@ -240,8 +240,8 @@ def test_valence_and_arousal_can_be_asked_for(tmp_path: Path, monkeypatch: pytes
     config = expression_config(tmp_path, "run", targets={"by": "affect"}, data={"balance": "none"})
     faces = labelled_faces()
     task = task_of(config, TensorFaces(faces.images, torch.full((len(faces),), -1), faces.landmarks))
-    inputs = task.draw(batch(task), [0, 1, 2, 3], CPU)
-    start, z_to, asked, strength, points, t, noise = (inputs[i] for i in (1, 3, 4, 5, 6, 7, 8))
+    drawn_faces = task.draw(batch(task), [0, 1, 2, 3], CPU)
+    _, start, _, z_to, asked, strength, points, t, noise = drawn_faces
     assert asked[:, :8].abs().sum() == 0
     model = task.model.autoencoder
     x_t = q_sample(start, t, noise, model.rates)
@@ -249,7 +249,7 @@ def test_valence_and_arousal_can_be_asked_for(tmp_path: Path, monkeypatch: pytes
     crops = ffhq_crop(drawn, ((points + 1) * SIDE - 1) / 2, 16, CropSpec(1.4, (0.0, 0.07)))
     missed = (judge.module(crops)[:, :2] - asked[:, 8:10]).square().sum(dim=1)
     expected = (missed * strength[:, 0] * model.rates[t, 0].square()).mean()
-    torch.testing.assert_close(task.loss(*inputs)["expression"], expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(task.loss(*drawn_faces)["expression"], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("solver_name", ["dpm", "ddim"])

@@ -21,8 +21,9 @@ from emorph.faces.slits import EYE_SLITS, MOUTH_SLIT
 from emorph.models.beside import directions_beside
 from emorph.models.directions import known_axes
 from emorph.models.port import load
+from emorph.models.shift import asked_for
 from emorph.train.resources import estimated_activations
-from emorph.train.tasks.expression_edit import edited_in_one_step, smooth_motion
+from emorph.train.tasks.expression_edit import FacesToEdit, edited_in_one_step, smooth_motion
 from emorph.train.tasks.expression_task import ExpressionTask
 from emorph.train.tasks.mean_face import mean_faces
 from emorph.train.warm_up import warm_up
@@ -77,7 +78,9 @@ def test_a_picture_is_moved_and_held_as_the_editor_does_it_and_gradients_reach_t
     z_to = (z + 0.5 * torch.randn_like(z)).requires_grad_()
     t, noise = torch.tensor([0, 500, 999]), torch.randn_like(x0)
     targets = [Target(Emotion.SAD), Target(Emotion.NEUTRAL), Target(valence=0.5)]
-    moved, edited = edited_in_one_step(model, directions, x0, z, z_to, points, t, noise, targets)
+    asked, strength = torch.stack([asked_for(target) for target in targets]), torch.ones(3, 1)
+    given = FacesToEdit(x0, x0, z, z_to, asked, strength, points, t, noise)
+    moved, edited = edited_in_one_step(model, directions, given)
     at = screen_to_pixels(points, (SIDE, SIDE)).numpy()
     nothing = np.zeros((SIDE, SIDE, 3), np.uint8)
     crops = [AlignedFace(nothing, np.eye(3), Landmarks(own, (0, 0, SIDE, SIDE), 1.0)) for own in at]
@@ -99,7 +102,7 @@ def test_a_picture_is_moved_and_held_as_the_editor_does_it_and_gradients_reach_t
     assert z_to.grad is not None
     assert float(z_to.grad.abs().max()) > 0
     again = z_to.detach().clone().requires_grad_()
-    moved, edited = edited_in_one_step(model, directions, x0, z, again, points, t, noise, targets)
+    moved, edited = edited_in_one_step(model, directions, given._replace(z_to=again))
     (edited - moved).square().sum().backward()  # and of what is drawn
     assert float(again.grad.abs().max()) > 0  # type: ignore[union-attr]
 
@@ -116,13 +119,13 @@ def test_a_shift_learns_from_edits_and_a_weight_holds_it_small(folder: Path) -> 
                 own.copy_(0.1 * other)
         items = [task.faces[i] for i in range(3)]
         batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
-        inputs = task.draw(batch, [0, 1, 2], torch.device("cpu"))
-        parts[weight] = task.loss(*inputs)
+        drawn = task.draw(batch, [0, 1, 2], torch.device("cpu"))
+        parts[weight] = task.loss(*drawn)
         parts[weight]["loss"].backward()
         assert all(p.grad is not None and float(p.grad.abs().max()) > 0 for p in task.model.shift.parameters())
     assert "correction" not in parts[0.0]
-    z, z_to, asked, strength = inputs[2:6]
-    added = (task.model.shifted(z, z_to, asked, strength) - z_to) / task.directions.stats.std
+    shifted = task.model.shifted(drawn.z, drawn.z_to, drawn.asked, drawn.strength)
+    added = (shifted - drawn.z_to) / task.directions.stats.std
     torch.testing.assert_close(parts[2.0]["correction"], added.square().mean())
     torch.testing.assert_close(parts[2.0]["loss"] - parts[0.0]["loss"], 2 * parts[2.0]["correction"])
 

@@ -52,18 +52,18 @@ def log(run: Path) -> list[dict[str, float]]:
 @pytest.mark.parametrize("way", [*WAYS, EDIT], ids=["one_step", "chain", "edit"])
 def test_a_killed_run_ends_as_if_it_had_not_been(folder: Path, way: dict[str, Any]) -> None:
     name = way["pictures"]["way"]
-    budget = {"steps": 8}
+    budget = {"steps": 5}
     whole, broken = (expression_config(folder, f"{kind}_{name}", **way, budget=budget) for kind in ("whole", "broken"))
     work = partial(train_here, faces=labelled_faces)
-    death = partial(work, broken, n_rows=5)
+    death = partial(work, broken, n_rows=4)
     assert in_own_processes([partial(work, whole), death]) == [0, -signal.SIGKILL]
     assert in_own_processes([partial(work, broken, resume=True)]) == [0]
-    expected, found = (weights(Path(c.out) / "step_00000008") for c in (whole, broken))
+    expected, found = (weights(Path(c.out) / "step_00000005") for c in (whole, broken))
     assert any("directions" in key and "shift" in key for key in expected) == (way["trains"] == "both")
     assert expected.keys() == found.keys()
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
     assert log(Path(broken.out)) == log(Path(whole.out))
-    assert len(log(Path(whole.out))) == 8
+    assert len(log(Path(whole.out))) == 5
 
 
 @pytest.mark.xdist_group("processes")

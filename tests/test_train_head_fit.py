@@ -120,7 +120,8 @@ def test_a_test_split_that_chooses_is_refused(test: str) -> None:
 def test_a_run_writes_its_curve_and_says_which_split_it_saw(emorph: Emorph, tmp_path: Path) -> None:
     make_store(tmp_path / "faces.parquet", 120)
     tiny_model().save_pretrained(tmp_path / "tiny")
-    text = 'task = "classifier"\nout = "runs/found"\nmodel = "tiny"\n[data]\npath = "faces.parquet"\nsplit = "train"\n'
+    text = 'task = "classifier"\nout = "runs/found"\nmodel = "tiny"\ncheck = 0\n'
+    text += '[data]\npath = "faces.parquet"\nsplit = "train"\n'
     text += "[head]\nbatch_size = 64\n"
     (tmp_path / "c.toml").write_text(text)
     status, out, err = emorph("train", "run", tmp_path / "c.toml", "--epochs", 1.5)

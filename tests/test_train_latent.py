@@ -143,8 +143,8 @@ def test_sampled_codes_have_the_mean_and_covariance_of_what_was_learnt(folder: P
     tiny = folder / "tiny8"
     DiffAE(tiny_config().model_copy(update={"z_dim": 8})).save_pretrained(tiny)
     sizes = LatentNetConfig(hidden=64, num_layers=3, embed_dim=32)
-    config = config_in(folder, "runs/mixture", 300, autoencoder=str(tiny), model=sizes)
-    optim = config.optim.model_copy(update={"lr": 3e-3, "batch_size": 128, "ema_decay": 0.95, "decay_share": 0.5})
+    config = config_in(folder, "runs/mixture", 120, autoencoder=str(tiny), model=sizes)
+    optim = config.optim.model_copy(update={"lr": 6e-3, "batch_size": 128, "ema_decay": 0.95, "decay_share": 0.5})
     config = config.model_copy(update={"optim": optim, "data": config.data.model_copy(update={"mirror": False})})
     with pytest.MonkeyPatch.context() as patch:
         many = mixture(4000)

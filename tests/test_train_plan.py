@@ -359,6 +359,8 @@ def test_a_trial_fits_its_loss(task: str) -> None:
     trial = config.trial(2)
     assert trial is not None
     assert torch.isfinite(trial[0](*trial[1])["loss"])
+    model = trial[0].get_submodule("model")  # by which a plan counts, too
+    assert model.state_dict().keys() == config.new_model().state_dict().keys()
 
 
 def test_a_warm_up_measures_and_leaves_nothing(tmp_path: Path, emorph: Emorph) -> None:

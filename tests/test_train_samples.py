@@ -128,7 +128,7 @@ def test_the_page_sets_steps_side_by_side(finished: Outcome, emorph: Any, tmp_pa
         read_sheets(folder, [3])
     with pytest.raises(DataError, match="holds no sheets"):
         read_sheets(tmp_path)
-    assert "expected numbers" in emorph("train", "samples", folder, "--steps", "a")[2]
+    assert "expected whole numbers" in emorph("train", "samples", folder, "--steps", "a")[2]
 
 
 def test_tensorboard_is_named_if_asked_for_and_not_there(

@@ -143,28 +143,28 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.xdist_group("processes")
 def test_a_search_killed_twice_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     whole, broken = search_file(tmp_path / "whole"), search_file(tmp_path / "broken")
-    search_here(whole, 6)
-    for die_at in (14, 25):
-        assert in_own_processes([partial(search_here, broken, 6, die_at=die_at)]) == [-signal.SIGKILL]
-    search_here(broken, 6)
-    assert [row["number"] for row in rows(tmp_path / "broken")] == [1, 2, 3, 4, 5, 6]
+    search_here(whole, 4)
+    for die_at in (4, 14):
+        assert in_own_processes([partial(search_here, broken, 4, die_at=die_at)]) == [-signal.SIGKILL]
+    search_here(broken, 4)
+    assert [row["number"] for row in rows(tmp_path / "broken")] == [1, 2, 3, 4]
     assert {row["state"] for row in rows(tmp_path / "broken")} <= {"complete", "pruned"}
     assert rows(tmp_path / "broken") == rows(tmp_path / "whole")
-    search_here(broken, 6)  # nothing is left to do
+    search_here(broken, 4)  # nothing is left to do
     assert rows(tmp_path / "broken") == rows(tmp_path / "whole")
-    search_here(broken, 7)
-    assert len(rows(tmp_path / "broken")) == 7
+    search_here(broken, 5)
+    assert len(rows(tmp_path / "broken")) == 5
 
 
 @pytest.mark.xdist_group("processes")
 def test_two_processes_share_one_search(tmp_path: Path) -> None:
     file = search_file(tmp_path)
-    assert in_own_processes([partial(search_here, file, 8)] * 2) == [0, 0]
-    search_here(file, 8)  # the report, once both are done
+    assert in_own_processes([partial(search_here, file, 6)] * 2) == [0, 0]
+    search_here(file, 6)  # the report, once both are done
     found = rows(tmp_path)
-    assert [row["number"] for row in found] == list(range(1, 9))
+    assert [row["number"] for row in found] == list(range(1, 7))
     assert {row["state"] for row in found} <= {"complete", "pruned"}
-    assert len({json.dumps(row["values"], sort_keys=True) for row in found}) == 8
+    assert len({json.dumps(row["values"], sort_keys=True) for row in found}) == 6
 
 
 def test_the_command_reports_the_best_as_a_file_that_runs(tmp_path: Path, emorph: Emorph) -> None:
@@ -197,13 +197,13 @@ def test_the_command_reports_the_best_as_a_file_that_runs(tmp_path: Path, emorph
 
 
 def steps_file(folder: Path, search: str = 'measure = "loss"', optim: str = "") -> Path:
-    """A search for the learning rate of an autoencoder, ten steps a trial, with six validation faces."""
+    """A search for the learning rate of an autoencoder, five steps a trial, with six validation faces."""
     values = AutoencoderConfig.parse(
         {
             "out": "found",
             "data": {"path": "faces.parquet", "split": "train"},
             "model": tiny_config().model_dump(),
-            "budget": {"steps": 10},
+            "budget": {"steps": 5},
         }
     ).to_toml()
     before = "lr = 0.0001\n"
@@ -217,14 +217,14 @@ def test_a_run_of_steps_is_searched_by_its_losses_and_goes_on_after_a_kill(tmp_p
     pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
     whole, broken = steps_file(tmp_path / "whole"), steps_file(tmp_path / "broken")
     search_here(whole, 2)
-    assert in_own_processes([partial(search_here, broken, 2, die_at=14)]) == [-signal.SIGKILL]
+    assert in_own_processes([partial(search_here, broken, 2, die_at=8)]) == [-signal.SIGKILL]
     kept = tmp_path / "broken" / "found.trial0002"
     assert list(kept.glob("step_*"))  # a checkpoint to go on from
     search_here(broken, 2)
     assert rows(tmp_path / "broken") == rows(tmp_path / "whole")
     assert not kept.exists()
     looks = Looks.read(tmp_path / "broken" / "found" / "trials" / "0002.npz")
-    assert [seen.step for seen in looks.seen] == list(range(1, 11))
+    assert [seen.step for seen in looks.seen] == list(range(1, 6))
     assert len(looks.seen[0].labels) == 6  # the validation faces
     first = rows(tmp_path / "whole")[0]
     assert (first["values"], first["state"]) == ({"optim.lr": 1e-4}, "complete")

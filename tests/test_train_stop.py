@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from emorph.train.config import RunConfig
 from emorph.train.interrupt import ONE_REQUEST_S, StopRequest
-from killed_run import run_config
+from forked import server
+from killed_run import run_config, train_here
 
 pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
-HERE = Path(__file__).parent
-RUN = """
-import sys
-from killed_run import train_here
-from emorph.train.tasks.autoencoder import AutoencoderConfig
-train_here(AutoencoderConfig.from_toml(sys.argv[1]))
-"""
+
+
+def train_as_leader(config: RunConfig) -> None:
+    """Train as the first of a group of processes, as a shell or a batch system starts it."""
+    os.setsid()
+    train_here(config)
 
 
 @pytest.mark.xdist_group("processes")
@@ -31,28 +30,23 @@ def test_a_signal_to_the_whole_group_ends_in_a_saved_step(tmp_path: Path) -> Non
     config = run_config(
         tmp_path / "run", data={"path": "x", "workers": 2}, budget={"steps": 100_000}, log={"every_steps": 1}
     )
-    (tmp_path / "run.toml").write_text(config.to_toml())
     log = tmp_path / "run" / "stats.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(tmp_path / "run.toml")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), str(HERE)])},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = server().Process(target=train_as_leader, args=(config,))
+    process.start()
+    assert process.pid is not None
     try:
         until = time.monotonic() + 120
         while not log.exists() or log.read_bytes().count(b"\n") < 3:
-            assert process.poll() is None, process.communicate()[1]
+            assert process.is_alive()
             assert time.monotonic() < until
             time.sleep(0.05)
         for _ in range(2):
             os.killpg(process.pid, signal.SIGTERM)
             time.sleep(0.02)
-        _, err = process.communicate(timeout=60)
+        process.join(60)
     finally:
         process.kill()
-    assert process.returncode == 0, err
+    assert process.exitcode == 0
     end = json.loads((tmp_path / "run" / "outcome.json").read_text())
     assert end["ended_by"] == "interrupted"
     assert (tmp_path / "run" / end["checkpoint"] / "trainer.pt").exists()

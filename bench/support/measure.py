@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -80,12 +81,41 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def write_section(title: str, command: str, body: str) -> None:
-    """Replace the section ``title`` of RESULTS.md, or add it; print it too."""
+def write_section(title: str, command: str, body: str, *, given: Sequence[str] | None = None) -> None:
+    """Print a section, and write it into RESULTS.md: a new one, or in the place of one that the same command made.
+
+    What another command made stays: a shorter run, or one with other options, does not take a whole one's place unless
+    its section is deleted first. given: the words that this run was started with, by default the command line's.
+    """
+    command = full_command(command, sys.argv[1:] if given is None else given)
     section = f"## {title}\n\n`{command}` on {machine()}.\n\n{body.strip()}\n"
     print(section)
     text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else "# Measurements\n"
     pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
     known = pattern.search(text)
+    before = re.search(r"^`(python bench/.+?)` on ", known[0], re.MULTILINE) if known else None
+    if before is not None and before[1] != command:
+        print(
+            f"RESULTS.md is left as it is: `{before[1]}` made this section of it. To have this one there, delete that."
+        )
+        return
     text = pattern.sub(lambda _: section + "\n", text) if known else f"{text.rstrip()}\n\n{section}"
     RESULTS.write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def full_command(command: str, given: Sequence[str]) -> str:
+    """A command with all options that a run was started with, those that it does not state at its end.
+
+    given: words of a command line; of paths only the names are told.
+
+    >>> full_command("python bench/judge.py --data a.parquet", ["--data", "data/a.parquet", "--judge", "runs/mine"])
+    'python bench/judge.py --data a.parquet --judge mine'
+    """
+    words = command.split()
+    is_stated = True
+    for word in given:
+        if word.startswith("--"):
+            is_stated = word.partition("=")[0] in words
+        if not is_stated:
+            words.append(word if word.startswith("--") else Path(word).name)
+    return " ".join(words)

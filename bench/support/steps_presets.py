@@ -27,16 +27,14 @@ def try_presets(n_steps: int) -> None:
         config = read_task(PRESETS / preset)
         assert isinstance(config, ExpressionConfig)
         torch.manual_seed(0)
-        trial = config.trial(N_FACES)
-        assert trial is not None  # no preset has the way "edit"
-        loss, inputs = trial
-        x = torch.rand_like(inputs[0]) * 2 - 1
-        inputs = (x, x, *inputs[2:-1], torch.randn_like(x))
+        loss, made = config.trial(N_FACES)
+        x = torch.rand_like(made.x) * 2 - 1
+        faces = made._replace(x=x, start=x, noise=torch.randn_like(x))
         learning = [p for p in loss.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(learning, lr=config.optim.lr, fused=True)
         for step in range(1, n_steps + 1):
             before = time.perf_counter()
-            parts = loss(*inputs)
+            parts = loss(*faces)
             parts["loss"].backward()
             optimizer.step()
             optimizer.zero_grad()

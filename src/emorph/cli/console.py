@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ from emorph.edit.batch import Batch, Failure, FileEdit, Watch, unbroken
 __all__ = [
     "Bar",
     "Items",
+    "asked_command",
     "finish",
     "items",
     "mention_left_out",
@@ -31,6 +34,7 @@ __all__ = [
     "print_wrapped",
     "say",
     "stopping",
+    "tell_edit",
     "unbroken",
 ]
 NAME_WIDTH = 26  # of names in a list
@@ -41,6 +45,11 @@ QUIET_LOSSES = ("exact pixels", "maker notes", "XMP", "IPTC")  # usual, and noth
 def say(message: str) -> None:
     """A line for people, on stderr."""
     typer.echo(message, err=True)
+
+
+def asked_command() -> str:
+    """What was typed, for reports to tell."""
+    return shlex.join(["emorph", *sys.argv[1:]])
 
 
 def print_json(value: Any) -> None:
@@ -79,7 +88,7 @@ class Lines:
 
 
 class Bar(Watch):
-    """A progress bar over several items. on_written: is called with what each photo became.
+    """A progress bar over several items. on_written: is called with what each photo became, and its remark is said.
 
     lines: say the same in place of a bar that nobody sees.
     """
@@ -124,6 +133,8 @@ class Bar(Watch):
     def written(self, edit: FileEdit) -> None:
         if self._on_written:
             self._on_written(edit)
+        if edit.remark:
+            say(edit.remark)
 
     def failed(self, failure: Failure) -> None:
         self._progress.console.print(str(failure), highlight=False, markup=False, soft_wrap=True)
@@ -166,7 +177,15 @@ def mention_other_faces(edit: FileEdit, face: str, verb: str = "edited") -> None
         )
 
 
-def counted(edit: FileEdit, face: str) -> str:
+def tell_edit(face: str, as_json: bool, done: FileEdit) -> None:
+    """Say what became of one photo. face: which of its faces were asked for. as_json: what is printed is said later."""
+    mention_other_faces(done, face)
+    mention_losses(done)
+    if not as_json:
+        typer.echo(f"{done.files[-1]}  ({_counted(done, face)}{done.seconds:.1f} s)")
+
+
+def _counted(edit: FileEdit, face: str) -> str:
     """How many of a photo's faces were changed, where all were asked for: "5 of 5 faces, "."""
     return f"{edit.n_edited} of {edit.n_faces} faces, " if face == "all" and edit.n_faces > 1 else ""
 

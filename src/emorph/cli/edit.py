@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import typer
-
-from emorph.cli.console import (
-    counted,
-    finish,
-    items,
-    mention_left_out,
-    mention_losses,
-    mention_other_faces,
-    print_json,
-    say,
-)
+from emorph.cli.console import say
 from emorph.cli.edit_options import (
     Again,
     Arousal,
@@ -32,6 +18,7 @@ from emorph.cli.edit_options import (
     all_units,
     one_goal,
 )
+from emorph.cli.edit_photos import Loader, PhotoJob, asked_target, edit_by_code, edit_by_rig
 from emorph.cli.film import DrawEveryOption, EasingOption, FilmOptions, PreviewOption, edit_films_of, films_among
 from emorph.cli.options import (
     Anyway,
@@ -51,7 +38,6 @@ from emorph.cli.options import (
     Solver,
     Steps,
     StripLocation,
-    crew_of,
     load_editor,
     load_rig_editor,
     parse_strengths,
@@ -62,15 +48,6 @@ from emorph.core.errors import ConfigError
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 from emorph.core.pretrained import CONFIG_FILE, locate
 from emorph.core.types import Target
-
-if TYPE_CHECKING:
-    from emorph.edit.batch import FileEdit, FileReport, Watch
-    from emorph.edit.elsewhere import Helpers
-    from emorph.edit.pipeline import Editor
-    from emorph.edit.rig.editor import RigEditor
-
-
-E = TypeVar("E", "Editor", "RigEditor")
 
 
 def edit(
@@ -115,7 +92,7 @@ def edit(
     refuse_wishes_as_files(photos, "or edit once for each; emorph sheet shows several side by side")
     films = films_among(photos, out, frame)
     name, by_rig = _chosen_model(goal, units, model, directions, face_model, films=bool(films))
-    editor = _Loader(
+    editor = Loader(
         load_editor, (name, directions, device, steps, solver, detector, min_score),
         (("anyway", anyway), ("reuse", reuse), ("backend", backend)),
     )  # fmt: skip
@@ -125,25 +102,21 @@ def edit(
         edit_films_of(films, out, asked, again=again, as_json=as_json, load=editor)
         return
     refuse_options("photos", {"--easing": easing, "--preview": preview or None, "--draw-every": draw_every})
-    job = _Photos(
-        photos, out, parse_strengths(strength), as_json, cluster,
-        {"face": face, "min_face_px": min_face, "frame": frame, "strip_location": strip_location, "again": again},
-    )  # fmt: skip
-    if by_rig:
-        refuse_options(
-            "a rig, which takes emotions (--to) or action units (--au)",
-            {
-                "--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None,
-                "--reuse": reuse if reuse > 1 else None, "--backend": backend if backend != "torch" else None,
-            },
-        )  # fmt: skip
-        _edit_by_rig(
-            job, _target(goal, None, None, units),
-            _Loader(load_rig_editor, (name, face_model, device, steps, solver, None, None, detector, min_score)),
-        )  # fmt: skip
-    else:
+    taken = {"face": face, "min_face_px": min_face, "frame": frame, "strip_location": strip_location, "again": again}
+    job = PhotoJob(photos, out, parse_strengths(strength), as_json, cluster, taken)
+    if not by_rig:
         refuse_options(f"{name}, which is not a rig", {"--face-model": face_model})
-        _edit_by_code(job, _target(goal, valence, arousal, units), editor)
+        edit_by_code(job, asked_target(goal, valence, arousal, units), editor)
+        return
+    refuse_options(
+        "a rig, which takes emotions (--to) or action units (--au)",
+        {
+            "--valence": valence, "--arousal": arousal, "--directions": directions, "--anyway": anyway or None,
+            "--reuse": reuse if reuse > 1 else None, "--backend": backend if backend != "torch" else None,
+        },
+    )  # fmt: skip
+    rig = Loader(load_rig_editor, (name, face_model, device, steps, solver, None, None, detector, min_score))
+    edit_by_rig(job, asked_target(goal, None, None, units), rig)
 
 
 def _chosen_model(
@@ -189,116 +162,3 @@ def _usual_model(units: Mapping[str, float], face_model: Path | None) -> str:
         return DEFAULT_MODEL
     say(f"{DEFAULT_MODEL} does not know {', '.join(unknown)}; {DEFAULT_RIG} sets the units.")
     return DEFAULT_RIG
-
-
-@dataclass(frozen=True)
-class _Loader(Generic[E]):
-    """What loads an editor, here or in another process. args: the model's name first."""
-
-    load: Callable[..., E]
-    args: tuple[Any, ...]
-    options: tuple[tuple[str, Any], ...] = ()
-
-    def __call__(self) -> E:
-        return self.load(*self.args, **dict(self.options))
-
-    def for_workers(self) -> _Loader[E]:
-        """The same from any working directory, without a word said again."""
-        name, *others = self.args
-        if locate(name) == (path := Path(name).expanduser()):
-            name = str(path.absolute())
-        others = [arg.absolute() if isinstance(arg, Path) else arg for arg in others]
-        options = (*self.options, ("tell", False)) if self.options else ()
-        return _Loader(self.load, (name, *others), options)
-
-
-@dataclass(frozen=True)
-class _Photos:
-    """What is edited, where to, and how faces and files are to be taken: options of both kinds of editors alike."""
-
-    photos: list[Path]
-    out: Path
-    strengths: list[float]
-    as_json: bool
-    cluster: str | None
-    taken: dict[str, Any]
-
-    def edited(self, word: str, load: _Loader[E], run: Callable[[E, Watch, Helpers[E] | None], FileReport]) -> None:
-        """Load an editor, let it run, and say what became of each photo. word: of the goal, in the names of results."""
-        from emorph.edit.elsewhere import Helpers
-        from emorph.edit.jobs import plan_jobs
-
-        n_jobs = len(plan_jobs(self.photos, self.out, word, self.strengths))
-        mention_left_out(self.photos)
-        editor = load()
-        tell = functools.partial(_tell, self.taken["face"], self.as_json)
-        with crew_of(self.cluster, 1) as crew, items(n_jobs, tell) as work:
-            helpers = None if isinstance(crew, int) else Helpers(crew, load.for_workers())
-            report = run(editor, work.watch, helpers)
-        if self.as_json:
-            print_json([row for done in report.edits for row in _rows(done)])
-        finish(report.failures, n_jobs - report.n_before)
-
-
-def _edit_by_rig(job: _Photos, target: Target, load: _Loader[RigEditor]) -> None:
-    from emorph.edit.rig.files import express_files
-
-    goal = dict([*_weights(target), *target.units])
-
-    def run(rig: RigEditor, watch: Watch, helpers: Helpers[RigEditor] | None) -> FileReport:
-        return express_files(rig, job.photos, job.out, goal, job.strengths, watch=watch, helpers=helpers, **job.taken)
-
-    job.edited(target.file_word, load, run)
-
-
-def _edit_by_code(job: _Photos, target: Target, load: _Loader[Editor]) -> None:
-    from emorph.edit.files import edit_files
-
-    def run(editor: Editor, watch: Watch, helpers: Helpers[Editor] | None) -> FileReport:
-        return edit_files(
-            editor, job.photos, job.out, dict(_weights(target)) or None, job.strengths, valence=target.valence,
-            arousal=target.arousal, units=dict(target.units) or None, watch=watch, helpers=helpers,
-            **job.taken,
-        )  # fmt: skip
-
-    job.edited(target.file_word, load, run)
-
-
-def _tell(face: str, as_json: bool, done: FileEdit) -> None:
-    """Say what is worth saying of one photo that is done."""
-    mention_other_faces(done, face)
-    mention_losses(done)
-    if done.remark:
-        say(done.remark)
-    if not as_json:
-        typer.echo(f"{done.files[-1]}  ({counted(done, face)}{done.seconds:.1f} s)")
-
-
-def _target(to: str | None, valence: float | None, arousal: float | None, units: Mapping[str, float] | None) -> Target:
-    if to is None and valence is None and arousal is None and units is None:
-        raise ConfigError("say what the faces should show: --to happy, --valence 0.5 --arousal -0.2, or --au AU12=0.8.")
-    return Target.asked(to, valence, arousal, units)
-
-
-def _weights(target: Target) -> list[tuple[str, float]]:
-    return [(emotion.word, weight) for emotion, weight in target.weights]
-
-
-def _rows(done: FileEdit) -> list[dict[str, Any]]:
-    """A result as JSON: its record; with action units, these instead of what judges would need."""
-    if not done.made:
-        return [asdict(record) for record in done.records]
-    return [
-        {
-            "source": record.source,
-            "edited": record.edited,
-            "strength": record.strength,
-            "n_faces": record.n_faces,
-            "n_edited": record.n_edited,
-            "score": record.score,
-            **done.made,
-            "kept": record.kept,
-            "lost": record.lost,
-        }
-        for record in done.records
-    ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from emorph.cli.console import items, print_json, say
+from emorph.cli.console import asked_command, items, print_json, say
 from emorph.cli.evaluate_films import evaluate_films, films_of
 from emorph.cli.evaluate_options import (
     AllowLossJudge,
@@ -40,6 +38,7 @@ from emorph.cli.options import ClusterOption, Json, crew_of, refuse_options
 from emorph.cli.reconstructions import reconstructions
 from emorph.core.commands import command
 from emorph.core.errors import ConfigError
+from emorph.core.files import said_of
 from emorph.core.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -86,14 +85,10 @@ def evaluate(
         "--compare": compare or None, "--recogniser": recogniser, "--face-model": face_model, "--made-by": made_by,
         "--allow-loss-judge": allow_loss_judge or None, "--lost-faces": lost_faces.given,
     }  # fmt: skip
+    a_shard = {"--shard": None if shard == "1/1" else shard}
     of_edits: dict[str, object] = {
-        "EDITS": edits,
-        "--sources": sources,
-        "--judge": judge,
-        "--workers": workers,
-        "--cluster": cluster,
-        "--shard": None if shard == "1/1" else shard,
-    }
+        "EDITS": edits, "--sources": sources, "--judge": judge, "--workers": workers, "--cluster": cluster, **a_shard,
+    }  # fmt: skip
     of_models = {"--n": n, "--steps": steps, "--window": window, "--solver": solver}
     if model:
         refuse_options("reconstructions (--model)", of_edits | only_edits)
@@ -104,7 +99,7 @@ def evaluate(
         raise ConfigError("name edits to measure, or --model and --data for reconstructions.")
     films = films_of(edits)
     if films:
-        refuse_options("films", only_edits | {"--shard": None if shard == "1/1" else shard})
+        refuse_options("films", only_edits | a_shard)
         asked = _panel(judge or [], [], [], without or [], split)
         evaluate_films(films, sources, asked, out, as_json=as_json)
         return
@@ -158,16 +153,15 @@ def _report(
     from emorph.evaluate.measure.records import identify
     from emorph.evaluate.report.set_records import keep_set_scores
     from emorph.evaluate.report.summary import summarise
-    from emorph.evaluate.report.write import check_template, write_report
+    from emorph.evaluate.report.write import write_report
 
     part = Shard.parse(shard)
-    check_template()
     judged = identify(pairs)
     records = _measured(judged, out, panel, crew, part)
     if records is not None:
         summary = summarise(judged, records, panel, lost_faces=lost_faces.value)
         keep_set_scores(out, summary, records)
-        _tell(summary, write_report(out, summary, panel, shlex.join(["emorph", *sys.argv[1:]])), as_json=as_json)
+        _tell(summary, write_report(out, summary, panel, asked_command()), as_json=as_json)
 
 
 def _annotations(
@@ -198,7 +192,7 @@ def _annotations(
     if records is None:
         return
     found = Agreement.of(annotated, records, panel, path.name, asked)
-    page = found.write(out, shlex.join(["emorph", *sys.argv[1:]]))
+    page = found.write(out, asked_command())
     if as_json:
         print_json({"report": str(page), **found.as_json()})
     else:
@@ -213,7 +207,7 @@ def _annotations(
     if annotated.left_out:
         say(f"{annotated.left_out} rows have no emotion (codes 8 to 10) and are not asked about.")
     for photo, why in found.failed:
-        say(f"left out: {photo}: {why}")
+        say(f"left out: {said_of(str(photo), why)}")
     if found.failed:
         raise typer.Exit(1)
 
@@ -314,6 +308,6 @@ def _mention_left_out(summary: Summary) -> None:
                 say(f"counted as a failure: {scored.edit.trouble}")
     left_out = [item for score in summary.scores for item in score.evidence.excluded]
     for item in left_out:
-        say(f"left out: {item.edited}: {item.why}")
+        say(f"left out: {item.told}")
     if left_out:
         raise typer.Exit(1)

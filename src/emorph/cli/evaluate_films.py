@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from emorph.cli.console import items, print_json
+from emorph.cli.console import asked_command, items, print_json
 from emorph.core.errors import ConfigError
 from emorph.core.files import names_apart
 from emorph.video.clip import is_film, library
@@ -48,7 +46,7 @@ def evaluate_films(films: Sequence[Path], sources: Path | None, panel: Panel, ou
                 folder.mkdir(parents=True, exist_ok=True)
                 measured.append(measure_film(source, film, panel.judges, work=folder, tell=work.named_step))
     if measured:
-        page = write_pages(out, measured, shlex.join(["emorph", *sys.argv[1:]]))
+        page = write_pages(out, measured, asked_command())
         if as_json:
             print_json({"report": str(page), "films": [film_as_json(found) for found in measured]})
         else:

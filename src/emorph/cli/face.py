@@ -75,12 +75,8 @@ def face(
                 for one, points in zip(numbered, chosen, strict=True):
                     fitted = fit_photo(head, photo, points, read)
                     with unbroken():
-                        written = _write(one, source, head, fitted, obj=obj)
-                        listed.append({**written, "score": round(points.score, 4)})
-                        if not as_json:
-                            error = 100 * listed[-1]["error"]
-                            files = " and ".join(map(str, _files(one, obj=obj)))
-                            typer.echo(f"{files}  (mean landmark error: {error:.1f} % of the eye distance)")
+                        written = _write(one, head, fitted, obj=obj, tell=not as_json)
+                        listed.append({"source": str(source), **written, "score": round(points.score, 4)})
     if as_json:
         print_json(listed)
     work.finish()
@@ -97,12 +93,21 @@ def _files(picture: Path, *, obj: bool) -> list[Path]:
     return [picture, picture.with_suffix(".obj")] if obj else [picture]
 
 
-def _write(path: Path, source: Path, model: FaceModel, fitted: FittedFace, *, obj: bool) -> dict[str, Any]:
-    """Write the picture, and the mesh with ``obj``; what is to be said of them as JSON."""
+def _write(path: Path, model: FaceModel, fitted: FittedFace, *, obj: bool, tell: bool) -> dict[str, Any]:
+    """Write the picture, and the mesh with ``obj``; what is to be said of them as JSON. tell: say it on stdout, too."""
     from emorph.core.images import write_image
+    from emorph.edit.replaced import Earlier
     from emorph.face3d.photo import facts, picture, write_obj
 
+    files = _files(path, obj=obj)
+    earlier = Earlier(files)
     write_image(path, picture(model, fitted), metadata={"Software": "emorph"})
     if obj:
         write_obj(path.with_suffix(".obj"), model, fitted)
-    return {"source": str(source), "picture": str(path), **facts(model, fitted)}
+    found = facts(model, fitted)
+    if tell:
+        error = f"mean landmark error: {100 * found['error']:.1f} % of the eye distance"
+        typer.echo(f"{' and '.join(map(str, files))}  ({error})")
+    if remark := earlier.said(files):
+        say(remark)
+    return {"picture": str(path), **found}

@@ -120,8 +120,6 @@ def _files(path: Path) -> list[Path]:
 
 def tell(as_json: bool, done: FileEdit) -> None:
     """Say what became of a film."""
-    if done.remark:
-        say(done.remark)
     if as_json:
         return
     if not done.made:

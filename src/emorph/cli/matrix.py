@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from emorph.cli.console import items, print_json, unbroken
+from emorph.cli.console import items, print_json, say, unbroken
 from emorph.core.errors import ConfigError
 from emorph.core.files import names_apart
 
@@ -23,6 +23,7 @@ def matrix(
 ) -> None:
     """Write ``out``/matrix_PARTS.png, or ``out`` itself, and what was measured beside it as JSON."""
     from emorph.edit.paths import SourcePhotos, result_paths
+    from emorph.edit.replaced import Earlier
     from emorph.edit.rig.files import facts, write_edit
     from emorph.edit.rig.matrix import draw_matrix, write_scores
     from emorph.evaluate.measure.rig_edits import PairScores
@@ -41,9 +42,12 @@ def matrix(
             picture = draw_matrix(editor, faces, parts, see=scores.add, on_step=work.step)
             pairs = [asdict(row) for row in scores.rows]
             made = {"picture": str(path), "model": editor.model_id, "parts": list(parts), "pairs": pairs}
+            earlier = Earlier([path, path.with_suffix(".json")])
             with unbroken():
                 write_edit(path, picture, facts(editor, parts, seed=None))
                 write_scores(path.with_suffix(".json"), made)
+            if remark := earlier.said([path, path.with_suffix(".json")]):
+                say(remark)
             if as_json:
                 print_json(made)
             else:

@@ -233,6 +233,18 @@ def refuse_wishes_as_files(photos: Sequence[Path], otherwise: str) -> None:
     )
 
 
+def whole_numbers(option: str, text: str) -> list[int]:
+    """What an option lists. Raises ConfigError.
+
+    >>> whole_numbers("--steps", "10,20")
+    [10, 20]
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"{option} {text!r}: expected whole numbers separated by commas, such as 10,20.") from None
+
+
 def parse_strengths(text: str) -> list[float]:
     """ "0.8" is one strength; "0:1.5:0.25" is first:last:step, both ends included. Raises ConfigError.
 

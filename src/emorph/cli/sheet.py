@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emorph.cli.console import faces_of, finish, items, mention_left_out, mention_other_faces, print_json
+from emorph.cli.console import faces_of, finish, items, mention_left_out, mention_other_faces, print_json, say
 from emorph.cli.options import (
     Anyway,
     Backend,
@@ -77,6 +77,8 @@ def sheet(
         report = sheet_file(
             editor, sources, path, strength, to=to or (), face=face, min_face_px=min_face, frame=frame, watch=work.watch
         )
+    if report.remark:
+        say(report.remark)
     seconds = time.perf_counter() - started
     if report.edits and as_json:
         rows = [

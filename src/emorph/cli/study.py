@@ -13,7 +13,7 @@ from emorph.cli import study_report
 from emorph.cli.console import items, print_json, say, stopping
 from emorph.cli.options import Json
 from emorph.core.commands import command
-from emorph.core.errors import ConfigError, DataError, ImageError
+from emorph.core.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
     from emorph.study.design import NewStudy
@@ -142,17 +142,14 @@ def export(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="A file.", show_default="stdout")] = None,
 ) -> None:
     """Write all votes as CSV; or, given an id, all that is stored about one participant as JSON."""
-    from emorph.core.files import replace_file
+    from emorph.core.outputs import write_text
     from emorph.study.export import participant_json, votes_csv
 
     text = votes_csv(study) if participant is None else participant_json(study, participant)
     if out is None:
         typer.echo(text, nl=False)
         return
-    try:
-        replace_file(out, text.encode("utf-8"))
-    except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror}); check the path.") from None
+    write_text(out, text)
 
 
 @app.command("delete")

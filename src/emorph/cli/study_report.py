@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
-from emorph.cli.console import print_json, say
+from emorph.cli.console import asked_command, print_json, say
 from emorph.cli.options import Json
 from emorph.core.errors import UnknownNameError
 
@@ -31,11 +29,10 @@ def results(
     """
     from emorph.study.analysis import analyse
     from emorph.study.report.write import as_json as results_as_json
-    from emorph.study.report.write import check_template, contents, text_lines, write_report
+    from emorph.study.report.write import contents, text_lines, write_report
 
-    check_template()
     found = analyse(study, scores=scores, seed=seed)
-    page = write_report(out, found, shlex.join(["emorph", *sys.argv[1:]]))
+    page = write_report(out, found, asked_command())
     told = contents(found)
     if as_json:
         print_json({"report": str(page), **results_as_json(found, told)})

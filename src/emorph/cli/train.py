@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emorph.cli.console import items, print_json, print_names, say
-from emorph.cli.options import Json, refuse_options
+from emorph.cli.options import Json, refuse_options, whole_numbers
 from emorph.cli.search import search
 from emorph.core.errors import ConfigError
 
@@ -216,7 +216,7 @@ def compare_samples(
     """Compare the sample sheets that runs wrote at their checkpoints, side by side on one page."""
     from emorph.train.samples_page import write_page
 
-    sheets = write_page(out, runs, _numbers(steps))
+    sheets = write_page(out, runs, whole_numbers("--steps", steps) if steps else None)
     typer.echo(f"{out}  ({len(sheets)} sheet{'s' if len(sheets) > 1 else ''})")
 
 
@@ -243,17 +243,11 @@ def draw_emotions(
     from emorph.train.emotion_sheets import write_emotion_page
     from emorph.train.emotion_stages import training_of
 
-    training = training_of(run, fit_faces=fit_faces, numbers=_numbers(steps))
+    numbers = whole_numbers("--steps", steps) if steps else None
+    training = training_of(run, fit_faces=fit_faces, numbers=numbers)
     with _progress("sheets of emotions") as on_part:
         sheets = write_emotion_page(out, training, n_faces=faces, strength=strength, on_part=on_part)
     typer.echo(f"{out}  ({len(sheets)} checkpoint{'s' if len(sheets) > 1 else ''})")
-
-
-def _numbers(steps: str | None) -> list[int] | None:
-    try:
-        return [int(step) for step in steps.split(",")] if steps else None
-    except ValueError:
-        raise ConfigError(f"--steps {steps!r}: expected numbers separated by commas, such as 5000,10000.") from None
 
 
 def _refuse_what_the_task_ignores(file: Path, task: TaskConfig, wishes: Wishes) -> None:

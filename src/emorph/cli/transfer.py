@@ -14,11 +14,9 @@ from emorph.cli.console import (
     finish,
     items,
     mention_left_out,
-    mention_losses,
-    mention_other_faces,
     print_json,
-    say,
     stopping,
+    tell_edit,
 )
 from emorph.cli.drive import DriveOptions, drive_photo
 from emorph.cli.film import PreviewOption
@@ -196,21 +194,11 @@ def _onto_photos(
     jobs = plan_transfer(given, target, out, parts, taken["target_neutral"])
     mention_left_out(given)
     editor = load()
-    with items(len(jobs), functools.partial(_tell, taken["face"], as_json)) as work:
+    with items(len(jobs), functools.partial(tell_edit, taken["face"], as_json)) as work:
         report = transfer_files(editor, given, target, out, parts, watch=work.watch, **taken)
     if as_json:
         print_json([_as_json(done) for done in report.edits])
     finish(report.failures, len(jobs))
-
-
-def _tell(face: str, as_json: bool, done: FileEdit) -> None:
-    """Say what is worth saying of one photo that is done."""
-    mention_other_faces(done, face)
-    mention_losses(done)
-    if done.remark:
-        say(done.remark)
-    if not as_json:
-        typer.echo(f"{done.files[-1]}  ({done.seconds:.1f} s)")
 
 
 def _as_json(done: FileEdit) -> dict[str, Any]:

@@ -89,12 +89,6 @@ def web(
     def ready(address: str) -> None:
         say(f"The page: {address}    Ctrl-C ends it, and removes all photos.")
 
-    editors = Editors(
-        load(model),
-        Setup(model, directions, steps, solver, anyway, detector, min_score),
-        tuple(also or ()),
-        load,
-        load_rig,
-        face_model,
-    )
+    setup = Setup(model, directions, steps, solver, anyway, detector, min_score)
+    editors = Editors(load(model), setup, tuple(also or ()), load, load_rig, face_model)
     serve(editors, Place(host, port), access, share=share, language=lang or "", browser=not no_browser, on_ready=ready)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import struct
 import tempfile
@@ -86,6 +87,23 @@ def photo_names(photos: Iterable[Photo]) -> list[str]:
     paths = [photo.path or Path(photo.name) for photo in photos]
     names = names_apart(paths)
     return [names[path] for path in paths]
+
+
+def said_of(name: str, sentence: str) -> str:
+    """A sentence on a file under the name by which it is told from others, which it says once.
+
+    name: the file's own, or with folders before it, as ``names_apart`` gives.
+
+    >>> said_of("a/me.jpg", "me.jpg is empty."), said_of("a/me.jpg", "no face found in me.jpg (9x9 px).")
+    ('a/me.jpg is empty.', 'no face found in a/me.jpg (9x9 px).')
+    >>> said_of("b/me.jpg", "its source: me.jpg is empty.")  # another file of that name
+    'b/me.jpg: its source: me.jpg is empty.'
+    """
+    if name in sentence:
+        return sentence
+    own = rf"(^|\bin ){re.escape(Path(name).name)}(?=[\s,;:.]|$)"
+    told, n = re.subn(own, lambda found: found[1] + name, sentence, count=1)
+    return told if n else f"{name}: {sentence}"
 
 
 def check_room(folder: Path) -> None:

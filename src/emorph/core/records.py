@@ -16,6 +16,8 @@ from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
 from emorph.core.types import Float32, Float64
 
+RECORDS_FILE = "edits.jsonl"  # what was done lies beside the results
+UNIT_RECORDS_FILE = "action_units.jsonl"  # the same of edits whose targets are no emotions that can be judged
 TAIL_BYTES = 1 << 16
 
 Box = tuple[float, float, float, float]

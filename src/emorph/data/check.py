@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from emorph.core.decode import check_size, decode, opened
 from emorph.core.errors import DataError, ImageError
+from emorph.core.files import said_of
 from emorph.core.records import FaceRecord
 from emorph.core.types import OnStep
 from emorph.data.duplicates import copies, draft
@@ -55,7 +56,7 @@ def check_files(index: FaceIndex, on_step: OnStep | None = None, *, look_alikes:
         if isinstance(seen_file, str):
             kind = "missing file" if seen_file == MISSING else "unreadable file"
             n_missing += seen_file == MISSING
-            index.problems.add(kind, path if seen_file == MISSING else f"{path}: {seen_file}", len(records))
+            index.problems.add(kind, path if seen_file == MISSING else said_of(path, seen_file), len(records))
         else:
             sizes[path] = seen_file.size
             looks.append(seen_file.look)

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from emorph.core.encode import jpeg_url
-from emorph.core.errors import DataError, EmorphError
+from emorph.core.errors import EmorphError
 from emorph.core.expressions import Emotion
-from emorph.core.files import replace_file
+from emorph.core.outputs import rendered, write_text
 from emorph.core.records import FaceRecord
 from emorph.core.types import UInt8
 from emorph.data.index import KINDS, FaceIndex
@@ -53,11 +53,9 @@ COLORS = ("#5b6770", "#e69f00", "#0072b2", "#d6b800", "#56b4e9", "#009e73", "#d5
 
 def write_page(path: Path, report: ScanReport) -> None:
     """Write the page; it appears complete or not at all. Raises DataError if it cannot be written."""
-    import jinja2
-
     rows = table_rows(report)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    text = rendered(
+        TEMPLATE,
         report=report,
         rows=rows,
         columns=COLUMNS,
@@ -69,10 +67,7 @@ def write_page(path: Path, report: ScanReport) -> None:
         problems=report.index.problems.by_kind(),
         done=KINDS,
     )
-    try:
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); choose another --html.") from None
+    write_text(path, text, option="--html")
 
 
 def _classes(report: ScanReport) -> list[ClassRow]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from emorph.core.errors import EmorphError
+from emorph.core.files import said_of
 from emorph.core.records import EditRecord
 
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory")
@@ -49,17 +50,20 @@ class Failure:
     error: EmorphError
 
     def __str__(self) -> str:
-        text = str(self.error)
-        return text if self.name in text else f"{self.name}: {text}"
+        return said_of(self.name, str(self.error))
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """What became of many photos, in their order. n_before: of the edits, those that an earlier run had done."""
+    """What became of many photos, in their order. n_before: of the edits, those that an earlier run had done.
+
+    remark: of one file that holds them all, a sentence that whoever asked for it should read, or "".
+    """
 
     edits: tuple[FileEdit, ...]
     failures: tuple[Failure, ...]
     n_before: int = 0
+    remark: str = ""
 
 
 class Watch:

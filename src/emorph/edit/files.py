@@ -10,8 +10,9 @@ import numpy as np
 
 from emorph.core.files import names_apart
 from emorph.core.images import read_photo, to_pixels, write_image
+from emorph.core.records import RECORDS_FILE, UNIT_RECORDS_FILE
 from emorph.core.target import checked_strengths, short_word, strength_word
-from emorph.core.types import Expression, OnStep, Photo, Target, UInt8
+from emorph.core.types import Expression, OnStep, Photo, Target
 from emorph.edit import codec
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.elsewhere import Elsewhere, Helpers, RecipeMaker
@@ -19,14 +20,13 @@ from emorph.edit.jobs import Recipe, change_files
 from emorph.edit.latent import directions_digest
 from emorph.edit.metadata import Maker, expression_metadata, sample_metadata
 from emorph.edit.paths import (
-    RECORDS_FILE,
-    UNIT_RECORDS_FILE,
     SourcePhotos,
     check_writable,
     photo_files,
     result_paths,
 )
 from emorph.edit.pipeline import Editor
+from emorph.edit.replaced import Earlier
 from emorph.edit.result import Edit
 from emorph.edit.sheet import Row, grid, rows_of, title
 from emorph.faces.detect import MIN_FACE_PX
@@ -137,11 +137,11 @@ def sheet_file(
                     )
                     batch.watch.written(edits[-1])
     except KeyboardInterrupt:
-        _write_sheet(path, rows, targets, editor)
-        left = f"{path} has the {len(edits)} of {len(sources)} photos that were finished."
+        remark = _write_sheet(path, rows, targets, editor)
+        left = f"{path} has the {len(edits)} of {len(sources)} photos that were finished. {remark}".rstrip()
         raise KeyboardInterrupt(left if rows else "No photo was finished, so no sheet was written.") from None
-    _write_sheet(path, rows, targets, editor)
-    return FileReport(tuple(edits), tuple(batch.failures))
+    remark = _write_sheet(path, rows, targets, editor)
+    return FileReport(tuple(edits), tuple(batch.failures), remark=remark)
 
 
 def plan_sheet(
@@ -161,11 +161,14 @@ def plan_sheet(
     return sources, path
 
 
-def _write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], editor: Editor) -> None:
-    if rows:
-        sheet: UInt8 = np.asarray(grid(rows))
-        with unbroken():
-            write_image(path, sheet, metadata=expression_metadata(made_by(editor), targets))
+def _write_sheet(path: Path, rows: Sequence[Row], targets: Sequence[Target], editor: Editor) -> str:
+    """Write the rows, if there are any. Returns a sentence on another file whose place the sheet took, or ""."""
+    if not rows:
+        return ""
+    earlier, sheet = Earlier([path]), np.asarray(grid(rows))
+    with unbroken():
+        write_image(path, sheet, metadata=expression_metadata(made_by(editor), targets))
+    return earlier.said([path])
 
 
 def sample_files(
@@ -179,15 +182,17 @@ def sample_files(
     out = Path(out)
     paths = dict(zip(seeds, plan_samples(seeds, out), strict=True))
     chunks = [range(first, min(first + codec.MAX_ROWS, seeds.stop)) for first in seeds[:: codec.MAX_ROWS]]
-    maker, edits, batch = made_by(editor), [], Batch(watch)
+    maker, earlier, edits, batch = made_by(editor), Earlier(paths.values()), [], Batch(watch)
     batch.watch.start(len(chunks))
     for chunk in chunks:
         with batch.item(f"seed {chunk[0]}" if len(chunk) == 1 else f"seeds {chunk[0]} to {chunk[-1]}"):
             pictures = to_pixels(editor.sample(chunk, latent_steps=latent_steps, on_step=batch.watch.step))
             for seed, pixels in zip(chunk, pictures, strict=True):
+                path = paths[seed]
                 with unbroken():
-                    write_image(paths[seed], pixels, metadata=sample_metadata(maker, seed, latent_steps))
-                    edits.append(FileEdit(paths[seed], (paths[seed],), 0.0, 1, made={"seed": seed}))
+                    write_image(path, pixels, metadata=sample_metadata(maker, seed, latent_steps))
+                    remark = earlier.said([path])
+                    edits.append(FileEdit(path, (path,), 0.0, 1, made={"seed": seed}, remark=remark))
                     batch.watch.written(edits[-1])
     return FileReport(tuple(edits), tuple(batch.failures))
 

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emorph.core.encode import Carried, write_image, write_photo
-from emorph.core.files import file_digest, is_file, names_apart
+from emorph.core.files import names_apart
 from emorph.core.images import read_photo
-from emorph.core.records import EditRecord, append, mend, read
+from emorph.core.records import RECORDS_FILE, EditRecord, append, mend, read
 from emorph.core.target import short_word, strength_word
 from emorph.core.types import OnStep, Photo, UInt8
 from emorph.edit.batch import Batch, Failure, FileEdit, FileReport, Watch, unbroken
 from emorph.edit.metadata import TOOL, Maker
 from emorph.edit.paths import (
-    RECORDS_FILE,
     SourcePhotos,
     check_writable,
     names_a_picture,
@@ -27,6 +26,7 @@ from emorph.edit.paths import (
     result_paths,
     unwritable,
 )
+from emorph.edit.replaced import Earlier, said_of_replaced
 from emorph.edit.result import Edit
 from emorph.edit.sheet import Row, grid, tile
 
@@ -135,24 +135,12 @@ class Job:
         names = [name for name in there if _planned(known[name]) not in wanted]
         return said_of_replaced(names, ", made with other settings,")
 
-    def unknown(self, known: Mapping[str, EditRecord]) -> dict[Path, str]:
-        """The digest of each file that lies where a result will, and that no record tells of."""
-        return {path: file_digest(path) for path in self.files if path.name not in known and is_file(path)}
-
     def _is_up_to_date(self) -> bool:
         try:
             changed_s = self.source.stat().st_mtime
             return all(path.stat().st_mtime >= changed_s for path in self.all_files)
         except OSError:
             return False
-
-
-def said_of_replaced(names: Sequence[str], how: str = "") -> str:
-    """A sentence on files whose place results have taken; "" without any."""
-    if not names:
-        return ""
-    were = "was" if len(names) == 1 else "were"
-    return f"{', '.join(names)} {were} there already{how} and {were} replaced; to keep both, name another -o."
 
 
 def _planned(record: EditRecord) -> EditRecord:
@@ -201,12 +189,11 @@ def change_files(
     if edits:
         batch.watch.done_before(tuple(edits.values()))
 
-    lost = {} if again else {job: said for job in left if (said := job.replaced(recipe, known))}
-    there = {} if again else {job: digests for job in left if (digests := job.unknown(known))}
+    otherwise = {job: job.replaced(recipe, known) for job in left}
+    earlier = Earlier(path for job in left for path in job.files if path.name not in known)
 
     def keep(job: Job, edit: FileEdit) -> None:
-        others = [path.name for path, before in there.get(job, {}).items() if file_digest(path) != before]
-        edit = edits[job] = replace(edit, remark=lost.get(job) or said_of_replaced(others))
+        edit = edits[job] = replace(edit, remark=otherwise[job] or earlier.said(job.files))
         if log:
             append(log, edit.records)
         batch.watch.written(edit)

@@ -14,9 +14,8 @@ from emorph.core.files import check_room, is_folder
 from emorph.core.formats import HEIC_SUFFIXES, HEIF_SUFFIXES_WRITTEN, READABLE_SUFFIXES, writable_suffixes
 from emorph.core.images import list_folder, list_photos
 from emorph.core.photo_list import LIST_FILE
+from emorph.core.records import RECORDS_FILE, UNIT_RECORDS_FILE
 
-RECORDS_FILE = "edits.jsonl"  # what was done lies beside the results
-UNIT_RECORDS_FILE = "action_units.jsonl"  # the same of edits whose targets are no emotions that can be judged
 OTHER_SUFFIXES = (".psd", ".jxl", ".jp2", ".raw", ".dng", ".exr", ".jsonl", ".log", ".toml", ".yaml")  # beyond MIME's
 NAMES_AT_ONCE = 6  # that a sentence lists
 

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emorph.core.errors import NoFaceError, ShapeError
-from emorph.core.landmarks import INNER_LIPS, INNER_MOUTH_CORNERS, LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
+from emorph.core.landmarks import INNER_LIPS, INNER_MOUTH_CORNERS, LEFT_EYE, MOUTH_CORNERS, OUTER_LIPS, RIGHT_EYE
 from emorph.core.types import Float32, Float64, UInt8
 from emorph.faces.mask import shifted
 from emorph.faces.mouth import REC601
 
-OUTER_LIPS = slice(48, 60)
 SHUT_GAP = 0.035  # units of the face, between the inner lips: less is the points' own error, and lips that touch
 EYE_TO_MOUTH_SHARE = 0.9  # a turned head's eyes come close together: its scale is then read off its height
 EXPOSURE = 128.0  # mean level, of 255, that a mouth's surroundings are brought to

@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageCms, ImageDraw
 
 from emorph.core.errors import DataError, EmorphError, NoFaceError
+from emorph.core.files import said_of
 from emorph.core.images import read_photo
 from emorph.core.types import Photo
 from emorph.faces.detect import find_faces
@@ -68,7 +69,7 @@ def read_named(path: Path) -> Photo:
     try:
         return read_photo(path)
     except EmorphError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(said_of(str(path), str(error))) from None
 
 
 def write_all(folder: Path, images: Iterable[tuple[StudyPicture, Image.Image]]) -> list[StudyPicture]:

@@ -16,7 +16,7 @@ from emorph.core.types import OnStep
 from emorph.data.joined import JoinedFaces
 from emorph.data.store import AFFECT_COLUMNS, FaceStore
 from emorph.models.diffae import DiffAE
-from emorph.train.face_parts import Numbers, cache_key, joined_numbers, read_parts
+from emorph.train.face_parts import HALVES, Numbers, cache_key, joined_numbers, read_parts
 from emorph.train.tasks.autoencoder import mirrored_landmarks
 from emorph.train.tasks.confounds import light_and_pose, one_hot_columns
 
@@ -132,7 +132,7 @@ def _halves(
         x, points = unit_range(items["image"].to(device)), items.get("landmarks")
         return [_encoded(model, x.flip(-1) if half else x, _turned(points) if half else points) for half in halves]
 
-    kinds = ("", "m") if mirror else ("",)  # the pictures as they are, and their mirror images
+    kinds = HALVES if mirror else HALVES[:1]
     return read_parts(faces, read, folder, kinds=kinds, workers=workers, share=share, on_step=on_step)
 
 

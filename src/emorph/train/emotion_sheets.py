@@ -13,8 +13,8 @@ from torch import Tensor
 
 from emorph.core.encode import jpeg_url
 from emorph.core.errors import DataError, ImageError
-from emorph.core.files import replace_file
 from emorph.core.images import read_metadata
+from emorph.core.outputs import rendered, write_text
 from emorph.core.types import AlignedFace, Float32, Landmarks, UInt8
 from emorph.edit.crops import CropEditor
 from emorph.edit.latent import directions_digest
@@ -39,13 +39,11 @@ def write_emotion_page(
     strength: of the edits, as for ``Editor.edit``. on_part: is told what is being done, how much of it, and of how
     much. Raises DataError, ImageError.
     """
-    import jinja2
-
     shown = shown_faces(training.faces, SamplesConfig(n=n_faces, split=training.held_out, seeds=()))
     sheets = [_sheet(stage, training, shown, strength, on_part) for stage in training.stages]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     emotions = [name.lower() for name in sheets[0].titles[1:]]
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    text = rendered(
+        TEMPLATE,
         name=training.name,
         strength=strength,
         split=training.held_out if _is_held_out(training) else "training",
@@ -62,10 +60,7 @@ def write_emotion_page(
             for row in range(len(sheets[0].tiles))
         ],
     )
-    try:
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); choose another -o.") from None
+    write_text(path, text)
     return sheets
 
 

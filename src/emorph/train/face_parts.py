@@ -19,6 +19,7 @@ from emorph.data.loader import ignore_stop_signals
 
 READ_BATCH = 64
 PART_FACES = 4096  # a stopped reading goes on with the part that it was in
+HALVES = ("", "m")  # kinds: the pictures as they are, and their mirror images
 Numbers = dict[str, Tensor]
 Read = Callable[[Mapping[str, Tensor], Sequence[int]], Sequence[Numbers]]
 
@@ -70,11 +71,10 @@ def each_part(
 ) -> Iterator[list[Numbers]]:
     """One part of the faces after the other: what ``read`` finds in them, for each of ``kinds``.
 
-    missing: only the parts that have no files yet, so that what is there need not be read.
-
     read: (items, indices of kinds) -> what these kinds are for a batch. kinds: what their files' names end with.
     share: (i, n) takes the i-th of every n parts, for n processes that then find each other's; (0, 1) is all.
-    part_faces: how many faces a part has; ``PART_FACES`` if not stated.
+    part_faces: how many faces a part has; ``PART_FACES`` if not stated. missing: only the parts that have no files yet,
+    so that what is there need not be read.
     """
     n_faces, (own, of) = len(faces), share  # type: ignore[arg-type]  # a map-style data set has a length
     part_faces = part_faces or PART_FACES

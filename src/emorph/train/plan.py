@@ -145,6 +145,7 @@ def plan_of(
     samples = steps * optim.batch_size
     needs = needs or resources(config, micro_batch, n_devices=n_devices, how="not estimated before a run")
     drawn = _drawn(order, known, samples) if order and known else None
+    seen, least, most = _often(drawn)
     plan = Plan(
         task=config.task,
         out=config.out,
@@ -167,9 +168,9 @@ def plan_of(
         classes=_classes(known, drawn),
         classes_exact=bool(known and not known.assumed),
         sets=_sets(config, known, drawn),
-        seen=float((drawn > 0).mean()) if drawn is not None else None,
-        least=int(drawn.min()) if drawn is not None else None,
-        most=int(drawn.max()) if drawn is not None else None,
+        seen=seen,
+        least=least,
+        most=most,
         precision=optim.precision,
         device=device,
         compiled=optim.compile,
@@ -181,8 +182,7 @@ def plan_of(
         stop_step=_stop_step(config, steps, tried),
         warnings=(),
     )
-    left_out = int((~usable).sum()) if usable is not None else 0
-    return replace(plan, warnings=tuple(_warnings(plan, config, left_out) + _slow(optim, device)))
+    return replace(plan, warnings=(*_unusable(plan, config, usable), *_warnings(plan, config), *_slow(optim, device)))
 
 
 def make_plan(
@@ -224,6 +224,11 @@ def _drawn(order: EndlessOrder, known: KnownFaces, samples: int) -> NDArray[np.i
         laps, rest = divmod(samples, known.n)
         return np.where(np.arange(known.n) < rest, laps + 1, laps)
     return order.drawn(samples)
+
+
+def _often(drawn: NDArray[np.int64] | None) -> tuple[float | None, int | None, int | None]:
+    """The share of the faces that are drawn at all, and how often one is at least and at most; None if not known."""
+    return (None, None, None) if drawn is None else (float((drawn > 0).mean()), int(drawn.min()), int(drawn.max()))
 
 
 def _classes(known: KnownFaces | None, drawn: NDArray[np.int64] | None) -> tuple[ClassCount, ...]:
@@ -275,10 +280,13 @@ def _stop_step(config: RunConfig, steps: int, tried: WarmUp | None) -> int | Non
     return step if step < steps else None
 
 
-def _warnings(plan: Plan, config: RunConfig, left_out: int) -> list[str]:
+def _unusable(plan: Plan, config: RunConfig, usable: NDArray[np.bool_] | None) -> list[str]:
+    n = 0 if usable is None else int((~usable).sum())
+    return [f"{n:,} of {plan.faces:,} faces {config.unusable}; they are left out."] if n else []
+
+
+def _warnings(plan: Plan, config: RunConfig) -> list[str]:
     warnings = []
-    if left_out:
-        warnings.append(f"{left_out:,} of {plan.faces:,} faces {config.unusable}; they are left out.")
     if plan.epochs is not None and plan.epochs < FEW_EPOCHS:
         unit, amount = next(iter(plan.budget.items()))
         ten = math.ceil(10 * (plan.epoch_size or 0) / plan.batch_size)

@@ -12,6 +12,7 @@ import numpy as np
 
 from emorph.core.device import choose_device
 from emorph.core.errors import ConfigError, DataError
+from emorph.core.outputs import make_folder
 from emorph.core.records import append, mend
 from emorph.core.types import OnStep, UInt8
 from emorph.data.store import CropWindow, FaceStore
@@ -156,10 +157,7 @@ def window_of_run(name: str) -> tuple[int, int, int] | None:
 def _measure(
     ways: Sequence[Way], pixels: Sequence[UInt8], faces: Faces, panel: Panel, folder: Path, on_step: OnStep | None
 ) -> Mapping[tuple[str, str], Mapping[str, float]]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror}); choose another -o.") from None
+    make_folder(folder)
     path = folder / SCORES_FILE
     mend(path)
     records = Records.read(folder)

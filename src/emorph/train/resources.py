@@ -65,8 +65,8 @@ def resources(
     """Computed for a device that takes ``micro_batch`` faces at a time. how: how the activations are known."""
     with torch.device("meta"):
         trial = config.trial(1)
-        model = config.new_model()
-    loss: nn.Module = trial[0] if trial else model
+        loss: nn.Module = trial[0] if trial else config.new_model()
+    model = loss.get_submodule("model") if trial else loss
     trained = sum(p.numel() * p.element_size() for p in loss.parameters() if p.requires_grad)
     of_model = _bytes(model.state_dict())
     everything = _bytes(loss.state_dict())

@@ -11,8 +11,9 @@ import numpy as np
 
 from emorph.core.encode import jpeg_url
 from emorph.core.errors import DataError, ImageError
-from emorph.core.files import names_apart, replace_file
+from emorph.core.files import names_apart
 from emorph.core.images import read_metadata, read_photo
+from emorph.core.outputs import rendered, write_text
 from emorph.core.types import UInt8
 from emorph.edit.sheet import GAP_PX, LABEL_PX
 from emorph.train.samples import FOLDER, LAYOUT_KEY
@@ -50,21 +51,16 @@ def write_page(path: Path, runs: Sequence[Path], steps: Sequence[int] | None = N
 
     steps: which, in this order; by default all that there are. Raises DataError if there are none, ImageError.
     """
-    import jinja2
-
     runs = [run.resolve() for run in runs]
     names = names_apart(runs)
     sheets = [replace(sheet, run=names[run]) for run in runs for sheet in read_sheets(run, steps)]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    text = rendered(
+        TEMPLATE,
         runs=[names[run] for run in runs],
         comparisons=[_comparison(group) for group in alike(sheets)],
         tile_px=min(SHOWN_PX, max(sheet.tiles.shape[2] for sheet in sheets)),
     )
-    try:
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); choose another -o.") from None
+    write_text(path, text)
     return sheets
 
 

@@ -18,7 +18,7 @@ from emorph.core.files import is_file, replace_file
 from emorph.core.images import read_photo
 from emorph.core.types import Float32, Float64, Landmarks, Photo
 from emorph.edit.batch import FileEdit
-from emorph.edit.jobs import said_of_replaced
+from emorph.edit.replaced import said_of_replaced
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
 from emorph.faces.detect import Detector, find_faces
 from emorph.faces.select import select_faces

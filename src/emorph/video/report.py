@@ -14,9 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from emorph.core.commands import install
-from emorph.core.errors import MissingAssetError
-from emorph.core.files import names_apart, replace_file, written_beside
+from emorph.core.files import names_apart, written_beside
+from emorph.core.outputs import make_folder, rendered, write_text
 from emorph.edit.paths import output_names
 from emorph.evaluate.report.plots import course
 from emorph.models.dlib_net import SAME_PERSON
@@ -52,23 +51,17 @@ ROWS = (
 def write_pages(folder: Path, films: Sequence[FilmMeasures], command: str) -> Path:
     """Write clips.html, clips.json and a CSV of every frame for each film. Returns the page.
 
-    Raises ClipError or DataError if they cannot be written, MissingAssetError without Jinja2.
+    Raises ClipError or DataError if they cannot be written.
     """
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingAssetError(f"the page needs Jinja2: `{install('evaluate')}`.") from None
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     paths = [film.edited.path for film in films]
     names = names_apart(paths)
     parts = [_part(folder, film, names[film.edited.path]) for film in films]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(films=parts, command=command)
     for film, name in zip(films, output_names(paths), strict=True):
-        replace_file(folder / f"{name}.csv", _frames_csv(film).encode())
+        write_text(folder / f"{name}.csv", _frames_csv(film))
     made = {names[film.edited.path]: as_json(film) for film in films}
-    replace_file(folder / "clips.json", (json.dumps(made, indent=2, ensure_ascii=False) + "\n").encode())
-    replace_file(folder / PAGE_FILE, text.encode())
+    write_text(folder / "clips.json", json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / PAGE_FILE, rendered(TEMPLATE, films=parts, command=command))
     return folder / PAGE_FILE
 
 

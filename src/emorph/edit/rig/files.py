@@ -11,6 +11,7 @@ from emorph.core.errors import ConfigError
 from emorph.core.expressions import Emotion
 from emorph.core.files import names_apart
 from emorph.core.images import read_photo, write_image, write_photo
+from emorph.core.records import RECORDS_FILE, UNIT_RECORDS_FILE
 from emorph.core.target import checked_strengths, short_word
 from emorph.core.types import OnStep, Photo, Target, UInt8
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch, unbroken
@@ -18,14 +19,13 @@ from emorph.edit.elsewhere import Elsewhere, Helpers, RecipeMaker
 from emorph.edit.jobs import Recipe, change_files
 from emorph.edit.metadata import TOOL, Maker, described
 from emorph.edit.paths import (
-    RECORDS_FILE,
-    UNIT_RECORDS_FILE,
     SourcePhotos,
     check_writable,
     output_names,
     photo_files,
     result_paths,
 )
+from emorph.edit.replaced import Earlier
 from emorph.edit.result import Edit
 from emorph.edit.rig.editor import RigEditor
 from emorph.edit.rig.parts import Look, Part, RigFace, check_parts, mean_shape
@@ -164,7 +164,7 @@ def transfer_files(
         giver = editor.target(target, target_face, min_face_px=min_face_px)
     else:
         giver, neutral = editor.target_and_neutral(target, target_neutral, target_face, min_face_px=min_face_px)
-    batch, edits, names = Batch(watch), [], names_apart(jobs)
+    batch, edits, names, earlier = Batch(watch), [], names_apart(jobs), Earlier(jobs.values())
 
     def faces_of(source: Path) -> list[RigFace]:
         return editor.sources(read_photo(source, frame=frame), face, min_face_px=min_face_px)
@@ -187,7 +187,7 @@ def transfer_files(
             with unbroken():
                 metadata = rig_metadata(made)
                 said = write_photo(path, edit.photo, metadata=metadata, strip_location=strip_location)
-                remark = _remark(names[source], edit)
+                remark = " ".join(filter(None, (_remark(names[source], edit), earlier.said([path]))))
                 done = FileEdit(
                     source,
                     (path,),

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from emorph.core.csv_rows import form_of, read_rows
 from emorph.core.errors import DataError
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import N_LANDMARKS
 from emorph.core.split_words import known_split
-from emorph.evaluate.measure.inputs import Affect, Pair
+from emorph.evaluate.measure.cells import Affect, finite
+from emorph.evaluate.measure.inputs import Pair
 from emorph.evaluate.measure.records import Identified, identify
 from emorph.evaluate.metrics.affect import NOT_ANNOTATED
 
 PATH, POINTS = "subdirectory_filepath", "facial_landmarks"
 NEEDED = (PATH, "expression", "valence", "arousal")
 PHOTOS = ("", "Manually_Annotated_Images", "Automatically_Annotated_Images")
-N_NUMBERS = 136
 OTHER_CODES = (8, 9, 10)  # None, Uncertain and Non-Face: no emotion to compare with
 
 
@@ -71,7 +71,7 @@ def _alone(item: Identified) -> Identified:
 
 
 def _pair(cells: dict[str, str], path: Path, photos: Path | None, where: str) -> Pair | None:
-    code = _number(cells["expression"])
+    code = finite(cells["expression"])
     if code is None or code not in range(OTHER_CODES[-1] + 1):
         raise DataError(f"{where}: expression must be a code from 0 to 10, found {cells['expression']!r}.")
     if code in OTHER_CODES:
@@ -89,7 +89,7 @@ def _photo(name: str, folder: Path) -> Path:
 
 
 def _affect(cells: dict[str, str], where: str) -> Affect:
-    valence, arousal = _number(cells["valence"]), _number(cells["arousal"])
+    valence, arousal = finite(cells["valence"]), finite(cells["arousal"])
     if valence is None or arousal is None or NOT_ANNOTATED in (valence, arousal):
         return None, None
     if max(abs(valence), abs(arousal)) > 1:
@@ -99,15 +99,7 @@ def _affect(cells: dict[str, str], where: str) -> Affect:
 
 def _points(text: str) -> tuple[tuple[float, float], ...]:
     """68 points; () for any other text, so that the face is sought."""
-    numbers = [number for number in map(_number, text.split(";")) if number is not None]
-    if len(numbers) != N_NUMBERS or text.count(";") != N_NUMBERS - 1:
+    numbers = [number for number in map(finite, text.split(";")) if number is not None]
+    if len(numbers) != 2 * N_LANDMARKS or text.count(";") != 2 * N_LANDMARKS - 1:
         return ()
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

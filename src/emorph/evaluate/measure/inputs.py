@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +13,15 @@ from emorph.core.errors import ConfigError, DataError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.images import READABLE_SUFFIXES
 from emorph.core.loss_networks import LossNetwork, losses_by_id, parse_losses
+from emorph.core.records import RECORDS_FILE, UNIT_RECORDS_FILE
 from emorph.core.split_words import known_split
 from emorph.core.types import Target
-from emorph.evaluate.metrics.affect import NOT_ANNOTATED
+from emorph.evaluate.measure.cells import Affect, Mask, affect_of, checked_mask, finite, points_of
 
-RECORDS_FILE = "edits.jsonl"
-UNIT_RECORDS_FILE = "action_units.jsonl"  # of edits that ask for no emotion, or for more than one
 NEEDED_COLUMNS = ("source", "edited", "target")
 KNOWN_COLUMNS = (*NEEDED_COLUMNS, "strength", "identity", "split", "valence", "arousal", "landmarks")
-N_POINTS = 68
-MOST_PX = 10**6  # of a photo's side
 
 T = TypeVar("T")
-Mask = tuple[tuple[int, ...], ...]
-Affect = tuple[float | None, float | None]
 Blend = tuple[tuple[Emotion, float], ...]
 
 
@@ -149,7 +143,7 @@ def _record_pairs(path: Path, method: str, sources: Path | None) -> Iterator[Pai
         places = _Places(path.parent, sources)
         pair = _pair(fields | {"strength": record.strength}, method, places, where, of_units=of_units)
         told = parse_losses(record.losses, where) or losses_by_id(str(record.model_id))
-        yield replace(pair, losses=told, mask=_mask(record.mask, where))
+        yield replace(pair, losses=told, mask=checked_mask(record.mask, where))
 
 
 def _table_pairs(path: Path, method: str, sources: Path | None) -> Iterator[Pair]:
@@ -179,13 +173,13 @@ def _pair(fields: Mapping[str, object], method: str, places: _Places, where: str
     except (UnknownNameError, ConfigError) as error:
         raise DataError(f"{where}: {error}") from None
     said = fields.get("strength")
-    strength = 1.0 if said is None or said == "" else _finite(said)
+    strength = 1.0 if said is None or said == "" else finite(said)
     if strength is None:
         raise DataError(f"{where}: strength must be a finite number, found {fields['strength']!r}.")
     person = str(fields.get("identity") or "").strip()
     try:
         files = places.source(source), places.edited(edited)
-        affect, points = _affect(fields, where), _points(fields.get("landmarks"), where)
+        affect, points = affect_of(fields, where), points_of(fields.get("landmarks"), where)
         if wanted and affect == (None, None) and strength == 1:  # where other strengths should lie nobody knows
             affect = (wanted.valence, wanted.arousal)
         split = known_split(str(fields.get("split") or ""))
@@ -211,50 +205,6 @@ def _asking(wanted: Target) -> _Asking:
 
 def _asking_units(word: str) -> _Asking:
     return {"target": None, "asked_word": word, "blend": (), "sets_units": True}
-
-
-def _affect(fields: Mapping[str, object], where: str) -> Affect:
-    """Valence and arousal of their columns; neither where one is empty, or -2 as AffectNet has it. Raises DataError."""
-    texts = [fields.get(name) for name in ("valence", "arousal")]
-    if any(text in (None, "") for text in texts):
-        return None, None
-    numbers = [_finite(text) for text in texts]
-    if NOT_ANNOTATED in numbers:
-        return None, None
-    if numbers[0] is None or numbers[1] is None or max(abs(numbers[0]), abs(numbers[1])) > 1:
-        raise DataError(f"{where}: valence and arousal must be numbers from -1 to 1, found {texts}.")
-    return numbers[0], numbers[1]
-
-
-def _points(value: object, where: str) -> tuple[tuple[float, float], ...]:
-    """68 points of "x;y;x;y;..."; () where nothing is given. Raises DataError."""
-    if value is None or value == "":
-        return ()
-    numbers = [_finite(text) for text in str(value).split(";")]
-    known = [number for number in numbers if number is not None]
-    if len(known) != len(numbers) or len(known) != 2 * N_POINTS:
-        raise DataError(
-            f"{where}: landmarks must be {2 * N_POINTS} finite numbers x;y;x;y;..., found {len(known)} of them among "
-            f"{len(numbers)}; leave the column empty to have the face found."
-        )
-    return tuple(zip(known[::2], known[1::2], strict=True))
-
-
-def _mask(polygons: Mask, where: str) -> Mask:
-    """Raises DataError naming ``where`` for what are no polygons."""
-    for polygon in polygons:
-        if len(polygon) % 2 or len(polygon) < 2 or any(type(n) is not int or abs(n) > MOST_PX for n in polygon):
-            raise DataError(f"{where}: mask must be polygons of whole numbers x, y, x, y, ..., found {polygon!r:.60}.")
-    return polygons
-
-
-def _finite(value: object) -> float | None:
-    """None for what is no finite number."""
-    try:
-        number = float(value) if isinstance(value, str | int | float) else math.nan
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True)
@@ -318,7 +268,7 @@ def _asked(stem: str) -> tuple[str, Target] | None:
     """ "me_happy_0.5" is "me", happy at strength 0.5; None for a name that asks for nothing."""
     parts = stem.split("_")
     strength = 1.0
-    if len(parts) > 2 and (found := _finite(parts[-1])) is not None:
+    if len(parts) > 2 and (found := finite(parts[-1])) is not None:
         strength, parts = found, parts[:-1]
     wanted = _target(parts[-1], strength) if len(parts) > 1 else None
     return None if wanted is None else ("_".join(parts[:-1]), wanted)

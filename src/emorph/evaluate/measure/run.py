@@ -15,6 +15,7 @@ from typing import overload
 import numpy as np
 
 from emorph.core.errors import DataError
+from emorph.core.outputs import make_folder
 from emorph.core.records import Embedding, ScoreRecord, SeenFace, append, mend
 from emorph.core.shard import Shard
 from emorph.core.types import OnStep
@@ -82,8 +83,8 @@ class _Files:
 
     @classmethod
     def opened(cls, folder: Path, shard: Shard) -> _Files:
+        make_folder(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             files = cls(*(folder / f"{name}{shard.ending}.jsonl" for name in ("faces", "scores", "embeddings")))
             for path in (files.faces, files.scores, files.embeddings):
                 mend(path)

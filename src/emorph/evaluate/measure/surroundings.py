@@ -21,7 +21,7 @@ from emorph.core.errors import ConfigError, EmorphError
 from emorph.core.images import to_tensor
 from emorph.core.types import AlignedFace, Float32, Landmarks, Photo, UInt8
 from emorph.evaluate.judges.asked import COMPARED_PX
-from emorph.evaluate.measure.inputs import Mask
+from emorph.evaluate.measure.cells import Mask
 from emorph.evaluate.metrics.metric import Metric
 from emorph.evaluate.metrics.takes import Takes
 from emorph.faces.align import align

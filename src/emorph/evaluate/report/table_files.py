@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from emorph.core.errors import DataError
-from emorph.core.files import replace_file
+from emorph.core.outputs import write_text
 from emorph.evaluate.report.tables import Cell, Table, Value, as_csv
 
 
@@ -38,10 +37,7 @@ def write_tables(
         **more,
     }
     for name, text in texts.items():
-        try:
-            replace_file(folder / name, text.encode("utf-8", errors="replace"))
-        except OSError as error:
-            raise DataError(f"{folder / name} cannot be written ({error.strerror}); choose another -o.") from None
+        write_text(folder / name, text)
     return folder / f"{stem}.md"
 
 

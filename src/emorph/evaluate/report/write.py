@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 
 import emorph
-from emorph.core.commands import install
-from emorph.core.errors import DataError, MissingAssetError
-from emorph.core.files import replace_file
+from emorph.core.outputs import rendered, write_text
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import AFFECT
 from emorph.evaluate.judges.dlib_recogniser import RECOGNISER_FILE
@@ -40,9 +38,7 @@ VERSIONS_OF = ("torch", "numpy", "opencv-python-headless", "dlib-bin", "pillow",
 def write_report(folder: Path, summary: Summary, panel: Panel, command: str) -> Path:
     """Write the page, its tables as CSV, Markdown and LaTeX, and summary, edits and judges' cards for machines.
 
-    Each file appears complete.
-
-    Returns the page. Raises DataError if they cannot be written, MissingAssetError without Jinja2.
+    Each file appears complete. Returns the page. Raises DataError if they cannot be written.
     """
     texts = {
         PAGE_FILE: page(summary, panel, command),
@@ -55,16 +51,16 @@ def write_report(folder: Path, summary: Summary, panel: Panel, command: str) -> 
         + "\n",
     }
     for name, text in texts.items():
-        _write(folder / name, text)
+        write_text(folder / name, text)
     return folder / PAGE_FILE
 
 
 def page(summary: Summary, panel: Panel, command: str) -> str:
     """The whole page, pictures embedded."""
-    template = _template()
     names = [score.evidence.method for score in summary.scores]
     excluded = [item for score in summary.scores for item in score.evidence.excluded]
-    found: str = template.render(
+    return rendered(
+        Path(__file__).with_name(PAGE_FILE),
         title=f"Edits judged: {', '.join(names)}",
         about=summary.about,
         warnings=summary.warnings,
@@ -80,12 +76,6 @@ def page(summary: Summary, panel: Panel, command: str) -> str:
         command=command,
         facts=facts(panel),
     )
-    return found
-
-
-def check_template() -> None:
-    """Raises MissingAssetError if pages cannot be made here; to be asked before hours of work."""
-    _template()
 
 
 def facts(panel: Panel) -> list[tuple[str, str]]:
@@ -211,24 +201,8 @@ def _markdown(summary: Summary, command: str) -> str:
     return "\n".join([*parts, f"Made with `{command}`.\n"])
 
 
-def _template() -> Any:
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingAssetError(f"the report page needs Jinja2: `{install('evaluate')}`.") from None
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(Path(__file__).with_name(PAGE_FILE).read_text(encoding="utf-8"))
-
-
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        replace_file(path, text.encode("utf-8", errors="replace"))  # a file name may hold what UTF-8 cannot
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}); choose another -o.") from None

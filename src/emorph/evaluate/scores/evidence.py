@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emorph.core.files import said_of
 from emorph.core.records import SeenFace
 from emorph.core.types import Float64
 from emorph.evaluate.judges.asked import PanelJudge
@@ -64,6 +65,11 @@ class Excluded:
 
     edited: Path
     why: str
+
+    @property
+    def told(self) -> str:
+        """Which, and why, in a sentence."""
+        return said_of(str(self.edited), self.why)
 
 
 @dataclass(frozen=True)

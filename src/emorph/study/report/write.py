@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import emorph
-from emorph.core.commands import install
-from emorph.core.errors import DataError, MissingAssetError
-from emorph.core.files import replace_file
+from emorph.core.outputs import make_folder, rendered, write_text
 from emorph.study.analysis import Results
 from emorph.study.report import identification_tables, preference_tables, sentences, study_tables
 from emorph.study.report.charts import Group, forest
@@ -71,7 +69,7 @@ def write_report(folder: Path, results: Results, command: str) -> Path:
     """Write the page, its tables as CSV, Markdown and LaTeX, people's scores of each edit, and all as JSON.
 
     command: what made it, for the page. Each file appears complete. Returns the page.
-    Raises DataError if they cannot be written, MissingAssetError without Jinja2.
+    Raises DataError if they cannot be written.
     """
     told = contents(results)
     texts = {
@@ -82,26 +80,16 @@ def write_report(folder: Path, results: Results, command: str) -> Path:
         "human_scores.csv": human_scores_csv(results),
         "results.json": json.dumps(as_json(results, told), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            replace_file(folder / name, text.encode("utf-8", errors="replace"))
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror}); choose another -o.") from None
+    make_folder(folder)
+    for name, text in texts.items():
+        write_text(folder / name, text)
     return folder / PAGE_FILE
 
 
 def page(told: Contents, command: str) -> str:
     """The whole page; it needs nothing from anywhere else."""
-    found: str = _template().render(
-        **{f.name: getattr(told, f.name) for f in dataclasses.fields(told)}, command=command
-    )
-    return found
-
-
-def check_template() -> None:
-    """Raises MissingAssetError if pages cannot be made here; to be asked before the analysis."""
-    _template()
+    values = {f.name: getattr(told, f.name) for f in dataclasses.fields(told)}
+    return rendered(Path(__file__).with_name("page.html"), **values, command=command)
 
 
 def as_json(results: Results, told: Contents) -> dict[str, Any]:
@@ -190,15 +178,6 @@ def _markdown(told: Contents, command: str) -> str:
     parts = [f"# {told.title}\n", f"{told.about}\n", *(f"> {warning}\n" for warning in told.warnings)]
     parts += ["".join(f"- {sentence}\n" for sentence in told.conclusions), *(table.markdown() for table in told.tables)]
     return "\n".join([*parts, f"Made with `{command}`.\n"])
-
-
-def _template() -> Any:
-    try:
-        import jinja2
-    except ImportError:
-        raise MissingAssetError(f"the report page needs Jinja2: `{install('study')}`.") from None
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
 
 
 def text_lines(told: Contents) -> Sequence[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emorph.core.commands import command
-from emorph.core.files import replace_file
+from emorph.core.outputs import rendered, write_text
 from emorph.train.curves import Line, bar_chart, line_chart
 from emorph.train.search.looks import Looks
 from emorph.train.search.space import Choices, Range, Scalar, Space
@@ -133,9 +133,9 @@ def write_report(space: Space, trials: Trials, folder: Path) -> Outcome:
         config = space.config(best.values)
         out = Path(config.out)
         written = config.model_copy(update={"out": str(out.with_name(f"{out.name}-best"))})
-        replace_file(folder / BEST_FILE, written.to_toml().encode())
-    replace_file(folder / TRIALS_FILE, (json.dumps(outcome.to_json(), indent=2, default=str) + "\n").encode())
-    replace_file(folder / PAGE, _page(space, outcome, looks).encode())
+        write_text(folder / BEST_FILE, written.to_toml(), option="folder")
+    write_text(folder / TRIALS_FILE, json.dumps(outcome.to_json(), indent=2, default=str) + "\n", option="folder")
+    write_text(folder / PAGE, _page(space, outcome, looks), option="folder")
     return outcome
 
 
@@ -164,12 +164,10 @@ def _importance(trials: Trials, n_finished: int) -> dict[str, float]:
 
 
 def _page(space: Space, outcome: Outcome, looks: dict[int, Looks]) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     kind = measure_of(outcome.measure)
     best_file = outcome.folder / BEST_FILE
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return rendered(
+        TEMPLATE,
         title=f"Search: {space.path.name}",
         lines=outcome.lines(),
         curves=_curves(outcome, looks, kind),

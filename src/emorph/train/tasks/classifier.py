@@ -77,7 +77,7 @@ class ClassifierConfig(FitConfig):
         return with_budget_in("head", values)
 
     @model_validator(mode="after")
-    def _two_splits(self) -> ClassifierConfig:
+    def _two_splits(self) -> Self:
         if self.data.split is None or self.data.split == self.held_out:
             raise ValueError(
                 f"data.split and held_out name the splits to train and to measure on; found {self.data.split!r} and "
@@ -87,12 +87,8 @@ class ClassifierConfig(FitConfig):
             raise ValueError(f"test = {self.test!r} is a split that is trained or chosen by; name another")
         return self
 
-    def face(self) -> ICT | None:
-        """The face model of action units, if there are to be any. Raises MissingAssetError, CheckpointError."""
-        return ICT.load(self.face_model) if self.face_model or self.head.units else None
-
     @model_validator(mode="after")
-    def _every_face_is_encoded(self) -> ClassifierConfig:
+    def _every_face_is_encoded(self) -> Self:
         own = {
             "balance": "emotions are made equal by head.balance",
             "class_power": "emotions are made equal by head.balance",
@@ -104,6 +100,10 @@ class ClassifierConfig(FitConfig):
             if any(getattr(one, key) != default for one in sets_of(self.data)):
                 raise ValueError(f"data.{key} does nothing here, where faces are encoded once: leave it out; {instead}")
         return self
+
+    def face(self) -> ICT | None:
+        """The face model of action units, if there are to be any. Raises MissingAssetError, CheckpointError."""
+        return ICT.load(self.face_model) if self.face_model or self.head.units else None
 
     def stated(self) -> dict[str, Any]:
         return with_budget_apart("head", super().stated())

@@ -9,7 +9,7 @@ moved crop's own z_sem and once with the target's. The mouth's inside is left to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from emorph.faces.mouth import newly_open
 from emorph.faces.slits import GROUPS, Slit, sides, with_lashes
 from emorph.faces.turned import expressed
 from emorph.faces.warp import STIFFNESS, anchors, rows_of
+from emorph.models.shift import target_of
 
 if TYPE_CHECKING:
     from emorph.models.diffae import DiffAE
@@ -35,34 +36,46 @@ if TYPE_CHECKING:
 NOISIEST = 0.6  # of the time steps, from which on one step changes what the editor's chain does (cosine 0.83 to 0.93)
 
 
-def edited_in_one_step(
-    model: DiffAE,
-    directions: Directions,
-    x0: Tensor,
-    z: Tensor,
-    z_to: Tensor,
-    points: Tensor,
-    t: Tensor,
-    noise: Tensor,
-    targets: Sequence[Target],
-) -> tuple[Tensor, Tensor]:
+class FacesToEdit(NamedTuple):
+    """B faces of a step, and what is asked of each, in the order in which the loss takes them.
+
+    x: (B, C, S, S) in [-1, 1]. start: what noise is added to, as the model sees pictures; of a chain their x_T.
+    z, z_to: (B, z_dim), of the face and as the directions edit it. asked: (B, N_ASKED) of ``asked_for``; strength:
+    (B, 1). points: (B, 68, 2) in [-1, 1]. t: int64 (B,), drawn evenly from all time steps; noise: like x.
+    """
+
+    x: Tensor
+    start: Tensor
+    z: Tensor
+    z_to: Tensor
+    asked: Tensor
+    strength: Tensor
+    points: Tensor
+    t: Tensor
+    noise: Tensor
+
+    def targets(self) -> list[Target]:
+        """What is asked of each face, which only numbers tell: a trial on shapes has none."""
+        return [target_of(row, share) for row, share in zip(self.asked, self.strength[:, 0].tolist(), strict=True)]
+
+
+def edited_in_one_step(model: DiffAE, directions: Directions, faces: FacesToEdit) -> tuple[Tensor, Tensor]:
     """The crop moved, and as the edit has it then: (B, C, S, S) in [-1, 1] each.
 
-    x0: crops without their tone, (B, C, S, S). z, z_to: (B, z_dim), theirs and the target's. points: (B, 68, 2) in
-    [-1, 1]. t: int64 (B,), drawn evenly from all time steps; the noisiest are taken in their place. noise: like x0.
-    targets: of each face.
+    faces: as the model sees pictures, without their tone. The noisiest time steps are taken in place of theirs.
     """
+    x0, z_to, targets = faces.x, faces.z_to, faces.targets()
     n_steps = model.diffusion.n_train_steps
-    t = int(NOISIEST * n_steps) + (t * (1 - NOISIEST)).long()
+    t = int(NOISIEST * n_steps) + (faces.t * (1 - NOISIEST)).long()
     side, kind = x0.shape[-1], x0.device.type
-    before = screen_to_pixels(points, (side, side)).double()
+    before = screen_to_pixels(faces.points, (side, side)).double()
     with torch.autocast(kind, enabled=False):
         even = [is_even(target) for target in targets]
-        steps = landmark_steps(z.float(), z_to.float(), directions.to(z.device), even).double() * (side / 2)
+        steps = landmark_steps(faces.z.float(), z_to.float(), directions.to(z_to.device), even).double() * (side / 2)
         goals, share = _goals(before, before + steps, side, openings(directions, targets))
         moved = resampled(x0, smooth_motion(before, goals, side)).clamp(-1, 1)
     with torch.no_grad():
-        x_t = q_sample(moved, t, noise, model.rates)
+        x_t = q_sample(moved, t, faces.noise, model.rates)
         own = _drawn(model, x_t, t, model.encode(moved))
     change = _drawn(model, x_t, t, z_to) - own
     with torch.autocast(kind, enabled=False):

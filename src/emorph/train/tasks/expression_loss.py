@@ -24,8 +24,7 @@ from emorph.core.tone import face_window
 from emorph.diffusion.process import LossWeight, loss_weight, q_sample, training_target, x0_from
 from emorph.diffusion.samplers import Denoise, solver
 from emorph.face3d.camera import screen_to_pixels
-from emorph.models.shift import target_of
-from emorph.train.tasks.expression_edit import edited_in_one_step
+from emorph.train.tasks.expression_edit import FacesToEdit, edited_in_one_step
 from emorph.train.tasks.expression_model import ExpressionModel
 from emorph.train.tasks.expression_networks import AUTO, OPEN_EMOTION, Answer, Frozen
 
@@ -136,66 +135,36 @@ class ExpressionLoss(nn.Module):
         """Everything stays in evaluation mode; what learns, learns all the same."""
         return super().train(False)
 
-    def forward(
-        self,
-        x: Tensor,
-        start: Tensor,
-        z: Tensor,
-        z_to: Tensor,
-        asked: Tensor,
-        strength: Tensor,
-        points: Tensor,
-        t: Tensor,
-        noise: Tensor,
-    ) -> dict[str, Tensor]:
-        """Scalar losses: "loss" is the weighted sum, the rest its parts.
-
-        x: faces (B, C, S, S) in [-1, 1]. start: of one_step the faces that noise is added to, of a chain their x_T,
-        both as the model sees pictures. z, z_to: (B, z_dim), of the face and as the directions edit it. asked:
-        (B, N_ASKED) of ``asked_for``; strength: (B, 1). points: (B, 68, 2) in [-1, 1]. t: int64 (B,); noise: like x.
-        """
-        model, losses = self.model.autoencoder, self.losses
-        tone = model.tone(x)
-        x0 = tone.take_off(x)
+    def forward(self, *faces: Tensor) -> dict[str, Tensor]:
+        """Losses by name, "loss" among them. faces: the fields of ``FacesToEdit``, one after the other."""
+        given, model, losses = FacesToEdit(*faces), self.model.autoencoder, self.losses
+        tone = model.tone(given.x)
+        seen = given._replace(x=tone.take_off(given.x))
         parts: dict[str, Tensor] = {}
         if losses.edits:
-            plain, z_to = z_to, self.model.shifted(z, z_to, asked, strength)
-            parts |= self._corrected(plain, z_to)
-            before, drawn, certainty = self._pictures(x0, start, z, z_to, asked, strength, points, t, noise)
+            seen = seen._replace(z_to=self.model.shifted(seen.z, seen.z_to, seen.asked, seen.strength))
+            parts |= self._corrected(given.z_to, seen.z_to)
+            before, drawn, certainty = self._pictures(seen)
             parts |= self._around(before, drawn, certainty)
-            with torch.autocast(x.device.type, enabled=False):
-                parts |= self._told(x, tone.put_back(drawn.float()), asked, strength[:, 0], points, certainty)
+            with torch.autocast(drawn.device.type, enabled=False):
+                parts |= self._told(given, tone.put_back(drawn.float()), certainty)
         if losses.reconstruction and self.trains_unet:
-            parts["reconstruction"] = self._reconstruction(x0, z, t, noise)
-        total = sum((losses.weights[name] * part for name, part in parts.items()), x.new_zeros(()))
+            parts["reconstruction"] = self._reconstruction(seen)
+        total = sum((losses.weights[name] * part for name, part in parts.items()), given.x.new_zeros(()))
         return {"loss": total, **parts}
 
-    def _pictures(
-        self,
-        x0: Tensor,
-        start: Tensor,
-        z: Tensor,
-        z_to: Tensor,
-        asked: Tensor,
-        strength: Tensor,
-        points: Tensor,
-        t: Tensor,
-        noise: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _pictures(self, faces: FacesToEdit) -> tuple[Tensor, Tensor, Tensor]:
         """What is edited and what comes of it, (B, C, S, S) each, and how much each face counts, (B,)."""
-        model, sure = self.model.autoencoder, z_to.new_ones(len(z_to), dtype=torch.float32)
+        model, sure = self.model.autoencoder, faces.z_to.new_ones(len(faces.x), dtype=torch.float32)
         if self.pictures.way == "chain":
-            return x0, self.chain(start, z_to), sure
+            return faces.x, self.chain(faces.start, faces.z_to), sure
         if self.pictures.way == "edit":
-            directions = self.model.directions
-            assert directions is not None
-            shares = strength[:, 0].tolist()  # here alone: the other ways are tried on shapes, without numbers
-            targets = [target_of(row, share) for row, share in zip(asked, shares, strict=True)]
-            return *edited_in_one_step(model, directions, x0, z, z_to, points, t, noise, targets), sure
-        x_t = q_sample(start, t, noise, model.rates)
-        raw = model.predict(x_t, t, z_to).float()
-        drawn = x0_from(raw, x_t, t, model.rates, model.config.prediction).clamp(-1, 1)
-        return start, drawn, model.rates[t, 0].square()
+            assert self.model.directions is not None
+            return *edited_in_one_step(model, self.model.directions, faces), sure
+        x_t = q_sample(faces.start, faces.t, faces.noise, model.rates)
+        raw = model.predict(x_t, faces.t, faces.z_to).float()
+        drawn = x0_from(raw, x_t, faces.t, model.rates, model.config.prediction).clamp(-1, 1)
+        return faces.start, drawn, model.rates[faces.t, 0].square()
 
     def chain(self, x_T: Tensor, z_to: Tensor) -> Tensor:
         """Pictures drawn from x_T with z_to, (B, C, S, S), through which gradients flow."""
@@ -219,32 +188,31 @@ class ExpressionLoss(nn.Module):
         each = (change * outside).sum(dim=(1, 2)) / outside.sum().clamp(min=1)
         return {"surroundings": (each * certainty).mean()}
 
-    def _told(
-        self, x: Tensor, edited: Tensor, asked: Tensor, strength: Tensor, points: Tensor, certainty: Tensor
-    ) -> dict[str, Tensor]:
-        """What the frozen networks say of pictures before and after, (B, C, S, S) in [-1, 1]."""
-        losses, side = self.losses, (x.shape[-2], x.shape[-1])
-        at = screen_to_pixels(points, side)
+    def _told(self, faces: FacesToEdit, edited: Tensor, certainty: Tensor) -> dict[str, Tensor]:
+        """What the frozen networks say of the faces and of their edits, (B, C, S, S) in [-1, 1]."""
+        losses, side = self.losses, (edited.shape[-2], edited.shape[-1])
+        at = screen_to_pixels(faces.points, side)
         parts = {}
         if losses.expression:
-            each = torch.stack([_missed(part.network.emotions, part(edited, at), asked) for part in self._judges()])
-            parts["expression"] = (each.mean(dim=0) * strength * certainty).mean()
+            judges = self._judges()
+            each = torch.stack([_missed(judge.network.emotions, judge(edited, at), faces.asked) for judge in judges])
+            parts["expression"] = (each.mean(dim=0) * faces.strength[:, 0] * certainty).mean()
         if losses.shape and self.shape is not None:
-            now, was = _codes(self.shape, x, edited, at)
+            now, was = _codes(self.shape, faces.x, edited, at)
             parts["shape"] = ((now - was).square().mean(dim=1) * certainty).mean()
         if losses.identity and self.identity is not None:
-            now, was = _codes(self.identity, x, edited, at)
+            now, was = _codes(self.identity, faces.x, edited, at)
             parts["identity"] = ((1 - F.cosine_similarity(now, was, dim=1)) * certainty).mean()
         return parts
 
     def _judges(self) -> list[Frozen]:
         return [part for part in self.emotion if isinstance(part, Frozen)]
 
-    def _reconstruction(self, x0: Tensor, z: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    def _reconstruction(self, faces: FacesToEdit) -> Tensor:
         """The autoencoder's loss (Preechakul et al. 2022, Eq. 9), with the face's own z_sem."""
-        model = self.model.autoencoder
+        model, (x0, t, noise) = self.model.autoencoder, (faces.x, faces.t, faces.noise)
         kind, table = model.config.prediction, model.rates
-        raw = model.predict(q_sample(x0, t, noise, table), t, z).float()
+        raw = model.predict(q_sample(x0, t, noise, table), t, faces.z).float()
         errors = (raw - training_target(x0, t, noise, table, kind)).square().mean(dim=(1, 2, 3))
         return (errors * loss_weight(t, table, kind, self.weight)).mean()
 

@@ -17,13 +17,12 @@ from emorph.data.memory import Sample
 from emorph.data.store import FaceStore
 from emorph.diffusion.samplers import solver
 from emorph.models.diffae import DiffAE
-from emorph.train.face_parts import Numbers, Read, cache_key, each_part, part_file
+from emorph.train.face_parts import HALVES, Numbers, Read, cache_key, each_part, part_file
 from emorph.train.tasks.expression_loss import PicturesConfig
 
 CACHE_FOLDER = "x_T"
 PART_FACES = 256
 NAMES = ("x_T", "x_T_mirrored")
-_KINDS = ("", "m")  # the pictures as they are, and their mirror images
 
 
 class Noise(Protocol):
@@ -59,7 +58,7 @@ class KeptNoise:
     def __call__(self, index: int, *, mirrored: bool) -> Tensor:
         """As ``Noise``."""
         start = index - index % PART_FACES
-        file = part_file(self.folder, start, _KINDS[mirrored])
+        file = part_file(self.folder, start, HALVES[mirrored])
         if file not in self._open:
             self._open[file] = safe_open(file, "pt")
         found: Tensor = self._open[file].get_slice(NAMES[0])[index - start]
@@ -99,7 +98,7 @@ def invert_share(
 ) -> None:
     """Invert the i-th of every n parts into the cache, where ``KeptNoise`` finds them. share: (i, n)."""
     folder = noise_folder(model, faces, pictures, cache)
-    kinds = _KINDS if mirror else _KINDS[:1]
+    kinds = HALVES if mirror else HALVES[:1]
     for _ in each_part(
         faces,
         _reader(model, pictures),
@@ -116,7 +115,7 @@ def invert_share(
 
 def inverted(model: DiffAE, faces: Dataset[Any], pictures: PicturesConfig, *, mirror: bool) -> MadeNoise:
     """x_T of faces in memory."""
-    kinds = _KINDS if mirror else _KINDS[:1]
+    kinds = HALVES if mirror else HALVES[:1]
     parts = list(each_part(faces, _reader(model, pictures), None, kinds=kinds, part_faces=PART_FACES))
     return MadeNoise([torch.cat([part[k][NAMES[0]] for part in parts]) for k in range(len(kinds))])
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import nn
 
 from emorph.core.commands import command
 from emorph.core.config import Config
@@ -24,6 +24,7 @@ from emorph.models.directions import Directions, LatentStats
 from emorph.models.port import autoencoder_config, load
 from emorph.models.shift import asked_for
 from emorph.train.config import RunConfig, existing_below
+from emorph.train.tasks.expression_edit import FacesToEdit
 from emorph.train.tasks.expression_loss import ExpressionLoss, LossesConfig, PicturesConfig, Trains
 from emorph.train.tasks.expression_model import ExpressionModel
 from emorph.train.tasks.expression_networks import AUTO, AskedNetwork, Frozen, named_shape, open_network
@@ -192,7 +193,7 @@ class ExpressionSettings(RunConfig):
     def runs_on_shapes(self) -> bool:
         return self.pictures.way != "edit"  # what moves there is told by the landmarks' numbers
 
-    def trial(self, n: int) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    def trial(self, n: int) -> tuple[nn.Module, FacesToEdit]:
         model = self.new_model()
         z_dim, (side, channels) = model.config.z_dim, self.picture
         stats = LatentStats(torch.zeros(z_dim), torch.ones(z_dim))
@@ -201,8 +202,8 @@ class ExpressionSettings(RunConfig):
         )
         x, z = torch.zeros(n, channels, side, side), torch.zeros(n, z_dim)
         asked, strength = asked_for(Target(Emotion.HAPPY)).expand(n, -1), torch.ones(n, 1)
-        inputs = (x, x, z, z, asked, strength, mean_faces(n), torch.zeros(n, dtype=torch.int64), x)
-        return self.loss_for(model, blank=True), inputs
+        faces = FacesToEdit(x, x, z, z, asked, strength, mean_faces(n), torch.zeros(n, dtype=torch.int64), x)
+        return self.loss_for(model, blank=True), faces
 
     def closing_report(self, model: Path) -> Sequence[str]:
         return (f"Edit with it: {command('edit', 'PHOTO', '--to', 'happy', '--model', model)}",)

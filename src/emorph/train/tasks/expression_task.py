@@ -29,6 +29,7 @@ from emorph.models.shift import CodeShift, ShiftNet, asked_for, covering
 from emorph.train.sheets import N_STEPS, Sheet, Shown, sheet_of
 from emorph.train.task import Task, check_started, hash_seed
 from emorph.train.tasks.autoencoder import Batch, device_noise, flip_and_step, mirrored
+from emorph.train.tasks.expression_edit import FacesToEdit
 from emorph.train.tasks.expression_loss import ExpressionLoss
 from emorph.train.tasks.expression_model import (
     ExpressionModel,
@@ -122,10 +123,8 @@ class ExpressionTask(Task[ExpressionModel]):
         check_directions(model.autoencoder, self.directions, self.faces, named, config.directions_within)
         return model
 
-    def draw(
-        self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What the loss takes: faces, half of them mirrored, their starts, codes, targets, time steps and noise."""
+    def draw(self, items: Mapping[str, Tensor], seeds: Sequence[int], device: torch.device) -> FacesToEdit:
+        """Faces, half of them mirrored, their starts, codes, targets, time steps and noise."""
         model = self.model.autoencoder
         flips, steps = zip(*(flip_and_step(seed, model.diffusion.n_train_steps) for seed in seeds), strict=True)
         flip = (torch.tensor(flips) & self.mirror).to(device)
@@ -154,7 +153,8 @@ class ExpressionTask(Task[ExpressionModel]):
                 z_seen = self.model.shifted(z, z_to, asked, strength)
                 start = moved(x0, batch.landmarks, landmark_steps(z, z_seen, directions))
         noise = torch.stack([device_noise(seed, x.shape[1:], device) for seed in seeds])
-        return batch.x0, start, z, z_to, asked, strength, batch.landmarks, torch.tensor(steps, device=device), noise
+        t = torch.tensor(steps, device=device)
+        return FacesToEdit(batch.x0, start, z, z_to, asked, strength, batch.landmarks, t, noise)
 
     def sheet(self, model: ExpressionModel, shown: Shown) -> Sheet:
         """Each face, its reconstruction, and its edits at strength 1 by z_sem alone."""

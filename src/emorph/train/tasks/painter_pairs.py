@@ -15,11 +15,11 @@ import numpy as np
 from pydantic import Field
 
 from emorph.core.config import Config
-from emorph.core.landmarks import EYES, MOUTH
+from emorph.core.landmarks import EYES, MOUTH, OUTER_LIPS
 from emorph.core.types import Float32, Float64, UInt8
 from emorph.faces.bounds import in_order
 from emorph.faces.mouth import newly_open
-from emorph.faces.mouth_crop import OUTER_LIPS, around_inside, exposure_gain, is_shut, light_inside, lip_masks
+from emorph.faces.mouth_crop import around_inside, exposure_gain, is_shut, light_inside, lip_masks
 from emorph.faces.warp import motion_between, warped
 
 WARP_SIDE_UNITS, WARP_SIDE_PX = 3.0, 30  # the editor warps a crop about so wide; its smooth field is drawn coarsely
