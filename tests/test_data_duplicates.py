@@ -7,7 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from emorph.core.types import UInt8
+from emorph.data import duplicates
 from emorph.data.duplicates import copies, near_pairs
 from emorph.data.splits import picture_hash, same_pictures
 from made_data import affectnet, picture, row
@@ -38,15 +41,39 @@ def test_planted_copies_are_found_and_others_are_not(emorph: Command, tmp_path: 
     assert "looks like another picture" not in json.loads(out)["problems"]
 
 
-def test_bands_miss_nothing() -> None:
+@pytest.mark.parametrize("n_scenes", [300, 5], ids=["all different", "frames of a few scenes"])
+def test_bands_miss_nothing(n_scenes: int) -> None:
+    """Whatever is compared: all that share a band, or, where very many do, what shares several."""
     rng = np.random.default_rng(0)
-    bits = rng.random((300, 256)) < 0.5
+    scenes = rng.random((n_scenes, 256)) < 0.5
+    bits = scenes[rng.permutation(300) % n_scenes] ^ (rng.random((300, 256)) < 0.025)
     bits[200:] = bits[:100] ^ (rng.random((100, 256)) < 0.04)  # some 10 bits each
     packed = np.packbits(bits, axis=1)
     distance = (bits[:, None] != bits[None]).sum(axis=2)
     expected = np.argwhere(np.triu(distance <= 10, 1))
-    assert 20 < len(expected) < 90
+    assert len(expected) > 20
     assert np.array_equal(near_pairs(packed, 10), expected)
+
+
+def test_very_many_pictures_of_one_scene_are_told_apart_by_several_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all of them are compared with all, and ten times as many take a hundred times as long."""
+    rng = np.random.default_rng(0)
+    varying = rng.random(256) < 0.25  # the rest is the same in all
+    packed = np.packbits((rng.random((4000, 256)) < 0.5) & varying, axis=1)
+    compared: list[int] = []
+    differing = duplicates._differing
+
+    def counted(some: UInt8, others: UInt8) -> NDArray[np.int64]:
+        compared.append(len(others))
+        return differing(some, others)
+
+    monkeypatch.setattr(duplicates, "_differing", counted)
+    found = near_pairs(packed, 10)
+    n_by_several = sum(compared)
+    monkeypatch.setattr(duplicates, "MOST_AGREEING", 1)
+    compared.clear()
+    assert np.array_equal(near_pairs(packed, 10), found)
+    assert n_by_several < 0.4 * sum(compared)
 
 
 def test_groups_are_linked_by_chains_and_exact_copies() -> None:

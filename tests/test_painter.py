@@ -18,8 +18,9 @@ from emorph.core.types import AlignedFace, Landmarks, Photo, Target
 from emorph.data.mouths import STORED_PX, STORED_UNITS, held_out, prepare_mouths
 from emorph.data.store import FaceStore
 from emorph.diffusion.schedule import Schedule
+from emorph.edit import painted_mouth
 from emorph.edit.change import CropChange
-from emorph.edit.mouth_light import LIGHT_OF, MOST, whites_over_skin
+from emorph.edit.mouth_light import DARK_SEED, LIGHT_OF, MOST, whites_over_skin
 from emorph.edit.painted_mouth import (
     MouthChange,
     face_whites,
@@ -386,6 +387,17 @@ def test_what_is_seen_between_lips_that_hardly_part_is_not_stretched(
     assert kept(0.2, 0.01) == 0
 
 
+def test_teeth_do_not_become_narrower_with_the_lips(painter: Painter, photo: Photo, points: np.ndarray) -> None:
+    def kept(width: float) -> float:
+        after = points.copy()
+        after[48:, 0] = points[48:, 0].mean() + width * (points[48:, 0] - points[48:, 0].mean())
+        return float(unpainted_mouth(photo.pixels, MouthChange(points, after), painter).kept.max())
+
+    assert kept(1.0) == kept(1.1) == pytest.approx(1)
+    assert 0.3 < kept(0.9) < 0.8
+    assert kept(0.75) == 0  # what is left of them would be of another size
+
+
 def test_the_dark_of_a_shout_is_no_smile_and_teeth_stay(landmarks: Landmarks) -> None:
     """Kept where enough of the gap is left, or where it is as light as it should be."""
     closed = landmarks.points.astype(np.float64)
@@ -503,7 +515,7 @@ def test_an_edit_is_painted_in_one_call(photo: Photo, face: AlignedFace, painter
     found = paint_edit(photo, edited, face, motion, after, painter, emotions=[(Emotion.SURPRISE, 1.0)])
     change = MouthChange.in_crop(face, after)
     light = LIGHT_OF[Emotion.SURPRISE] * face_whites(photo, change.before, painter)
-    expected = paint_mouth(edited, edited.pixels, change, painter, light=light)
+    expected = paint_mouth(edited, edited.pixels, change, painter, light=light, seed=DARK_SEED)
     np.testing.assert_array_equal(found.pixels, expected.pixels)
     lighter = paint_edit(photo, edited, face, motion, after, painter, emotions=[(Emotion.SURPRISE, 1.0)], whites=2.0)
     assert (lighter.pixels != found.pixels).any()
@@ -535,6 +547,28 @@ def test_the_bundled_painter_puts_teeth_where_a_smile_had_none(photo: Photo, poi
         levels[emotion] = cut(painted.pixels, crop)[inner].mean()
     assert levels[Emotion.HAPPY] > 1.3 * levels[Emotion.SURPRISE]
     assert abs(levels[Emotion.HAPPY] - cut(photo.pixels, crop)[inner].mean()) < 50
+
+
+def test_the_noise_hardly_tints_what_is_painted(
+    photo: Photo, points: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all of its colours, some seeds paint violet teeth and others green ones."""
+    found = painter_beside("emorph-base")
+    if found is None:
+        pytest.skip("emorph-base comes without a painter")
+    before = points.copy()
+    before[LOWER_INNER] = before[UPPER_INNER]
+    unpainted = unpainted_mouth(photo.pixels, MouthChange(before, points), found, light=0.7)
+    inner = lip_masks(unpainted.crop.points(points), unpainted.crop.size)[0] > 0.9
+
+    def spread() -> float:
+        mouths = painted_mouths([replace(unpainted, seed=seed) for seed in range(4)], found, steps=4)
+        colours = np.array([levels[inner].mean(axis=0) for levels in mouths])
+        return float((colours / colours.mean(axis=1, keepdims=True)).std(axis=0).max())
+
+    little = spread()
+    monkeypatch.setattr(painted_mouth, "TINT", 1.0)
+    assert little < 0.5 * spread()
 
 
 def test_teeth_are_as_white_as_the_eyes_whatever_skin_and_exposure(photo: Photo, points: np.ndarray) -> None:

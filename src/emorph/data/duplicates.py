@@ -1,13 +1,15 @@
 """Pictures that look the same: perceptual hashes, compared in bands so that hundreds of thousands take seconds.
 
-Two hashes of at most d differing bits agree in at least one of d + 1 bands (pigeonhole), so that only pictures with
-an equal band are compared (multi-index hashing; Norouzi et al. 2012). Nothing within d bits is missed.
+Two hashes of at most d differing bits agree in at least k of d + k bands (pigeonhole), so that only pictures with k
+equal bands are compared (multi-index hashing; Norouzi et al. 2012). Nothing within d bits is missed, whatever k is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +19,12 @@ from emorph.core.types import UInt8
 from emorph.data.splits import HASH_SIDE, SAME_PICTURE_BITS
 
 DRAFT_PX = 4 * (HASH_SIDE + 1)  # a JPEG need not be decoded any larger
+MOST_AGREEING = 3
+_SAMPLED_PAIRS = 100_000
+_SORT_COST = 0.4  # a row's part in sorting by some bands, in comparisons of two rows
 _PAIRS_AT_A_TIME = 1 << 16  # each takes some 200 bytes
 
-_BITS_OF_A_BYTE = np.array([byte.bit_count() for byte in range(256)], np.uint8)
+_BITS_OF_TWO_BYTES = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
 
 Pairs = NDArray[np.int64]
 
@@ -55,25 +60,56 @@ def copies(hashes: Sequence[bytes | None], max_bits: int = SAME_PICTURE_BITS) ->
 
 
 def near_pairs(packed: UInt8, max_bits: int) -> Pairs:
-    """Pairs (i < j) of rows of packed bits, uint8 (n, n_bytes), that differ in at most ``max_bits``; (n_pairs, 2)."""
-    bits = np.unpackbits(packed, axis=1)
-    # neighbouring bits tell of neighbouring places; bands of scattered ones tell more apart
-    scattered = np.random.default_rng(0).permutation(bits.shape[1])
+    """Pairs (i < j) of rows of packed bits, uint8 (n, even), that differ in at most ``max_bits``; (n_pairs, 2)."""
+    bits, words = np.unpackbits(packed, axis=1), packed.view(np.uint16)
+    agreeing = _bands_to_agree(bits, max_bits)
+    bands = _bands(bits, max_bits + agreeing)
     near_ones = [np.zeros((0, 2), np.int64)]
-    for columns in np.array_split(scattered, max_bits + 1):
-        keys = np.packbits(bits[:, columns], axis=1)
-        for pairs in _equal_pairs(keys):
-            is_near = _differing(packed[pairs[:, 0]], packed[pairs[:, 1]]) <= max_bits
+    for chosen in combinations(bands, agreeing):
+        for pairs in _equal_pairs(np.sum(chosen, axis=0, dtype=np.uint64)):
+            is_near = _differing(*(words.take(side, axis=0) for side in pairs.T)) <= max_bits
             near_ones.append(pairs[is_near])
-    return np.unique(np.concatenate(near_ones), axis=0)
+    return np.unique(np.sort(np.concatenate(near_ones), axis=1), axis=0)
 
 
-def _equal_pairs(keys: UInt8) -> Iterator[Pairs]:
-    """Pairs (i < j) of equal rows of uint8 (n, n_bytes), some at a time."""
-    _, label = np.unique(keys, axis=0, return_inverse=True)
-    label = label.reshape(-1)
-    order = np.argsort(label, kind="stable")
-    ends = np.flatnonzero(np.diff(label[order], append=-1)) + 1
+def _bands_to_agree(bits: UInt8, max_bits: int) -> int:
+    """How many bands are to agree before two pictures are compared, so that sorting and comparing cost the least.
+
+    Pictures of much the same scene agree in many a band by chance: what that comes to is told from some pairs of them.
+    """
+    n = len(bits)
+    if n < 2:
+        return 1
+    some = np.random.default_rng(0).integers(0, n, (min(n * n, _SAMPLED_PAIRS), 2))
+    some = some[some[:, 0] != some[:, 1]]
+    cost = {}
+    for agreeing in range(1, MOST_AGREEING + 1):
+        bands = _bands(bits, max_bits + agreeing)
+        n_equal = (bands[:, some[:, 0]] == bands[:, some[:, 1]]).sum(axis=0)
+        ways = [math.comb(m, agreeing) for m in range(len(bands) + 1)]
+        compared = n * (n - 1) / 2 * float(np.mean(np.array(ways)[n_equal]))
+        cost[agreeing] = math.comb(len(bands), agreeing) * n * _SORT_COST + compared
+    return min(cost, key=lambda agreeing: cost[agreeing])
+
+
+def _bands(bits: UInt8, n_bands: int) -> NDArray[np.uint64]:
+    """A number for each band of each row, equal where its bits are; (n_bands, n). Sums of some stand for these bands.
+
+    Bits that tell most pictures apart, and bits of neighbouring places, are dealt out among the bands.
+    """
+    rng = np.random.default_rng(0)
+    scattered = rng.permutation(bits.shape[1])
+    share = bits[:, scattered].mean(axis=0)
+    telling = scattered[np.argsort(share * (share - 1), kind="stable")]
+    weights = rng.integers(0, 1 << 64, bits.shape[1], np.uint64)  # sums wrap; chance hits are compared and dropped
+    parts = [telling[band::n_bands] for band in range(n_bands)]
+    return np.stack([bits[:, part] @ weights[part] for part in parts])
+
+
+def _equal_pairs(keys: NDArray[np.uint64]) -> Iterator[Pairs]:
+    """Pairs of places of equal keys (n,), some at a time."""
+    order = np.argsort(keys)
+    ends = np.append(np.flatnonzero(np.diff(keys[order])) + 1, len(keys))
     after = np.repeat(ends, np.diff(ends, prepend=0)) - np.arange(len(order)) - 1  # members of its group that follow
     total = np.cumsum(after)
     start = 0
@@ -89,8 +125,8 @@ def _equal_pairs(keys: UInt8) -> Iterator[Pairs]:
 
 
 def _differing(some: UInt8, others: UInt8) -> NDArray[np.int64]:
-    """Differing bits of rows of packed bits, (n, n_bytes) or one row; (n,)."""
-    counts: NDArray[np.int64] = _BITS_OF_A_BYTE[some ^ others].sum(axis=1, dtype=np.int64)
+    """Differing bits of rows of packed bits, (n, n_bytes) or one row, of an even number of bytes; (n,)."""
+    counts: NDArray[np.int64] = _BITS_OF_TWO_BYTES[(some ^ others).view(np.uint16)].sum(axis=1, dtype=np.int64)
     return counts
 
 

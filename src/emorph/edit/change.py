@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
+from emorph.faces.corner_lines import without_corner_lines
 from emorph.faces.folds import without_folds
 from emorph.faces.lids import without_glints
 from emorph.faces.mask import face_mask, outline
@@ -81,6 +82,7 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace 
         before = face.landmarks.points.astype(np.float64)
         after = face.in_photo(change.landmarks)
         result = without_folds(result, before, after, moved.mask)
+        result = without_corner_lines(result, before, after, moved.mask)
         result = without_glints(result, before, after, moved.mask)
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from emorph.core.errors import ShapeError
 from emorph.core.expressions import Emotion
+from emorph.core.landmarks import MOUTH_CORNERS
 from emorph.core.types import AlignedFace, Float32, Float64
 from emorph.edit.mouth_light import light_of
 from emorph.faces.mouth import newly_open
@@ -21,6 +22,7 @@ SEEN_GAP = 0.12  # from which on there is enough to be seen between lips to be k
 # What is seen in a mouth that closes is kept, nothing up to the first number and all from the second on: by the share
 # of its gap that is left, or that of the light that it should have. A smile has teeth where a shout was dark.
 CLOSES, DARK = (0.35, 0.6), (0.7, 0.85)
+NARROWS = (0.82, 0.95)  # by the share of its width that it keeps: teeth do not become narrower with the lips
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,11 @@ class MouthChange:
         before, after = lip_gap(self.before), lip_gap(self.after)
         if min(before, after) < CLOSED_GAP:
             return np.zeros(crop.size[::-1], np.float32)
-        seen = np.clip((before - CLOSED_GAP) / (SEEN_GAP - CLOSED_GAP), 0, 1) if own is None else own
+        seen = _between(before, (CLOSED_GAP, SEEN_GAP)) if own is None else own
         opening = np.clip((after - before) / OPENED_GAP, 0, 1)
         opened = newly_open(crop.points(self.before), crop.points(self.after), max(crop.size))
-        share: Float32 = (1 - opening * (1 - seen)) * (1 - opened[: crop.size[1], : crop.size[0]])
+        whole = _between(_width(self.after) / max(_width(self.before), 1e-6), NARROWS)
+        share: Float32 = whole * (1 - opening * (1 - seen)) * (1 - opened[: crop.size[1], : crop.size[0]])
         return np.ascontiguousarray(share, np.float32)
 
     def kept_in(self, light: float) -> float:
@@ -78,5 +81,14 @@ class MouthChange:
         light: of its inside, over the light that should be there.
         """
         gap = lip_gap(self.after) / max(lip_gap(self.before), 1e-6)
-        shares = [(found - none) / (whole - none) for found, (none, whole) in ((gap, CLOSES), (light, DARK))]
-        return float(np.clip(max(shares), 0, 1))
+        return max(_between(gap, CLOSES), _between(light, DARK))
+
+
+def _between(value: float, ends: tuple[float, float]) -> float:
+    """How far a value has come from the first number to the second, in [0, 1]."""
+    return float(np.clip((value - ends[0]) / (ends[1] - ends[0]), 0, 1))
+
+
+def _width(points: Float64) -> float:
+    """Of a mouth, between its corners. points: (68, 2)."""
+    return float(np.linalg.norm(np.subtract(*points[list(MOUTH_CORNERS)])))

@@ -18,7 +18,7 @@ from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt
 from emorph.diffusion.noise import seeded_noise
 from emorph.edit.change import CropChange, Finish
 from emorph.edit.mouth_change import MouthChange
-from emorph.edit.mouth_light import whites_over_skin
+from emorph.edit.mouth_light import TEETH_SEED, noise_of, whites_over_skin
 from emorph.faces.mouth_crop import (
     MouthCrop,
     around_inside,
@@ -35,8 +35,8 @@ from emorph.faces.paste import moved_face
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
-DEFAULT_SEED = 1  # of the noise that a painting starts from
-NOISE = 0.8  # deviation of the noise that it starts from: teeth nearer to the usual ones (a reduced temperature)
+NOISE = 1.3  # deviation of the noise that a painting starts from: what is drawn gray needs more for lines of teeth
+TINT = 0.2  # share of its colours that noise keeps: all of them tint what is painted violet, or green
 CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a painting is enlarged, which blurs it
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
 RIM = 0.045  # units of the face around the mouth's inside that are painted anew
@@ -80,7 +80,8 @@ def paint_edit(
     light = change.light_of(emotions)
     if light is not None:
         light *= whites or face_whites(source, change.before, painter)
-    return paint_mouth(edited, moved_pixels(source, face, motion), change, painter, light=light, steps=steps)
+    moved = moved_pixels(source, face, motion)
+    return paint_mouth(edited, moved, change, painter, light=light, steps=steps, seed=noise_of(emotions))
 
 
 def face_whites(photo: Photo, points: Float64, painter: Painter) -> float:
@@ -115,13 +116,13 @@ def paint_mouth(
     *,
     light: float | None = None,
     steps: int = DEFAULT_STEPS,
-    seed: int = DEFAULT_SEED,
+    seed: int = TEETH_SEED,
 ) -> Photo:
     """The photo with the inside of one mouth painted, and a feathered rim around it.
 
     photo: the edit so far, on which it is painted. moved: of ``moved_pixels``, what the painter sees. light: how light
     the inside should be, over what lies around it (0.3 the dark of an open mouth, 1 teeth), as ``LIGHT_OF`` has it for
-    emotions; by default the painter's own choice.
+    emotions; by default the painter's own choice. seed: of the noise that it starts from, see ``noise_of``.
     Bit-identical outside the rim; everywhere if the lips touch before and after, or the mouth has left the photo.
     Raises ShapeError.
     """
@@ -130,11 +131,11 @@ def paint_mouth(
     if not change.shows_inside:
         return photo
     try:
-        unpainted = unpainted_mouth(moved, change, painter, light)
+        unpainted = unpainted_mouth(moved, change, painter, light, seed=seed)
     except NoFaceError:
         return photo
-    (painted,) = painted_mouths([unpainted], painter, steps=steps, seed=seed)
-    return lay_over(photo, moved, unpainted, painted, seed=seed)
+    (painted,) = painted_mouths([unpainted], painter, steps=steps)
+    return lay_over(photo, moved, unpainted, painted)
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ class UnpaintedMouth:
 
     crop: around it. rim_px: of the crop, painted around the inside. hidden, kept: (h, w), see ``view_of``.
     view: (1, VIEW_CHANNELS, h, w). wish: (1, N_WISHES). gain: by which its levels are brighter than the photo's.
+    seed: of the noise that its painting starts from.
     """
 
     crop: MouthCrop
@@ -152,12 +154,21 @@ class UnpaintedMouth:
     view: Tensor
     wish: Tensor
     gain: float
+    seed: int = TEETH_SEED
 
 
 def unpainted_mouth(
-    moved: UInt8, change: MouthChange, painter: Painter, light: float | None = None, own: float | None = None
+    moved: UInt8,
+    change: MouthChange,
+    painter: Painter,
+    light: float | None = None,
+    own: float | None = None,
+    *,
+    seed: int = TEETH_SEED,
 ) -> UnpaintedMouth:
-    """What of a mouth is to be painted, and around what. moved, light: as for ``paint_mouth``. Raises NoFaceError.
+    """What of a mouth is to be painted, and around what. moved, light, seed: as for ``paint_mouth``.
+
+    Raises NoFaceError.
 
     own: in [0, 1], how much of its own inside is kept if it opens further; by default by how far it was open.
     """
@@ -179,31 +190,27 @@ def unpainted_mouth(
     sharpness = float(np.clip(math.log2(crop.photo_px_per_crop_px), COARSEST, 0))
     numbers = (sharpness, light or 0.0, float(light is not None))
     wish = wishes(*(torch.tensor([value], device=device) for value in numbers))
-    return UnpaintedMouth(crop, rim, hidden, kept, view_of(picture, *masks), wish, gain)
+    return UnpaintedMouth(crop, rim, hidden, kept, view_of(picture, *masks), wish, gain, seed)
 
 
-def painted_mouths(
-    mouths: Sequence[UnpaintedMouth], painter: Painter, *, steps: int = DEFAULT_STEPS, seed: int = DEFAULT_SEED
-) -> list[Float32]:
-    """The crops' levels (h, w, 3) of 0..255 with the hidden parts painted, from one noise, as one batch."""
+def painted_mouths(mouths: Sequence[UnpaintedMouth], painter: Painter, *, steps: int = DEFAULT_STEPS) -> list[Float32]:
+    """The crops' levels (h, w, 3) of 0..255 with the hidden parts painted, as one batch."""
     view, wish = (torch.cat([getattr(mouth, name) for mouth in mouths]) for name in ("view", "wish"))
-    noise = seeded_noise([seed], (3, *view.shape[2:]), view.device)
+    noise = seeded_noise([mouth.seed for mouth in mouths], (3, *view.shape[2:]), view.device)
     noise = NOISE * (noise + noise.flip(-1)) / math.sqrt(2)  # a mouth's two sides are alike
-    noise = noise.expand(len(mouths), -1, -1, -1)
+    noise = torch.lerp(noise.mean(1, keepdim=True), noise, TINT)
     pictures = painter.paint(view, wish, noise, steps=steps).permute(0, 2, 3, 1).float().cpu().numpy()
     return [
         ((each + 1) * (127.5 / mouth.gain)).astype(np.float32) for each, mouth in zip(pictures, mouths, strict=True)
     ]
 
 
-def lay_over(
-    photo: Photo, moved: UInt8, mouth: UnpaintedMouth, painted: Float32, *, share: float = 1.0, seed: int = DEFAULT_SEED
-) -> Photo:
+def lay_over(photo: Photo, moved: UInt8, mouth: UnpaintedMouth, painted: Float32, *, share: float = 1.0) -> Photo:
     """The photo with a mouth's painting (h, w, 3) over it, as for ``paint_mouth``. share: of it that is taken."""
     kept, rim = mouth.kept, mouth.rim_px
     own = cv2.GaussianBlur(kept, (0, 0), max(FEATHER * rim, 0.5), borderType=cv2.BORDER_REPLICATE) * kept
     taken = np.float32(share) * _feathered(mouth.hidden, rim)
-    return _laid_over(photo, moved, painted, taken, own, mouth.crop, seed)
+    return _laid_over(photo, moved, painted, taken, own, mouth.crop, mouth.seed)
 
 
 def _rim_px(change: MouthChange, crop: MouthCrop) -> float:

@@ -11,6 +11,7 @@ from emorph.core.errors import NoFaceError
 from emorph.core.types import AlignedFace, Float32, Float64, Photo, Target, UInt8
 from emorph.edit.change import CropChange
 from emorph.edit.mouth_change import CLOSED_GAP, MouthChange
+from emorph.edit.mouth_light import noise_of
 from emorph.edit.painted_mouth import UnpaintedMouth, lay_over, painted_mouths, unpainted_mouth
 from emorph.faces.mouth_crop import lip_gap
 from emorph.faces.warp import carried_each
@@ -77,12 +78,14 @@ def open_mouth(
     share = mouth.share_inside
     if share <= 0:
         return None
-    light = mouth.light_of(max(targets, key=lambda target: abs(target.strength)).weights)
+    emotions = max(targets, key=lambda target: abs(target.strength)).weights
+    light = mouth.light_of(emotions)
     light = None if light is None else light * whites
     try:
-        return OpenMouth(mouth, unpainted_mouth(moved, mouth, painter, light, own), moved, share)
+        unpainted = unpainted_mouth(moved, mouth, painter, light, own, seed=noise_of(emotions))
     except NoFaceError:
         return None
+    return OpenMouth(mouth, unpainted, moved, share)
 
 
 def painted(painter: Painter, mouths: Sequence[OpenMouth]) -> list[PaintedMouth]:
