@@ -15,6 +15,8 @@ import emorph
 PACKAGE = Path(__file__).parents[2] / "src" / "emorph"
 NAV_TITLE = "API"
 NOT_FOR_CALLERS = {"cli", "web", "assets"}  # the command reference tells of them
+# Searches find guides first: the theme weighs a word of a title, such as a function's name, 1,000 times one of a text.
+BEHIND_GUIDES = "---\nsearch:\n  boost: 0.001\n---\n"
 START = """\
 # API
 
@@ -34,10 +36,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     pages = ["api/index.md", *({f"emorph.{room}": _page(room)} for room in rooms())]
     config.nav = [{NAV_TITLE: pages} if NAV_TITLE in entry else entry for entry in config.nav or []]
     return config
-
-
-# Who searches finds guides first: the theme weighs a word in a title, as each function's name is, 1,000 times one in a text.
-BEHIND_GUIDES = "---\nsearch:\n  boost: 0.001\n---\n"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
