@@ -18,7 +18,7 @@ from emorph.faces.mouth_crop import MouthCrop, around_inside, cut
 # 106 and 28; of smiles less than the 1.02 that was found, as painted teeth fill the whole opening. Fear and disgust
 # have fewer than ten each, and are given what surprise and anger have.
 LIGHT_OF = {
-    Emotion.HAPPY: 0.85,
+    Emotion.HAPPY: 0.75,
     Emotion.SURPRISE: 0.44,
     Emotion.ANGER: 0.68,
     Emotion.NEUTRAL: 0.64,
@@ -41,7 +41,7 @@ def light_of(emotions: Sequence[tuple[Emotion, float]]) -> float | None:
     """How light the inside of a mouth is that shows these, the mean of ``LIGHT_OF`` by weight; None if none is known.
 
     >>> light_of([(Emotion.HAPPY, 1.0)]), light_of([(Emotion.CONTEMPT, 1.0)])
-    (0.85, None)
+    (0.75, None)
     """
     known = [(LIGHT_OF[emotion], weight) for emotion, weight in emotions if emotion in LIGHT_OF and weight > 0]
     total = sum(weight for _, weight in known)

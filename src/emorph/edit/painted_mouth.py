@@ -35,7 +35,7 @@ from emorph.faces.paste import moved_face
 from emorph.models.painter import Painter, view_of, wishes
 
 DEFAULT_STEPS = 8  # evaluations of the painter
-NOISE = 1.3  # deviation of the noise that a painting starts from: what is drawn gray needs more for lines of teeth
+NOISE = 1.4  # deviation of the noise that a painting starts from: what is drawn gray needs more for lines of teeth
 TINT = 0.2  # share of its colours that noise keeps: all of them tint what is painted violet, or green
 CRISPNESS = 0.8  # of the detail finer than CRISP_PX that is added where a painting is enlarged, which blurs it
 CRISP_PX = 0.8  # crop pixels: standard deviation of the blur that the detail is told by
