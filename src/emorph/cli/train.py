@@ -248,9 +248,6 @@ def draw_emotions(
     typer.echo(f"{out}  ({len(sheets)} checkpoint{'s' if len(sheets) > 1 else ''})")
 
 
-app.command("search")(search)
-
-
 def _numbers(steps: str | None) -> list[int] | None:
     try:
         return [int(step) for step in steps.split(",")] if steps else None
@@ -280,3 +277,6 @@ def _print_result(path: Path | None) -> None:
     """Print where the result is; only the first of several processes knows."""
     if path is not None:
         typer.echo(str(path))
+
+
+app.command("search")(search)
