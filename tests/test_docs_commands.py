@@ -59,7 +59,7 @@ def wrong(line: str) -> str:
     here: Any = CLI
     while commands_of(here) and words and words[0] in commands_of(here):
         here = commands_of(here)[words.pop(0)]
-    if commands_of(here):
+    if commands_of(here) and not (words and words[0].startswith("-")):
         several = words[0].split("|") if words else []  # "scan|show" names both
         missing = [word for word in several if word not in commands_of(here) and word != "COMMAND"]
         return f"there is no command {', '.join(missing)}" if missing else ""
@@ -91,7 +91,8 @@ def test_there_are_many_and_a_wrong_one_is_seen() -> None:
     assert len(WHOLE) > 100
     assert wrong("emorph data prepare A B --sizes 3") == "it has no --sizes"
     assert wrong("emorph train resumes RUN") == "there is no command resumes"
-    assert wrong("emorph evaluate") == wrong("emorph edit --au AU12=0.5 -o=x") == ""
+    assert wrong("emorph --versions") == "it has no --versions"
+    assert wrong("emorph --version") == wrong("emorph evaluate") == wrong("emorph edit --au AU12=0.5 -o=x") == ""
 
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")

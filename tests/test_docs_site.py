@@ -131,10 +131,16 @@ def test_lines_of_japanese_are_joined() -> None:
         '<img alt="a" src="http://example.org/badge.svg">',
         "@font-face { src: url(https://fonts.example/a.woff2) }",
         "body { background: url('//example.org/a.png') }",
+        '<a href="https://github.com/a/b" class="md-source" data-md-component="source">a</a>',
     ],
 )
 def test_what_is_loaded_from_another_server_is_found(text: str) -> None:
     assert len(list(hook("offline").loaded_from_outside(text))) == 1
+
+
+def test_the_link_to_the_repository_asks_nobody() -> None:
+    page = '<a href="https://github.com/a/b" class="md-source" data-md-component="source">a</a>'
+    assert hook("offline").on_post_page(page, page=None) == '<a href="https://github.com/a/b" class="md-source">a</a>'
 
 
 @pytest.mark.parametrize(
@@ -143,6 +149,7 @@ def test_what_is_loaded_from_another_server_is_found(text: str) -> None:
         '<a href="https://example.org">there</a>',
         '<link rel="canonical" href="https://example.org/">',
         '<img src="../sheet.png">',
+        '<a href="https://github.com/a/b" class="md-source" data-md-component="sidebar">a</a>',
         '<script src="assets/a.js"></script>',
         "body { background: url(data:image/png;base64,AA) }",
     ],

@@ -290,7 +290,9 @@ def test_no_votes_and_none_left_are_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no votes yet"):
         analyse(tmp_path)
     failing = [made_study.person(made, number, fails=True) for number in range(2)]
-    with pytest.raises(DataError, match="leave out all 2 who answered"):
+    with pytest.raises(
+        DataError, match=r"leave out all 2 who answered \(2 failed 1 attention check or more; 1 did not finish\), so"
+    ):
         analyse(made_study.write(tmp_path / "s", made, failing))
 
 

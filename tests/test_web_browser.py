@@ -41,6 +41,15 @@ if TYPE_CHECKING:
 
 __all__ = ["browser"]  # the fixture
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+SHINING = """() => {  // labels of controls that are seen above the picture, below which they scroll
+    const frame = document.querySelector('#em-left').getBoundingClientRect();
+    const others = [...document.querySelectorAll('span, label, p')].filter(it => !it.closest('#em-left, .toast-wrap'));
+    return others.filter(it => {
+        const {x, y, width, height} = it.getBoundingClientRect(), [midX, midY] = [x + width / 2, y + height / 2];
+        const within = midX > frame.left && midX < frame.right && midY > frame.top && midY < frame.bottom;
+        return within && it.contains(document.elementFromPoint(midX, midY));
+    }).map(it => it.textContent);
+}"""
 NESTED = ("nested-interactive", "target-size")  # Gradio's buttons to add and to download files lie in links and buttons
 WAIT_MS = 120_000  # on a machine that does much else
 EXACT = """n => {
@@ -184,9 +193,16 @@ def every_tab(seen: Visit, photo: Path) -> None:
     assert page.url.endswith(f"/{seen.language}/")
     assert [page.get_attribute(f"#em-{button}", "aria-disabled") for button in ("undo", "redo")] == ["true", "true"]
     seen.judge("empty")
+    assert page.locator("[aria-label^='number input']").or_(page.locator("[aria-label^='range slider']")).count() == 0
+    strength = seen.say("edit.strength")
+    assert page.get_by_label(seen.say("control.slider", label=strength)).first.get_attribute("type") == "range"
+    page.locator("#emotion-happy").click()
+    page.get_by_text(seen.say("photo.first")).wait_for(timeout=WAIT_MS)
+    seen.press("edit.reset")
     seen.open_tab("compare")
     seen.press("compare.start")
     page.get_by_text(seen.say("refused.no_photo")).first.wait_for(timeout=WAIT_MS)
+    page.get_by_text(seen.say("trouble.title"), exact=True).first.wait_for(timeout=WAIT_MS)
     seen.open_tab("edit")
     seen.take(photo)
     assert seen.say("photo.size", width=512, height=512) in page.inner_text(".em-facts")
@@ -219,6 +235,7 @@ def test_the_picture_stays_in_view_beside_the_last_slider(phone: Visit, desk: Vi
         seen.page.locator("#unit-AU45").scroll_into_view_if_needed()
         assert seen.page.evaluate("scrollY") > 500
         assert seen.page.locator(".em-after").bounding_box()["y"] >= 0  # type: ignore[index]
+        assert seen.page.evaluate(SHINING) == []
 
 
 def test_words_have_room_on_a_phone(desk: Visit) -> None:

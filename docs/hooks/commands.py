@@ -51,13 +51,29 @@ def _section(command: Any, name: str) -> str:
     """A command's heading, help, usage, arguments and options."""
     context = typer.Context(command, info_name=name)
     records = [record for p in command.params if (record := p.get_help_record(context)) and p.name != "help"]
-    arguments = [record for record in records if not record[0].startswith("-")]
-    usage = [name, "[OPTIONS]", *(term.partition(" <")[0] for term, _ in arguments)]
+    usage = [name, "[OPTIONS]", *map(_place, command.params)]
     usage += ["COMMAND"] if getattr(command, "commands", None) else []
-    lines = [f"{_level(name)} {name}", "", escaped(command.help or ""), "", "```text", " ".join(usage), "```", ""]
+    lines = [
+        f"{_level(name)} {name}",
+        "",
+        escaped(command.help or ""),
+        "",
+        "```text",
+        " ".join(filter(None, usage)),
+        "```",
+        "",
+    ]
     for record in records:
         lines += [*_entry(*record), ""]
     return "\n".join(lines)
+
+
+def _place(param: Any) -> str:
+    """Where an argument stands in the usage: PHOTO... may be several, [NAME] may be left out; "" for an option."""
+    if param.param_type_name != "argument":
+        return ""
+    word = param.metavar if param.nargs == 1 or "..." in param.metavar else f"{param.metavar}..."
+    return word if param.required else f"[{word}]"
 
 
 def _level(name: str) -> str:

@@ -9,10 +9,22 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 
+# By this mark the theme's script finds the link to the repository, and asks GitHub for its stars and releases.
+ASKS_GITHUB = re.compile(r'\sdata-md-component="?source"?(?=[\s>])')
 _TAG = re.compile(r"<(?P<tag>link|script|img|iframe|source|video|audio|object|embed)\b(?P<attributes>[^>]*)>", re.I)
 _ADDRESS = re.compile(r"""\b(?:src|href|srcset|data)\s*=\s*["']?(?P<address>(?:https?:)?//[^"'\s>]+)""", re.I)
 _NAMES_ONLY = re.compile(r"""\brel\s*=\s*["']?(?:canonical|prev|next|license)\b""", re.I)
 _STYLE = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])(?P<address>(?:https?:)?//[^"')\s]+)""", re.I)
+
+
+def on_post_page(output: str, **_: object) -> str:
+    """A page whose link to the repository is a link alone."""
+    return ASKS_GITHUB.sub("", output)
+
+
+def on_post_template(output_content: str, **_: object) -> str:
+    """The same of pages that are no texts of ours, such as that of an address that leads nowhere."""
+    return on_post_page(output_content)
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -34,3 +46,4 @@ def loaded_from_outside(text: str) -> Iterator[str]:
         if not _NAMES_ONLY.search(tag["attributes"]):
             yield from (match["address"] for match in _ADDRESS.finditer(tag["attributes"]))
     yield from (match["address"] for match in _STYLE.finditer(text))
+    yield from ("api.github.com" for _ in ASKS_GITHUB.finditer(text))

@@ -25,7 +25,7 @@ app = typer.Typer(help="Data sets: scan, prepare, show, balance, take photos out
 Root = Annotated[Path, typer.Argument(help="The data set: a folder, a .csv or a .parquet file.")]
 LayoutName = Annotated[
     str | None,
-    typer.Option("--layout", help="The layout to read it as; by default it is recognised from the contents."),
+    typer.Option("--layout", help="The layout to read it as.", show_default="recognised from the contents"),
 ]
 Holdout = Annotated[
     int, typer.Option(min=0, help="Faces of each emotion to hold out, where the data set has no validation list.")
@@ -68,7 +68,7 @@ def prepare(
     ] = 0,
     seed: Seed = 0,
     min_face: Annotated[int, typer.Option(min=16, help="Smallest face box, in photo px.")] = 40,
-    min_score: Annotated[float, typer.Option(help="Lowest detector score; clear faces have 1 to 3.")] = 0.0,
+    min_score: Annotated[float, typer.Option(help="Lowest detector score; clear faces have 0.5 to 3.")] = 0.0,
     min_sharpness: Annotated[
         float, typer.Option(help="Lowest variance of the Laplacian at 128 px and one exposure; 0 keeps all.")
     ] = 15.0,
@@ -149,7 +149,9 @@ def photos(
     root: Annotated[Path, typer.Argument(help="What `emorph data prepare` wrote, or a .parquet file of faces.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")] = Path("photos"),
     split: Annotated[str, typer.Option(help="The split to take: train, val or test.")] = "test",
-    n: Annotated[int | None, typer.Option("--n", min=1, help="How many, drawn at random.", show_default="all")] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", "--n", min=1, help="How many, drawn at random.", show_default="all")
+    ] = None,
     seed: Seed = 0,
     of: Annotated[
         Path | None,
@@ -176,7 +178,12 @@ def photos(
 def balance(
     root: Root,
     choices: Annotated[
-        list[str] | None, typer.Option("--choice", help="cap, cap:N, repeat, classes:p, affect:p; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--choice",
+            help="none, cap, cap:N, repeat, classes, classes:p, affect or affect:p; may be repeated.",
+            show_default="each of them",
+        ),
     ] = None,
     layout: LayoutName = None,
     holdout: Holdout = 500,

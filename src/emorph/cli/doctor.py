@@ -37,7 +37,7 @@ INDENT = "  "
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check this installation; the first line says whether it works, and the exit status, 1 if it does not."""
+    """Check this installation. The first line says whether it works; if it does not, the exit status is 1."""
     facts = _facts()
     if as_json:
         print_json(facts)

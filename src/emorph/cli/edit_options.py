@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from emorph.cli.completion import bundled, emotions
+from emorph.cli.options import COMPUTING
 from emorph.core.action_units import WORDS, spelled
 from emorph.core.errors import ConfigError
 
@@ -17,6 +19,7 @@ To = Annotated[
         metavar="<str>",
         help="neutral, happy, sad, surprise, fear, disgust, anger or contempt; or a blend: happy=0.6,surprise=0.4, "
         "also with action units: happy=0.6,AU4=0.5.",
+        autocompletion=emotions,
     ),
 ]
 Strength = Annotated[
@@ -39,6 +42,8 @@ ModelName = Annotated[
     typer.Option(
         help="A bundled model, a folder, a hub id, or an official checkpoint.",
         show_default="emorph-base; emorph-rig for action units that it does not know, or with --face-model",
+        rich_help_panel=COMPUTING,
+        autocompletion=bundled,
     ),
 ]
 Units = Annotated[
@@ -50,7 +55,10 @@ Units = Annotated[
         f"{', '.join(map(spelled, WORDS))}. May be repeated.",
     ),
 ]
-FaceModelFile = Annotated[Path | None, typer.Option(help="The rig's ict_face.npz, if it is not in the usual place.")]
+FaceModelFile = Annotated[
+    Path | None,
+    typer.Option(help="The rig's ict_face.npz, if it is not in the usual place.", rich_help_panel=COMPUTING),
+]
 Again = Annotated[bool, typer.Option("--again", help="Redo photos that were already edited this way.")]
 
 

@@ -24,7 +24,7 @@ class LostFaces(Enum):
 Edits = Annotated[
     list[Path] | None,
     typer.Argument(
-        metavar="EDITS...",
+        metavar="EDITS",
         help="An edits.jsonl or its folder; a CSV with source, edited, target (strength, identity, split, valence, "
         "arousal, landmarks), or of AffectNet's own columns; or a folder of pictures named STEM_EMOTION.png. Several "
         "with --compare. Or edited films, with --sources.",
@@ -115,15 +115,20 @@ Data = Annotated[
         "from, so that the report tells their split."
     ),
 ]
-HowMany = Annotated[int | None, typer.Option("--n", min=1, help="How many of these faces.", show_default="500")]
+HowMany = Annotated[
+    int | None, typer.Option("-n", "--n", min=1, help="With --model: how many of these faces.", show_default="500")
+]
 StepsList = Annotated[
     str | None,
-    typer.Option("--steps", help="Network evaluations in each direction, such as 10,20,50.", show_default="20"),
+    typer.Option(
+        "--steps", help="With --model: network evaluations in each direction, such as 10,20,50.", show_default="20"
+    ),
 ]
 Window = Annotated[
     str | None,
     typer.Option(
-        help="LEFT,TOP,SIDE of each stored picture, in its pixels, that --model takes; by default as its run has it."
+        help="With --model: LEFT,TOP,SIDE of each stored picture that it takes, in the picture's pixels.",
+        show_default="as its run has it",
     ),
 ]
 SolverIfGiven = Annotated[str | None, typer.Option("--solver", help="With --model: dpm or ddim.", show_default="dpm")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emorph.cli.console import items, mention_left_out, print_json, say, unbroken
-from emorph.cli.options import DetectorOption, Face, Frame, Json, MinFace, MinScore, Out, Photos
+from emorph.cli.options import DetectorOption, Frame, Json, MinFace, MinScore, Out, PhotoFace, Photos
 from emorph.core.landmarks import MIN_FACE_PX, SURE_SCORE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def face(
     photos: Photos,
     out: Out = Path("faces3d"),
-    face: Face = "largest",
+    face: PhotoFace = "largest",
     min_face: MinFace = MIN_FACE_PX,
     min_score: MinScore = SURE_SCORE,
     detector: DetectorOption = "auto",

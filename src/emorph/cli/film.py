@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emorph.cli.console import finish, items, print_json, say
+from emorph.cli.options import FILMS
 from emorph.core.errors import ConfigError
 from emorph.core.files import is_folder
 from emorph.core.types import Target
@@ -23,11 +24,20 @@ if TYPE_CHECKING:
     from emorph.edit.pipeline import Editor
 
 PreviewOption = Annotated[
-    bool, typer.Option("--preview", help="Of films: the first 3 seconds alone, and small, to see what an edit does.")
+    bool,
+    typer.Option(
+        "--preview",
+        help="Of films: the first 3 seconds alone, and small, to see what an edit does.",
+        rich_help_panel=FILMS,
+    ),
 ]
 EasingOption = Annotated[
     str | None,
-    typer.Option(help="Of films: smooth or linear, how strength goes between keyframes.", show_default="smooth"),
+    typer.Option(
+        help="Of films: smooth or linear, how strength goes between keyframes.",
+        show_default="smooth",
+        rich_help_panel=FILMS,
+    ),
 ]
 DrawEveryOption = Annotated[
     int | None,
@@ -37,6 +47,7 @@ DrawEveryOption = Annotated[
         help="Of films: the network draws one of so many frames, and what it draws is carried to the others by their "
         "landmarks. 1 draws every frame, which takes up to twice as long.",
         show_default=str(DRAW_EVERY),
+        rich_help_panel=FILMS,
     ),
 ]
 

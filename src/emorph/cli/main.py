@@ -38,9 +38,15 @@ class _Verbs(TyperGroup):
 
 
 def _flow_help(command: Any) -> None:
-    """Join the lines of each paragraph of help, of a command and of those below it: a terminal breaks them anew."""
+    """Join the lines of each paragraph of help, of a command and of those below it: a terminal breaks them anew.
+
+    Arguments without a word of their own are written in capitals, as those with one are.
+    """
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+    for param in command.params:
+        if param.param_type_name == "argument" and param.metavar is None:
+            param.metavar = param.name.upper()
     for each in getattr(command, "commands", {}).values():
         _flow_help(each)
 
@@ -51,7 +57,6 @@ app = typer.Typer(
     help="Edit the expression of a face in a photograph, and keep the person the same.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("edit")(edit.edit)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emorph.cli.completion import BACKENDS, DETECTORS, SOLVERS, bundled, offered
 from emorph.cli.console import items, say
 from emorph.core.errors import ConfigError, EmorphError
 from emorph.core.landmarks import SURE_SCORE
@@ -19,23 +20,42 @@ if TYPE_CHECKING:
     from emorph.edit.pipeline import Editor
     from emorph.edit.rig.editor import RigEditor
 
-Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="Photos, or folders of photos.")]
+FACES, COMPUTING, FILMS = "Which faces", "Model and computing", "Films"  # groups of options in --help
+
+Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO", help="Photos, or folders of photos.")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one photo.")]
-Model = Annotated[str, typer.Option(help="A bundled model, a folder, a hub id, or an official checkpoint.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        help="A bundled model, a folder, a hub id, or an official checkpoint.",
+        rich_help_panel=COMPUTING,
+        autocompletion=bundled,
+    ),
+]
 DirectionsOption = Annotated[
-    Path | None, typer.Option(help="A directions folder or classifier checkpoint, if the model's folder has none.")
+    Path | None,
+    typer.Option(
+        help="A directions folder or classifier checkpoint, if the model's folder has none.", rich_help_panel=COMPUTING
+    ),
 ]
 Anyway = Annotated[
-    bool, typer.Option("--anyway", help="Use directions that were fitted on another model, whose codes differ.")
+    bool,
+    typer.Option(
+        "--anyway",
+        help="Use directions that were fitted on another model, whose codes differ.",
+        rich_help_panel=COMPUTING,
+    ),
 ]
 _FACE_HELP = "Which face: largest, left, all, or a number, counted from the left starting at 1."
+PhotoFace = Annotated[str, typer.Option(help=_FACE_HELP, rich_help_panel=FACES)]
 Face = Annotated[
     str,
     typer.Option(
-        help=f"{_FACE_HELP} In a film, people are counted as they appear, and a photo of the person can be named."
+        help=f"{_FACE_HELP} In a film, people are counted as they appear, and a photo of the person can be named.",
+        rich_help_panel=FACES,
     ),
 ]
-FaceIfGiven = Annotated[str | None, typer.Option(help=_FACE_HELP, show_default="largest")]
+FaceIfGiven = Annotated[str | None, typer.Option(help=_FACE_HELP, show_default="largest", rich_help_panel=FACES)]
 MinFace = Annotated[
     int,
     typer.Option(
@@ -43,6 +63,7 @@ MinFace = Annotated[
         min=16,
         help="Ignore faces smaller than this, in photo pixels. In photos of more than 1280 pixels, faces under "
         "1/27 of the longer side are ignored.",
+        rich_help_panel=FACES,
     ),
 ]
 MinScore = Annotated[
@@ -51,6 +72,7 @@ MinScore = Annotated[
         min=0,
         help="Leave alone what the detector is less sure of than this; clear faces have 0.5 to 3, badges and "
         f"patterns less than {SURE_SCORE:g}. The score of each edited face is in the JSON output.",
+        rich_help_panel=FACES,
     ),
 ]
 DetectorOption = Annotated[
@@ -59,6 +81,8 @@ DetectorOption = Annotated[
         "--detector",
         help="Who looks for faces: hog (dlib; upright, frontal), mtcnn (also turned and small ones), or auto: both. "
         "Where the features of a far turned head cannot be placed, it is left as it is, and a message says so.",
+        rich_help_panel=FACES,
+        autocompletion=offered(*DETECTORS),
     ),
 ]
 Frame = Annotated[
@@ -73,16 +97,24 @@ StripLocation = Annotated[
         "and 16 bits a channel are kept, as far as the result's kind of file holds them; PNG holds all.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, mps.", rich_help_panel=COMPUTING)]
 Steps = Annotated[
     int | None,
-    typer.Option(min=2, max=999, help="Network evaluations in each direction; more is slower, but closer."),
+    typer.Option(
+        min=2,
+        max=999,
+        help="Network evaluations in each direction; more is slower, but closer.",
+        show_default="what the model states, such as 6 for emorph-base; else 15, of a rig 10",
+        rich_help_panel=COMPUTING,
+    ),
 ]
 Solver = Annotated[
     str,
     typer.Option(
         help="dpm (second order, few steps), dpm-fitted (the same at time steps fitted to inversion and sampling: "
-        "as close in fewer), or ddim (as the official models sample)."
+        "as close in fewer), or ddim (as the official models sample).",
+        rich_help_panel=COMPUTING,
+        autocompletion=offered(*SOLVERS),
     ),
 ]
 Reuse = Annotated[
@@ -91,8 +123,8 @@ Reuse = Annotated[
         min=1,
         max=10,
         help="Compute the network's deep layers only at every so many evaluations: 2 takes about 0.64 of the "
-        "operations, and loses detail; 1 is exact. Fewer --steps lose less at the same time, see "
-        "bench/RESULTS.md.",
+        "operations, and loses detail; 1 is exact. In the same time, fewer --steps lose less.",
+        rich_help_panel=COMPUTING,
     ),
 ]
 Backend = Annotated[
@@ -100,6 +132,8 @@ Backend = Annotated[
     typer.Option(
         help="What computes the networks: torch, or onnx or openvino, which are quicker on a CPU (extra: backends) and "
         "differ from torch by less than 1e-4. Their graphs are written once.",
+        rich_help_panel=COMPUTING,
+        autocompletion=offered(*BACKENDS),
     ),
 ]
 ClusterOption = Annotated[
@@ -109,6 +143,7 @@ ClusterOption = Annotated[
         help="Have it done by a Dask cluster: the address of a scheduler, such as tcp://10.0.0.5:8786, or local:4 for "
         "4 processes of this machine. All workers need the same files under the same paths. Connect only to a "
         "scheduler that you trust.",
+        rich_help_panel=COMPUTING,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def sample(
     model: Annotated[str, typer.Option(help="A model with a latent net: a folder, a hub id, or a checkpoint.")],
-    n: Annotated[int, typer.Option("-n", "--number", min=1, help="How many faces.")] = 8,
+    n: Annotated[int, typer.Option("-n", "--n", "--number", min=1, help="How many faces.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first face; the others count up from it.")] = 0,
     out: Annotated[Path, typer.Option("-o", "--out", help="A folder, or a file name if there is one face.")] = Path(
         "samples"
@@ -32,7 +32,7 @@ def sample(
 ) -> None:
     """Draw new faces of people who do not exist, by a model with a latent net; none is bundled.
 
-    DiffAE's official ffhq256-autoenc-latent is one; ``emorph train new latent`` begins another. The same seed always
+    DiffAE's official ffhq256-autoenc-latent is one; `emorph train new latent` begins another. The same seed always
     gives the same face.
     """
     from emorph.edit.codec import MAX_ROWS

@@ -35,7 +35,7 @@ app.command("plan")(study_report.plan)
 @app.command("new")
 def new(
     study: Study,
-    more: Annotated[list[str] | None, typer.Argument(metavar="[NAME=EDITS]...", help="More sets of edits.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="NAME=EDITS", help="More sets of edits.")] = None,
     edits: Annotated[
         list[str] | None,
         typer.Option(
@@ -137,7 +137,7 @@ app.command("results")(study_report.results)
 def export(
     study: Study,
     participant: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="All that is stored about this participant, as JSON.")
+        str | None, typer.Argument(metavar="ID", help="All that is stored about this participant, as JSON.")
     ] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="A file.", show_default="stdout")] = None,
 ) -> None:

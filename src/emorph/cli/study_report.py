@@ -10,12 +10,12 @@ import typer
 
 from emorph.cli.console import asked_command, print_json, say
 from emorph.cli.options import Json
-from emorph.core.errors import UnknownNameError
+from emorph.core.errors import ConfigError, UnknownNameError
 
 
 def results(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The report's folder.")] = Path("report"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="The report's folder.")] = Path("study-report"),
     scores: Annotated[
         Path | None,
         typer.Option(help="A report of emorph evaluate on the same edits; its metrics are held against people."),
@@ -27,6 +27,8 @@ def results(
 
     May be asked while a study runs; who has not finished is left out if study.toml says so.
     """
+    if scores is not None and out.resolve() == scores.resolve():
+        raise ConfigError(f"{out} holds the report that --scores names, which would be replaced; choose another -o.")
     from emorph.study.analysis import analyse
     from emorph.study.report.write import as_json as results_as_json
     from emorph.study.report.write import contents, text_lines, write_report
@@ -64,7 +66,9 @@ def plan(
             show_default="0.6; 0.1",
         ),
     ] = None,
-    trials: Annotated[list[int] | None, typer.Option(help="Trials of a person; may be repeated.")] = None,
+    trials: Annotated[
+        list[int] | None, typer.Option(help="Trials of a person; may be repeated.", show_default="20, 40 and 60")
+    ] = None,
     ties: Annotated[float, typer.Option(help="Share of ties between equal edits; 0 if ties are not allowed.")] = 0.0,
     people_sd: Annotated[float, typer.Option(help="How much people differ, in log odds.")] = 0.5,
     photos_sd: Annotated[float, typer.Option(help="How much photos differ, in log odds.")] = 0.5,
@@ -74,7 +78,6 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """How many people a study needs, and how long each is busy: simulated studies are analysed like the real one."""
-    from emorph.core.errors import ConfigError
     from emorph.study.simulate import Task, Wish
     from emorph.study.simulate import plan as planned
 

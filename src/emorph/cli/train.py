@@ -25,7 +25,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-app.command("search")(search)
 ConfigFile = Annotated[Path, typer.Argument(help="A TOML file, such as `emorph train new` writes.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of the run.")]
 Samples = Annotated[int | None, typer.Option(min=1, help="Number of samples, instead of the file's budget.")]
@@ -207,7 +206,7 @@ def resume_stopped_run(
 
 @app.command("samples")
 def compare_samples(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of runs.")],
     steps: Annotated[
         str | None, typer.Option(help="Steps to show, such as 5000,7000,10000.", show_default="all of them")
     ] = None,
@@ -272,3 +271,6 @@ def _print_result(path: Path | None) -> None:
     """Print where the result is; only the first of several processes knows."""
     if path is not None:
         typer.echo(str(path))
+
+
+app.command("search")(search)

@@ -22,6 +22,9 @@ from emorph.cli.drive import DriveOptions, drive_photo
 from emorph.cli.film import PreviewOption
 from emorph.cli.matrix import matrix
 from emorph.cli.options import (
+    COMPUTING,
+    FACES,
+    FILMS,
     DetectorOption,
     Device,
     FaceIfGiven,
@@ -67,6 +70,7 @@ TargetFace = Annotated[
     typer.Option(
         help="Which face of the target: largest, left, or a number; in a film also a photo of the person.",
         show_default="largest",
+        rich_help_panel=FACES,
     ),
 ]
 TargetNeutral = Annotated[
@@ -79,14 +83,29 @@ TargetNeutral = Annotated[
 RigName = Annotated[
     str | None,
     typer.Option(
-        help="A rig: a folder, a hub id, a training checkpoint, or an official model*.pt.", show_default="emorph-rig"
+        help="A rig: a folder, a hub id, a training checkpoint, or an official model*.pt.",
+        show_default="emorph-rig",
+        rich_help_panel=COMPUTING,
     ),
 ]
 FaceModelFile = Annotated[
-    Path | None, typer.Option(help="The face model of the rig: ict_face.npz or a converted FLAME folder.")
+    Path | None,
+    typer.Option(
+        help="The face model of the rig: ict_face.npz or a converted FLAME folder.", rich_help_panel=COMPUTING
+    ),
 ]
-Encoder = Annotated[str | None, typer.Option(help="landmarks, deca or emoca; by default what the rig was made for.")]
-Again = Annotated[bool, typer.Option("--again", help="Of films: redo what was done, and what was left half done.")]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        help="What reads this face: landmarks, deca or emoca.",
+        show_default="what the rig was made for",
+        rich_help_panel=COMPUTING,
+    ),
+]
+Again = Annotated[
+    bool,
+    typer.Option("--again", help="Of films: redo what was done, and what was left half done.", rich_help_panel=FILMS),
+]
 Seed = Annotated[
     int | None,
     typer.Option(help="Redraw the whole face from noise with this seed instead of moving pixels; for large rigs."),

@@ -58,7 +58,7 @@ def web(
     device: Device = "auto",
     also: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL", help="Another model to compare with, on its tab; several by repeating it."),
+        typer.Option(metavar="MODEL", help="Another model to compare with, on its tab; may be repeated."),
     ] = None,
     face_model: Annotated[
         Path | None, typer.Option(help="ict_face.npz, for Transfer and 3D, if it is not in the usual place.")

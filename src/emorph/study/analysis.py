@@ -52,9 +52,10 @@ def analyse(study: Path, *, scores: Path | None = None, seed: int = 0) -> Result
     left_out = exclusions(design.exclude, people, votes)
     kept = left_out.keep(votes)
     if not kept:
+        why = "; ".join(f"{rule.n} {rule.text}" for rule in left_out.rules if rule.n)
         raise DataError(
-            f"the rules in study.toml leave out all {left_out.n_started} who answered, so there is nothing to analyse; "
-            "wait for more people to finish."
+            f"the rules in study.toml leave out all {left_out.n_started} who answered ({why}), so there is nothing to "
+            "analyse; wait for more people to finish."
         )
     rng = np.random.default_rng(seed)
     human = tuple(scores_of(kept))

@@ -96,7 +96,7 @@ def add_batch_tab(words: Words, controls: Controls, sessions: Sessions, key: Any
             gr.Markdown(say("edit.responsible"), elem_classes="em-note")
         with gr.Column(scale=2, min_width=280):
             told = gr.Markdown()
-            archive = gr.File(label=say("batch.file"), interactive=False, height=90)
+            archive = gr.File(label=say("batch.file"), interactive=False, height=90, elem_classes="em-made")
             gallery = gr.Gallery(
                 label=say("batch.result"), interactive=False, columns=3, object_fit="contain",
                 buttons=["download", "fullscreen"],

@@ -57,7 +57,7 @@ def add_mesh_tab(words: Words, sessions: Sessions, key: Any) -> None:
             tiles = gr.Image(
                 label=say("mesh.picture"), interactive=False, type="pil", buttons=["download", "fullscreen"]
             )  # fmt: skip
-            file = gr.File(label=say("mesh.file"), interactive=False, height=90)
+            file = gr.File(label=say("mesh.file"), interactive=False, height=90, elem_classes="em-made")
     start.click(fit, key, [mesh, tiles, file, facts], api_visibility="private", concurrency_limit=2)
 
 

@@ -67,5 +67,5 @@ def add_transfer_tab(words: Words, sessions: Sessions, key: Any) -> None:
             start = gr.Button(say("transfer.start"), variant="primary")
         with gr.Column(scale=2, min_width=280):
             result = gr.ImageSlider(label=say("transfer.result"), interactive=False, type="pil")
-            file = gr.File(label=say("transfer.file"), interactive=False, height=90)
+            file = gr.File(label=say("transfer.file"), interactive=False, height=90, elem_classes="em-made")
     start.click(transfer, [key, source, parts], [result, file], api_visibility="private", concurrency_limit=2)

@@ -170,7 +170,10 @@ window.emorph = (() => {
   function changed() {
     wish.number += 1;
     mark();
-    if (!photo) return;
+    if (!photo) {
+      if (stage().dataset.state === "empty") tell(say("photo.first"));
+      return;
+    }
     stage().dataset.exact = false;
     ask(true);
     clearTimeout(resting);
@@ -354,7 +357,7 @@ window.emorph = (() => {
   // -- files
 
   async function save(what, suffix) {
-    if (!photo) { tell(say("refused.no_photo"), { trouble: true }); return; }
+    if (!photo) { tell(say("photo.first"), { trouble: true }); return; }
     tell(say("edit.making"));
     const response = await post(what, JSON.stringify(wish), { query: suffix ? { as: suffix } : {} });
     if (!response) return;
@@ -395,16 +398,41 @@ window.emorph = (() => {
   function attachCode(element) {
     showWords();
     element.querySelectorAll(".em-copy").forEach((button) => button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(told[button.dataset.of] || "");
+      if (!await copied(element.querySelector(`.em-${button.dataset.of}`))) return;
       button.textContent = say("edit.copied");
       setTimeout(() => { button.textContent = say("edit.copy"); }, 2000);
     }));
+  }
+
+  async function copied(place) { // browsers have no clipboard on a page that comes over plain HTTP from elsewhere
+    if (navigator.clipboard) return navigator.clipboard.writeText(place.textContent).then(() => true, () => false);
+    getSelection().selectAllChildren(place); // if it is not copied either, it is ready to be
+    return document.execCommand("copy");
+  }
+
+  // What Gradio says in English on every page: names of its controls, for those who listen, and the head of messages.
+  const named = [["number input for ", "control.number"], ["range slider for ", "control.slider"]];
+
+  function nameControls() {
+    for (const [start, key] of named) {
+      for (const control of document.querySelectorAll(`[aria-label^="${start}"]`)) {
+        control.ariaLabel = say(key, { label: control.ariaLabel.slice(start.length) });
+      }
+    }
+    for (const button of document.querySelectorAll('[aria-label="More tabs"]')) button.ariaLabel = say("control.tabs");
+    for (const button of document.querySelectorAll('.toast-close[aria-label="Close"]')) {
+      button.ariaLabel = say("control.close");
+    }
+    for (const { firstChild } of document.querySelectorAll(".toast-title.error")) {
+      firstChild.data = firstChild.data.replace("Error", say("trouble.title"));
+    }
   }
 
   // Gradio names its empty places, but they have no role that a name could belong to; and the head of its messages is a
   // button that has another one inside.
   new MutationObserver(() => {
     if (find("#em-undo:not([aria-disabled])")) mark();
+    nameControls();
     for (const place of document.querySelectorAll(".empty[aria-label]:not([role])")) place.setAttribute("role", "img");
     for (const head of document.querySelectorAll(".toast-header[role=button]")) head.removeAttribute("role");
     for (const button of document.querySelectorAll('[aria-label="common.upload"]')) { // a key of Gradio's without words
