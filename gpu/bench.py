@@ -1,6 +1,6 @@
-"""Training steps of the official sizes: images a second and share of the device's own matrix rate.
+"""Training steps of emorph-base and the official sizes: images a second and share of the device's own matrix rate.
 
-python gpu/bench.py            ffhq128, ffhq256 and the rig, fp32 and bf16, compiled and not; about five minutes
+python gpu/bench.py            base, ffhq128, ffhq256 and the rig, fp32 and bf16, compiled and not; some minutes
 python gpu/bench.py --tiny     small models, a minute on a CPU, to try the script
 
 A step is what the training loop does with a batch: loss, gradients, their clipping, AdamW, the average of the weights,
@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
+from emorph.core.config import read_toml  # noqa: E402
 from emorph.train.config import RunConfig  # noqa: E402
 from emorph.train.ema import EMA  # noqa: E402
 from emorph.train.tasks.autoencoder import AutoencoderConfig  # noqa: E402
@@ -34,13 +35,16 @@ from emorph.train.tasks.rig import RigRunConfig  # noqa: E402
 
 TINY: dict[str, Any] = {"model_channels": 32, "channel_mult": [1, 1], "num_res_blocks": 1, "attention_resolutions": [8]}
 TINY_CODE: dict[str, Any] = {"encoder_channel_mult": [1, 1, 1], "embed_dim": 32, "z_dim": 32}
-# name -> task, model, batch; the largest of 16, 32, 64 that fits 80 GB in fp32, and for the rig the mission's 8
+RECIPE = read_toml(HERE.parent / "examples" / "emorph-base" / "1_faces.toml")["model"]
+# name -> task, model, batch: base.toml's 256; the largest of 16, 32, 64 that fits 80 GB in fp32; for the rig 8
 CASES: dict[str, tuple[type[RunConfig], dict[str, Any], int]] = {
+    "base": (AutoencoderConfig, RECIPE, 256),
     "ffhq128": (AutoencoderConfig, {"preset": "ffhq128"}, 64),
     "ffhq256": (AutoencoderConfig, {"preset": "ffhq256"}, 16),
     "rig": (RigRunConfig, {"image_size": 256, "encoder": "resnet18"}, 8),
 }
 TINY_CASES: dict[str, tuple[type[RunConfig], dict[str, Any], int]] = {
+    "base": (AutoencoderConfig, {**RECIPE, "image_size": 32, **TINY, **TINY_CODE}, 2),
     "ffhq128": (AutoencoderConfig, {"image_size": 32, **TINY, **TINY_CODE}, 2),
     "ffhq256": (AutoencoderConfig, {"image_size": 32, "patch_size": 2, **TINY, **TINY_CODE}, 2),
     "rig": (RigRunConfig, {"image_size": 32, "encoder": "resnet18", **TINY}, 2),
