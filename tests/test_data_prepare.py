@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 import pytest
 
-from emorph.cli.rate import progress_text as describe
 from emorph.core.errors import ConfigError, DataError
 from emorph.core.images import read_photo
 from emorph.core.records import FaceRecord
@@ -374,9 +373,3 @@ def test_impossible_shards_are_refused(text: str) -> None:
 
 def test_parts_depend_on_the_number_of_faces_alone() -> None:
     assert [part_size(n) for n in (1, 64, 640, 16384, 287651)] == [1, 1, 10, 256, 256]
-
-
-def test_rate_and_time_left() -> None:
-    assert describe(1000, 287651, 0, 40.0) == "25.0/s, ETA 3:11:06"
-    assert describe(1000, 2000, 900, 10.0) == "10.0/s, ETA 0:01:40"
-    assert describe(900, 2000, 900, 10.0) == ""

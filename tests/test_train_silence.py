@@ -38,7 +38,27 @@ def test_work_that_nobody_sees_tells_its_count_now_and_then(capsys: pytest.Captu
     clock.now *= 2
     bar.begin("scan")
     bar.step(10_000, 420_299)
-    assert capsys.readouterr().err == "fitting 3D faces: 1,280 of 9,105\nscan: 10,000 of 420,299\n"
+    assert capsys.readouterr().err == (
+        "fitting 3D faces: 1,280 of 9,105, 81.1/s, ETA 0:01:37\nscan: 10,000 of 420,299\n"
+    )
+
+
+def test_the_time_left_does_not_count_what_an_earlier_run_did(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    lines = Lines(clock)
+    for done in (200_000, 200_100):  # resumed
+        lines.tell("faces", done, 287_651)
+        clock.now += console.LINE_EVERY_S
+    clock.now += 3 * console.LINE_EVERY_S
+    lines.tell("faces", 200_250, 287_651)
+    lines.tell("faces", 40, 287_651)  # the next data set, of as many
+    clock.now += console.LINE_EVERY_S
+    lines.tell("faces", 55, 287_651)
+    assert capsys.readouterr().err.splitlines() == [
+        "faces: 200,100 of 287,651, 6.7/s, ETA 3:38:53",
+        "faces: 200,250 of 287,651, 3.3/s, ETA 7:17:00",
+        "faces: 55 of 287,651, 1.0/s, ETA 79:53:16",
+    ]
 
 
 def test_of_several_photos_the_finished_ones_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +69,9 @@ def test_of_several_photos_the_finished_ones_are_counted(capsys: pytest.CaptureF
         bar.begin(name)
         bar.step(1, 2)
         bar.end()
-    assert capsys.readouterr().err == "a.jpg: 1 of 3\nb.jpg: 2 of 3\n"  # the third has its own line on stdout
+    assert capsys.readouterr().err == (
+        "a.jpg: 1 of 3\nb.jpg: 2 of 3, 4.0/min, ETA 0:00:15\n"  # the third has its own line on stdout
+    )
 
 
 def sheets(tmp_path: Path, told: list[str], **config: Any) -> SheetWriter:

@@ -73,18 +73,35 @@ def print_wrapped(text: str, start: str = "") -> None:
 
 
 class Lines:
-    """Lines on stderr in place of a bar, one every LINE_EVERY_S, for logs and pipes; the first after as long."""
+    """Lines on stderr in place of a bar, one every LINE_EVERY_S, for logs and pipes; the first after as long.
+
+    How fast it goes and the time left are counted from the first that was told of a work, not from an earlier run's.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._last = clock()
+        self._last = self._began = clock()
+        self._first = self._done = self._total = 0
 
     def tell(self, what: str, done: int, total: int) -> None:
         """Say how much of something is done, if a line is due."""
         now = self._clock()
+        if total != self._total or done < self._done:  # other work
+            self._began, self._first, self._total = now, done, total
+        self._done = done
         if now - self._last >= LINE_EVERY_S:
             self._last = now
-            say(f"{what or 'done'}: {done:,} of {total:,}")
+            say(f"{what or 'done'}: {done:,} of {total:,}{pace(done - self._first, total - done, now - self._began)}")
+
+
+def pace(done: int, left: int, seconds: float) -> str:
+    """ ", 31.2/s, ETA 2:27:03", below one a second ", 4.0/min, ETA ..."; empty before anything was done."""
+    if done <= 0 or seconds <= 0:
+        return ""
+    per_s = done / seconds
+    left_s = round(left / per_s)
+    rate = f"{per_s:,.1f}/s" if per_s >= 1 else f"{60 * per_s:.1f}/min"
+    return f", {rate}, ETA {left_s // 3600}:{left_s // 60 % 60:02d}:{left_s % 60:02d}"
 
 
 class Bar(Watch):

@@ -13,7 +13,6 @@ from rich.table import Table
 
 from emorph.cli.console import items, print_json, say
 from emorph.cli.options import ClusterOption, Json, crew_of
-from emorph.cli.rate import rate
 
 if TYPE_CHECKING:
     from emorph.data.index import FaceIndex
@@ -107,8 +106,12 @@ def prepare(
     )
     share = Shard.parse(shard)
     index = open_index(root, layout)
-    with crew_of(cluster, workers or usable_cores(), asked=workers or None) as crew, rate("faces") as progress:
-        summary = prepare_all(index, out, settings, workers=crew, shard=share, on_step=progress)
+    with crew_of(cluster, workers or usable_cores(), asked=workers or None) as crew, items(1) as work:
+
+        def on_step(done: int, total: int, before: int) -> None:
+            work.named_step("faces", done, total)
+
+        summary = prepare_all(index, out, settings, workers=crew, shard=share, on_step=on_step)
     if summary is None:
         say(f"Shard {shard} is done. When the others are: emorph data merge FOLDER... -o OUT")
     else:
@@ -162,9 +165,9 @@ def photos(
     """Write faces of a split as photos to edit; a list beside them tells `emorph evaluate` of which split they are."""
     from emorph.data.photos import take_photos
 
-    with rate("photos") as progress:
+    with items(1) as work:
         taken = take_photos(
-            root, out, split=split, n=n, seed=seed, raw=of, on_step=lambda done, total: progress(done, total, 0)
+            root, out, split=split, n=n, seed=seed, raw=of, on_step=lambda *step: work.named_step("photos", *step)
         )
     if as_json:
         print_json({"path": str(out), "photos": taken.n, "missing": list(taken.missing)})
