@@ -1,9 +1,12 @@
-"""Processes forked from one server, which imports once what is slow to import and any test's processes need."""
+"""Processes forked from one server, which imports and reads once what is slow and any test's processes need."""
 
 from __future__ import annotations
 
+import os
 from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from unittest import mock
 
 PRELOADED = [
     "emorph.cli.main",
@@ -20,6 +23,7 @@ PRELOADED = [
     "alembic.command",
     "scipy.stats",
     "distributed.worker",
+    "faces_loaded",
 ]
 
 
@@ -27,5 +31,7 @@ def server() -> ForkServerContext:
     """How to start them. The first call starts the server, before a command under test starts it with fewer imports."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    forkserver.ensure_running()
+    places = filter(None, [os.environ.get("PYTHONPATH"), str(Path(__file__).parent)])
+    with mock.patch.dict(os.environ, {"PYTHONPATH": os.pathsep.join(places)}):  # the server has no other path of ours
+        forkserver.ensure_running()
     return context
