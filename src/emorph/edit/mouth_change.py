@@ -22,7 +22,9 @@ SEEN_GAP = 0.12  # from which on there is enough to be seen between lips to be k
 # What is seen in a mouth that closes is kept, nothing up to the first number and all from the second on: by the share
 # of its gap that is left, or that of the light that it should have. A smile has teeth where a shout was dark.
 CLOSES, DARK = (0.35, 0.6), (0.7, 0.85)
-NARROWS = (0.82, 0.95)  # by the share of its width that it keeps: teeth do not become narrower with the lips
+# The same by the share of its width that a mouth keeps, as teeth do not become narrower with the lips: of a mouth that
+# opens further, and of any.
+OPENS_NARROWER, NARROWER = (0.82, 0.95), (0.65, 0.8)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class MouthChange:
         """Where the photo's own inside of the mouth is still to be seen, (h, w) in [0, 1].
 
         Between lips that were open and stay so; of lips that close only a line of teeth would be left, and what is seen
-        between lips that hardly part is a line as well, which an edit that opens them would stretch.
+        between lips that hardly part is a line as well, which an edit that opens them would stretch. Nor of a mouth
+        that becomes much narrower, whose teeth would be squeezed.
         own: in [0, 1], how much is kept if the mouth opens further; by default by how far it was open.
         """
         before, after = lip_gap(self.before), lip_gap(self.after)
@@ -71,8 +74,9 @@ class MouthChange:
         seen = _between(before, (CLOSED_GAP, SEEN_GAP)) if own is None else own
         opening = np.clip((after - before) / OPENED_GAP, 0, 1)
         opened = newly_open(crop.points(self.before), crop.points(self.after), max(crop.size))
-        whole = _between(_width(self.after) / max(_width(self.before), 1e-6), NARROWS)
-        share: Float32 = whole * (1 - opening * (1 - seen)) * (1 - opened[: crop.size[1], : crop.size[0]])
+        width = _width(self.after) / max(_width(self.before), 1e-6)
+        whole = _between(width, NARROWER) * (1 - opening * (1 - seen * _between(width, OPENS_NARROWER)))
+        share: Float32 = whole * (1 - opened[: crop.size[1], : crop.size[0]])
         return np.ascontiguousarray(share, np.float32)
 
     def kept_in(self, light: float) -> float:
