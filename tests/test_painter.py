@@ -414,6 +414,11 @@ def test_the_dark_of_a_shout_is_no_smile_and_teeth_stay(landmarks: Landmarks) ->
     assert shout.kept_in(0.5) == 0
     assert smiling.kept_in(1.0) == 1
     assert 0 < smiling.kept_in(0.78) < 1
+    narrow = smiling.after.copy()
+    narrow[48:, 0] = narrow[48:, 0].mean() + 0.8 * (narrow[48:, 0] - narrow[48:, 0].mean())
+    squeezed = MouthChange(smiling.before, narrow)
+    assert [squeezed.kept_in(light) for light in (1.0, 2.2)] == [1, 0]  # teeth of a laugh, where an O is dark
+    assert smiling.kept_in(2.2) == 1
 
 
 def test_a_painter_grows_deeper_and_paints_the_same_at_first(mouths: Path, painter: Painter, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ CLOSES, DARK = (0.35, 0.6), (0.7, 0.85)
 # The same by the share of its width that a mouth keeps, as teeth do not become narrower with the lips: of a mouth that
 # opens further, and of any.
 OPENS_NARROWER, NARROWER = (0.82, 0.95), (0.65, 0.8)
+TEETH_IN_DARK = (1.5, 2.0)  # the light of an inside over what it should have: teeth where a mouth should be dark
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,27 @@ class MouthChange:
         seen = _between(before, (CLOSED_GAP, SEEN_GAP)) if own is None else own
         opening = np.clip((after - before) / OPENED_GAP, 0, 1)
         opened = newly_open(crop.points(self.before), crop.points(self.after), max(crop.size))
-        width = _width(self.after) / max(_width(self.before), 1e-6)
-        whole = _between(width, NARROWER) * (1 - opening * (1 - seen * _between(width, OPENS_NARROWER)))
+        seen *= _between(self._width_kept, OPENS_NARROWER)
+        whole = _between(self._width_kept, NARROWER) * (1 - opening * (1 - seen))
         share: Float32 = whole * (1 - opened[: crop.size[1], : crop.size[0]])
         return np.ascontiguousarray(share, np.float32)
 
     def kept_in(self, light: float) -> float:
-        """How much is kept of what is seen in a mouth that closes, in [0, 1].
+        """How much is kept of what is seen in a mouth that closes, or of teeth that an O would squeeze, in [0, 1].
 
         light: of its inside, over the light that should be there.
         """
         gap = lip_gap(self.after) / max(lip_gap(self.before), 1e-6)
-        return max(_between(gap, CLOSES), _between(light, DARK))
+        squeezed = _between(light, TEETH_IN_DARK) * (1 - _between(self._width_kept, OPENS_NARROWER))
+        return max(_between(gap, CLOSES), _between(light, DARK)) * (1 - squeezed)
+
+    @property
+    def _width_kept(self) -> float:
+        """The mouth's width, over what it was."""
+        was, now = (np.linalg.norm(np.subtract(*each[list(MOUTH_CORNERS)])) for each in (self.before, self.after))
+        return float(now / max(was, 1e-6))
 
 
 def _between(value: float, ends: tuple[float, float]) -> float:
     """How far a value has come from the first number to the second, in [0, 1]."""
     return float(np.clip((value - ends[0]) / (ends[1] - ends[0]), 0, 1))
-
-
-def _width(points: Float64) -> float:
-    """Of a mouth, between its corners. points: (68, 2)."""
-    return float(np.linalg.norm(np.subtract(*points[list(MOUTH_CORNERS)])))
