@@ -92,8 +92,10 @@ class MouthChange:
     @property
     def _width_kept(self) -> float:
         """The mouth's width, over what it was."""
-        was, now = (np.linalg.norm(np.subtract(*each[list(MOUTH_CORNERS)])) for each in (self.before, self.after))
-        return float(now / max(was, 1e-6))
+        was, now = (
+            float(np.linalg.norm(np.subtract(*each[list(MOUTH_CORNERS)]))) for each in (self.before, self.after)
+        )
+        return now / max(was, 1e-6)
 
 
 def _between(value: float, ends: tuple[float, float]) -> float:
