@@ -43,6 +43,7 @@ class Recipe:
     metadata: what a file with these strengths says of itself. facts: what else to say of each result.
     detector, min_score: how faces are sought.
     frame: as for ``read_photo``. strip_location: as for ``write_photo``.
+    remark: a sentence on an edit that whoever asked for it should read, or "".
     """
 
     draw: Callable[[Photo, OnStep | None], Sequence[Edit[Any]]]
@@ -60,6 +61,7 @@ class Recipe:
     min_score: float | None = None
     frame: int | None = None
     strip_location: bool = False
+    remark: Callable[[Edit[Any]], str] = lambda edit: ""
 
     def record(self, source: Path, edited: Path, strength: float, seconds: float) -> EditRecord:
         """All that the result in ``edited`` depends on; what it turned out to be is for the caller to add."""
@@ -193,7 +195,8 @@ def change_files(
     earlier = Earlier(path for job in left for path in job.files if path.name not in known)
 
     def keep(job: Job, edit: FileEdit) -> None:
-        edit = edits[job] = replace(edit, remark=otherwise[job] or earlier.said(job.files))
+        remarks = (edit.remark, otherwise[job] or earlier.said(job.files))
+        edit = edits[job] = replace(edit, remark=" ".join(filter(None, remarks)))
         if log:
             append(log, edit.records)
         batch.watch.written(edit)
@@ -269,6 +272,6 @@ def write_edits(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe, folder: Pa
         )
         write_image(folder / job.strip, strip, metadata=recipe.metadata(recipe.strengths))
     return FileEdit(
-        job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts, "", said.kept, said.lost,
-        n_edited=len(first.faces), score=first.score,
+        job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts, recipe.remark(first),
+        said.kept, said.lost, n_edited=len(first.faces), score=first.score,
     )  # fmt: skip
