@@ -320,6 +320,9 @@ def test_the_command_edits_films(emorph: Command, tmp_path: Path) -> None:
     assert status == 0, err
     (row,) = json.loads(out)
     assert (Path(row["edited"]).name, row["n_frames_edited"]) == ("a_AU12=0.5.mov", 3)
+    status, out, err = emorph("edit", clip, "--to", "happy", "-o", tmp_path / "a.mov.mp4", *quick)
+    assert status == 0, err
+    assert "(3 of 3 frames edited, " in out
     picture = tmp_path / "picture.mp4"
     write_image(tmp_path / "p.jpg", astronaut())
     picture.write_bytes((tmp_path / "p.jpg").read_bytes())

@@ -131,11 +131,17 @@ class Job:
         ]
 
     def replaced(self, recipe: Recipe, known: Mapping[str, EditRecord]) -> str:
-        """A sentence on results that were made otherwise and lie where the new ones will; "" without any."""
-        wanted = self._wanted(recipe)
-        there = [path.name for path in self.files if path.name in known and path.is_file()]
-        names = [name for name in there if _planned(known[name]) not in wanted]
-        return said_of_replaced(names, ", made with other settings,")
+        """Sentences on results that were made otherwise and lie where the new ones will; "" without any."""
+        found: dict[str, list[str]] = {}
+        for path, plan in zip(self.files, self._wanted(recipe), strict=True):
+            record = known.get(path.name)
+            if record is None or not path.is_file():
+                continue
+            if Path(record.source).resolve() != self.source.resolve():
+                found.setdefault(f", made from {record.source},", []).append(path.name)
+            elif replace(_planned(record), source=plan.source, edited=plan.edited) != plan:
+                found.setdefault(", made with other settings,", []).append(path.name)
+        return " ".join(said_of_replaced(names, how) for how, names in found.items())
 
     def _is_up_to_date(self) -> bool:
         try:
