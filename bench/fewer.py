@@ -27,8 +27,8 @@ from support.measure import clock_s, table, write_section
 
 REFERENCE = 40
 STEPS = (4, 5, 6, 8, 10)
-BENDS = [(a, b) for a in (-0.3, -0.15, 0.0) for b in (0.0, 0.25, 0.5)]
-FIT_STEPS = (6,)
+BENDS = [(a, b) for a in (-0.15, 0.0, 0.15) for b in (0.25, 0.5, 0.75)]
+FIT_STEPS = (4, 6, 8)
 
 
 @dataclass(frozen=True)

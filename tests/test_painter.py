@@ -388,14 +388,18 @@ def test_what_is_seen_between_lips_that_hardly_part_is_not_stretched(
 
 
 def test_teeth_do_not_become_narrower_with_the_lips(painter: Painter, photo: Photo, points: np.ndarray) -> None:
-    def kept(width: float) -> float:
-        after = points.copy()
+    def kept(width: float, opens_px: float = 0) -> float:
+        after = opened(points, opens_px)
         after[48:, 0] = points[48:, 0].mean() + width * (points[48:, 0] - points[48:, 0].mean())
         return float(unpainted_mouth(photo.pixels, MouthChange(points, after), painter).kept.max())
 
-    assert kept(1.0) == kept(1.1) == pytest.approx(1)
-    assert 0.3 < kept(0.9) < 0.8
-    assert kept(0.75) == 0  # what is left of them would be of another size
+    assert kept(1.0) == kept(1.1) == kept(0.85) == pytest.approx(1)
+    assert 0.3 < kept(0.72) < 0.8
+    assert kept(0.6) == 0  # what is left of them would be of another size
+    wider = 0.1 * face_unit(points)
+    assert kept(1.0, wider) == pytest.approx(1)
+    assert 0.3 < kept(0.88, wider) < 0.8
+    assert kept(0.8, wider) < 0.05
 
 
 def test_the_dark_of_a_shout_is_no_smile_and_teeth_stay(landmarks: Landmarks) -> None:
@@ -410,6 +414,11 @@ def test_the_dark_of_a_shout_is_no_smile_and_teeth_stay(landmarks: Landmarks) ->
     assert shout.kept_in(0.5) == 0
     assert smiling.kept_in(1.0) == 1
     assert 0 < smiling.kept_in(0.78) < 1
+    narrow = smiling.after.copy()
+    narrow[48:, 0] = narrow[48:, 0].mean() + 0.8 * (narrow[48:, 0] - narrow[48:, 0].mean())
+    squeezed = MouthChange(smiling.before, narrow)
+    assert [squeezed.kept_in(light) for light in (1.0, 2.2)] == [1, 0]  # teeth of a laugh, where an O is dark
+    assert smiling.kept_in(2.2) == 1
 
 
 def test_a_painter_grows_deeper_and_paints_the_same_at_first(mouths: Path, painter: Painter, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ Spacing = Literal["ddim", "even", "logsnr", "fitted"]
 # How far the "fitted" steps lie from even ones in log-SNR, as shares of its whole range: a u(1-u) + b u(1-u)(1-2u).
 # Chosen for faces that were inverted and drawn again, with their own code and with another; bench/fewer.py --fit tries
 # others, and its table shows what these give.
-FITTED = (-0.15, 0.25)
+FITTED = (0.0, 0.5)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,10 @@ SEEN_GAP = 0.12  # from which on there is enough to be seen between lips to be k
 # What is seen in a mouth that closes is kept, nothing up to the first number and all from the second on: by the share
 # of its gap that is left, or that of the light that it should have. A smile has teeth where a shout was dark.
 CLOSES, DARK = (0.35, 0.6), (0.7, 0.85)
-NARROWS = (0.82, 0.95)  # by the share of its width that it keeps: teeth do not become narrower with the lips
+# The same by the share of its width that a mouth keeps, as teeth do not become narrower with the lips: of a mouth that
+# opens further, and of any.
+OPENS_NARROWER, NARROWER = (0.82, 0.95), (0.65, 0.8)
+TEETH_IN_DARK = (1.5, 2.0)  # the light of an inside over what it should have: teeth where a mouth should be dark
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class MouthChange:
         """Where the photo's own inside of the mouth is still to be seen, (h, w) in [0, 1].
 
         Between lips that were open and stay so; of lips that close only a line of teeth would be left, and what is seen
-        between lips that hardly part is a line as well, which an edit that opens them would stretch.
+        between lips that hardly part is a line as well, which an edit that opens them would stretch. Nor of a mouth
+        that becomes much narrower, whose teeth would be squeezed.
         own: in [0, 1], how much is kept if the mouth opens further; by default by how far it was open.
         """
         before, after = lip_gap(self.before), lip_gap(self.after)
@@ -71,24 +75,29 @@ class MouthChange:
         seen = _between(before, (CLOSED_GAP, SEEN_GAP)) if own is None else own
         opening = np.clip((after - before) / OPENED_GAP, 0, 1)
         opened = newly_open(crop.points(self.before), crop.points(self.after), max(crop.size))
-        whole = _between(_width(self.after) / max(_width(self.before), 1e-6), NARROWS)
-        share: Float32 = whole * (1 - opening * (1 - seen)) * (1 - opened[: crop.size[1], : crop.size[0]])
+        seen *= _between(self._width_kept, OPENS_NARROWER)
+        whole = _between(self._width_kept, NARROWER) * (1 - opening * (1 - seen))
+        share: Float32 = whole * (1 - opened[: crop.size[1], : crop.size[0]])
         return np.ascontiguousarray(share, np.float32)
 
     def kept_in(self, light: float) -> float:
-        """How much is kept of what is seen in a mouth that closes, in [0, 1].
+        """How much is kept of what is seen in a mouth that closes, or of teeth that an O would squeeze, in [0, 1].
 
         light: of its inside, over the light that should be there.
         """
         gap = lip_gap(self.after) / max(lip_gap(self.before), 1e-6)
-        return max(_between(gap, CLOSES), _between(light, DARK))
+        squeezed = _between(light, TEETH_IN_DARK) * (1 - _between(self._width_kept, OPENS_NARROWER))
+        return max(_between(gap, CLOSES), _between(light, DARK)) * (1 - squeezed)
+
+    @property
+    def _width_kept(self) -> float:
+        """The mouth's width, over what it was."""
+        was, now = (
+            float(np.linalg.norm(np.subtract(*each[list(MOUTH_CORNERS)]))) for each in (self.before, self.after)
+        )
+        return now / max(was, 1e-6)
 
 
 def _between(value: float, ends: tuple[float, float]) -> float:
     """How far a value has come from the first number to the second, in [0, 1]."""
     return float(np.clip((value - ends[0]) / (ends[1] - ends[0]), 0, 1))
-
-
-def _width(points: Float64) -> float:
-    """Of a mouth, between its corners. points: (68, 2)."""
-    return float(np.linalg.norm(np.subtract(*points[list(MOUTH_CORNERS)])))

@@ -41,8 +41,8 @@ def find_faces(
 
     min_face_px: smallest face box (of MTCNN's its longer side) in photo pixels. In photos of more than 1280 px,
         faces under a 27th of the longer side are not sought.
-    detector: "hog", "mtcnn", or "auto" for both. MTCNN looks at a photo turned by quarters if nothing is seen for certain
-        upright.
+    detector: "hog", "mtcnn", or "auto" for both. MTCNN looks at a photo turned by quarters if nothing is seen for
+        certain upright.
     min_score: faces below it are not told, except the best where there is no other; ``Landmarks.score`` is HOG's score,
         or log(p / (1 - p)) / 8.8 of MTCNN's probability p where HOG is not sure of the face.
     Photos and faces that are far too dark are brightened before they are looked at (``emorph.core.exposure``).
