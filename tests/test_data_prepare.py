@@ -74,6 +74,7 @@ def test_every_face_is_a_row_or_a_reject(done: Path) -> None:
         "sad/22.png": "no face",
         "happy/23.png": "no face",
     }
+    assert all(row["detail"].startswith(row["path"]) for row in rejects if row["reason"] == "unreadable file")
     store = FaceStore(done, side_px=64)
     names = [*store.column("id"), *(row["id"] for row in rejects)]
     assert sorted(names) == sorted(f"{'happy' if i % 2 else 'sad'}/{i:02d}.png" for i in range(N_FACES))

@@ -107,6 +107,19 @@ def test_whoever_replaces_another_result_is_told(editor: Editor, folder: Path, t
     assert also == told
 
 
+def test_whoever_replaces_the_result_of_another_photo_is_told_which(
+    editor: Editor, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, other = tmp_path / "out", folder / "a.gif"
+    Image.open(folder / "a.png").save(other)
+    edit_files(editor, [other], out, "happy")
+    (edit,) = edit_files(editor, [folder / "a.png"], out, "happy").edits
+    assert edit.remark.startswith(f"a_happy.png was there already, made from {other}, and was replaced;")
+    monkeypatch.chdir(folder)
+    (edit,) = edit_files(editor, ["a.png"], out, "happy", again=True).edits
+    assert edit.remark == ""  # the same photo by another name
+
+
 def test_whoever_replaces_a_named_picture_is_told_unless_it_is_the_same(
     editor: Editor, folder: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from emorph.core.images import read_photo
 from emorph.core.types import Landmarks, Photo
 from emorph.faces import detect, find_faces, points, select_faces
 from emorph.faces.detect import refine_points
+from emorph.faces.mtcnn import FivePoints
 
 N_FACES = {"no_face": 0, "two_faces": 2}  # all others have one
 
@@ -161,6 +162,36 @@ def test_a_head_is_read_however_it_leans(example_photo: Path, clockwise_deg: int
     assert apart < most * _eye_distance(upright.points)
     again = refine_points(turned, face)
     assert np.linalg.norm(again.points - expected, axis=1).mean() < 0.05 * _eye_distance(upright.points)
+
+
+def test_what_hog_takes_for_a_face_on_its_head_is_none(example_photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = read_photo(example_photo)
+    (upright,) = find_faces(photo)
+    turned = Photo(np.ascontiguousarray(photo.pixels[::-1, ::-1]))
+    expected = [511, 511] - upright.points
+    chin_box = np.array([*expected.min(axis=0), *expected.max(axis=0)]) + 20.0
+    for score in (0.1, 0.4):  # not sure, and sure enough to be told
+        monkeypatch.setattr(detect, "seen_by_hog", lambda *args, score=score: [(chin_box, score)])
+        (face,) = find_faces(turned)
+        assert face.doubt == ""
+        assert np.linalg.norm(face.points - expected, axis=1).mean() < 0.03 * _eye_distance(upright.points)
+
+
+def test_a_face_that_hog_alone_sees_is_told_though_a_turn_shows_something(
+    example_photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = read_photo(example_photo)
+    (hog,) = find_faces(photo, detector="hog")
+    box = np.array(hog.box, np.float64)
+    five = points.five_of(hog.points.astype(np.float64))
+    lying, askew = five.mean(axis=0) + (five - five.mean(axis=0)) @ [[0, 1], [-1, 0]], five + 40.0
+    monkeypatch.setattr(detect, "seen_by_hog", lambda *args: [(box, 0.4)])
+    for seen in (FivePoints(box, lying, 0.95), FivePoints(box, askew, 0.999)):  # not for certain; does not lie
+        turns = iter([[], [], [seen.turned_back(2, 512, 512)], []])
+        monkeypatch.setattr(detect, "seen_by_mtcnn", lambda *args, turns=turns: next(turns))
+        (face,) = find_faces(photo)
+        assert (face.score, face.doubt) == (0.4, "")
+        assert not list(turns)  # all were looked at
 
 
 def test_a_face_that_hog_sees_keeps_its_points(example_photo: Path) -> None:

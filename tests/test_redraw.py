@@ -18,13 +18,16 @@ from emorph.core.landmarks import (
     INNER,
     LOWER_LIP_POINTS,
     MIRRORED,
+    NOSE_RIDGE,
     STABLE,
     UPPER_LIP_POINTS,
 )
 from emorph.core.types import AlignedFace, Landmarks, Photo, Target
-from emorph.edit import latent, redraw
-from emorph.faces import align, face_mask, in_order, motion_between, paste_change, warp
+from emorph.edit import latent, moving, redraw
+from emorph.edit.files import edit_files
+from emorph.faces import align, face_mask, find_faces, in_order, motion_between, paste_change, warp
 from emorph.faces.slits import MOUTH_SLIT
+from emorph.faces.turned import LEAST_TAKEN
 from emorph.faces.warp import HAIRLINE, STIFFNESS, anchors, warped
 from emorph.models.directions import Directions
 from emorph.train.tasks.emotion_steps import landmark_map
@@ -254,6 +257,38 @@ def test_a_redrawn_face_does_not_depend_on_the_others(editor: Editor, photo: Pho
     np.testing.assert_allclose(alone.motion, same.motion, atol=1e-4)
     np.testing.assert_allclose(alone.after, same.after, atol=0.02)
     assert np.abs(together[2][Emotion.FEAR].after - alone.after).max() > 1
+
+
+def test_a_face_nearly_in_profile_is_drawn_with_a_part_of_its_step_and_said_so(
+    editor: Editor, photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = find_faces(photo)
+    middle = found.points[NOSE_RIDGE, 0].mean()
+    away = found.points[:, 0] - middle
+    squeezed = np.stack([middle + np.where(away < 0, 0.1, 1) * away, found.points[:, 1]], axis=1)
+    drawn_with: list[torch.Tensor] = []
+    redrawn = moving.redrawn
+    monkeypatch.setattr(moving, "redrawn", lambda *args: [drawn_with.append(args[2]), redrawn(*args)][1])
+
+    def step_of(face: Landmarks) -> torch.Tensor:
+        crops = editor.align(photo, [face])
+        editor.changes(crops, [Target(Emotion.HAPPY)])
+        z = torch.from_numpy(editor.z_sem(crops))
+        return (drawn_with[-1] - z[:, None]) / (
+            latent.edited_codes(z, directions, [Target(Emotion.HAPPY)]) - z[:, None]
+        )
+
+    directions = editor.known_directions()
+    turned = dataclasses.replace(found, points=squeezed)
+    assert step_of(found).median() == pytest.approx(1, abs=1e-4)
+    assert step_of(turned).median() == pytest.approx(LEAST_TAKEN, abs=1e-4)
+    (tmp_path / "a.png").write_bytes(photo.path.read_bytes())
+    remarks = []
+    for name, each in (("front", found), ("side", turned)):
+        monkeypatch.setattr("emorph.edit.pipeline.find_faces", lambda *args, face=each, **options: [face])
+        report = edit_files(editor, [tmp_path / "a.png"], tmp_path / name, "happy")
+        remarks.append(report.edits[0].remark)
+    assert remarks == ["", "a.png: the face is turned far to the side: its edit is held back."]
 
 
 def test_progress_counts_to_the_end(editor: Editor, photo: Photo) -> None:

@@ -10,9 +10,19 @@ import torch
 
 from emorph.core.landmarks import MIRRORED, MOUTH, MOUTH_CORNERS
 from emorph.core.types import AlignedFace, Landmarks, Photo
-from emorph.edit.redraw import motions
+from emorph.edit.redraw import motions, taken_codes
 from emorph.faces import align
-from emorph.faces.turned import CHEEK, FRONTAL, LEAST, foreshortened, shown_shares
+from emorph.faces.turned import (
+    CHEEK,
+    FRONTAL,
+    LEAST,
+    LEAST_TAKEN,
+    PROFILE,
+    expressed,
+    foreshortened,
+    shown_shares,
+    taken_share,
+)
 
 SIDE = 64
 NARROWER = 0.5  # the far half of the face, in the picture
@@ -26,11 +36,11 @@ def frontal(photo: Photo, landmarks: Landmarks) -> np.ndarray:
     return (points + mirrored) / 2
 
 
-def turned(points: np.ndarray) -> np.ndarray:
+def turned(points: np.ndarray, narrower: float = NARROWER) -> np.ndarray:
     """A face whose left half is the far one."""
     middle = (SIDE - 1) / 2
     away = points[:, 0] - middle
-    return np.stack([middle + np.where(away < 0, NARROWER, 1) * away, points[:, 1]], axis=1)
+    return np.stack([middle + np.where(away < 0, narrower, 1) * away, points[:, 1]], axis=1)
 
 
 def smiling(points: np.ndarray, wider: float) -> np.ndarray:
@@ -87,6 +97,34 @@ def test_only_motion_of_frontal_faces_is_foreshortened(face: AlignedFace, fronta
     by_code, by_head = (motions([crop], steps, frontal=each).landmarks[0, 0] for each in (True, False))
     moved = [each[MOUTH_CORNERS[0], 0] - before[MOUTH_CORNERS[0], 0] for each in (by_code, by_head)]
     assert moved[0] == pytest.approx(NARROWER / FRONTAL * moved[1], rel=1e-3)
+
+
+def test_the_further_a_face_is_turned_the_less_of_an_edit_it_takes(frontal: np.ndarray) -> None:
+    shares = [taken_share(turned(frontal, share * FRONTAL)) for share in (1, 0.5, LEAST, 0.3, 0.25, PROFILE, 0.1, -0.1)]
+    assert shares[:3] == [1, 1, 1]
+    assert shares[5:] == pytest.approx([LEAST_TAKEN] * 3)
+    assert 1 > shares[3] > shares[4] > LEAST_TAKEN
+
+
+@pytest.mark.parametrize("narrower", [0.1, NARROWER])
+def test_landmarks_go_as_far_as_a_face_takes_its_edit(
+    frontal: np.ndarray, narrower: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = turned(frontal, narrower)
+    after = smiling(before, 0.1)
+    found, share = expressed(before, after), taken_share(before)
+    monkeypatch.setattr("emorph.faces.turned.taken_share", lambda points: 1)
+    whole = expressed(before, after)
+    if share == 1:
+        np.testing.assert_array_equal(found, whole)
+    np.testing.assert_allclose(found - before, share * (whole - before))
+
+
+def test_codes_go_as_far_and_those_of_other_faces_all_the_way(frontal: np.ndarray) -> None:
+    z, z_to = torch.rand(2, 1, 8), torch.rand(2, 3, 8)
+    found = taken_codes(z, z_to, [frontal, turned(frontal, 0.1)])
+    assert torch.equal(found[0], z_to[0])
+    torch.testing.assert_close(found[1] - z[1], LEAST_TAKEN * (z_to[1] - z[1]))
 
 
 @pytest.fixture

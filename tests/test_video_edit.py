@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +32,10 @@ from emorph.video import draw as draw_module  # noqa: E402
 from emorph.video import edited as edited_module  # noqa: E402
 from emorph.video import passes as passes_module  # noqa: E402
 from emorph.video.draw import Drawn, drawings, read_code, steadied, track_code  # noqa: E402
+from emorph.video.edited import Wish  # noqa: E402
 from emorph.video.keyframes import Keyframe, parse_strengths  # noqa: E402
 from emorph.video.plan import FilmPlan  # noqa: E402
-from emorph.video.run import edit_films  # noqa: E402
+from emorph.video.run import _Film, edit_films  # noqa: E402
 from made_clips import RATE, astronaut, face_clip, frames_of, moving_face, packets_of, wall, write_clip  # noqa: E402
 from tiny import tiny_directions, tiny_model  # noqa: E402
 
@@ -305,6 +308,18 @@ def test_kill_leaves_what_the_same_command_ends(source: Path, edited: Path, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
+def test_frames_with_a_face_nearly_in_profile_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emorph.video.run.taken_share", lambda points: float(points))
+    film: Any = object.__new__(_Film)
+    film.editor, film.clip = SimpleNamespace(moves_faces=True), SimpleNamespace(name="a.mp4")
+    tracks: list[Any] = [SimpleNamespace(points=[1, 0.5, 0.3]), SimpleNamespace(points=[0.9, 1])]
+    film._wishes = lambda *_: {0: [Wish(0, 0, ())], 1: [Wish(0, 1, ()), Wish(1, 0, ())], 2: [Wish(1, 1, ())]}
+    (said,) = film._held_back(tracks, np.zeros(3))
+    assert said.startswith("a.mp4: in 1 of the 3 frames that were changed, a face is turned far to the side")
+    film.editor = SimpleNamespace(moves_faces=False)
+    assert film._held_back(tracks, np.zeros(3)) == []
+
+
 def test_the_command_edits_films(emorph: Command, tmp_path: Path) -> None:
     model = tmp_path / "tiny"
     tiny_model().save_pretrained(model)
@@ -320,6 +335,9 @@ def test_the_command_edits_films(emorph: Command, tmp_path: Path) -> None:
     assert status == 0, err
     (row,) = json.loads(out)
     assert (Path(row["edited"]).name, row["n_frames_edited"]) == ("a_AU12=0.5.mov", 3)
+    status, out, err = emorph("edit", clip, "--to", "happy", "-o", tmp_path / "a.mov.mp4", *quick)
+    assert status == 0, err
+    assert "(3 of 3 frames edited, " in out
     picture = tmp_path / "picture.mp4"
     write_image(tmp_path / "p.jpg", astronaut())
     picture.write_bytes((tmp_path / "p.jpg").read_bytes())

@@ -14,12 +14,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 from pydantic import ValidationError
 
 from emorph.core.errors import ConfigError, DataError
@@ -31,7 +32,8 @@ from emorph.models.directions import AffectAxes
 from emorph.models.unit_axes import UnitAxes
 from emorph.study.serve import Place
 from emorph.study.texts import read_texts
-from emorph.web import batch_tab
+from emorph.web import batch_tab, fonts
+from emorph.web import live as live_module
 from emorph.web import sessions as sessions_module
 from emorph.web.batch_tab import Unfit, gathered
 from emorph.web.editors import Editors
@@ -421,7 +423,7 @@ def test_the_language_is_the_browsers_or_the_addresses(client: Any) -> None:
 
 
 def test_a_photo_its_pictures_and_its_file(
-    client: Any, sessions: Sessions, example_photo: Path, tmp_path: Path
+    client: Any, sessions: Sessions, example_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = sessions.open()
     photo = Image.open(example_photo)
@@ -454,6 +456,26 @@ def test_a_photo_its_pictures_and_its_file(
     sheet = client.post(f"/live/{session.key}/sheet", content=json.dumps(asked))
     assert Image.open(io.BytesIO(sheet.content)).width > Image.open(io.BytesIO(strip.content)).width > 1000
     assert [path.name for path in session.folder.iterdir()] == ["photo"]  # no result stays
+    titles: list[tuple[str, ...]] = []
+    monkeypatch.setattr(live_module, "grid", lambda rows, font: [titles.append(rows[0].titles), rows[0].tiles[0]][1])
+    for found in ("a.ttc", ""):
+        monkeypatch.setattr(live_module, "font_for", lambda language, found=found: found if language == "ja" else "")
+        assert client.post(f"/live/{session.key}/strip?lang=ja", content=json.dumps(asked)).status_code == 200
+    assert [row[:2] for row in titles] == [("元の写真", "喜び 0.25"), ("Original", "Happy 0.25")]
+
+
+def test_a_font_is_one_of_this_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def truetype(name: str) -> Any:
+        if name != fonts.JAPANESE[-1]:
+            raise OSError(name)
+        return SimpleNamespace(path=f"/fonts/{name}")
+
+    monkeypatch.setattr(ImageFont, "truetype", truetype)
+    try:
+        fonts.font_for.cache_clear()
+        assert (fonts.font_for("ja"), fonts.font_for("en")) == (f"/fonts/{fonts.JAPANESE[-1]}", "")
+    finally:
+        fonts.font_for.cache_clear()
 
 
 @pytest.fixture

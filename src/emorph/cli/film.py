@@ -137,8 +137,8 @@ def tell(as_json: bool, done: FileEdit) -> None:
         typer.echo(f"{done.files[-1]}  (done before; --again redoes it)")
         return
     facts = done.made
-    changed = f"{facts['n_frames_edited']:,} of {facts['n_frames']:,} frames changed"
-    typer.echo(f"{done.files[-1]}  ({changed}, {done.seconds:.1f} s, {facts['frames_per_second']:.1f} frames/s)")
+    edited = f"{facts['n_frames_edited']:,} of {facts['n_frames']:,} frames edited"
+    typer.echo(f"{done.files[-1]}  ({edited}, {done.seconds:.1f} s, {facts['frames_per_second']:.1f} frames/s)")
     if done.n_faces > 1 and done.n_edited == 1:
         say(
             f"{done.source} shows {done.n_faces} people; one was edited. "

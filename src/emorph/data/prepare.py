@@ -17,6 +17,7 @@ from PIL import Image
 
 from emorph.core.config import Config
 from emorph.core.errors import ConfigError, DataError, EmorphError
+from emorph.core.files import said_of
 from emorph.core.records import Box, FaceRecord
 from emorph.core.shard import Shard
 from emorph.core.types import AlignedFace, Landmarks, Photo, UInt8
@@ -121,7 +122,7 @@ def prepare_face(index: FaceIndex, record: FaceRecord, settings: Settings) -> tu
         pixels = index.pixels(record)
     except EmorphError as error:
         reason = "unreadable file" if (index.root / record.path).exists() else "missing file"
-        return None, _reject(record, reason, str(error))
+        return None, _reject(record, reason, said_of(_text(record.path), _text(str(error))))
     try:
         least = min(settings.gate.min_face_px, SOUGHT_FACE_PX)
         face, n_faces = _face_in_box(pixels, record.box, least) if record.box else _largest_face(pixels, least)

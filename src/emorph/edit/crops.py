@@ -48,6 +48,11 @@ class CropEditor:
         self.solver_name = solver_name
         self.codec = Codec(self.model, steps=self.steps, solver_name=solver_name, reuse=reuse)
 
+    @property
+    def moves_faces(self) -> bool:
+        """Whether faces are moved to the target's landmarks, and not only drawn with its z_sem."""
+        return self.directions is not None and self.directions.landmarks is not None
+
     # -- crops -> what changes in them: the one place where the model draws
 
     @torch.inference_mode()
@@ -59,7 +64,7 @@ class CropEditor:
         Raises MissingAssetError without directions, UnknownNameError for an emotion that they do not know.
         """
         crops = self.pictures(faces)
-        if self.directions is not None and self.directions.landmarks is not None:
+        if self.directions is not None and self.moves_faces:
             return moved_changes(self.model, self.codec, self.directions, faces, crops, targets, on_step)
         return code_changes(self.codec, self.model_id, self.directions, crops, targets, on_step)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,7 @@ from emorph.edit.replaced import Earlier
 from emorph.edit.result import Edit
 from emorph.edit.sheet import Row, grid, rows_of, title
 from emorph.faces.detect import MIN_FACE_PX
+from emorph.faces.turned import taken_share
 
 
 def edit_files(
@@ -89,7 +92,7 @@ def emotion_recipe(
     return Recipe(
         draw, maker, goal.file_word, goal.word, tuple(strengths), titles, str(face), min_face_px, metadata, records,
         {"action_units": dict(goal.units)} if goal.units else {},
-        editor.detector, editor.min_score,
+        editor.detector, editor.min_score, remark=partial(held_back_remark, editor),
     )  # fmt: skip
 
 
@@ -131,6 +134,7 @@ def sheet_file(
                             (path,),
                             first.seconds,
                             first.n_faces,
+                            remark=held_back_remark(editor, first),
                             n_edited=len(first.faces),
                             score=first.score,
                         )
@@ -202,6 +206,17 @@ def plan_samples(seeds: range, out: Path) -> list[Path]:
     paths = result_paths(out, [f"sample_{seed:06d}" for seed in seeds], "faces are asked for")
     check_writable(out)
     return paths
+
+
+def held_back_remark(editor: Editor, edit: Edit[Any]) -> str:
+    """A sentence on faces nearly in profile, which take a part of their edit only; "" without any."""
+    n_held = sum(taken_share(face.crop_points()) < 1 for face in edit.faces) if editor.moves_faces else 0
+    if not n_held:
+        return ""
+    if len(edit.faces) == 1:
+        return f"{edit.source.name}: the face is turned far to the side: its edit is held back."
+    are, their = ("is", "its edit is") if n_held == 1 else ("are", "their edits are")
+    return f"{edit.source.name}: {n_held} of {len(edit.faces)} faces {are} turned far to the side: {their} held back."
 
 
 def made_by(editor: Editor) -> Maker:

@@ -43,6 +43,7 @@ class Recipe:
     metadata: what a file with these strengths says of itself. facts: what else to say of each result.
     detector, min_score: how faces are sought.
     frame: as for ``read_photo``. strip_location: as for ``write_photo``.
+    remark: a sentence on an edit that whoever asked for it should read, or "".
     """
 
     draw: Callable[[Photo, OnStep | None], Sequence[Edit[Any]]]
@@ -60,6 +61,7 @@ class Recipe:
     min_score: float | None = None
     frame: int | None = None
     strip_location: bool = False
+    remark: Callable[[Edit[Any]], str] = lambda edit: ""
 
     def record(self, source: Path, edited: Path, strength: float, seconds: float) -> EditRecord:
         """All that the result in ``edited`` depends on; what it turned out to be is for the caller to add."""
@@ -129,11 +131,17 @@ class Job:
         ]
 
     def replaced(self, recipe: Recipe, known: Mapping[str, EditRecord]) -> str:
-        """A sentence on results that were made otherwise and lie where the new ones will; "" without any."""
-        wanted = self._wanted(recipe)
-        there = [path.name for path in self.files if path.name in known and path.is_file()]
-        names = [name for name in there if _planned(known[name]) not in wanted]
-        return said_of_replaced(names, ", made with other settings,")
+        """Sentences on results that were made otherwise and lie where the new ones will; "" without any."""
+        found: dict[str, list[str]] = {}
+        for path, plan in zip(self.files, self._wanted(recipe), strict=True):
+            record = known.get(path.name)
+            if record is None or not path.is_file():
+                continue
+            if Path(record.source).resolve() != self.source.resolve():
+                found.setdefault(f", made from {record.source},", []).append(path.name)
+            elif replace(_planned(record), source=plan.source, edited=plan.edited) != plan:
+                found.setdefault(", made with other settings,", []).append(path.name)
+        return " ".join(said_of_replaced(names, how) for how, names in found.items())
 
     def _is_up_to_date(self) -> bool:
         try:
@@ -193,7 +201,8 @@ def change_files(
     earlier = Earlier(path for job in left for path in job.files if path.name not in known)
 
     def keep(job: Job, edit: FileEdit) -> None:
-        edit = edits[job] = replace(edit, remark=otherwise[job] or earlier.said(job.files))
+        remarks = (edit.remark, otherwise[job] or earlier.said(job.files))
+        edit = edits[job] = replace(edit, remark=" ".join(filter(None, remarks)))
         if log:
             append(log, edit.records)
         batch.watch.written(edit)
@@ -269,6 +278,6 @@ def write_edits(edits: Sequence[Edit[Any]], job: Job, recipe: Recipe, folder: Pa
         )
         write_image(folder / job.strip, strip, metadata=recipe.metadata(recipe.strengths))
     return FileEdit(
-        job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts, "", said.kept, said.lost,
-        n_edited=len(first.faces), score=first.score,
+        job.source, job.all_files, first.seconds, first.n_faces, tuple(records), recipe.facts, recipe.remark(first),
+        said.kept, said.lost, n_edited=len(first.faces), score=first.score,
     )  # fmt: skip

@@ -150,10 +150,7 @@ class _Known:
         pictures = editor.pictures([crop])
         tone = editor.model.tone(pictures)
         seen = tone.take_off(pictures)
-        directions = editor.directions
-        return cls(
-            crop, editor.model.encode(seen), tone, seen, directions is not None and directions.landmarks is not None
-        )
+        return cls(crop, editor.model.encode(seen), tone, seen, editor.moves_faces)
 
     @torch.inference_mode()
     def inverted(self, editor: Editor, on_step: OnStep | None) -> tuple[FaceCode, Float32]:

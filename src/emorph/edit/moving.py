@@ -12,7 +12,7 @@ from emorph.core.types import AlignedFace, OnStep, Target
 from emorph.edit import latent
 from emorph.edit.change import CropChange
 from emorph.edit.codec import Codec
-from emorph.edit.redraw import Motions, motions, move_crops
+from emorph.edit.redraw import Motions, motions, move_crops, taken_codes
 from emorph.edit.steady import held_steady, on_skin, softened
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import Directions
@@ -40,6 +40,7 @@ def moved_changes(
     z_to = latent.edited_codes(z, directions, active)
     steps = latent.landmark_steps(z[:, None], z_to, directions, [latent.is_even(target) for target in active])
     motion = motions(faces, steps, frontal=True, openings=[latent.openings(directions, active)] * len(faces))
+    z_to = taken_codes(z[:, None], z_to, [face.crop_points() for face in faces])
     moved, drawn = redrawn(codec, seen, z_to, motion, on_step)
     results = []
     toned = map(tone.put_back, (moved, drawn))

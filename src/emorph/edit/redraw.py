@@ -21,7 +21,7 @@ from emorph.faces.bounds import in_order
 from emorph.faces.gape import AS_THEY_COME, Openings
 from emorph.faces.lids import held_lids
 from emorph.faces.mouth import newly_open
-from emorph.faces.turned import expressed
+from emorph.faces.turned import expressed, taken_share
 from emorph.faces.warp import motion_between
 
 
@@ -65,6 +65,15 @@ def motions(
         landmarks.append(goals)
         drawn.append([drawable(before, to, new) for to, new in zip(goals, opened[-1], strict=True)])
     return Motions(*(np.array(each) for each in (fields, opened, landmarks, drawn)))
+
+
+def taken_codes(z: Tensor, z_to: Tensor, points: Sequence[Float64]) -> Tensor:
+    """z_to as far as each face takes an edit, which nearly in profile is a part of the way from z.
+
+    z: (B, 1, z_dim); z_to: (B, n, z_dim). points: (68, 2) of each of the B faces, in pixels.
+    """
+    shares = torch.tensor([taken_share(each) for each in points], dtype=z.dtype, device=z.device)
+    return torch.lerp(z, z_to, shares[:, None, None])
 
 
 def crop_points(face: AlignedFace, steps: Tensor) -> tuple[Float64, Float64]:

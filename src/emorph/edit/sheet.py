@@ -76,10 +76,11 @@ def tile(photo: Photo, face: AlignedFace, side_px: int = TILE_PX) -> Image.Image
     return shown if photo.icc is None else to_srgb(shown, photo.icc)
 
 
-def grid(rows: Sequence[Row]) -> Image.Image:
+def grid(rows: Sequence[Row], font: str = "") -> Image.Image:
     """Rows below each other, with a title over each column; several rows with their names, where they have any.
 
-    What is too long for its place is wrapped. Raises ShapeError if the rows differ in their titles.
+    What is too long for its place is wrapped. font: the file of one that has all letters of the titles, by default one
+    with Latin letters. Raises ShapeError if the rows differ in their titles.
     """
     titles = rows[0].titles
     if any(row.titles != titles for row in rows):
@@ -88,7 +89,10 @@ def grid(rows: Sequence[Row]) -> Image.Image:
     side = rows[0].tiles[0].width
     width = len(titles) * (side + GAP_PX) - GAP_PX
     title_font, name_font = (ImageFont.load_default(size=each * 0.6) for each in (LABEL_PX, NAME_PX))
-    over_columns = [_wrapped(_drawable(title, column), title_font, side) for column, title in enumerate(titles)]
+    if font:
+        title_font = ImageFont.truetype(font, LABEL_PX * 0.6)
+    shown = titles if font else [_drawable(title, column) for column, title in enumerate(titles)]
+    over_columns = [_wrapped(title, title_font, side) for title in shown]
     over_rows = [
         _wrapped(_drawable(row.name, number), name_font, width - 2 * GAP_PX) if named else []
         for number, row in enumerate(rows, start=1)

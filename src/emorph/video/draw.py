@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from emorph.edit.change import CropChange
 from emorph.edit.moving import redrawn
 from emorph.edit.painted_mouth import face_whites
 from emorph.edit.pipeline import Editor
-from emorph.edit.redraw import Motions, motions, move_crops
+from emorph.edit.redraw import Motions, motions, move_crops, taken_codes
 from emorph.faces.align import align, crop_quad
 from emorph.faces.gape import Openings
 from emorph.faces.warp import carried_each
@@ -131,8 +132,9 @@ def drawings(
     if not len(rows):
         return moves, []
     picked = Motions(motion.fields[rows], motion.opened[rows], motion.landmarks[rows], motion.drawable[rows])
-    z_to = editor.model.encode(seen[rows]) + step[rows]
-    pictures = redrawn(editor.codec, seen[rows], z_to[:, None], picked)
+    z = editor.model.encode(seen[rows])[:, None]
+    z_to = taken_codes(z, z + step[rows, None], [face.crop_points() for face in itertools.compress(faces, is_drawn)])
+    pictures = redrawn(editor.codec, seen[rows], z_to, picked)
     before, after = (to_levels(code.tone.put_back(each[:, 0])) for each in pictures)
     found = zip(rows, before, after, strict=True)
     return moves, [Drawn(shares[row] * (a - b), motion.landmarks[row, 0]) for row, b, a in found]

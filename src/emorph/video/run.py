@@ -24,6 +24,7 @@ from emorph.core.types import Float64, Landmarks, Photo
 from emorph.edit.batch import Batch, FileEdit, FileReport, Watch
 from emorph.edit.pipeline import Editor
 from emorph.evaluate.judges.dlib_recogniser import descriptor_of
+from emorph.faces.turned import taken_share
 from emorph.video.clip import Clip, read_clip
 from emorph.video.draw import read_code, track_code
 from emorph.video.edited import FrameEditor, Script, Wish
@@ -100,16 +101,17 @@ class _Film:
         with self.clock.of("encode"):
             join(self.clip, self.passes.segments(), self.out, self.stored, metadata, self.stored.form.until_s)
         seconds = time.perf_counter() - started
+        remarks = [*self.stored.remarks, *self._held_back(tracks, seen.times_s)]
         facts = {
             "n_frames": len(seen.times_s), "n_frames_edited": n_edited, "n_people": len(seen.persons),
             "n_tracks": len(tracks), "n_scenes": len(seen.scenes) + 1,
             "frames_per_second": round(len(seen.times_s) / seconds, 2),
             **self.clock.as_facts(),
-            "remarks": list(self.stored.remarks),
+            "remarks": remarks,
         }  # fmt: skip
         n_changed = sum(any(track is other for other in tracks) for person in seen.persons for track in person[:1])
         return FileEdit(
-            self.clip.path, (self.out,), seconds, len(seen.persons), made=facts, remark=" ".join(self.stored.remarks),
+            self.clip.path, (self.out,), seconds, len(seen.persons), made=facts, remark=" ".join(remarks),
             n_edited=n_changed, score=min(track.score for track in tracks),
         )  # fmt: skip
 
@@ -146,6 +148,13 @@ class _Film:
                             made.add(picture)
                         pace(1)
         return len(wishes)
+
+    def _held_back(self, tracks: Sequence[Track], times_s: Float64) -> list[str]:
+        """A sentence on frames in which a face is nearly in profile and takes a part of its edit only."""
+        wishes = self._wishes(tracks, times_s).values() if self.editor.moves_faces else []
+        n_held = sum(any(taken_share(tracks[each.track].points[each.at]) < 1 for each in row) for row in wishes)
+        many = f"in {n_held} of the {len(wishes)} frames that were changed"
+        return [f"{self.clip.name}: {many}, a face is turned far to the side: its edit is held back."] if n_held else []
 
     def _wishes(self, tracks: Sequence[Track], times_s: Float64) -> dict[int, list[Wish]]:
         """What each frame that is changed is to show."""

@@ -13,7 +13,7 @@ from emorph.core.expressions import Emotion
 from emorph.edit.paths import output_names
 from emorph.web.edit_tab import Controls, usual
 from emorph.web.live import kept_name
-from emorph.web.saying import saying
+from emorph.web.saying import NotChosen, saying
 from emorph.web.sessions import Refused, Sessions, checked_size
 from emorph.web.shown import preview_image
 from emorph.web.wish import MOST_STRENGTH
@@ -41,46 +41,48 @@ def add_batch_tab(words: Words, controls: Controls, sessions: Sessions, key: Any
     """Draw the tab's content; within ``gradio.Blocks``. key: the component that holds the page's key."""
     import gradio as gr
 
+    @saying(words)
     def edit(
         key: str, files: list[str] | None, word: str, strength: float, face: str, progress: gr.Progress = gr.Progress()
     ) -> tuple[str | None, list[Any], str]:
         from emorph.edit.files import edit_files
 
-        with saying(words):
-            session = sessions.of(key)
-            emotion = Emotion.parse(word)
-            strength = min(max(float(strength), -MOST_STRENGTH), MOST_STRENGTH)
-            folder = Path(tempfile.mkdtemp(dir=session.folder))
-            try:
-                photos = gathered(map(Path, files or []), folder / "photos")
-            except Unfit as unfit:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise gr.Error(words.say(unfit.key, **unfit.filled), print_exception=False) from None
-            out, said = folder / "edited", []
-            n_done = 0
-            for i, photo in enumerate(photos):
-                progress((i, len(photos)), desc=photo.name, unit=words.say("batch.unit"))
-                sessions.of(key)  # a page that was closed gets no more
-
-                def one(photo: Path = photo) -> FileReport:
-                    checked_size(photo)
-                    return edit_files(
-                        sessions.editors.own, [photo], out, emotion, [strength],
-                        face="all" if face == "all" else "largest", frame=1,
-                    )  # fmt: skip
-
-                try:
-                    report = sessions.submit(one).result()
-                except Exception as error:
-                    said.append(_failed(words, photo, error))
-                    continue
-                n_done += len(report.edits)
-                said += [_failed(words, photo, failure.error) for failure in report.failures]
-            head = words.say("batch.done", done=n_done, total=len(photos))
-            shown = [preview_image(path) for path in sorted(out.glob("*.png"))[:MOST_SHOWN]] if n_done else []
-            archive = shutil.make_archive(str(session.folder / "edited"), "zip", out) if n_done else None
+        session = sessions.of(key)
+        if not files:
+            raise NotChosen("batch.none")
+        emotion = Emotion.parse(word)
+        strength = min(max(float(strength), -MOST_STRENGTH), MOST_STRENGTH)
+        folder = Path(tempfile.mkdtemp(dir=session.folder))
+        try:
+            photos = gathered(map(Path, files), folder / "photos")
+        except Unfit as unfit:
             shutil.rmtree(folder, ignore_errors=True)
-            return archive, shown, "\n\n".join([head, *said])
+            raise gr.Error(words.say(unfit.key, **unfit.filled), print_exception=False) from None
+        out, said = folder / "edited", []
+        n_done = 0
+        for i, photo in enumerate(photos):
+            progress((i, len(photos)), desc=photo.name, unit=words.say("batch.unit"))
+            sessions.of(key)  # a page that was closed gets no more
+
+            def one(photo: Path = photo) -> FileReport:
+                checked_size(photo)
+                return edit_files(
+                    sessions.editors.own, [photo], out, emotion, [strength],
+                    face="all" if face == "all" else "largest", frame=1,
+                )  # fmt: skip
+
+            try:
+                report = sessions.submit(one).result()
+            except Exception as error:
+                said.append(_failed(words, photo, error))
+                continue
+            n_done += len(report.edits)
+            said += [_failed(words, photo, failure.error) for failure in report.failures]
+        head = words.say("batch.done", done=n_done, total=len(photos))
+        shown = [preview_image(path) for path in sorted(out.glob("*.png"))[:MOST_SHOWN]] if n_done else []
+        archive = shutil.make_archive(str(session.folder / "edited"), "zip", out) if n_done else None
+        shutil.rmtree(folder, ignore_errors=True)
+        return archive, shown, "\n\n".join([head, *said])
 
     say = words.say
     gr.Markdown(say("batch.intro"))

@@ -26,29 +26,29 @@ def add_compare_tab(words: Words, controls: Controls, sessions: Sessions, key: A
     """Draw the tab's content; within ``gradio.Blocks``. key: the component that holds the page's key."""
     import gradio as gr
 
+    @saying(words)
     def compare(
         key: str, word: str, strength: float, one: str, one_steps: float, other: str, other_steps: float,
         progress: gr.Progress = gr.Progress(),
     ) -> tuple[Any, str]:  # fmt: skip
-        with saying(words):
-            session = sessions.of(key)
-            live, face = session.photo, session.face
-            target = Target(Emotion.parse(word), min(max(float(strength), -MOST_STRENGTH), MOST_STRENGTH))
+        session = sessions.of(key)
+        live, face = session.photo, session.face
+        target = Target(Emotion.parse(word), min(max(float(strength), -MOST_STRENGTH), MOST_STRENGTH))
 
-            def told(done: int, total: int) -> None:
-                progress((done, total), unit=words.say("edit.unit"))
+        def told(done: int, total: int) -> None:
+            progress((done, total), unit=words.say("edit.unit"))
 
-            def draw(name: str, steps: float) -> tuple[Image.Image, float]:
-                editor = sessions.editors.editor(name, min(max(int(steps), 0), MOST_STEPS))
-                crops = editor.align(live.photo, [live.faces[face]])
-                editor.check_targets([target])
-                (edit,) = editor.edit_faces(live.photo, crops, [target], on_step=told)
-                return preview_image(edit.photo), edit.seconds
+        def draw(name: str, steps: float) -> tuple[Image.Image, float]:
+            editor = sessions.editors.editor(name, min(max(int(steps), 0), MOST_STEPS))
+            crops = editor.align(live.photo, [live.faces[face]])
+            editor.check_targets([target])
+            (edit,) = editor.edit_faces(live.photo, crops, [target], on_step=told)
+            return preview_image(edit.photo), edit.seconds
 
-            left, left_s = sessions.submit(partial(draw, one, one_steps)).result()
-            right, right_s = sessions.submit(partial(draw, other, other_steps)).result()
-            said = words.say("compare.took", left=f"{left_s:.2f}", right=f"{right_s:.2f}")
-            return divided(left, right, session), said
+        left, left_s = sessions.submit(partial(draw, one, one_steps)).result()
+        right, right_s = sessions.submit(partial(draw, other, other_steps)).result()
+        said = words.say("compare.took", left=f"{left_s:.2f}", right=f"{right_s:.2f}")
+        return divided(left, right, session), said
 
     say = words.say
     names = sessions.editors.names

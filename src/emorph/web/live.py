@@ -9,6 +9,7 @@ import asyncio
 import io
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ from emorph.edit.files import made_by
 from emorph.edit.live import LivePhoto
 from emorph.edit.metadata import expression_metadata
 from emorph.edit.result import Edit
-from emorph.edit.sheet import grid, tiles
+from emorph.edit.sheet import grid, tiles, title
+from emorph.web.fonts import font_for
 from emorph.web.sessions import Refused, Session, Sessions, Superseded
 from emorph.web.wish import Wish
 from emorph.web.words import LANGUAGES, sentence, words_of
@@ -36,6 +38,8 @@ from emorph.web.words import LANGUAGES, sentence, words_of
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from emorph.study.texts import Words
 
     Handler = Callable[[Request, Session], Awaitable[Response]]
 
@@ -72,9 +76,7 @@ class Live:
         async def handle(request: Request) -> Response:
             from starlette.responses import JSONResponse
 
-            words = (
-                words_of(language) if (language := request.query_params.get("lang")) in LANGUAGES else words_of("en")
-            )
+            words = _words(request)
             try:
                 return await handler(request, self._sessions.of(request.path_params["key"]))
             except Refused as refused:
@@ -168,19 +170,22 @@ class Live:
         """One row: the photo, and the wish in several strengths."""
         wish = Wish.model_validate_json(await request.body())
         targets = [wish.model_copy(update={"strength": strength}).target() for strength in STRIP_STRENGTHS]
-        return await self._row(session, wish.face, lambda _: targets, "strip")
+        return await self._row(session, wish.face, lambda _: targets, "strip", _words(request))
 
     async def sheet(self, request: Request, session: Session) -> Response:
         """One row: the photo, and all emotions."""
         wish = Wish.model_validate_json(await request.body())
-        return await self._row(session, wish.face, lambda live: live.editor.sheet_targets(), "sheet")
+        return await self._row(session, wish.face, lambda live: live.editor.sheet_targets(), "sheet", _words(request))
 
     async def _row(
-        self, session: Session, face: int, targets: Callable[[LivePhoto], list[Target]], word: str
+        self, session: Session, face: int, targets: Callable[[LivePhoto], list[Target]], word: str, words: Words
     ) -> Response:
+        font = font_for(words.code)
+
         def file(live: LivePhoto) -> bytes:
             edits: Sequence[Edit[Target]] = live.finished(face, targets(live), on_step=session.stepping())
-            row: UInt8 = np.asarray(grid([tiles(edits)]))
+            shown = replace(tiles(edits), titles=_titles(edits, words)) if font else tiles(edits)
+            row: UInt8 = np.asarray(grid([shown], font))
             path = session.folder / "row.png"
             write_image(path, row, metadata=expression_metadata(made_by(live.editor), [edit.target for edit in edits]))
             return _taken(path)
@@ -263,3 +268,20 @@ def _picture(content: bytes, headers: dict[str, str] | None = None) -> Response:
     from starlette.responses import Response as Plain
 
     return Plain(content, media_type="image/jpeg", headers={"cache-control": "no-store", **(headers or {})})
+
+
+def _words(request: Request) -> Words:
+    """In the page's language."""
+    language = request.query_params.get("lang")
+    return words_of(language if language in LANGUAGES else LANGUAGES[0])
+
+
+def _titles(edits: Sequence[Edit[Target]], words: Words) -> tuple[str, ...]:
+    """What stands over a photo and its edits, in the page's language; of blends and units as everywhere."""
+    return (words.say("edit.reset"), *(_title(edit.target, words) for edit in edits))
+
+
+def _title(target: Target, words: Words) -> str:
+    if target.emotion is None or target.blend or target.units:
+        return title(target)
+    return title(target).replace(target.title, words.say(f"emotion.{target.emotion.word}"))

@@ -22,30 +22,30 @@ def add_mesh_tab(words: Words, sessions: Sessions, key: Any) -> None:
     """Draw the tab's content; within ``gradio.Blocks``. key: the component that holds the page's key."""
     import gradio as gr
 
+    @saying(words)
     def fit(key: str) -> tuple[str, Image.Image, str, str]:
-        with saying(words):
-            session = sessions.of(key)
-            live = session.photo
+        session = sessions.of(key)
+        live = session.photo
 
-            def work() -> tuple[Path, Image.Image, str]:
-                from PIL import Image
+        def work() -> tuple[Path, Image.Image, str]:
+            from PIL import Image
 
-                from emorph.face3d.glb import write_glb
-                from emorph.face3d.photo import fit_photo, picture, write_obj
+            from emorph.face3d.glb import write_glb
+            from emorph.face3d.photo import fit_photo, picture, write_obj
 
-                try:
-                    model = sessions.editors.mesh()
-                except MissingAssetError:
-                    raise gr.Error(missing(words), print_exception=False) from None
-                fitted = fit_photo(model, live.photo, live.faces[session.face])
-                path = session.folder / "face.obj"
-                write_obj(path, model, fitted)
-                write_glb(path.with_suffix(".glb"), model.vertices(fitted.fit.coeffs)[0], model.faces)
-                error = f"{100 * float(fitted.fit.error[0]):.1f}"
-                return path, Image.fromarray(picture(model, fitted)), words.say("mesh.facts", error=error)
+            try:
+                model = sessions.editors.mesh()
+            except MissingAssetError:
+                raise gr.Error(missing(words), print_exception=False) from None
+            fitted = fit_photo(model, live.photo, live.faces[session.face])
+            path = session.folder / "face.obj"
+            write_obj(path, model, fitted)
+            write_glb(path.with_suffix(".glb"), model.vertices(fitted.fit.coeffs)[0], model.faces)
+            error = f"{100 * float(fitted.fit.error[0]):.1f}"
+            return path, Image.fromarray(picture(model, fitted)), words.say("mesh.facts", error=error)
 
-            path, tiles, facts = sessions.submit(work).result()
-            return str(path.with_suffix(".glb")), tiles, str(path), facts
+        path, tiles, facts = sessions.submit(work).result()
+        return str(path.with_suffix(".glb")), tiles, str(path), facts
 
     say = words.say
     gr.Markdown(say("mesh.intro"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from emorph.core.errors import MissingAssetError
 from emorph.edit.rig.parts import PARTS
 from emorph.web.mesh_tab import missing
-from emorph.web.saying import saying
+from emorph.web.saying import NotChosen, saying
 from emorph.web.sessions import Sessions, checked_size
 from emorph.web.shown import divided, preview_image
 
@@ -20,39 +20,39 @@ def add_transfer_tab(words: Words, sessions: Sessions, key: Any) -> None:
     """Draw the tab's content; within ``gradio.Blocks``. key: the component that holds the page's key."""
     import gradio as gr
 
+    @saying(words)
     def transfer(
         key: str, source: str | None, parts: list[str], progress: gr.Progress = gr.Progress()
     ) -> tuple[Any, str]:
-        with saying(words):
-            session = sessions.of(key)
-            live = session.photo
-            if source is None:
-                raise gr.Error(words.say("transfer.none"), print_exception=False)
-            checked_size(Path(source))
+        session = sessions.of(key)
+        live = session.photo
+        if source is None:
+            raise NotChosen("transfer.none")
+        checked_size(Path(source))
 
-            def work() -> Path:
-                from emorph.edit.batch import Watch
-                from emorph.edit.rig.files import transfer_files
+        def work() -> Path:
+            from emorph.edit.batch import Watch
+            from emorph.edit.rig.files import transfer_files
 
-                class Told(Watch):
-                    def step(self, done: int, total: int) -> None:
-                        progress((done, total), unit=words.say("edit.unit"))
+            class Told(Watch):
+                def step(self, done: int, total: int) -> None:
+                    progress((done, total), unit=words.say("edit.unit"))
 
-                try:
-                    rig = sessions.editors.rig()
-                except MissingAssetError:
-                    raise gr.Error(missing(words), print_exception=False) from None
-                assert live.photo.path is not None
-                report = transfer_files(
-                    rig, [live.photo.path], source, session.folder / "transferred", parts or ["expression"],
-                    face=session.face, frame=1, watch=Told(),
-                )  # fmt: skip
-                for failure in report.failures:
-                    raise failure.error
-                return report.edits[0].files[-1]
+            try:
+                rig = sessions.editors.rig()
+            except MissingAssetError:
+                raise gr.Error(missing(words), print_exception=False) from None
+            assert live.photo.path is not None
+            report = transfer_files(
+                rig, [live.photo.path], source, session.folder / "transferred", parts or ["expression"],
+                face=session.face, frame=1, watch=Told(),
+            )  # fmt: skip
+            for failure in report.failures:
+                raise failure.error
+            return report.edits[0].files[-1]
 
-            path = sessions.submit(work).result()
-            return divided(preview_image(live.photo), preview_image(path), session), str(path)
+        path = sessions.submit(work).result()
+        return divided(preview_image(live.photo), preview_image(path), session), str(path)
 
     say = words.say
     gr.Markdown(say("transfer.intro"))

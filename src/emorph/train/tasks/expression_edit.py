@@ -19,7 +19,7 @@ from emorph.core.landmarks import CHIN, INNER
 from emorph.core.types import Float64, Target
 from emorph.diffusion.process import q_sample, x0_from
 from emorph.edit.latent import is_even, landmark_steps, openings
-from emorph.edit.redraw import resampled
+from emorph.edit.redraw import resampled, taken_codes
 from emorph.edit.steady import drawable, held_steady
 from emorph.face3d.camera import screen_to_pixels
 from emorph.faces.gape import Openings
@@ -77,7 +77,8 @@ def edited_in_one_step(model: DiffAE, directions: Directions, faces: FacesToEdit
     with torch.no_grad():
         x_t = q_sample(moved, t, faces.noise, model.rates)
         own = _drawn(model, x_t, t, model.encode(moved))
-    change = _drawn(model, x_t, t, z_to) - own
+    taken = taken_codes(faces.z[:, None], z_to[:, None], list(before.cpu().numpy()))[:, 0]
+    change = _drawn(model, x_t, t, taken) - own
     with torch.autocast(kind, enabled=False):
         return moved, held_steady(moved, moved + change, share.to(moved))
 

@@ -423,8 +423,10 @@ window.emorph = (() => {
     for (const button of document.querySelectorAll('.toast-close[aria-label="Close"]')) {
       button.ariaLabel = say("control.close");
     }
-    for (const { firstChild } of document.querySelectorAll(".toast-title.error")) {
-      firstChild.data = firstChild.data.replace("Error", say("trouble.title"));
+    for (const [kind, own, key] of [["error", "Error", "trouble.title"], ["warning", "Warning", "trouble.early"]]) {
+      for (const { firstChild } of document.querySelectorAll(`.toast-title.${kind}`)) {
+        firstChild.data = firstChild.data.replace(own, say(key));
+      }
     }
   }
 
