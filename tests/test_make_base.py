@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from emorph.core.config import read_toml
 from emorph.edit.pipeline import Editor
 from emorph.models.directions import Directions
+from emorph.models.unit_axes import UnitAxes
 from emorph.train.checkpoint import STATE_FILE
 from emorph.train.tasks import read_task
 from tiny import tiny_directions, tiny_model
@@ -63,10 +66,10 @@ def pretend(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *, fails: str =
             half.mkdir(parents=True)
             (half / STATE_FILE).write_text("half")
         elif "2_directions" in words:
-            tiny_directions().save_pretrained(part.done.parent)
+            directions().save_pretrained(part.done.parent)
         elif "3_edits" in words:
             tiny_model().save_pretrained(part.done.parent)
-            tiny_directions().save_pretrained(part.done.parent / "directions")
+            directions().save_pretrained(part.done.parent / "directions")
         elif part.done.suffix == ".json":
             tiny_model().save_pretrained(part.done.parent)
         else:
@@ -75,6 +78,13 @@ def pretend(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *, fails: str =
 
     monkeypatch.setattr(subprocess, "run", run)
     return ran
+
+
+def directions() -> Directions:
+    """Such as know action units, the mouth's corners among them."""
+    names = ("mouthFrown_L", "mouthFrown_R", "jawOpen")
+    patterns = torch.tensor([[1.0], [1.0], [9.0]]).expand(3, 32).contiguous()
+    return replace(tiny_directions(), units=UnitAxes(names, torch.zeros(3, 32), torch.zeros(3), patterns))
 
 
 def test_everything_is_made_once_and_in_order(make_base: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +97,14 @@ def test_everything_is_made_once_and_in_order(make_base: ModuleType, monkeypatch
     assert (model / "painter" / "config.json").exists()
     (model / "painter").rename(model / "p")  # it is no real one
     assert Editor.from_pretrained(model, device="cpu").directions is not None
-    made = Directions.from_pretrained(model / "directions")
-    assert made.labels == tiny_directions().labels
-    for label, gain, own in zip(made.labels, made.gains, tiny_directions().gains, strict=True):
+    made, given = Directions.from_pretrained(model / "directions"), directions()
+    assert made.labels == given.labels
+    assert made.means is not None
+    assert given.means is not None
+    for row, (label, gain, own) in enumerate(zip(made.labels, made.gains, given.gains, strict=True)):
         assert gain == (2.3 if label == "surprise" else own)
+        down = {"anger": 1.0, "disgust": 0.5}.get(label, 0.0)  # of both corners, whose patterns are ones here
+        torch.testing.assert_close(gain * (made.means[row] - given.means[row]), torch.full((32,), 2 * down))
     (model / "p").rename(model / "painter")
     assert make_base.main() == 0
     assert len(ran) == 11  # nothing is made again
