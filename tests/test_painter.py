@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -578,6 +579,32 @@ def test_the_noise_hardly_tints_what_is_painted(
     little = spread()
     monkeypatch.setattr(painted_mouth, "TINT", 1.0)
     assert little < 0.5 * spread()
+
+
+def test_seeds_are_compared_on_training_people(
+    photo: Photo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    script = Path(__file__).parents[1] / "examples" / "emorph-painter" / "seeds.py"
+    trained, held = (
+        next(name for name in map(str, range(99)) if held_out(name, "london", "train") is wanted)
+        for wanted in (False, True)
+    )
+    png = cv2.imencode(".png", photo.pixels[..., ::-1])[1].tobytes()
+    rows = [  # of who is held out no picture is opened
+        {"identity": name, "source_set": "london", "split": "train", "label": label, "image": image}
+        for name, image in ((trained, png), (held, b""))
+        for label in ("neutral", "happy")
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "london.parquet")
+    out = tmp_path / "seeds.png"
+    words = [str(tmp_path / "london.parquet"), "--seeds", "3", "24", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", [str(script), *words])
+    runpy.run_path(str(script), run_name="__main__")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines] == ["seed", "3", "24", str(out)]
+    assert float(lines[1][1]) != float(lines[2][1])
+    assert cv2.imread(str(out)).shape == (5 * 72, 2 * 96, 3)
 
 
 def test_teeth_are_as_white_as_the_eyes_whatever_skin_and_exposure(photo: Photo, points: np.ndarray) -> None:

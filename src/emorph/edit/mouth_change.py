@@ -9,11 +9,11 @@ import numpy as np
 
 from emorph.core.errors import ShapeError
 from emorph.core.expressions import Emotion
-from emorph.core.landmarks import MOUTH_CORNERS
 from emorph.core.types import AlignedFace, Float32, Float64
 from emorph.edit.mouth_light import light_of
 from emorph.faces.mouth import newly_open
 from emorph.faces.mouth_crop import MouthCrop, is_shut, lip_gap
+from emorph.faces.points import mouth_width
 
 CLOSED_GAP = 0.03  # units of the face: lips so near show nothing of what lies between them
 OPENED_GAP = 0.06  # lips that were closed and part by less stay as they were moved: points are no surer than that
@@ -92,10 +92,7 @@ class MouthChange:
     @property
     def _width_kept(self) -> float:
         """The mouth's width, over what it was."""
-        was, now = (
-            float(np.linalg.norm(np.subtract(*each[list(MOUTH_CORNERS)]))) for each in (self.before, self.after)
-        )
-        return now / max(was, 1e-6)
+        return mouth_width(self.after) / max(mouth_width(self.before), 1e-6)
 
 
 def _between(value: float, ends: tuple[float, float]) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 
 from emorph.core.landmarks import MOUTH_CORNERS
 from emorph.core.types import Float32, Float64, Photo
-from emorph.faces.mask import PasteMask, retouched
-from emorph.faces.points import between_eyes
+from emorph.faces.mask import PasteMask, depth_of_lines, retouched
+from emorph.faces.points import between_eyes, mouth_width
 from emorph.faces.slits import lips_apart
 
 NARROWED = (0.04, 0.16)  # of a mouth's width, by which an edit makes it narrower: nothing is done, and all of it
@@ -22,7 +22,6 @@ LINE = 0.085  # height of the thickest line
 SHORTEST = 0.05  # line: what is shorter is skin or beard
 TILTS = (-0.5, 0.0, 0.5)  # of lines, height by length
 EDGE = 0.02  # standard deviation of soft edges
-FINEST = 0.008  # standard deviation: skin has pores that stay
 FULL = 10.0  # levels of 255: by how much darker than around it a line is filled whole
 
 
@@ -43,8 +42,8 @@ def without_corner_lines(photo: Photo, before: Float64, after: Float64, mask: Pa
 
 def _share(before: Float64, after: Float64) -> float:
     """How far an edit opens a mouth and makes it narrower, in [0, 1]."""
-    was, now = (float(np.linalg.norm(np.subtract(*points[list(MOUTH_CORNERS)]))) for points in (before, after))
-    narrowed, opened = 1 - now / max(was, 1e-6), lips_apart(after) - max(lips_apart(before), 0.0)
+    narrowed = 1 - mouth_width(after) / max(mouth_width(before), 1e-6)
+    opened = lips_apart(after) - max(lips_apart(before), 0.0)
     shares = [(found - none) / (whole - none) for found, (none, whole) in ((narrowed, NARROWED), (opened, OPENED))]
     return float(np.clip(min(shares), 0, 1))
 
@@ -52,9 +51,7 @@ def _share(before: Float64, after: Float64) -> float:
 def _lighter(levels: Float32, unit: float) -> Float32:
     """By how much lighter (h, w, 3) lying dark lines become when they are filled, 0 elsewhere."""
     height, length = (max(3, int(size * unit) | 1) for size in (LINE, SHORTEST))
-    smooth = cv2.GaussianBlur(levels, (0, 0), max(FINEST * unit, 0.3))
-    closed = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, np.ones((height, 1), np.uint8))
-    depth = np.maximum(cv2.GaussianBlur(closed, (0, 0), max(EDGE * unit, 0.3)) - smooth, 0)
+    depth = np.maximum(depth_of_lines(levels, np.ones((height, 1), np.uint8), unit, EDGE), 0)
     lines = np.max([cv2.morphologyEx(depth.max(axis=2), cv2.MORPH_OPEN, _line(length, tilt)) for tilt in TILTS], axis=0)
     near = cv2.GaussianBlur(cv2.dilate(lines, np.ones((3, 3), np.uint8)), (0, 0), max(0.5 * EDGE * unit, 0.3))
     found: Float32 = np.clip(near / FULL, 0, 1)[..., None] * depth

@@ -9,9 +9,9 @@ import numpy as np
 
 from emorph.core.landmarks import EYES, FOLD_SIDES, LIPS_EDGES, MOUTH, MOUTH_CORNERS, NOSE, OUTER_LIPS
 from emorph.core.types import Float32, Float64, Photo
-from emorph.faces.mask import PasteMask, retouched
+from emorph.faces.mask import PasteMask, depth_of_lines, retouched
 from emorph.faces.mouth_crop import face_unit
-from emorph.faces.points import between_eyes
+from emorph.faces.points import between_eyes, mouth_width
 
 BEGINS, ENDS = 0.15, 0.25  # shares of the way from the nose's wing to the mouth's corner, and on to the jaw
 # What follows is in distances between the eyes.
@@ -20,7 +20,6 @@ BAND = 0.34  # how wide folds may lie
 LIPS_RIM = 0.05  # around the lips, whose own outline stays
 EDGE = 0.04  # standard deviation of the band's soft edge
 WIDEST = 0.14  # of dark lines that are folds; what is wider is shade
-FINEST = 0.008  # standard deviation: skin has pores that stay
 SOFT = 0.02  # standard deviation by which the light that a fold is given is even
 FAINTEST = 2.5  # levels of 255: what is fainter is skin
 NARROWED = 0.12  # of a mouth's width: by so much narrower, a smile has ended
@@ -34,8 +33,9 @@ def smile(points: Float64) -> float:
     down = points[MOUTH].mean(axis=0) - points[EYES].mean(axis=0)
     left, right = points[list(MOUTH_CORNERS)]
     rise = (points[list(LIPS_EDGES)].mean(axis=0) - (left + right) / 2) @ down / max(float(np.linalg.norm(down)), 1e-6)
-    width = float(np.linalg.norm(right - left))
-    return float(np.clip(((width + float(rise)) / face_unit(points) - NO_SMILE) / (FULL_SMILE - NO_SMILE), 0, 1))
+    return float(
+        np.clip(((mouth_width(points) + float(rise)) / face_unit(points) - NO_SMILE) / (FULL_SMILE - NO_SMILE), 0, 1)
+    )
 
 
 def ended_smile(before: Float64, after: Float64) -> float:
@@ -45,8 +45,7 @@ def ended_smile(before: Float64, after: Float64) -> float:
     >>> ended_smile(points, points)
     0.0
     """
-    was, now = (float(np.linalg.norm(np.subtract(*points[list(MOUTH_CORNERS)]))) for points in (before, after))
-    return smile(before) * float(np.clip((1 - now / max(was, 1e-6)) / NARROWED, 0, 1))
+    return smile(before) * float(np.clip((1 - mouth_width(after) / max(mouth_width(before), 1e-6)) / NARROWED, 0, 1))
 
 
 def without_folds(photo: Photo, before: Float64, after: Float64, mask: PasteMask) -> Photo:
@@ -67,11 +66,9 @@ def without_folds(photo: Photo, before: Float64, after: Float64, mask: PasteMask
 
 def _lighter(levels: Float32, unit: float) -> Float32:
     """By how much lighter (h, w, 3) dark lines become when they are filled, 0 on plain skin."""
-    smooth = cv2.GaussianBlur(levels, (0, 0), max(FINEST * unit, 0.3))
     side = max(3, int(WIDEST * unit) | 1)
-    closed = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    even = cv2.GaussianBlur(closed, (0, 0), max(SOFT * unit, 0.3))
-    lighter: Float32 = np.maximum(even - smooth - FAINTEST, 0)
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    lighter: Float32 = np.maximum(depth_of_lines(levels, element, unit, SOFT) - FAINTEST, 0)
     return lighter
 
 

@@ -34,6 +34,7 @@ BELOW_CHIN = 0.15  # how far below the jaw the face reaches, in eye-to-mouth dis
 BELOW_LIP = 0.15  # how far below the lower lip the features reach, in eye-to-mouth distances
 AROUND_MOUTH = 0.22  # how far the mouth reaches around the lips, in distances between the eyes
 RIM_SHARE = 0.08  # of the crop's side: every mask falls to 0 over this width along the crop's border
+PORES = 0.008  # distances between the eyes: standard deviation of a blur that skin's pores do not survive
 MASK_SIDE_PX = 256  # masks are smooth, so they are drawn at this size and enlarged
 
 
@@ -105,6 +106,18 @@ def retouched(photo: Photo, mask: PasteMask, weights: Float32, change: Callable[
     levels = seen.astype(np.float32)
     seen[...] = np.clip(np.rint(levels + weights[window][..., None] * change(levels)), 0, 255)
     return replace(photo, pixels=pixels)
+
+
+def depth_of_lines(levels: Float32, element: NDArray[np.uint8], unit: float, soft: float) -> Float32:
+    """How much darker than what is beside them dark lines are, (h, w, 3): a morphological closing of each colour.
+
+    element: of the closing, higher or wider than a line. unit: the distance between the eyes; soft: in it, the standard
+    deviation by which the light beside a line is even. Detail as fine as pores is not seen. Below 0 on what is light.
+    """
+    smooth = cv2.GaussianBlur(levels, (0, 0), max(PORES * unit, 0.3))
+    closed = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, element)
+    depth: Float32 = cv2.GaussianBlur(closed, (0, 0), max(soft * unit, 0.3)) - smooth
+    return depth
 
 
 def shifted(to_photo: Float64, left: int, top: int) -> Float64:

@@ -43,6 +43,11 @@ def between_eyes(points: Float64) -> Float64:
     return apart
 
 
+def mouth_width(points: Float64) -> float:
+    """The distance between the mouth's corners, in the points' own unit. points: (68, 2)."""
+    return float(np.linalg.norm(np.subtract(*points[list(MOUTH_CORNERS)])))
+
+
 def five_of(points: Float64) -> Float64:
     """The eyes' middles, the tip of the nose and the corners of the mouth (5, 2), of 68 points."""
     eyes = points[LEFT_EYE].mean(axis=0), points[RIGHT_EYE].mean(axis=0)
