@@ -9,6 +9,7 @@ import numpy as np
 
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.faces.corner_lines import without_corner_lines
+from emorph.faces.creases import with_creases
 from emorph.faces.folds import without_folds
 from emorph.faces.lids import without_glints
 from emorph.faces.mask import face_mask, outline
@@ -61,7 +62,8 @@ class CropChange:
 def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace | None = None) -> Photo:
     """The photo with a change of one of its faces: what moved is moved, what is new added, new light carried over.
 
-    Where a smile ends, its folds go with it; where eyes close, nothing of them shines through.
+    Where a smile ends, its folds go with it; where eyes close, nothing of them shines through; skin that is pushed
+    together creases.
     moved: ``moved_face`` by the change's motion, where it is known already.
     A change of nothing gives the photo's own pixels, and so it is everywhere outside the face's mask.
     Raises ShapeError if the change is not of this crop's size.
@@ -84,6 +86,7 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace 
         result = without_folds(result, before, after, moved.mask)
         result = without_corner_lines(result, before, after, moved.mask)
         result = without_glints(result, before, after, moved.mask)
+        result = with_creases(result, before, after, moved.mask)
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
 
 
