@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from emorph.core.landmarks import NOSE_RIDGE, NOSE_SIDES
+from emorph.core.landmarks import NOSE_RIDGE, NOSE_SIDES, STABLE
 from emorph.core.types import Float32, Float64, Photo
 from emorph.faces.mask import PasteMask
 from emorph.faces.points import between_eyes
@@ -43,6 +43,7 @@ LEFT, ABOVE, RIGHT, BELOW = 1.0, 0.75, 1.0, 0.45  # what the grid holds
 N_POINTS = 25  # of a line
 LINE_PX = 2
 BLOWN = (255.0, 205.0)  # levels of 255: skin that is too light to show a crease, and that shows it whole
+LEAST_PX = 0.6  # of the photo: standard deviation of the finest line that it can show
 LEAST_UNIT_PX = 16.0  # smaller faces show no creases
 HAIR = (2.0, 4.0)  # how much darker than the skin hair and frames are, none to all, in the skin's own deviations
 LEAST_DEVIATION = 8.0  # levels of 255
@@ -73,9 +74,10 @@ def creases(before: Float64, after: Float64) -> Creases:
     across = between_eyes(before)
     unit = max(float(np.linalg.norm(across)), 1e-6)
     along, up = across / unit, np.array([across[1], -across[0]]) / unit
-    rise = (after - before) @ up / unit
+    motion = (after - before) / unit
+    rise = (motion - motion[list(STABLE)].mean(axis=0)) @ up
     left, right = INNER_ENDS
-    together = -float(((after[right] - after[left]) - (before[right] - before[left])) @ along) / unit
+    together = float((motion[left] - motion[right]) @ along)
     inner, middle, wings = (float(rise[list(points)].mean()) for points in (INNER_ENDS, MIDDLES, NOSE_SIDES))
     nose_up, brows_down = NOSE_WRINKLED
     return Creases(
@@ -96,7 +98,7 @@ def with_creases(photo: Photo, before: Float64, after: Float64, mask: PasteMask)
     if not thrown or unit < LEAST_UNIT_PX or not mask.weights.size:
         return photo
     to_grid = _to_grid(after, unit)
-    drawn = _drawn(after @ to_grid[:, :2].T + to_grid[:, 2], thrown)
+    drawn = _drawn(after @ to_grid[:, :2].T + to_grid[:, 2], thrown, LEAST_PX / unit)
     window = _window(to_grid, mask)
     if window is None:
         return photo
@@ -107,7 +109,7 @@ def with_creases(photo: Photo, before: Float64, after: Float64, mask: PasteMask)
     to_window[:, 2] -= [left, top]
     depth = cv2.warpAffine(drawn, to_window, weights.shape[::-1], flags=cv2.INTER_LINEAR)
     depth *= weights * _skin(seen, depth, unit) * _share(seen.mean(axis=2), BLOWN)
-    creased = seen * (1 - DEPTH * depth[..., None] * np.float32(REDDISH))
+    creased = seen * (1 - DEPTH * depth[..., None] * np.array(REDDISH, np.float32))
     pixels = photo.pixels.copy()
     pixels[top:bottom, left:right] = np.clip(np.rint(creased), 0, 255)
     return replace(photo, pixels=pixels)
@@ -126,14 +128,14 @@ def _lines(points: Float64, thrown: Creases) -> Iterator[_Line]:
     along = np.linspace(0, 1, N_POINTS)
     tapered = np.sin(np.pi * along) ** 0.7
     if thrown.frown:
-        for end, side, (low, high) in zip(INNER_ENDS, (-1, 1), FROWN, strict=True):
-            x = FROWN_AT * points[end, 0]
+        for brow, side, (low, high) in zip(INNER_ENDS, (-1, 1), FROWN, strict=True):
+            x = FROWN_AT * points[brow, 0]
             line = _bent(np.array([x, low]), np.array([x + side * FROWN_SPREAD, high]), side * 0.06)
             yield _Line(line, thrown.frown * tapered)
     if max(thrown.forehead):
-        ends = [FOREHEAD_REACH * points[end, 0] for end in OUTER_ENDS]
+        start, end = (FOREHEAD_REACH * points[outer, 0] for outer in OUTER_ENDS)
         for y in FOREHEAD:
-            line = _bent(*(np.array([x, y]) for x in ends), FOREHEAD_SAG)
+            line = _bent(np.array([start, y]), np.array([end, y]), FOREHEAD_SAG)
             aside = np.clip((np.abs(line[:, 0]) - CENTRE) / (SIDES - CENTRE), 0, 1)
             middle, sides = thrown.forehead
             yield _Line(line, FOREHEAD_DEPTH * tapered * (middle + (sides - middle) * aside))
@@ -152,8 +154,11 @@ def _bent(start: Float64, end: Float64, sag: float) -> Float64:
     return bent
 
 
-def _drawn(on_grid: Float64, thrown: Creases) -> Float32:
-    """How deep creases are at each pixel of the grid: 1 in the middle of a whole one, below 0 on its ridges."""
+def _drawn(on_grid: Float64, thrown: Creases, finest: float) -> Float32:
+    """How deep creases are at each pixel of the grid: 1 in the middle of a whole one, below 0 on its ridges.
+
+    on_grid: landmarks (68, 2). finest: what a photo can show, in eye distances; thinner lines become wider and fainter.
+    """
     origin = np.array([LEFT, ABOVE]) * GRID_PX
     drawn = np.zeros((round((ABOVE + BELOW) * GRID_PX), round((LEFT + RIGHT) * GRID_PX)), np.float32)
     for line in _lines((on_grid - origin) / GRID_PX, thrown):
@@ -162,10 +167,10 @@ def _drawn(on_grid: Float64, thrown: Creases) -> Float32:
         for start, end, depth in zip(fine[:-1], fine[1:], (line.depths[:-1] + line.depths[1:]) / 2, strict=True):
             cv2.line(one, start.tolist(), end.tolist(), float(depth), LINE_PX, cv2.LINE_8, shift=4)
         drawn = np.maximum(drawn, one)
-    valley, ridges = (cv2.GaussianBlur(drawn, (0, 0), sigma * GRID_PX) for sigma in (VALLEY, RIDGES))
+    valley, ridges = (cv2.GaussianBlur(drawn, (0, 0), max(one, finest) * GRID_PX) for one in (VALLEY, RIDGES))
     whole = VALLEY * GRID_PX * np.sqrt(2 * np.pi) / LINE_PX  # brings a long line's middle to 1
-    depth: Float32 = np.float32(whole) * (valley - np.float32(RIDGE_SHARE) * ridges)
-    return depth
+    deep: Float32 = np.asarray(np.float32(whole) * (valley - np.float32(RIDGE_SHARE) * ridges), np.float32)
+    return deep
 
 
 def _to_grid(after: Float64, unit: float) -> Float64:
