@@ -28,8 +28,8 @@ from emorph.train.checkpoint import step_folders
 HERE = Path(__file__).parent
 PAINTER = HERE.parent / "emorph-painter"
 PAINTER_PACKS = ("lfw", "aaf", "genki", "ffhq", "london")
-# Gains that go further than Step 1 was trained with: trained with this one as well, it was recognised less (README.md).
-FURTHER = {Emotion.SURPRISE: 2.3}
+# Gains that go further than Step 1 was trained with; trained with that of surprise, it was recognised less (README.md).
+FURTHER = {Emotion.SAD: 2.2, Emotion.SURPRISE: 2.3}
 # Corners of the mouth that go down with these, in whole units of mouthFrown at strength 1 (README.md).
 CORNERS_DOWN = {Emotion.ANGER: 1.0, Emotion.DISGUST: 0.5}
 STOPPED = 130  # what a shell reports for a command that Ctrl-C ended
