@@ -142,8 +142,8 @@ def test_sets_are_compared(emorph: Command, place: Path) -> None:
         (["made.csv", "--face-model", "decca"], "face model 'decca' is not known; did you mean 'deca'"),
         (["made.csv", "--without", "lpips"], "measure 'lpips' is not known; did you mean 'lpips_vgg'"),
         (["made.csv", "--shard", "3/2"], "expected NUMBER/OF counting from 1"),
-        (["nothing.csv"], "nothing.csv cannot be read"),
-        (["ann.png"], "is not a folder, edits.jsonl or CSV"),
+        (["nothing.csv"], "nothing.csv does not exist"),
+        (["ann.png"], "ann.png is neither a folder"),
     ],
 )
 def test_wrong_words_are_named(

@@ -156,8 +156,11 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "edits.jsonl").write_text(json.dumps([1]))
     with pytest.raises(DataError, match="line 1 is not an edit record"):
         read_pairs(tmp_path)
-    with pytest.raises(DataError, match=r"is not a folder, edits\.jsonl or CSV"):
-        read_pairs(tmp_path / "nothing")
+    with pytest.raises(DataError, match=r"nothing\.mp4 does not exist"):
+        read_pairs(tmp_path / "nothing.mp4")
+    (tmp_path / "t.txt").write_text("happy")
+    with pytest.raises(DataError, match=r"neither a folder, an edits\.jsonl or a CSV of .*, nor a film"):
+        read_pairs(tmp_path / "t.txt")
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="neither UTF-8 nor UTF-16 text"):
         read_pairs(tmp_path / "t.csv")

@@ -90,9 +90,11 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
         name = method or method_name(edits)
         found_in = (edits / records_file for records_file in (RECORDS_FILE, UNIT_RECORDS_FILE))
         edits = next((path for path in found_in if path.is_file()), edits)
-        edits.exists()
+        is_there = edits.exists()
     except OSError as error:
         raise DataError(f"{str(edits)[:80]!r} cannot be looked up ({error.strerror}); check the path.") from None
+    if not is_there:
+        raise DataError(f"{edits} does not exist; check the path.")
     if edits.is_dir():
         found = list(_folder_pairs(edits, sources or edits, name))
     elif edits.suffix.lower() == ".jsonl":
@@ -100,7 +102,7 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
     elif edits.suffix.lower() == ".csv":
         found = list(_table_pairs(edits, name, sources))
     else:
-        raise DataError(f"{edits} is not a folder, edits.jsonl or CSV of source, edited, target; check the path.")
+        raise DataError(f"{edits} is neither a folder, an edits.jsonl or a CSV of source, edited, target, nor a film; check the path.")
     if not found:
         raise DataError(f"{edits} holds no edit; there is nothing to evaluate.")
     _refuse_repeats(found, edits)
