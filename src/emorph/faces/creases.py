@@ -12,18 +12,22 @@ from typing import Any
 import cv2
 import numpy as np
 
-from emorph.core.landmarks import NOSE_RIDGE, NOSE_SIDES, STABLE
+from emorph.core.landmarks import NOSE_RIDGE, NOSE_SIDES, OUTER_EYE_CORNERS
 from emorph.core.types import Float32, Float64, Photo
 from emorph.faces.mask import PasteMask
 from emorph.faces.points import between_eyes
 
-# How far an edit moves landmarks, in distances between the eyes: no crease yet, and a whole one.
-TOGETHER = (0.02, 0.07)  # inner ends of the brows towards each other
-LOWERED, RAISED = (0.04, 0.1), (0.03, 0.09)  # the same ends down, and up
-SIDES_RAISED = (0.03, 0.1)  # middles of the brows
-NOSE_WRINKLED = ((0.008, 0.024), (0.02, 0.06))  # the nose's wings up, and the inner ends of the brows down
+# In distances between the eyes: no crease yet, and a whole one. Skin creases if it has been moved so far, and to where few
+# neutral faces have it: brows that come back from a frown rise as well. Half of neutral faces in press photos have a gap
+# of 0.36 between the brows, whose inner ends lie 0.31 over the corners of the eyes, and whose middles 0.38.
+TOGETHER, GAP = (0.02, 0.07), (0.38, 0.29)  # inner ends of the brows towards each other, and the gap that is left
+LOWERED, LOW = (0.04, 0.1), (0.26, 0.18)  # the same ends down, and how high they lie then
+RAISED, HIGH = (0.03, 0.09), (0.32, 0.38)  # up, and how high
+SIDES_RAISED, SIDES_HIGH = (0.03, 0.1), (0.39, 0.45)  # middles of the brows up, and how high
+WINGS_RAISED, NOSE_LOWERED, NOSE_LOW = (0.008, 0.024), (0.02, 0.06), (0.27, 0.21)  # a wrinkled nose's, with its brows
 
 INNER_ENDS, MIDDLES, OUTER_ENDS = (21, 22), (19, 24), (17, 26)  # of the brows
+INNER_EYE_CORNERS = (39, 42)
 # Where creases lie, in distances between the eyes: x to the right and y downwards from between the brows.
 FROWN = ((0.09, -0.16), (0.06, -0.14))  # y of the left line's ends and of the right one's: no face is its own mirror
 FROWN_AT, FROWN_SPREAD = 0.55, 0.04  # of the way to the inner ends; how much further apart the lines are above
@@ -71,19 +75,16 @@ def creases(before: Float64, after: Float64) -> Creases:
     >>> bool(creases(points, points))
     False
     """
-    across = between_eyes(before)
-    unit = max(float(np.linalg.norm(across)), 1e-6)
-    along, up = across / unit, np.array([across[1], -across[0]]) / unit
-    motion = (after - before) / unit
-    rise = (motion - motion[list(STABLE)].mean(axis=0)) @ up
-    left, right = INNER_ENDS
-    together = float((motion[left] - motion[right]) @ along)
-    inner, middle, wings = (float(rise[list(points)].mean()) for points in (INNER_ENDS, MIDDLES, NOSE_SIDES))
-    nose_up, brows_down = NOSE_WRINKLED
+    own, now = _places(before), _places(after)
+    (together, inner, middle, wings), gap = np.array([own[0] - now[0], *(now[1:] - own[1:])]), now[0]
+    lowered = min(_share(-inner, LOWERED), _share(now[1], LOW))
     return Creases(
-        frown=float(max(_share(together, TOGETHER), _share(-inner, LOWERED))),
-        forehead=(float(_share(inner, RAISED)), float(_share(middle, SIDES_RAISED))),
-        nose=float(min(_share(wings, nose_up), _share(-inner, brows_down))),
+        frown=float(max(min(_share(together, TOGETHER), _share(gap, GAP)), lowered)),
+        forehead=(
+            float(min(_share(inner, RAISED), _share(now[1], HIGH))),
+            float(min(_share(middle, SIDES_RAISED), _share(now[2], SIDES_HIGH))),
+        ),
+        nose=float(min(_share(wings, WINGS_RAISED), _share(-inner, NOSE_LOWERED), _share(now[1], NOSE_LOW))),
     )
 
 
@@ -171,6 +172,22 @@ def _drawn(on_grid: Float64, thrown: Creases, finest: float) -> Float32:
     whole = VALLEY * GRID_PX * np.sqrt(2 * np.pi) / LINE_PX  # brings a long line's middle to 1
     deep: Float32 = np.asarray(np.float32(whole) * (valley - np.float32(RIDGE_SHARE) * ridges), np.float32)
     return deep
+
+
+def _places(points: Float64) -> Float64:
+    """Of a face with landmarks (68, 2), in distances between the eyes: the gap between the brows, how high their inner
+    ends and middles lie over the corners of the eyes, and how high the nose's wings do (below 0).
+    """
+    across = between_eyes(points)
+    unit = max(float(np.linalg.norm(across)), 1e-6)
+    along, up = across / unit, np.array([across[1], -across[0]]) / unit
+    left, right = points[list(INNER_ENDS)]
+    inner, outer = (points[list(corners)] for corners in (INNER_EYE_CORNERS, OUTER_EYE_CORNERS))
+    heights = [
+        points[list(ends)] - under
+        for ends, under in ((INNER_ENDS, inner), (MIDDLES, (inner + outer) / 2), (NOSE_SIDES, inner))
+    ]
+    return np.array([(right - left) @ along, *(float((height @ up).mean()) for height in heights)]) / unit
 
 
 def _to_grid(after: Float64, unit: float) -> Float64:

@@ -102,7 +102,9 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
     elif edits.suffix.lower() == ".csv":
         found = list(_table_pairs(edits, name, sources))
     else:
-        raise DataError(f"{edits} is neither a folder, an edits.jsonl or a CSV of source, edited, target, nor a film; check the path.")
+        raise DataError(
+            f"{edits} is neither a folder, an edits.jsonl or a CSV of source, edited, target, nor a film; check the path."
+        )
     if not found:
         raise DataError(f"{edits} holds no edit; there is nothing to evaluate.")
     _refuse_repeats(found, edits)
