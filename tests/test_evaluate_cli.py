@@ -143,7 +143,7 @@ def test_sets_are_compared(emorph: Command, place: Path) -> None:
         (["made.csv", "--without", "lpips"], "measure 'lpips' is not known; did you mean 'lpips_vgg'"),
         (["made.csv", "--shard", "3/2"], "expected NUMBER/OF counting from 1"),
         (["nothing.csv"], "nothing.csv does not exist"),
-        (["ann.png"], "ann.png is neither a folder"),
+        (["ann.png"], "ann.png is none of a folder"),
     ],
 )
 def test_wrong_words_are_named(

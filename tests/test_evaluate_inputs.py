@@ -159,7 +159,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing\.mp4 does not exist"):
         read_pairs(tmp_path / "nothing.mp4")
     (tmp_path / "t.txt").write_text("happy")
-    with pytest.raises(DataError, match=r"neither a folder, an edits\.jsonl or a CSV of .*, nor a film"):
+    with pytest.raises(DataError, match=r"none of a folder, an edits\.jsonl, a CSV of .* or a film"):
         read_pairs(tmp_path / "t.txt")
     (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="neither UTF-8 nor UTF-16 text"):

@@ -17,11 +17,11 @@ from emorph.core.types import Float32, Float64, Photo
 from emorph.faces.mask import PasteMask
 from emorph.faces.points import between_eyes
 
-# In distances between the eyes: no crease yet, and a whole one. Skin creases if it has been moved so far, and to where few
-# neutral faces have it: brows that come back from a frown rise as well. Half of neutral faces in press photos have a gap
-# of 0.36 between the brows, whose inner ends lie 0.31 over the corners of the eyes, and whose middles 0.38.
+# In distances between the eyes: no crease yet, and a whole one. Skin creases if it has been moved so far, and to where
+# few neutral faces have it: brows that come back from a frown rise as well. Half of the neutral faces of press photos
+# have a gap of 0.36 between the brows, whose inner ends lie 0.31 over the eyes' corners, and whose middles 0.38.
 TOGETHER, GAP = (0.02, 0.07), (0.38, 0.29)  # inner ends of the brows towards each other, and the gap that is left
-LOWERED, LOW = (0.04, 0.1), (0.26, 0.18)  # the same ends down, and how high they lie then
+LOWERED, LOW = (0.05, 0.11), (0.25, 0.17)  # the same ends down, and how high they lie then
 RAISED, HIGH = (0.03, 0.09), (0.32, 0.38)  # up, and how high
 SIDES_RAISED, SIDES_HIGH = (0.03, 0.1), (0.39, 0.45)  # middles of the brows up, and how high
 WINGS_RAISED, NOSE_LOWERED, NOSE_LOW = (0.008, 0.024), (0.02, 0.06), (0.27, 0.21)  # a wrinkled nose's, with its brows

@@ -102,9 +102,8 @@ def read_pairs(edits: Path, *, sources: Path | None = None, method: str | None =
     elif edits.suffix.lower() == ".csv":
         found = list(_table_pairs(edits, name, sources))
     else:
-        raise DataError(
-            f"{edits} is neither a folder, an edits.jsonl or a CSV of source, edited, target, nor a film; check the path."
-        )
+        kinds = "a folder, an edits.jsonl, a CSV of source, edited, target or a film"
+        raise DataError(f"{edits} is none of {kinds}; check the path.")
     if not found:
         raise DataError(f"{edits} holds no edit; there is nothing to evaluate.")
     _refuse_repeats(found, edits)
