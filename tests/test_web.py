@@ -184,8 +184,8 @@ def test_keys_cannot_be_guessed_and_lead_to_one_page_alone(sessions: Sessions) -
     assert len(one.key) >= 22
     assert sessions.of(one.key) is one
     assert one.folder.stat().st_mode & 0o777 == 0o700
-    for wrong in ("", one.key[:-1], "../" + two.key):
-        with pytest.raises(Refused, match="unknown"):
+    for wrong, reason in (("", "early"), (one.key[:-1], "unknown"), ("../" + two.key, "unknown")):
+        with pytest.raises(Refused, match=reason):
             sessions.of(wrong)
 
 

@@ -47,7 +47,7 @@ ENOUGH_S = 0.1  # a model that draws as quickly needs no sketches
 SHOWN_QUALITY = 90  # of the JPEG that is shown; what is saved is another file
 STRIP_STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25)
 MOST_NAME = 50  # characters of a file's name that are kept
-STATUS = {"unknown": 404, "no_photo": 409, "busy": 429, "full": 503, "large": 413}
+STATUS = {"early": 409, "unknown": 404, "no_photo": 409, "busy": 429, "full": 503, "large": 413}
 
 
 class Live:

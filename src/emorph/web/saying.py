@@ -23,7 +23,7 @@ class NotChosen(Exception):  # noqa: N818 - it is no fault of ours, and the page
 def saying(words: Words) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Have a function turn what goes wrong in it into a message on the page; also what is no fault of the user's.
 
-    Where only a photo has to be chosen first, the results stay as they are; else Gradio marks them as failed.
+    Where a photo has to be chosen first, or the page to load, results stay as they are; else Gradio marks them as failed.
     """
     import gradio as gr
 
@@ -37,7 +37,7 @@ def saying(words: Words) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             except NotChosen as missing:
                 return hinted(words.say(missing.key))
             except Refused as refused:
-                if refused.reason == "no_photo":
+                if refused.reason in ("no_photo", "early"):
                     return hinted(sentence(refused, words))
                 raise gr.Error(sentence(refused, words), print_exception=False) from None
             except EmorphError as error:

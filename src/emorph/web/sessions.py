@@ -34,7 +34,7 @@ MOST_PX_TOGETHER = 400_000_000
 PICTURES_PER_S, PICTURES_AT_ONCE = 30.0, 60  # that one page may ask for
 WAITING = 3  # pictures of one page that wait; more are refused
 
-Reason = Literal["unknown", "full", "busy", "large", "no_photo"]
+Reason = Literal["early", "unknown", "full", "busy", "large", "no_photo"]
 Result = TypeVar("Result")
 
 
@@ -124,7 +124,12 @@ class Sessions:
             return session
 
     def of(self, key: str) -> Session:
-        """The page with this key. Raises Refused for one that is not known any more, or asks too often."""
+        """The page with this key. Raises Refused for one that is not known any more, or asks too often, or too early.
+
+        A page that is still loading has the key "".
+        """
+        if not key:
+            raise Refused("early")
         with self._lock:
             found = self._open.get(key)
             if found is None:
