@@ -23,7 +23,7 @@ class NotChosen(Exception):  # noqa: N818 - it is no fault of ours, and the page
 def saying(words: Words) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Have a function turn what goes wrong in it into a message on the page; also what is no fault of the user's.
 
-    Where a photo has to be chosen first, or the page to load, results stay as they are; else Gradio marks them as failed.
+    Where a photo has to be chosen first, or the page to load, results stay as they are; else Gradio marks them failed.
     """
     import gradio as gr
 
