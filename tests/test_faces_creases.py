@@ -155,6 +155,20 @@ def test_hair_frames_and_white_light_are_not_creased(skin: Photo, points: Float6
         assert np.abs(change[other]).mean() > 0.7 * np.abs(plain[other]).mean()
 
 
+def test_a_dark_photo_is_creased_alike(skin: Photo, points: Float64, mask: PasteMask) -> None:
+    """At a fifth of the light, beside dark hair: a fifth of the change."""
+    after = moved(points, up=0.1, sides_up=0.1)
+    pixels = skin.pixels.copy()
+    pixels[:, : int(points[19, 0])] = 40
+    changes = []
+    for gain in (1.0, 0.2):
+        lit = replace(skin, pixels=np.rint(gain * pixels).astype(np.uint8))
+        changes.append(darker(lit, with_creases(lit, points, after, mask)) / gain)
+    assert changes[0].max() > 10
+    assert np.abs(changes[0] - changes[1]).max() < 5  # a level of 255 is five of these
+    assert np.abs(changes[0] - changes[1]).mean() < 0.2
+
+
 def test_a_turned_head_is_creased_like_an_upright_one(skin: Photo, points: Float64) -> None:
     """Lines go with the face: by a right angle, to a level."""
     whole = PasteMask(0, 0, np.ones(skin.pixels.shape[:2], np.float32))

@@ -50,9 +50,9 @@ BLOWN = (255.0, 205.0)  # levels of 255: skin that is too light to show a crease
 LEAST_PX = 0.6  # of the photo: standard deviation of the finest line that it can show
 LEAST_UNIT_PX = 16.0  # smaller faces show no creases
 HAIR = (2.0, 4.0)  # how much darker than the skin hair and frames are, none to all, in the skin's own deviations
-LEAST_DEVIATION = 8.0  # levels of 255
+LEAST_DEVIATION = 0.05  # of the skin's light
 ROUGH = (2.0, 4.0)  # how many times as rough as skin hair is: creases none the less, and none
-LEAST_ROUGHNESS = 1.5  # levels of 255
+LEAST_ROUGHNESS = 0.01  # of the skin's light
 HAIR_EDGE = 0.03  # standard deviation of the soft edge around hair
 
 
@@ -217,9 +217,9 @@ def _skin(levels: Float32, depth: Float32, unit: float) -> Float32:
     within = np.abs(depth) > 0.02
     if not within.any():
         return np.ones_like(light)
-    skin = np.median(light[within])
-    deviation = max(1.4826 * float(np.median(np.abs(light[within] - skin))), LEAST_DEVIATION)
-    usual = max(float(np.median(rough[within])), LEAST_ROUGHNESS)
+    skin = max(float(np.median(light[within])), 1.0)
+    deviation = max(1.4826 * float(np.median(np.abs(light[within] - skin))), LEAST_DEVIATION * skin)
+    usual = max(float(np.median(rough[within])), LEAST_ROUGHNESS * skin)
     hair = np.maximum(_share((skin - light) / deviation, HAIR), _share(rough / usual, ROUGH))
     soft: Float32 = cv2.GaussianBlur((1 - hair).astype(np.float32), (0, 0), max(HAIR_EDGE * unit, 0.5))
     return soft
