@@ -81,10 +81,10 @@ def pretend(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *, fails: str =
 
 
 def directions() -> Directions:
-    """Such as know action units, the mouth's corners among them."""
-    names = ("mouthFrown_L", "mouthFrown_R", "jawOpen")
-    patterns = torch.tensor([[1.0], [1.0], [9.0]]).expand(3, 32).contiguous()
-    return replace(tiny_directions(), units=UnitAxes(names, torch.zeros(3, 32), torch.zeros(3), patterns))
+    """Such as know action units, the mouth's corners and the cheeks among them."""
+    names = ("mouthFrown_L", "mouthFrown_R", "jawOpen", "cheekSquint_L", "cheekSquint_R")
+    patterns = torch.tensor([[1.0], [1.0], [9.0], [3.0], [3.0]]).expand(5, 32).contiguous()
+    return replace(tiny_directions(), units=UnitAxes(names, torch.zeros(5, 32), torch.zeros(5), patterns))
 
 
 def test_everything_is_made_once_and_in_order(make_base: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +103,8 @@ def test_everything_is_made_once_and_in_order(make_base: ModuleType, monkeypatch
     assert given.means is not None
     for row, (label, gain, own) in enumerate(zip(made.labels, made.gains, given.gains, strict=True)):
         assert gain == {"surprise": 2.3, "sad": 2.2}.get(label, own)
-        down = {"anger": 1.0, "disgust": 0.5}.get(label, 0.0)  # of both corners, whose patterns are ones here
-        torch.testing.assert_close(gain * (made.means[row] - given.means[row]), torch.full((32,), 2 * down))
+        added = {"anger": 1.0, "disgust": 0.5, "happy": 3.0}.get(label, 0.0)  # of patterns of ones, and threes
+        torch.testing.assert_close(gain * (made.means[row] - given.means[row]), torch.full((32,), 2 * added))
     (model / "p").rename(model / "painter")
     assert make_base.main() == 0
     assert len(ran) == 11  # nothing is made again

@@ -30,8 +30,8 @@ PAINTER = HERE.parent / "emorph-painter"
 PAINTER_PACKS = ("lfw", "aaf", "genki", "ffhq", "london")
 # Gains that go further than Step 1 was trained with; trained with that of surprise, it was recognised less (README.md).
 FURTHER = {Emotion.SAD: 2.2, Emotion.SURPRISE: 2.3}
-# Corners of the mouth that go down with these, in whole units of mouthFrown at strength 1 (README.md).
-CORNERS_DOWN = {Emotion.ANGER: 1.0, Emotion.DISGUST: 0.5}
+# Units of both sides that are added to steps, whole ones at strength 1: cheeks, corners of the mouth down (README.md).
+ADDED = {Emotion.HAPPY: ("cheekSquint", 1.0), Emotion.ANGER: ("mouthFrown", 1.0), Emotion.DISGUST: ("mouthFrown", 0.5)}
 STOPPED = 130  # what a shell reports for a command that Ctrl-C ended
 
 
@@ -113,22 +113,23 @@ def assemble() -> None:
     directions = Directions.from_pretrained(target / "directions")
     emotions = [Emotion.known(label) for label in directions.labels]
     gains = tuple(FURTHER.get(e, gain) for e, gain in zip(emotions, directions.gains, strict=True))
-    changed = with_corners_down(replace(directions, gain=gains))
+    changed = with_units_added(replace(directions, gain=gains))
     fitted = FittedOn(model="emorph-base", weights=DiffAE.from_pretrained(target).encoder_digest)
     changed.save_pretrained(target / "directions", notes={FITTED_FILE: fitted.text()})
     shutil.copytree(final(PAINTER / "4_sharp.toml"), target / "painter")  # the last: where it is, all is
 
 
-def with_corners_down(directions: Directions) -> Directions:
-    """The directions with CORNERS_DOWN in their means, which gains multiply."""
+def with_units_added(directions: Directions) -> Directions:
+    """The directions with ADDED in their means, which gains multiply."""
     if directions.units is None or directions.means is None:
         raise SystemExit("these directions know no units; examples/emorph-base/2_directions.toml states them.")
-    rows = [i for i, name in enumerate(directions.units.names) if name.startswith("mouthFrown")]
-    step, means = directions.units.patterns[rows].sum(dim=0), directions.means.clone()
+    means = directions.means.clone()
     for row, label in enumerate(directions.labels):
         emotion = Emotion.known(label)
-        if emotion in CORNERS_DOWN:
-            means[row] += CORNERS_DOWN[emotion] / directions.gains[row] * step
+        if emotion in ADDED:
+            unit, dose = ADDED[emotion]
+            of_both = [i for i, name in enumerate(directions.units.names) if name.startswith(unit)]
+            means[row] += dose / directions.gains[row] * directions.units.patterns[of_both].sum(dim=0)
     return replace(directions, means=means)
 
 
