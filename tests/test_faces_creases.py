@@ -10,7 +10,7 @@ import pytest
 from emorph.core.landmarks import BROWS, MOUTH, NOSE_SIDES
 from emorph.core.types import AlignedFace, Float64, Landmarks, Photo, UInt8
 from emorph.faces import face_mask
-from emorph.faces.creases import Creases, creases, with_creases
+from emorph.faces.creases import Crease, Creases, creases_of, with_creases
 from emorph.faces.mask import PasteMask
 from emorph.faces.points import between_eyes
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from emorph.core.types import AlignedFace, Float32, Float64, Photo
 from emorph.faces.corner_lines import without_corner_lines
-from emorph.faces.creases import with_creases
+from emorph.faces.creases import Crease, with_creases
 from emorph.faces.folds import without_folds
 from emorph.faces.lids import without_glints
 from emorph.faces.mask import face_mask, outline
@@ -32,6 +32,7 @@ class CropChange:
     landmarks: (68, 2) in crop pixels, where the motion brings the face's landmarks; None without a motion.
     lit: ``after`` in another light; None if the light stays.
     keep_detail: False for a face drawn from noise that knows nothing of the photo, whose own detail then does not fit.
+    creases: the kinds that its target has; None where no target says so, and the motion alone tells.
     """
 
     before: Float32
@@ -41,6 +42,7 @@ class CropChange:
     landmarks: Float64 | None = None
     lit: Float32 | None = None
     keep_detail: bool = True
+    creases: Collection[Crease] | None = None
 
     @classmethod
     def nothing(cls, levels: Float32) -> CropChange:
@@ -86,7 +88,7 @@ def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace 
         result = without_folds(result, before, after, moved.mask)
         result = without_corner_lines(result, before, after, moved.mask)
         result = without_glints(result, before, after, moved.mask)
-        result = with_creases(result, before, after, moved.mask)
+        result = with_creases(result, before, after, moved.mask, change.creases)
     return result if change.lit is None else paste_light(result, face, change.after, change.lit)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from emorph.core.action_units import EMOTION_UNITS
 from emorph.core.errors import MissingAssetError, UnknownNameError
 from emorph.core.expressions import Emotion
 from emorph.core.landmarks import MIRRORED
 from emorph.core.types import Target
 from emorph.diffusion.noise import seeded_noise
-from emorph.face3d.action_units import BLINKS, units_among
+from emorph.face3d.action_units import BLINKS, units_among, unknown_among
+from emorph.faces.creases import Crease
 from emorph.faces.gape import AskedGape, Openings
 from emorph.models.diffae import DiffAE
 from emorph.models.directions import AffectAxes, Directions, move
@@ -24,6 +26,13 @@ from emorph.models.unit_axes import UnitAxes
 # The amplitude of the official notebook for its "Smiling", in units of sqrt(z_dim); strength 1 where class means are
 # not known (Preechakul et al. 2022, manipulate notebook).
 OFFICIAL_AMPLITUDE = 0.3
+# Kinds of creases by the unit that pushes the skin together, without its side
+CREASING: Mapping[str, tuple[Crease, ...]] = {
+    "browDown": ("frown",),
+    "browInnerUp": ("forehead",),
+    "browOuterUp": ("forehead",),
+    "noseSneer": ("frown", "nose"),
+}
 
 
 def editable(directions: Directions) -> list[Emotion]:
@@ -202,6 +211,23 @@ def is_even(target: Target) -> bool:
     """
     sided = (Emotion.CONTEMPT, Emotion.NEUTRAL)
     return all(not part.units and part.emotion not in sided for part in target.parts)
+
+
+def creases(directions: Directions, targets: Sequence[Target]) -> frozenset[Crease] | None:
+    """The kinds of creases that targets ask for together, by the action units of their emotions.
+
+    None where that is not known: of valence and arousal, and where the directions know no units.
+    """
+    parts = [part for target in targets for part in target.parts]
+    if directions.units is None or any(part.emotion is None and not part.units for part in parts):
+        return None
+    names, found = directions.units.names, set[Crease]()
+    for part in parts:
+        asked = dict(part.units) if part.emotion is None else EMOTION_UNITS[part.emotion]
+        known = {name: value for name, value in asked.items() if not unknown_among(names, [name])}
+        moved = [unit for unit, value in units_among(names, known).items() if part.strength * value > 0]
+        found.update(*(CREASING.get(unit.removesuffix("_L").removesuffix("_R"), ()) for unit in moved))
+    return frozenset(found)
 
 
 def openings(directions: Directions, targets: Sequence[Target]) -> list[Openings]:

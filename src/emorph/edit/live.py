@@ -189,7 +189,8 @@ class _Known:
         before = to_levels(self.tone.put_back(move_crops(self.seen, motion.fields))[0])[0]
         goal = motion.landmarks[0, 0]
         added = sum(share * one.at(goal) for share, one in zip(shares, self.drawn, strict=True))
-        return CropChange(before, before + added, motion.fields[0, 0], motion.opened[0, 0], goal)
+        creases = latent.creases(directions, [target])
+        return CropChange(before, before + added, motion.fields[0, 0], motion.opened[0, 0], goal, creases=creases)
 
 
 def _shares(step: Tensor, drawn: Sequence[_Added]) -> list[float]:

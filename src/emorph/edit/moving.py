@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -39,6 +40,7 @@ def moved_changes(
     z = model.encode(seen)
     z_to = latent.edited_codes(z, directions, active)
     steps = latent.landmark_steps(z[:, None], z_to, directions, [latent.is_even(target) for target in active])
+    creases = [latent.creases(directions, [target]) for target in active]
     motion = motions(faces, steps, frontal=True, openings=[latent.openings(directions, active)] * len(faces))
     z_to = taken_codes(z[:, None], z_to, [face.crop_points() for face in faces])
     moved, drawn = redrawn(codec, seen, z_to, motion, on_step)
@@ -46,7 +48,8 @@ def moved_changes(
     toned = map(tone.put_back, (moved, drawn))
     fields = (motion.fields, motion.opened, motion.landmarks)
     for own, before, after, *of_face in zip(to_levels(crops), *toned, *fields, strict=True):
-        rows = map(CropChange, to_levels(before), to_levels(after), *of_face)
+        made = map(CropChange, to_levels(before), to_levels(after), *of_face)
+        rows = (replace(change, creases=kinds) for change, kinds in zip(made, creases, strict=True))
         results.append([next(rows) if target.strength else CropChange.nothing(own) for target in targets])
     return results
 

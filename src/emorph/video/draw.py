@@ -127,7 +127,9 @@ def drawings(
     motion = motions(faces, steps, frontal=True, openings=shut)
     fields = (motion.fields[:, 0], motion.opened[:, 0], motion.landmarks[:, 0])
     levels = to_levels(code.tone.put_back(move_crops(seen, motion.fields)[:, 0]))
-    moves = [CropChange(own, own, *of_face) for own, *of_face in zip(levels, *fields, strict=True)]
+    creases = [latent.creases(known, row) for row in targets]
+    made = map(CropChange, levels, levels, *fields)
+    moves = [replace(change, creases=kinds) for change, kinds in zip(made, creases, strict=True)]
     rows = np.flatnonzero(is_drawn)
     if not len(rows):
         return moves, []
