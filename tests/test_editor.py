@@ -154,6 +154,13 @@ def test_a_sheet_of_all_faces_has_a_row_for_each(editor: Editor, photo: Photo) -
     assert editor.sheet(pair, to=["sad"], face="all").height == 28 + 2 * 256 + 4
 
 
+def test_a_strip_tells_all_its_strengths(editor: Editor, photo: Photo) -> None:
+    """As its files do; where all are the usual one, nobody asks."""
+    for strengths, titles in (((0.5, 1.0), ("Original", "Sad 0.5", "Sad 1")), ((1.0,), ("Original", "Sad"))):
+        (row,) = rows_of(editor.edit_many(photo, [Target(Emotion.SAD, strength) for strength in strengths]))
+        assert row.titles == titles
+
+
 def test_rows_of_photos_of_one_name_can_be_told_apart(editor: Editor, example_photo: Path, tmp_path: Path) -> None:
     copies = [tmp_path / folder / "me.png" for folder in ("a", "b")]
     for copy in copies:

@@ -40,7 +40,8 @@ def tiles(edits: Sequence[Edit[Target]], name: str = "", which: int = 0) -> Row:
     name: the row's. which: of the faces that were changed, counted from 0.
     """
     pictures = (tile(edits[0].source, edits[0].faces[which]), *(tile(e.photo, e.faces[which]) for e in edits))
-    return Row(pictures, ("Original", *(title(edit.target) for edit in edits)), name)
+    is_strip = len({edit.target.strength for edit in edits}) > 1
+    return Row(pictures, ("Original", *(title(edit.target, with_strength=is_strip) for edit in edits)), name)
 
 
 def rows_of(edits: Sequence[Edit[Target]], name: str = "") -> list[Row]:
@@ -49,17 +50,18 @@ def rows_of(edits: Sequence[Edit[Target]], name: str = "") -> list[Row]:
     return [tiles(edits, f"{name} ({i + 1} of {n})" if name and n > 1 else name, i) for i in range(n)]
 
 
-def title(target: Target) -> str:
-    """What stands over an edit: the target, and its strength where that is not the usual.
+def title(target: Target, *, with_strength: bool = False) -> str:
+    """What stands over an edit: the target, and its strength where that is not the usual, or is wanted.
 
     >>> from emorph.core.expressions import Emotion
-    >>> title(Target(Emotion.SAD)), title(Target(Emotion.SAD, 0.5))
-    ('Sad', 'Sad 0.5')
+    >>> title(Target(Emotion.SAD)), title(Target(Emotion.SAD, 0.5)), title(Target(Emotion.SAD), with_strength=True)
+    ('Sad', 'Sad 0.5', 'Sad 1')
     >>> title(Target(units=(("AU12", 0.6),), strength=0.5))  # the font has no other sign for "times"
     'AU12 0.6 x 0.5'
     """
     between = " x " if target.units or target.blend else " "
-    return target.title if target.strength == 1 else f"{target.title}{between}{target.strength:g}"
+    is_told = with_strength or target.strength != 1
+    return f"{target.title}{between}{target.strength:g}" if is_told else target.title
 
 
 def tile(photo: Photo, face: AlignedFace, side_px: int = TILE_PX) -> Image.Image:
