@@ -64,8 +64,8 @@ class CropChange:
 def paste(photo: Photo, face: AlignedFace, change: CropChange, moved: MovedFace | None = None) -> Photo:
     """The photo with a change of one of its faces: what moved is moved, what is new added, new light carried over.
 
-    Where a smile ends, its folds go with it; where eyes close, nothing of them shines through; skin that is pushed
-    together creases.
+    Where a smile ends, its folds go with it; where eyes close, nothing of them shines through; where skin is
+    pushed together, it creases.
     moved: ``moved_face`` by the change's motion, where it is known already.
     A change of nothing gives the photo's own pixels, and so it is everywhere outside the face's mask.
     Raises ShapeError if the change is not of this crop's size.

@@ -224,8 +224,9 @@ def creases(directions: Directions, targets: Sequence[Target]) -> frozenset[Crea
     names, found = directions.units.names, set[Crease]()
     for part in parts:
         asked = dict(part.units) if part.emotion is None else EMOTION_UNITS[part.emotion]
-        known = {name: value for name, value in asked.items() if not unknown_among(names, [name])}
-        moved = [unit for unit, value in units_among(names, known).items() if part.strength * value > 0]
+        absent = unknown_among(names, asked)
+        shares = units_among(names, {name: share for name, share in asked.items() if name not in absent})
+        moved = [unit for unit, share in shares.items() if part.strength * share > 0]
         found.update(*(CREASING.get(unit.removesuffix("_L").removesuffix("_R"), ()) for unit in moved))
     return frozenset(found)
 
