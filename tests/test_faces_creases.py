@@ -184,10 +184,15 @@ def test_small_faces_fade_into_none(skin: Photo, points: Float64) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hair"),
-    [("dark", 40), ("not much darker", 78), ("as light, but gray", 147), ("white light", 255), ("rough", None)],
+    [
+        ("dark", (72, 56, 48)),
+        ("as light, but gray", (151, 147, 142)),
+        ("white light", (255, 253, 250)),
+        ("rough", None),
+    ],
 )
 def test_hair_and_white_light_are_not_creased(
-    skin: Photo, points: Float64, mask: PasteMask, name: str, hair: int | None
+    skin: Photo, points: Float64, mask: PasteMask, name: str, hair: tuple[int, int, int] | None
 ) -> None:
     """A fringe down to the brows: no line of the forehead is drawn over it."""
     after = moved(points, up=0.1, sides_up=0.1)
@@ -202,20 +207,27 @@ def test_hair_and_white_light_are_not_creased(
 
 
 def test_a_line_that_lies_on_a_frame_is_left_out(skin: Photo, points: Float64, mask: PasteMask) -> None:
-    """The bridge of dark glasses, over most of a frown: no stub of it stands above."""
+    """The bridge of dark glasses, over half of a frown: no stub of it stands above."""
     after = frown(points)
+    plain = darker(skin, with_creases(skin, points, after, mask))
     (row,), (column,) = places(after, [(0.0, 0.0)])
     pixels = skin.pixels.copy()
-    pixels[row - 3 : row + 8, column - 25 : column + 25] = 20
+    pixels[row - 2 : row + 8, column - 25 : column + 25] = (36, 28, 24)
     framed = replace(skin, pixels=pixels)
-    assert np.abs(darker(framed, with_creases(framed, points, after, mask))).max() < 4
+    change = darker(framed, with_creases(framed, points, after, mask))
+    assert plain[: row - 3].max() > 10
+    assert np.abs(change).max() < 4
 
 
-def test_light_skin_stays_within_levels(skin: Photo, points: Float64, mask: PasteMask) -> None:
-    """Ridges are lighter than the skin: what is nearly white does not turn black."""
-    light = replace(skin, pixels=np.full_like(skin.pixels, (254, 225, 190)))
-    change = darker(light, with_creases(light, points, frown(points), mask))
-    assert -30 < change.min() < 0 < change.max() < 80
+def test_white_skin_is_creased_less_and_stays_within_levels(skin: Photo, points: Float64, mask: PasteMask) -> None:
+    """Light that burnt out shows no line; and ridges, which are lighter than skin, do not turn black."""
+    depths = []
+    for colour in (SKIN, (255, 245, 215)):
+        lit = replace(skin, pixels=np.full_like(skin.pixels, colour))
+        change = darker(lit, with_creases(lit, points, frown(points), mask))
+        assert -30 < change.min() < 0
+        depths.append(change.max() / np.mean(colour))
+    assert 0 < depths[1] < 0.5 * depths[0]
 
 
 def test_a_dark_photo_is_creased_alike(skin: Photo, points: Float64, mask: PasteMask) -> None:
@@ -243,3 +255,76 @@ def test_a_turned_head_is_creased_like_an_upright_one(skin: Photo, points: Float
     mask = PasteMask(0, 0, np.ones(turned.pixels.shape[:2], np.float32))
     found = np.rot90(with_creases(turned, *clockwise, mask).pixels, 1)
     assert np.abs(upright.astype(int) - found).max() <= 2
+
+
+# -- where lines lie, on a face whose eyes are 150 px apart
+
+
+@pytest.fixture(scope="module")
+def large(points: Float64) -> tuple[Photo, Float64, PasteMask]:
+    scale = 150 / float(np.linalg.norm(between_eyes(points)))
+    grown = scale * (points - points.min(axis=0)) + 150
+    side = int(grown.max()) + 100
+    return (
+        Photo(np.full((side, side, 3), SKIN, np.uint8)),
+        grown,
+        PasteMask(0, 0, np.ones((side, side), np.float32)),
+    )
+
+
+def row_of(change: Float64, after: Float64, x: float, heights: tuple[float, float]) -> float:
+    """How high the deepest pixel lies at x, between two heights, all in eye distances from between the brows."""
+    steps = np.linspace(*heights, 200)
+    rows, columns = places(after, [(x, y) for y in steps])
+    return float(steps[np.argmax(change[rows, columns])])
+
+
+def test_lines_of_the_forehead_hang_and_reach_over_the_brows(large: tuple[Photo, Float64, PasteMask]) -> None:
+    photo, points, mask = large
+    after = moved(points, up=0.1, sides_up=0.1)
+    change = darker(photo, with_creases(photo, points, after, mask))
+    ends, middle = [row_of(change, after, x, (0.1, 0.24)) for x in (-0.4, 0.4)], row_of(change, after, 0.0, (0.1, 0.24))
+    assert max(ends) - min(ends) < 0.03
+    assert 0.01 < np.mean(ends) - middle < 0.1
+    between = row_of(change, after, 0.2, (0.1, 0.24))
+    assert middle - 0.01 < between < np.mean(ends) + 0.01  # it waves a little, and no more
+    for x in (-0.6, 0.6):
+        rows, columns = places(after, [(x, y) for y in np.linspace(0.1, 0.5, 200)])
+        assert change[rows, columns].max() > 2
+
+
+def test_the_side_that_is_turned_away_has_no_lines(large: tuple[Photo, Float64, PasteMask]) -> None:
+    photo, points, mask = large
+    turned = points.copy()
+    middle = points[[21, 22], 0].mean()
+    turned[17:22, 0] = middle + 0.2 * (points[17:22, 0] - middle)
+    after = moved(turned, up=0.1, sides_up=0.1)
+    change = darker(photo, with_creases(photo, turned, after, mask, ["forehead"]))
+    rows, _ = places(after, [(0.0, 0.5), (0.0, 0.1)])
+    between = after[[21, 22], 0].mean()
+    left, right = (
+        change[rows[0] : rows[1], columns].max() for columns in (np.s_[: int(between - 12)], np.s_[int(between + 12) :])
+    )
+    assert left < 3 < 10 < right
+
+
+def test_a_frown_opens_upwards_and_a_nose_arches(large: tuple[Photo, Float64, PasteMask]) -> None:
+    photo, points, mask = large
+    after = frown(points)
+    change = darker(photo, with_creases(photo, points, after, mask, ["frown"]))
+    (top, low), (_, column) = places(after, [(0.0, 0.1), (0.0, -0.04)])
+    apart = [column + np.argmax(change[row, column:]) - np.argmax(change[row, :column]) for row in (top, low)]
+    assert apart[0] > apart[1] + 2
+    after = moved(points, up=-0.09, sides_up=-0.05, nose=0.03)
+    change = darker(photo, with_creases(photo, points, after, mask, ["nose"]))
+    root = float(places(after, [(0.0, 0.0)])[0][0] - after[27, 1]) / 150
+    heights = [row_of(change, after, x, (root - 0.08, root + 0.02)) for x in (-0.08, 0.0, 0.08)]
+    assert heights[1] > max(heights[0], heights[2])
+
+
+def test_a_nose_wrinkles_where_brows_end_up_low(points: Float64) -> None:
+    """Unless a wrinkled nose is asked for: brows that come down from surprise are no disgust."""
+    raised = moved(points, up=0.12, sides_up=0.12)
+    after = moved(points, up=0.02, sides_up=0.02, nose=0.03)
+    assert creases_of(raised, after).nose == 0
+    assert creases_of(raised, after, ["nose"]).nose > 0.5
