@@ -33,6 +33,7 @@ from emorph.video import edited as edited_module  # noqa: E402
 from emorph.video import passes as passes_module  # noqa: E402
 from emorph.video.draw import Drawn, drawings, read_code, steadied, track_code  # noqa: E402
 from emorph.video.edited import Wish  # noqa: E402
+from emorph.video.encode import OPTIONS  # noqa: E402
 from emorph.video.keyframes import Keyframe, parse_strengths  # noqa: E402
 from emorph.video.plan import FilmPlan  # noqa: E402
 from emorph.video.run import _Film, edit_films  # noqa: E402
@@ -90,10 +91,10 @@ def test_the_face_changes_and_nothing_else(source: Path, edited: Path) -> None:
     assert packets_of(edited, "audio") == packets_of(source, "audio")
     change = np.array([np.abs(a.astype(int) - b).mean(axis=2) for a, b in zip(own, made, strict=True)])
     still = change[[0, 1, 2, 3, 4, *range(N, N + 6)]]
-    assert still.mean() < 1.5
+    assert still.mean() < 2.0
     assert still.max() < 40
     face, corner = change[N - 1][40:110, 50:110], change[N - 1][120:, 120:]
-    assert face.mean() > 3 * max(corner.mean(), 0.5)
+    assert face.mean() > 2.5 * max(corner.mean(), 0.5)
     assert still.mean() < change[5][40:110, 50:110].mean() < 0.6 * face.mean()  # on its way
     assert not list(edited.parent.glob(".*"))
     with av.open(str(edited)) as container:
@@ -269,6 +270,7 @@ def test_frames_between_those_that_are_drawn_are_changed_alike(editor: Editor, s
         with pytest.MonkeyPatch.context() as patch:
             real = edited_module.drawings
             patch.setattr(edited_module, "drawings", lambda *args, real=real: _counted(calls, real(*args)))
+            patch.setitem(OPTIONS, "libx264", OPTIONS["libx264"] | {"crf": "0"})  # what encoding loses is no edit
             out = tmp_path / f"{every}.mkv"
             assert not edit_films(editor, [source], out, plan(draw_every=every)).failures
         films[every] = np.array(frames_of(out)[1]).astype(int)
@@ -277,7 +279,7 @@ def test_frames_between_those_that_are_drawn_are_changed_alike(editor: Editor, s
     assert calls[calls.index(None) + 1 : -1] == [4, 2]  # 0, 3, 6, 9 and 12, 13: the last before the cut
     own = np.array(frames_of(source)[1]).astype(int)
     change, apart = (np.abs(films[1] - other)[:N, 40:110, 50:110].mean() for other in (own, films[3]))
-    assert 0 < apart < 0.3 * change
+    assert 0 < apart < 0.15 * change
 
 
 def _counted(calls: list[int | None], found: tuple[list[CropChange], list[Drawn]]) -> object:
