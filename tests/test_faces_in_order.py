@@ -7,6 +7,7 @@ import pytest
 
 from emorph.core.landmarks import (
     BROWS,
+    CHIN,
     INNER_BROWS_TO_EYES,
     LIDS,
     LIP_GAPS,
@@ -26,6 +27,7 @@ from emorph.faces.bounds import (
     LEAST_SPREAD,
     MOST_DROP,
     MOST_RIDGE,
+    MOST_RISE,
     MOST_WING,
     NARROWEST,
     SPACINGS,
@@ -33,6 +35,7 @@ from emorph.faces.bounds import (
     WIDEST_EYE,
     WIDEST_MOUTH,
     WINGS,
+    with_chin_in_crop,
     with_own_nose,
 )
 
@@ -195,3 +198,26 @@ def test_brows_rise_no_higher_than_peoples_and_as_a_whole(face: AlignedFace) -> 
     steps = held[17:21] - raised[17:21]
     np.testing.assert_allclose(steps, np.broadcast_to(steps[0], steps.shape), atol=1e-9)
     np.testing.assert_allclose(held[22:27], before[22:27], atol=1e-9)
+
+
+def test_a_chin_at_the_edge_of_its_crop_stays(face: AlignedFace) -> None:
+    """It would be seen twice: what is below the crop does not move."""
+    before = face.crop_points()
+    before[CHIN, 1] += SIDE - 1 - before[CHIN, 1].max()
+    after = before.copy()
+    after[CHIN] -= [0, 9]
+    held = with_chin_in_crop(before, after, SIDE)
+    room = SIDE - 1 - before[CHIN, 1]
+    np.testing.assert_allclose((before - held)[CHIN, 1], np.minimum(9, MOST_RISE * room))
+    assert held[8, 1] == before[8, 1]
+    others = np.delete(np.arange(68), np.arange(68)[CHIN])
+    np.testing.assert_array_equal(held[others], after[others])
+
+
+def test_a_chin_with_room_below_it_moves_as_it_should(face: AlignedFace) -> None:
+    before = face.crop_points()
+    before[CHIN, 1] += SIDE - 21 - before[CHIN, 1].max()
+    for rise in (-15, 9):
+        after = before.copy()
+        after[CHIN, 1] -= rise
+        np.testing.assert_array_equal(with_chin_in_crop(before, after, SIDE), after)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from emorph.core.types import AlignedFace, Float32, Float64
 from emorph.edit.steady import drawable
-from emorph.faces.bounds import in_order
+from emorph.faces.bounds import in_order, with_chin_in_crop
 from emorph.faces.gape import AS_THEY_COME, Openings
 from emorph.faces.lids import held_lids
 from emorph.faces.mouth import newly_open
@@ -60,6 +60,7 @@ def motions(
             expressed(before, points, each) if frontal else held_lids(before, in_order(before, points), each.lids)
             for points, each in zip(after, asked, strict=True)
         ]
+        goals = [with_chin_in_crop(before, points, face.side_px) for points in goals]
         fields.append([motion_between(before, points, face.side_px) for points in goals])
         opened.append([newly_open(before, points, face.side_px) for points in goals])
         landmarks.append(goals)

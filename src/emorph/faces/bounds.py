@@ -11,6 +11,7 @@ import numpy as np
 from emorph.core.landmarks import (
     BROW_LINES,
     BROWS_TO_LIDS,
+    CHIN,
     EYES,
     INNER_BROWS_TO_EYES,
     LIDS,
@@ -62,6 +63,7 @@ MOST_RIDGE, MOST_WING = 0.02, 0.04
 WINGS = (0.95, 1.1)
 LEAST_SPREAD = 0.6  # of the inner lips beside their middles, where the mouth's width is as it was: else they cross
 BESIDE = 0.5  # how far lips beside the corners go with them
+MOST_RISE = 0.5  # of the way from the chin down to the crop's edge, on which the neck is stretched
 THICKEST = 1.1  # of a lip's own thickness: a mouth that opens parts its lips and does not swell them
 # Eyes do not fall shut, lips neither cross, vanish nor swell, brows do not sink into eyes. In this order: lips before
 # skin.
@@ -113,6 +115,18 @@ def with_own_nose(before: Float64, after: Float64) -> Float64:
     if was > 0 and now > 0:
         reach = (held[NOSE_WINGS] - held[NOSE_WINGS].mean(axis=0)) @ across
         held[NOSE_WINGS] += ((np.clip(now / was, *WINGS) * was / now - 1) * reach)[:, None] * across
+    return held
+
+
+def with_chin_in_crop(before: Float64, after: Float64, side_px: int) -> Float64:
+    """The moved landmarks with a chin that rises no further than the crop's edge below it allows.
+
+    before, after: (68, 2) in pixels of a crop with this side. What lies outside of a crop stays: a chin that leaves its
+    edge would be seen twice.
+    """
+    held = after.copy()
+    room = np.maximum(side_px - 1 - before[CHIN, 1], 0)
+    held[CHIN, 1] = np.maximum(after[CHIN, 1], before[CHIN, 1] - MOST_RISE * room)
     return held
 
 
