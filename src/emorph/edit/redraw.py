@@ -56,11 +56,11 @@ def motions(
     fields, opened, landmarks, drawn = [], [], [], []
     for face, of_face, asked in zip(faces, steps, openings, strict=True):
         before, after = crop_points(face, of_face)
-        goals = [
-            expressed(before, points, each) if frontal else held_lids(before, in_order(before, points), each.lids)
-            for points, each in zip(after, asked, strict=True)
-        ]
-        goals = [with_chin_in_crop(before, points, face.side_px) for points in goals]
+        if frontal:
+            goals = [expressed(before, points, each) for points, each in zip(after, asked, strict=True)]
+        else:  # a rig's jaw may close all the way
+            bound = [held_lids(before, in_order(before, to), each.lids) for to, each in zip(after, asked, strict=True)]
+            goals = [with_chin_in_crop(before, points, face.side_px) for points in bound]
         fields.append([motion_between(before, points, face.side_px) for points in goals])
         opened.append([newly_open(before, points, face.side_px) for points in goals])
         landmarks.append(goals)
