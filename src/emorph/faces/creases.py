@@ -54,13 +54,14 @@ DEPTH = 0.28  # of the skin's light that a whole frown takes in its middle
 FOREHEAD_DEPTH, NOSE_DEPTH = 0.6, 0.8  # of that
 REDDISH = (0.85, 1.0, 1.0)  # of red, green and blue: skin in a crease is lit by skin
 VALLEY, RIDGES = 0.02, 0.05  # standard deviations: of a crease, and of the light skin on both sides of it
-RIDGE_SHARE = 0.6  # of the light that a crease takes, which its ridges have more
+RIDGE_SHARE = 0.6  # how strongly ridges are drawn, over the crease: less than all of its light comes back
 BLOWN = (255.0, 205.0)  # levels of 255: skin that is too light to show a crease, and that shows it whole
 SMALL_PX = (16.0, 24.0)  # distance between the eyes: no creases, and all of them
 LEAST_PX = 0.6  # of the photo: standard deviation of the finest line that it can show
 
 GRID_PX = 96.0  # a distance between the eyes, on the grid on which creases are drawn
 LEFT, ABOVE, RIGHT, BELOW = 1.0, 0.75, 1.0, 0.75  # what the grid holds
+_ORIGIN = np.array([LEFT, ABOVE]) * GRID_PX  # where it has the middle between the brows
 N_POINTS = 25  # of a line
 LINE_PX = 2
 
@@ -221,9 +222,6 @@ def _bent(start: Float64, end: Float64, sag: float) -> Float64:
     way = end - start
     bent: Float64 = start + t * way + sag * 4 * t * (1 - t) * np.array([-way[1], way[0]])
     return bent
-
-
-_ORIGIN = np.array([LEFT, ABOVE]) * GRID_PX
 
 
 def _drawn(lines: list[_Line], finest: float) -> Float32:
